@@ -1,0 +1,189 @@
+"""The chain file, root of trust, and the join link that names it.
+
+The chain file is TOML, public, and the same for every client and hop. Its SHA-256 is the fingerprint
+in the join link ``iirs://HOST:PORT/#FINGERPRINT`` and, as ``chain_id``, enters every key and signature.
+The entry's address stands in the link and not in the file, so that a laptop that changes networks keeps
+its chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import tomllib
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from iirs.errors import ChainError, ConfigError
+from iirs.geometry import CHAIN_FILE_MAX, Geometry
+from iirs.suite import SUITES
+
+DEFAULT_PORT = 12345
+MAX_HOPS = 8
+MAX_SLOTS = 16
+_LINK = re.compile(
+    r"(?:iirs://)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
+    r"(?:#(?P<fingerprint>[0-9a-fA-F]{64}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One mix server as the chain file names it."""
+
+    name: str
+    address: str
+    """``host:port``, or empty for the entry, whose address is in the link."""
+    identity: bytes
+    """Ed25519 public key, 32 bytes."""
+
+    def verify(self, signature: bytes, data: bytes) -> None:
+        """Return if this hop signed ``data``. Raises ``ChainError`` if not."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.identity).verify(signature, data)
+        except InvalidSignature as error:
+            raise ChainError("A server of this chain did not sign what it is said to have signed.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A parsed chain file; ``chain_id`` is the SHA-256 of its exact bytes."""
+
+    chain_id: bytes
+    suite: str
+    slots: int
+    round_ms: int
+    invite_every: int
+    epoch_rounds: int
+    entry_certificate: bytes
+    """SHA-256 of the entry's TLS certificate (DER)."""
+    hops: tuple[Hop, ...]
+
+    @property
+    def geometry(self) -> Geometry:
+        """Every size that follows from this chain."""
+        return Geometry(SUITES[self.suite], len(self.hops), self.slots)
+
+    @property
+    def fingerprint(self) -> str:
+        """The chain id as the link writes it: 64 hexadecimal digits."""
+        return self.chain_id.hex()
+
+
+def render_chain(
+    *,
+    suite: str,
+    slots: int,
+    round_ms: int,
+    invite_every: int,
+    epoch_rounds: int,
+    entry_certificate: bytes,
+    hops: tuple[Hop, ...],
+) -> bytes:
+    """Return a chain file. Parsing it back gives these values."""
+    lines = [
+        "# iirs chain file: public, and the same for every client and server of this chain",
+        "version = 1",
+        f'suite = "{suite}"',
+        f"slots = {slots}",
+        f"round_ms = {round_ms}",
+        f"invite_every = {invite_every}",
+        f"epoch_rounds = {epoch_rounds}",
+        f'entry_certificate = "{entry_certificate.hex()}"',
+    ]
+    for hop in hops:
+        lines += [
+            "",
+            "[[hop]]",
+            f'name = "{hop.name}"',
+            f'address = "{hop.address}"',
+            f'identity = "{hop.identity.hex()}"',
+        ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def parse_chain(data: bytes) -> Chain:
+    """Return the chain these bytes describe. Raises ``ChainError`` unless every value is in range."""
+    if len(data) > CHAIN_FILE_MAX:
+        raise ChainError("The chain file is too long to be one.")
+    try:
+        table = tomllib.loads(data.decode())
+        if table["version"] != 1:
+            raise ChainError("The chain file is of a version this program does not know.")
+        chain = Chain(
+            chain_id=hashlib.sha256(data).digest(),
+            suite=_one_of(table["suite"], SUITES),
+            slots=_in_range(table["slots"], 1, MAX_SLOTS),
+            round_ms=_in_range(table["round_ms"], 10, 600_000),
+            invite_every=_in_range(table["invite_every"], 1, 1000),
+            epoch_rounds=_in_range(table["epoch_rounds"], 1, 100_000),
+            entry_certificate=_hash(table["entry_certificate"]),
+            hops=tuple(
+                Hop(str(hop["name"]), str(hop["address"]), _hash(hop["identity"])) for hop in table["hop"]
+            ),
+        )
+        _in_range(len(chain.hops), 1, MAX_HOPS)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ChainError("The chain file is damaged: a value is missing or out of range.") from error
+    return chain
+
+
+def _one_of(value: object, allowed: object) -> str:
+    if not isinstance(value, str) or value not in allowed:  # type: ignore[operator]  # any container
+        raise ValueError("not one of the known values")
+    return value
+
+
+def _in_range(value: object, smallest: int, largest: int) -> int:
+    if type(value) is not int or not smallest <= value <= largest:
+        raise ValueError("not a whole number in range")
+    return value
+
+
+def _hash(value: object) -> bytes:
+    data = bytes.fromhex(value) if isinstance(value, str) else b""
+    if len(data) != 32:
+        raise ValueError("not 32 bytes in hexadecimal")
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class JoinLink:
+    """Where the entry is, and which chain it must show (``None``: whichever it shows first)."""
+
+    host: str
+    port: int
+    fingerprint: bytes | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> JoinLink:
+        """Read a link or plain ``host[:port]``. Raises ``ConfigError`` with what a link looks like."""
+        match = _LINK.fullmatch(text.strip())
+        port = int(match["port"] or DEFAULT_PORT) if match else 0
+        if not match or not 0 < port < 65536:
+            raise ConfigError(
+                "That is not a join link. One looks like iirs://host:12345/#… with 64 letters and digits "
+                "after the #; host:port alone works too, but then the first visit is taken on trust."
+            )
+        fingerprint = bytes.fromhex(match["fingerprint"]) if match["fingerprint"] else None
+        return cls(match["host"].strip("[]"), port, fingerprint)
+
+    def __str__(self) -> str:
+        """Write the link; ``parse`` reads it back."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"iirs://{host}:{self.port}/" + (f"#{self.fingerprint.hex()}" if self.fingerprint else "")
+
+    def check(self, chain: Chain, pinned: bytes | None) -> None:
+        """Return if ``chain`` is the one the link, or else the pin of an earlier visit, names.
+
+        Raises ``ChainError`` if it is another: nobody can be given a chain of their own.
+        """
+        for trusted, source in ((self.fingerprint, "the join link names"), (pinned, "was used before")):
+            if trusted is not None and not hmac.compare_digest(trusted, chain.chain_id):
+                raise ChainError(
+                    f"This server shows another chain than the one that {source}. Someone may be in "
+                    "between, or the server was set up anew: ask the person who runs it for the link."
+                )

@@ -1,0 +1,97 @@
+"""Epoch keys: each hop's short-lived HPKE key, signed by its identity, never on disk.
+
+Epoch e covers rounds e * epoch_rounds up to the next multiple; a hop that starts within an epoch
+announces a new key at once. Erased when its range (and a grace of a few rounds) is over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from iirs.chain import Chain
+from iirs.errors import ChainError, OnionError
+from iirs.geometry import SIGNATURE_SIZE
+from iirs.suite import SUITES, KeyPair, PublicKey
+
+_LABEL = b"iirs/1 epoch key"
+_HEADER = struct.Struct(">BQQ")
+GRACE_ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EpochKey:
+    """One hop's public key for a range of rounds, as announced."""
+
+    hop: int
+    first_round: int
+    last_round: int
+    public_bytes: bytes
+    signature: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """SHA-256 of the public key."""
+        return hashlib.sha256(self.public_bytes).digest()
+
+    def encode(self) -> bytes:
+        """Return hop (1), first and last round (8 each), public key, signature (64)."""
+        header = _HEADER.pack(self.hop, self.first_round, self.last_round)
+        return header + self.public_bytes + self.signature
+
+    @classmethod
+    def decode(cls, data: bytes) -> EpochKey:
+        """Read what ``encode`` wrote; ``verified`` says whether to believe it."""
+        hop, first, last = _HEADER.unpack_from(data)
+        return cls(hop, first, last, data[_HEADER.size : -SIGNATURE_SIZE], data[-SIGNATURE_SIZE:])
+
+    def signed_content(self, chain_id: bytes) -> bytes:
+        """Return what the hop's identity signs: chain, hop, key id, round range."""
+        return _LABEL + chain_id + _HEADER.pack(self.hop, self.first_round, self.last_round) + self.key_id
+
+    def verified(self, chain: Chain, hop: int) -> PublicKey:
+        """Return the key if ``hop`` of ``chain`` signed it. Raises ``ChainError`` if not."""
+        if self.hop != hop or self.last_round - self.first_round >= chain.epoch_rounds:
+            raise ChainError("A server of this chain shows a key for another place or too long a time.")
+        chain.hops[hop].verify(self.signature, self.signed_content(chain.chain_id))
+        try:
+            return SUITES[chain.suite].load_public(self.public_bytes)
+        except ValueError as error:
+            raise ChainError("A server of this chain shows a key that is not one.") from error
+
+
+class EpochKeyring:
+    """A hop's own epoch keys: the current one, and the last one for a grace of two rounds."""
+
+    def __init__(self, chain: Chain, hop: int, identity: Ed25519PrivateKey) -> None:
+        self._chain = chain
+        self._hop = hop
+        self._identity = identity
+        self._keys: list[tuple[EpochKey, KeyPair]] = []
+
+    def current(self, round_number: int) -> EpochKey:
+        """Return the key announced for ``round_number``, made now if there is none; erase older ones."""
+        self._keys = [
+            item for item in self._keys if item[0].last_round + GRACE_ROUNDS >= round_number
+        ]
+        if not self._keys or self._keys[-1][0].last_round < round_number:
+            self._keys.append(self._make(round_number))
+        return self._keys[-1][0]
+
+    def private(self, key_id: bytes) -> KeyPair:
+        """Return the private half of the key with this id. Raises ``OnionError`` if it is gone."""
+        for public, pair in self._keys:
+            if public.key_id == key_id:
+                return pair
+        raise OnionError("a message was sealed to an epoch key that is gone")
+
+    def _make(self, round_number: int) -> tuple[EpochKey, KeyPair]:
+        epoch = round_number // self._chain.epoch_rounds
+        last = (epoch + 1) * self._chain.epoch_rounds - 1
+        pair = SUITES[self._chain.suite].generate()
+        unsigned = EpochKey(self._hop, round_number, last, pair.public_bytes, b"")
+        signature = self._identity.sign(unsigned.signed_content(self._chain.chain_id))
+        return EpochKey(self._hop, round_number, last, pair.public_bytes, signature), pair

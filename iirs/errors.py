@@ -1,0 +1,50 @@
+"""Errors, each named by the response it calls for.
+
+Every message is a sentence a person can act on. None contains input bytes, names or keys.
+"""
+
+from __future__ import annotations
+
+
+class IirsError(Exception):
+    """Anything iirs raises on purpose."""
+
+
+class ConfigError(IirsError):
+    """The settings contradict each other or the data directory: refuse to start."""
+
+
+class PeerError(IirsError):
+    """The other end of this connection broke the protocol: close this connection, and only this one."""
+
+
+class OnionError(IirsError):
+    """An onion or sealed reply does not open: drop the item, finish the round."""
+
+
+class PeerMessageError(IirsError):
+    """A peer message does not authenticate: treat it as a loss."""
+
+
+class InvitationError(IirsError):
+    """An invitation is not for us or is not valid: ignore it."""
+
+
+class ChainError(IirsError):
+    """The server shows a chain other than the one we trust: do not connect."""
+
+
+class DirectoryError(IirsError):
+    """The directory does not extend what we hold: do not trust this server's list of people."""
+
+
+class AccountError(IirsError):
+    """Registration or login was refused: tell the person and let them try again."""
+
+
+class ConnectionLostError(IirsError):
+    """The connection ended: reconnect on the usual schedule."""
+
+
+class StoreError(IirsError):
+    """The local store is damaged or belongs to another account: set it aside, tell the person."""

@@ -1,0 +1,139 @@
+"""Every size on the wire, derived in one place from the chain's suite, hops and slots.
+
+Sizes are in bytes. ``docs/protocol.md`` quotes them; ``tests/test_documents.py`` checks the quotes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from iirs.suite import HYBRID, TAG_SIZE, HpkeSuite
+
+RandomBytes = Callable[[int], bytes]
+
+PEER_MESSAGE_SIZE = 1024
+DROP_ID_SIZE = 16
+REQUEST_SIZE = DROP_ID_SIZE + PEER_MESSAGE_SIZE
+REPLY_KEY_SIZE = 32
+SIGNATURE_SIZE = 64
+HASH_SIZE = 32
+ONIONS_PER_SLOT = 2
+
+NAME_MAX = 32
+NAME_FIELD_SIZE = 1 + NAME_MAX
+SIGNING_KEY_SIZE = 33
+ENTRY_SIZE = NAME_FIELD_SIZE + SIGNING_KEY_SIZE + HYBRID.public_size + SIGNATURE_SIZE
+DIRECTORY_INCREMENT = 2
+LOGIN_SECRET_SIZE = 32
+VAULT_NONCE_SIZE = 12
+VAULT_SIZE = VAULT_NONCE_SIZE + 32 + HYBRID.private_size + TAG_SIZE
+
+INVITATION_PLAIN_SIZE = 320
+INVITATION_SIZE = INVITATION_PLAIN_SIZE + HYBRID.overhead
+BUNDLE_STEP = 8
+
+HELLO_SIZE = 2
+RESULT_SIZE = 1
+CLOSE_SIZE = 1
+ACCOUNT_SIZE = 4 + 8 + VAULT_SIZE
+REGISTER_SIZE = ENTRY_SIZE + LOGIN_SECRET_SIZE + VAULT_SIZE
+CHAIN_FILE_MAX = 64 * 1024
+
+
+class BatchKind(IntEnum):
+    """What a batch of onions carries."""
+
+    CONVERSATION = 0
+    INVITATION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The sizes that follow from one chain."""
+
+    suite: HpkeSuite
+    hops: int
+    slots: int
+
+    def payload_size(self, kind: BatchKind) -> int:
+        """Return the size of what the innermost layer carries."""
+        return REQUEST_SIZE if kind is BatchKind.CONVERSATION else INVITATION_SIZE
+
+    def onion_size(self, hops_remaining: int, kind: BatchKind) -> int:
+        """Return the exact size of an onion with this many public-key layers left."""
+        return self.payload_size(kind) + hops_remaining * (REPLY_KEY_SIZE + self.suite.overhead)
+
+    def reply_size(self, hops_passed: int) -> int:
+        """Return the size of a reply sealed by this many later hops."""
+        return PEER_MESSAGE_SIZE + hops_passed * TAG_SIZE
+
+    def entry_onion_size(self, kind: BatchKind) -> int:
+        """Return the size of one onion as a client uploads it: all layers and the entry's seal."""
+        return self.onion_size(self.hops - 1, kind) + TAG_SIZE
+
+    @property
+    def entry_reply_size(self) -> int:
+        """The size of one reply as a client receives it."""
+        return self.reply_size(self.hops - 1) + TAG_SIZE
+
+    @property
+    def onions_per_client(self) -> int:
+        """Conversation onions each client uploads each round."""
+        return ONIONS_PER_SLOT * self.slots
+
+    @property
+    def upload_size(self) -> int:
+        """An upload in a round without invitations: round number and onions."""
+        return 8 + self.onions_per_client * self.entry_onion_size(BatchKind.CONVERSATION)
+
+    @property
+    def upload_invite_size(self) -> int:
+        """An upload in a round with invitations: one more onion for each slot."""
+        return self.upload_size + self.slots * self.entry_onion_size(BatchKind.INVITATION)
+
+    @property
+    def replies_size(self) -> int:
+        """Round number, status, and a reply for each conversation onion."""
+        return 8 + 1 + self.onions_per_client * self.entry_reply_size
+
+    @property
+    def head_size(self) -> int:
+        """Length, hash and one signature a hop."""
+        return 4 + HASH_SIZE + self.hops * SIGNATURE_SIZE
+
+    @property
+    def announcement_size(self) -> int:
+        """What every client is shown alike, and what enters every layer's ``info`` as a hash."""
+        fixed = 1 + 8 + 1 + 4 + 2 + 4
+        return fixed + self.hops * HASH_SIZE + self.head_size + 4 + 1 + DIRECTORY_INCREMENT * ENTRY_SIZE
+
+    @property
+    def announce_size(self) -> int:
+        """The announcement and one byte of notice for this client alone."""
+        return 1 + self.announcement_size
+
+    @property
+    def epoch_key_size(self) -> int:
+        """One hop's signed epoch key: hop, first and last round, public key, signature."""
+        return 1 + 8 + 8 + self.suite.public_size + SIGNATURE_SIZE
+
+    @property
+    def keys_size(self) -> int:
+        """The epoch keys of all hops."""
+        return self.hops * self.epoch_key_size
+
+    @property
+    def login_size(self) -> int:
+        """Name, login secret, key id, and a 32-byte secret sealed to the entry's epoch key."""
+        return NAME_FIELD_SIZE + LOGIN_SECRET_SIZE + HASH_SIZE + 32 + self.suite.overhead
+
+    def bundle_size(self, invitations: int) -> int:
+        """Return the size of a bundle: round, count, invitations, the last hop's signature."""
+        return 8 + 4 + invitations * INVITATION_SIZE + SIGNATURE_SIZE
+
+
+def padded_invitations(count: int) -> int:
+    """Return how many invitations a bundle holds for ``count`` posted ones: the next multiple of 8."""
+    return max(1, -(-count // BUNDLE_STEP)) * BUNDLE_STEP

@@ -1,0 +1,145 @@
+"""Onions: a request wrapped once per hop, and the replies on their way back.
+
+Hops n-1 .. 1 each get an HPKE layer (RFC 9180, base mode) to their epoch key; the entry, hop 0, which
+sees the connection an upload comes from anyway, gets an AEAD under a key agreed when the client connects
+(``EntryChannel``). Sizes: ``iirs.geometry``. Byte tables: ``docs/protocol.md`` section 5.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from iirs.errors import OnionError
+from iirs.geometry import REPLY_KEY_SIZE, BatchKind, RandomBytes
+from iirs.suite import HpkeSuite, KeyPair, PublicKey
+
+_ONION_LABEL = b"iirs/1 onion"
+_ENTRY_LABEL = b"iirs/1 entry"
+_ZERO_NONCE = bytes(12)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundContext:
+    """What every layer of one round is bound to."""
+
+    chain_id: bytes
+    round_number: int
+    announcement_hash: bytes
+
+    def info(self, hop: int, kind: BatchKind) -> bytes:
+        """Return the HPKE ``info`` (or AEAD data) of the layer for ``hop``."""
+        place = struct.pack(">BQB", hop, self.round_number, kind)
+        return _ONION_LABEL + self.chain_id + place + self.announcement_hash
+
+
+def wrap(
+    payload: bytes,
+    hop_keys: Sequence[PublicKey],
+    suite: HpkeSuite,
+    context: RoundContext,
+    kind: BatchKind,
+    random_bytes: RandomBytes,
+) -> tuple[bytes, list[bytes]]:
+    """Wrap ``payload`` for the later hops, whose keys are given in the order 1 .. n-1.
+
+    Returns the onion and the reply keys, hop 1's first. With no later hops the onion is the payload.
+    """
+    onion = payload
+    reply_keys: list[bytes] = []
+    for hop in range(len(hop_keys), 0, -1):
+        reply_key = random_bytes(REPLY_KEY_SIZE)
+        onion = suite.seal(hop_keys[hop - 1], reply_key + onion, context.info(hop, kind))
+        reply_keys.insert(0, reply_key)
+    return onion, reply_keys
+
+
+def peel(
+    onion: bytes, key: KeyPair, suite: HpkeSuite, context: RoundContext, hop: int, kind: BatchKind
+) -> tuple[bytes, bytes]:
+    """Take off the layer meant for ``hop``; return reply key and inner onion. Raises ``OnionError``."""
+    plain = suite.open(key, onion, context.info(hop, kind))
+    return plain[:REPLY_KEY_SIZE], plain[REPLY_KEY_SIZE:]
+
+
+def seal_reply(reply_key: bytes, reply: bytes) -> bytes:
+    """Return ``reply`` sealed, 16 bytes longer. This key seals once, so a constant nonce is safe here."""
+    return ChaCha20Poly1305(reply_key).encrypt(_ZERO_NONCE, reply, None)
+
+
+def open_reply(reply_keys: Sequence[bytes], sealed: bytes) -> bytes:
+    """Undo every later hop's seal, hop 1's (the outermost) first. Raises ``OnionError``."""
+    try:
+        for reply_key in reply_keys:
+            sealed = ChaCha20Poly1305(reply_key).decrypt(_ZERO_NONCE, sealed, None)
+    except InvalidTag as error:
+        raise OnionError("a reply was lost or altered on its way back") from error
+    return sealed
+
+
+def entry_offer_info(chain_id: bytes, certificate_hash: bytes, key_id: bytes) -> bytes:
+    """Return the HPKE ``info`` under which a client offers the entry a session secret."""
+    return _ENTRY_LABEL + b" offer" + chain_id + certificate_hash + key_id
+
+
+class EntryChannel:
+    """The AEAD between one client and the entry: one key a direction, new ones every epoch.
+
+    The nonce is round (8 bytes) and index (4), so it never repeats under a key as long as each index is
+    sealed once a round, which both sides' round counters ensure. Not thread-safe: one owner.
+    """
+
+    def __init__(self, secret: bytes, binding: bytes, epoch: int) -> None:
+        """Start from the 32-byte ``secret`` the client sealed with ``binding`` as its HPKE info."""
+        self._chain = _derive(secret, b"start" + binding)
+        self._epoch = epoch
+
+    def advance(self, epoch: int) -> None:
+        """Step to ``epoch``'s keys; those of earlier epochs are gone. Raises ``OnionError`` on going back."""
+        if epoch < self._epoch:
+            raise OnionError("the entry's epoch went back")
+        for _ in range(epoch - self._epoch):
+            self._chain = _derive(self._chain, b"next epoch")
+        self._epoch = epoch
+
+    def seal_up(self, context: RoundContext, kind: BatchKind, index: int, onion: bytes) -> bytes:
+        """Client: seal one onion for upload, 16 bytes longer."""
+        data = context.info(0, kind)
+        return self._cipher(b"up").encrypt(_nonce(context, index), onion, data)
+
+    def open_up(self, context: RoundContext, kind: BatchKind, index: int, sealed: bytes) -> bytes:
+        """Entry: open one uploaded onion. Raises ``OnionError``."""
+        try:
+            return self._cipher(b"up").decrypt(_nonce(context, index), sealed, context.info(0, kind))
+        except InvalidTag as error:
+            raise OnionError("an uploaded onion does not open") from error
+
+    def seal_down(self, context: RoundContext, index: int, reply: bytes) -> bytes:
+        """Entry: seal one reply, 16 bytes longer."""
+        data = context.info(0, BatchKind.CONVERSATION)
+        return self._cipher(b"down").encrypt(_nonce(context, index), reply, data)
+
+    def open_down(self, context: RoundContext, index: int, sealed: bytes) -> bytes:
+        """Client: open one reply. Raises ``OnionError``."""
+        try:
+            data = context.info(0, BatchKind.CONVERSATION)
+            return self._cipher(b"down").decrypt(_nonce(context, index), sealed, data)
+        except InvalidTag as error:
+            raise OnionError("a reply does not open") from error
+
+    def _cipher(self, direction: bytes) -> ChaCha20Poly1305:
+        return ChaCha20Poly1305(_derive(self._chain, direction))
+
+
+def _nonce(context: RoundContext, index: int) -> bytes:
+    return struct.pack(">QI", context.round_number, index)
+
+
+def _derive(secret: bytes, label: bytes) -> bytes:
+    return HKDF(SHA256(), 32, None, _ENTRY_LABEL + b" " + label).derive(secret)

@@ -1,0 +1,1 @@
+"""The server: connections, the mix net, the dead drops, the accounts."""

@@ -1,0 +1,387 @@
+"""The bodies of messages between client and server, as values.
+
+Every body has one size per kind, except CHAIN, DIRECTORY and BUNDLE, whose sizes depend on public facts
+only (the chain, who is registered, who is online). Byte tables: ``docs/protocol.md`` section 3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+
+from iirs import PROTOCOL_VERSION
+from iirs.chain import Chain
+from iirs.directory import Head, decode_name, encode_name
+from iirs.errors import PeerError
+from iirs.geometry import (
+    ACCOUNT_SIZE,
+    CHAIN_FILE_MAX,
+    CLOSE_SIZE,
+    DIRECTORY_INCREMENT,
+    ENTRY_SIZE,
+    HASH_SIZE,
+    HELLO_SIZE,
+    INVITATION_SIZE,
+    LOGIN_SECRET_SIZE,
+    NAME_FIELD_SIZE,
+    REGISTER_SIZE,
+    RESULT_SIZE,
+    SIGNATURE_SIZE,
+    VAULT_SIZE,
+    BatchKind,
+    Geometry,
+)
+from iirs.message import Limits, Message, MessageKind
+
+MAX_ENTRIES = 100_000
+MAX_INVITATIONS = 100_000
+_BUNDLE_LABEL = b"iirs/1 bundle"
+
+
+class Result(IntEnum):
+    """The server's answer to REGISTER or LOGIN, with the sentence the person reads."""
+
+    OK = 0
+    NAME_TAKEN = 1
+    UNKNOWN_NAME = 2
+    WRONG_PASSWORD = 3
+    INVALID = 4
+    TOO_MANY = 5
+    STALE_KEY = 6
+
+    @property
+    def sentence(self) -> str:
+        """What to tell the person."""
+        return _RESULT_SENTENCES[self]
+
+
+_RESULT_SENTENCES = {
+    Result.OK: "Done.",
+    Result.NAME_TAKEN: "That name is taken. Names are first come, first served: choose another.",
+    Result.UNKNOWN_NAME: "Nobody with that name is registered here. Check the spelling, or register first.",
+    Result.WRONG_PASSWORD: "The password is wrong.",
+    Result.INVALID: "The server did not accept this registration: a field is not as it must be.",
+    Result.TOO_MANY: "Too many attempts. Wait a minute, then try again.",
+    Result.STALE_KEY: "The server has changed its key just now; the next attempt will work.",
+}
+
+
+class CloseReason(IntEnum):
+    """Why the server closes one connection."""
+
+    STOPPING = 0
+    REPLACED = 1
+    PROTOCOL = 2
+    TIMEOUT = 3
+    FULL = 4
+    VERSION = 5
+    SLOW = 6
+
+    @property
+    def sentence(self) -> str:
+        """What to tell the person."""
+        return _CLOSE_SENTENCES[self]
+
+
+_CLOSE_SENTENCES = {
+    CloseReason.STOPPING: "The server is stopping.",
+    CloseReason.REPLACED: "This account logged in somewhere else, so this window is no longer connected.",
+    CloseReason.PROTOCOL: "The server could not understand a message and closed this connection.",
+    CloseReason.TIMEOUT: "The server heard nothing for too long and closed this connection.",
+    CloseReason.FULL: "The server is full. It may have room later.",
+    CloseReason.VERSION: "The server speaks another version of the protocol. Update the older of the two.",
+    CloseReason.SLOW: "The connection was too slow to keep up with the rounds.",
+}
+
+
+class RoundFlags(IntFlag):
+    """What is special about a round."""
+
+    NONE = 0
+    INVITE = 1
+
+
+class RoundStatus(IntEnum):
+    """What became of this client's upload."""
+
+    DONE = 0
+    LOST = 1
+    """The round failed; nothing was delivered to anyone."""
+    MISSING = 2
+    """No upload from this client was in the batch."""
+
+
+def client_limits() -> Limits:
+    """Return what the server may send before the client knows the chain."""
+    return {
+        MessageKind.CHAIN: (1, CHAIN_FILE_MAX),
+        MessageKind.CLOSE: (CLOSE_SIZE, CLOSE_SIZE),
+    }
+
+
+def session_limits(geometry: Geometry) -> Limits:
+    """Return what the server may send to a client that knows the chain."""
+    fixed = {
+        MessageKind.KEYS: geometry.keys_size,
+        MessageKind.RESULT: RESULT_SIZE,
+        MessageKind.ACCOUNT: ACCOUNT_SIZE,
+        MessageKind.ANNOUNCE: geometry.announce_size,
+        MessageKind.REPLIES: geometry.replies_size,
+        MessageKind.CLOSE: CLOSE_SIZE,
+    }
+    limits = {kind: (size, size) for kind, size in fixed.items()}
+    head = geometry.head_size
+    limits[MessageKind.DIRECTORY] = (head, head + MAX_ENTRIES * ENTRY_SIZE)
+    limits[MessageKind.BUNDLE] = (geometry.bundle_size(0), geometry.bundle_size(MAX_INVITATIONS))
+    return limits
+
+
+def greeting_limits(geometry: Geometry) -> Limits:
+    """Return what a client may send after its HELLO and before its session."""
+    return {
+        MessageKind.REGISTER: (REGISTER_SIZE, REGISTER_SIZE),
+        MessageKind.LOGIN: (geometry.login_size, geometry.login_size),
+    }
+
+
+def upload_limits(geometry: Geometry) -> Limits:
+    """Return what a client may send in its session."""
+    return {
+        MessageKind.UPLOAD: (geometry.upload_size, geometry.upload_size),
+        MessageKind.UPLOAD_INVITE: (geometry.upload_invite_size, geometry.upload_invite_size),
+    }
+
+
+HELLO_LIMITS: Limits = {MessageKind.HELLO: (HELLO_SIZE, HELLO_SIZE)}
+
+
+def hello() -> Message:
+    """Return the first thing a client says."""
+    return Message(MessageKind.HELLO, struct.pack(">H", PROTOCOL_VERSION))
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a new account hands the server: entry, login secret, vault."""
+
+    entry: bytes
+    login_secret: bytes = field(repr=False)
+    vault: bytes = field(repr=False)
+
+    def encode(self) -> Message:
+        """Return the REGISTER message."""
+        return Message(MessageKind.REGISTER, self.entry + self.login_secret + self.vault)
+
+    @classmethod
+    def decode(cls, body: bytes) -> Registration:
+        """Read a REGISTER body; its length has been checked."""
+        secret_end = ENTRY_SIZE + LOGIN_SECRET_SIZE
+        return cls(body[:ENTRY_SIZE], body[ENTRY_SIZE:secret_end], body[secret_end:])
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Name, login secret, and the offer of a session secret to the entry's epoch key."""
+
+    name: str
+    login_secret: bytes = field(repr=False)
+    key_id: bytes
+    offer: bytes = field(repr=False)
+
+    def encode(self) -> Message:
+        """Return the LOGIN message."""
+        return Message(
+            MessageKind.LOGIN, encode_name(self.name) + self.login_secret + self.key_id + self.offer
+        )
+
+    @classmethod
+    def decode(cls, body: bytes) -> Login:
+        """Read a LOGIN body. Raises ``AccountError`` if the name is not one."""
+        name = decode_name(body[:NAME_FIELD_SIZE])
+        rest = body[NAME_FIELD_SIZE:]
+        key_end = LOGIN_SECRET_SIZE + HASH_SIZE
+        return cls(name, rest[:LOGIN_SECRET_SIZE], rest[LOGIN_SECRET_SIZE:key_end], rest[key_end:])
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """What login gives back: own place in the directory, last round used, vault."""
+
+    position: int
+    last_round: int
+    vault: bytes = field(repr=False)
+
+    def encode(self) -> Message:
+        """Return the ACCOUNT message."""
+        return Message(MessageKind.ACCOUNT, struct.pack(">IQ", self.position, self.last_round) + self.vault)
+
+    @classmethod
+    def decode(cls, body: bytes) -> AccountRecord:
+        """Read an ACCOUNT body; its length has been checked."""
+        position, last_round = struct.unpack_from(">IQ", body)
+        return cls(position, last_round, body[-VAULT_SIZE:])
+
+
+def encode_directory(head: Head, entries: Sequence[bytes]) -> Message:
+    """Return the DIRECTORY message: the head, then every entry."""
+    return Message(MessageKind.DIRECTORY, head.encode() + b"".join(entries))
+
+
+def decode_directory(body: bytes, geometry: Geometry) -> tuple[Head, list[bytes]]:
+    """Read a DIRECTORY body. Raises ``PeerError`` if it holds a part of an entry."""
+    rest = body[geometry.head_size :]
+    if len(rest) % ENTRY_SIZE:
+        raise PeerError("The server sent a directory that was cut off.")
+    return Head.decode(body[: geometry.head_size]), _cut(rest, ENTRY_SIZE)
+
+
+_ANNOUNCEMENT = struct.Struct(">BQBIHI")
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What opens a round, the same for every client; its hash is part of every layer."""
+
+    round_number: int
+    flags: RoundFlags
+    collect_ms: int
+    """How long after sending this the batch closes, in milliseconds."""
+    invite_every: int
+    online: int
+    """How many clients the last batch held."""
+    key_ids: tuple[bytes, ...]
+    head: Head
+    increment_start: int
+    increment: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        """Return the announcement, ``Geometry.announcement_size`` bytes."""
+        start = _ANNOUNCEMENT.pack(
+            PROTOCOL_VERSION,
+            self.round_number,
+            self.flags,
+            self.collect_ms,
+            self.invite_every,
+            self.online,
+        )
+        entries = b"".join(self.increment)
+        filler = bytes(DIRECTORY_INCREMENT * ENTRY_SIZE - len(entries))
+        increment = struct.pack(">IB", self.increment_start, len(self.increment)) + entries + filler
+        return start + b"".join(self.key_ids) + self.head.encode() + increment
+
+    @classmethod
+    def decode(cls, data: bytes, geometry: Geometry) -> Announcement:
+        """Read an announcement. Raises ``PeerError`` if it makes no sense."""
+        version, number, flags, collect_ms, invite_every, online = _ANNOUNCEMENT.unpack_from(data)
+        rest = data[_ANNOUNCEMENT.size :]
+        keys_end = geometry.hops * HASH_SIZE
+        head_end = keys_end + geometry.head_size
+        start, count = struct.unpack_from(">IB", rest, head_end)
+        if version != PROTOCOL_VERSION or count > DIRECTORY_INCREMENT or flags > 1:
+            raise PeerError("The server announced a round this program does not understand.")
+        entries = rest[head_end + 5 : head_end + 5 + count * ENTRY_SIZE]
+        return cls(
+            number,
+            RoundFlags(flags),
+            collect_ms,
+            invite_every,
+            online,
+            tuple(_cut(rest[:keys_end], HASH_SIZE)),
+            Head.decode(rest[keys_end:head_end]),
+            start,
+            tuple(_cut(entries, ENTRY_SIZE)),
+        )
+
+    @property
+    def has_invitations(self) -> bool:
+        """True if this round carries the second batch."""
+        return RoundFlags.INVITE in self.flags
+
+
+def announcement_hash(encoded: bytes) -> bytes:
+    """Return the SHA-256 of an encoded announcement."""
+    return hashlib.sha256(encoded).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A client's onions of one round, as sealed for the entry."""
+
+    round_number: int
+    onions: tuple[bytes, ...]
+    invitations: tuple[bytes, ...] = ()
+
+    def encode(self) -> Message:
+        """Return UPLOAD, or UPLOAD_INVITE if there are invitations."""
+        kind = MessageKind.UPLOAD_INVITE if self.invitations else MessageKind.UPLOAD
+        onions = b"".join(self.onions) + b"".join(self.invitations)
+        return Message(kind, struct.pack(">Q", self.round_number) + onions)
+
+    @classmethod
+    def decode(cls, message: Message, geometry: Geometry) -> Upload:
+        """Read an upload; its length has been checked."""
+        size = geometry.entry_onion_size(BatchKind.CONVERSATION)
+        end = 8 + geometry.onions_per_client * size
+        onions = tuple(_cut(message.body[8:end], size))
+        invitations = tuple(_cut(message.body[end:], geometry.entry_onion_size(BatchKind.INVITATION)))
+        return cls(int.from_bytes(message.body[:8]), onions, invitations)
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """What comes back for a client's conversation onions, in the order it uploaded them."""
+
+    round_number: int
+    status: RoundStatus
+    replies: tuple[bytes, ...]
+
+    def encode(self) -> Message:
+        """Return the REPLIES message."""
+        start = struct.pack(">QB", self.round_number, self.status)
+        return Message(MessageKind.REPLIES, start + b"".join(self.replies))
+
+    @classmethod
+    def decode(cls, body: bytes, geometry: Geometry) -> Replies:
+        """Read replies. Raises ``PeerError`` if the status is unknown."""
+        number, status = struct.unpack_from(">QB", body)
+        try:
+            return cls(number, RoundStatus(status), tuple(_cut(body[9:], geometry.entry_reply_size)))
+        except ValueError as error:
+            raise PeerError("The server sent replies with a status that does not exist.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Everything that lies in dead drop 0 after one round, signed by the last hop."""
+
+    round_number: int
+    invitations: tuple[bytes, ...]
+    signature: bytes = b""
+
+    def signed_content(self, chain_id: bytes) -> bytes:
+        """Return what the last hop signs."""
+        digest = hashlib.sha256(b"".join(self.invitations)).digest()
+        return _BUNDLE_LABEL + chain_id + struct.pack(">Q", self.round_number) + digest
+
+    def encode(self) -> Message:
+        """Return the BUNDLE message."""
+        start = struct.pack(">QI", self.round_number, len(self.invitations))
+        return Message(MessageKind.BUNDLE, start + b"".join(self.invitations) + self.signature)
+
+    @classmethod
+    def decode(cls, body: bytes, chain: Chain) -> Bundle:
+        """Read a bundle and check the last hop's signature. Raises ``PeerError``, ``ChainError``."""
+        number, count = struct.unpack_from(">QI", body)
+        if len(body) != chain.geometry.bundle_size(count):
+            raise PeerError("The server sent a bundle of invitations that was cut off.")
+        invitations = tuple(_cut(body[12:-SIGNATURE_SIZE], INVITATION_SIZE))
+        bundle = cls(number, invitations, body[-SIGNATURE_SIZE:])
+        chain.hops[-1].verify(bundle.signature, bundle.signed_content(chain.chain_id))
+        return bundle
+
+
+def _cut(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
