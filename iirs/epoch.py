@@ -74,9 +74,7 @@ class EpochKeyring:
 
     def current(self, round_number: int) -> EpochKey:
         """Return the key announced for ``round_number``, made now if there is none; erase older ones."""
-        self._keys = [
-            item for item in self._keys if item[0].last_round + GRACE_ROUNDS >= round_number
-        ]
+        self._keys = [item for item in self._keys if item[0].last_round + GRACE_ROUNDS >= round_number]
         if not self._keys or self._keys[-1][0].last_round < round_number:
             self._keys.append(self._make(round_number))
         return self._keys[-1][0]

@@ -76,9 +76,7 @@ class CloseReason(IntEnum):
     REPLACED = 1
     PROTOCOL = 2
     TIMEOUT = 3
-    FULL = 4
-    VERSION = 5
-    SLOW = 6
+    VERSION = 4
 
     @property
     def sentence(self) -> str:
@@ -91,9 +89,7 @@ _CLOSE_SENTENCES = {
     CloseReason.REPLACED: "This account logged in somewhere else, so this window is no longer connected.",
     CloseReason.PROTOCOL: "The server could not understand a message and closed this connection.",
     CloseReason.TIMEOUT: "The server heard nothing for too long and closed this connection.",
-    CloseReason.FULL: "The server is full. It may have room later.",
     CloseReason.VERSION: "The server speaks another version of the protocol. Update the older of the two.",
-    CloseReason.SLOW: "The connection was too slow to keep up with the rounds.",
 }
 
 

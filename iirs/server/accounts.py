@@ -1,0 +1,138 @@
+"""Registration, login and the server's side of the directory."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from iirs.chain import Chain
+from iirs.directory import Directory, Entry, Head, head_content
+from iirs.errors import AccountError, DirectoryError
+from iirs.geometry import DIRECTORY_INCREMENT, RandomBytes
+from iirs.server.storage import Storage, StoredAccount
+from iirs.wire import AccountRecord, Login, Registration, Result
+
+_SALT_SIZE = 16
+
+
+class RateLimit:
+    """At most ``burst`` attempts a key, refilled at ``per_second``. Remembers a bounded number of keys."""
+
+    def __init__(
+        self, burst: float, per_second: float, clock: Callable[[], float] = time.monotonic, keys: int = 10_000
+    ) -> None:
+        self._burst = burst
+        self._per_second = per_second
+        self._clock = clock
+        self._keys = keys
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def allow(self, key: str) -> bool:
+        """Count one attempt; False if there have been too many."""
+        now = self._clock()
+        left, since = self._left.pop(key, (self._burst, now))
+        left = min(self._burst, left + (now - since) * self._per_second)
+        allowed = left >= 1
+        self._left[key] = (left - 1 if allowed else left, now)
+        while len(self._left) > self._keys:
+            self._left.popitem(last=False)
+        return allowed
+
+
+class Accounts:
+    """Who is registered. Safe from any thread; one lock, never held while anything is sent."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        storage: Storage,
+        sign: Callable[[bytes], bytes],
+        random_bytes: RandomBytes,
+        *,
+        registrations: RateLimit,
+        logins: RateLimit,
+    ) -> None:
+        """Load the directory. ``sign`` is the hop identity's signature over a head."""
+        self._chain = chain
+        self._storage = storage
+        self._sign = sign
+        self._random_bytes = random_bytes
+        self._registrations = registrations
+        self._logins = logins
+        self._lock = threading.Lock()
+        self._directory = Directory(chain.chain_id)
+        self._accounts: dict[str, StoredAccount] = {}
+        for account in storage.accounts():
+            self._directory.append(Entry.parse(chain.chain_id, account.entry))
+            self._accounts[account.name] = account
+        self._published = len(self._directory)
+
+    def register(self, registration: Registration, address: str) -> Result:
+        """Take in a new account, or say why not."""
+        with self._lock:
+            if not self._registrations.allow(address):
+                return Result.TOO_MANY
+            try:
+                entry = Entry.parse(self._chain.chain_id, registration.entry)
+            except DirectoryError:
+                return Result.INVALID
+            if entry.name in self._accounts:
+                return Result.NAME_TAKEN
+            salt = self._random_bytes(_SALT_SIZE)
+            account = StoredAccount(
+                len(self._directory),
+                entry.name,
+                entry.raw,
+                salt,
+                _secret_hash(salt, registration.login_secret),
+                registration.vault,
+            )
+            try:
+                self._storage.add(account)
+            except AccountError:
+                return Result.NAME_TAKEN
+            self._directory.append(entry)
+            self._accounts[entry.name] = account
+            return Result.OK
+
+    def login(self, login: Login) -> tuple[Result, AccountRecord | None]:
+        """Check a login secret; return the account's record if it is right."""
+        with self._lock:
+            account = self._accounts.get(login.name)
+            if account is None:
+                return Result.UNKNOWN_NAME, None
+            given = _secret_hash(account.salt, login.login_secret)
+            if not hmac.compare_digest(account.secret_hash, given):
+                # Only failures count, so that nobody can lock a person out by logging in as them rightly.
+                allowed = self._logins.allow(login.name)
+                return (Result.WRONG_PASSWORD if allowed else Result.TOO_MANY), None
+        last_round = self._storage.last_round(account.position)
+        return Result.OK, AccountRecord(account.position, last_round, account.vault)
+
+    def snapshot(self) -> tuple[Head, list[bytes]]:
+        """Return the whole directory with its signed head, entries not yet announced included."""
+        with self._lock:
+            return self._head(len(self._directory)), [entry.raw for entry in self._directory.entries]
+
+    def publish(self) -> tuple[Head, int, tuple[bytes, ...]]:
+        """Move the announced length on by at most two; return head, where the new entries start, and them."""
+        with self._lock:
+            start = self._published
+            entries = tuple(
+                entry.raw for entry in self._directory.entries[start : start + DIRECTORY_INCREMENT]
+            )
+            self._published += len(entries)
+            return self._head(self._published), start, entries
+
+    def _head(self, length: int) -> Head:
+        digest = self._directory.digests[length]
+        return Head(length, digest, self._sign(head_content(self._chain.chain_id, length, digest)))
+
+
+def _secret_hash(salt: bytes, secret: bytes) -> bytes:
+    # The secret is already the output of Argon2id and HKDF on the client: 256 bits, so one hash is enough.
+    return hashlib.sha256(salt + secret).digest()

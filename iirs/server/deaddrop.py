@@ -1,0 +1,142 @@
+"""Dead drops: where exactly two peer messages are exchanged, and dead drop 0, where everybody reads all.
+
+The idea is Vuvuzela's (SOSP'15, section 3); that every drop is accessed exactly twice is Karaoke's
+(OSDI'18). Nothing here is stored past a round, and nothing here knows who asks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from iirs.geometry import (
+    DROP_ID_SIZE,
+    INVITATION_PLAIN_SIZE,
+    PEER_MESSAGE_SIZE,
+    REQUEST_SIZE,
+    RandomBytes,
+    padded_invitations,
+)
+from iirs.suite import HYBRID
+
+ACCESSES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DeaddropMessage:
+    """One request as it reaches the last hop: which drop, and what to leave there."""
+
+    drop_id: bytes = field(repr=False)
+    content: bytes = field(repr=False)
+
+    @classmethod
+    def decode(cls, request: bytes) -> DeaddropMessage:
+        """Read a request of 1,040 bytes. Raises ``ValueError`` for any other size."""
+        if len(request) != REQUEST_SIZE:
+            raise ValueError("a request has 1040 bytes")
+        return cls(request[:DROP_ID_SIZE], request[DROP_ID_SIZE:])
+
+    def encode(self) -> bytes:
+        """Return the request: drop id (16), peer message (1,024)."""
+        return self.drop_id + self.content
+
+
+class DeadDrop:
+    """One place, one round: remembers which messages were left here, in order of arrival."""
+
+    __slots__ = ("places",)
+
+    def __init__(self) -> None:
+        self.places: list[int] = []
+
+    def partner_of(self, place: int) -> int | None:
+        """Return whose message the one at ``place`` gets; ``None`` means random bytes.
+
+        Two accesses swap; one gets its own back; a third and later ones get nothing, and do not
+        disturb the first two.
+        """
+        if place == self.places[0]:
+            return self.places[min(1, len(self.places) - 1)]
+        return self.places[0] if place == self.places[1] else None
+
+
+class DeadDropManager:
+    """Exchanges the messages of one round, all at once.
+
+    ``observe`` is for the openly marked glass box and for tests: it is handed the histogram of access
+    counts (accesses -> number of drops) and the ids. The server never sets it.
+    """
+
+    def __init__(
+        self,
+        random_bytes: RandomBytes,
+        observe: Callable[[Counter[int], Sequence[bytes]], None] | None = None,
+    ) -> None:
+        self._random_bytes = random_bytes
+        self._observe = observe
+
+    def handle_messages(self, messages: Sequence[DeaddropMessage]) -> list[bytes]:
+        """Return for each message, in the same order, what its sender gets back: 1,024 bytes."""
+        drops: dict[bytes, DeadDrop] = {}
+        for place, message in enumerate(messages):
+            drops.setdefault(message.drop_id, DeadDrop()).places.append(place)
+        if self._observe is not None:
+            self._observe(Counter(len(drop.places) for drop in drops.values()), list(drops))
+        replies = []
+        for place, message in enumerate(messages):
+            partner = drops[message.drop_id].partner_of(place)
+            replies.append(
+                self._random_bytes(PEER_MESSAGE_SIZE) if partner is None else messages[partner].content
+            )
+        return replies
+
+    def collect_invitations(self, invitations: Sequence[bytes]) -> list[bytes]:
+        """Return dead drop 0: every invitation, filled up to a multiple of eight, in sorted order.
+
+        The filling is cover as clients make it. Invitations look random, so sorting them is as good as
+        a shuffle and says nothing about the order they came in.
+        """
+        missing = padded_invitations(len(invitations)) - len(invitations)
+        return sorted([*invitations, *(cover_invitation(self._random_bytes) for _ in range(missing))])
+
+
+def cover_invitation(random_bytes: RandomBytes) -> bytes:
+    """Return an invitation to nobody: a genuine seal to a throwaway key.
+
+    Random bytes would not do: half of them are not points of the curve.
+    """
+    public = HYBRID.load_public(HYBRID.generate().public_bytes)
+    return HYBRID.seal(public, random_bytes(INVITATION_PLAIN_SIZE), b"")
+
+
+class GarbageCollector:
+    """Clears dead drops by time, for deployments that keep messages longer than one round.
+
+    The rounds of ``DeadDropManager`` need no clearing; this is for drops that outlive them. ``deposit``
+    leaves a message, ``collect`` takes it once, ``clear`` forgets what is older than ``lifetime`` seconds.
+    """
+
+    def __init__(self, lifetime: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lifetime = lifetime
+        self._clock = clock
+        self._kept: dict[bytes, tuple[float, bytes]] = {}
+
+    def deposit(self, message: DeaddropMessage) -> None:
+        """Leave a message; a newer one in the same drop replaces it."""
+        self._kept[message.drop_id] = (self._clock() + self._lifetime, message.content)
+
+    def collect(self, drop_id: bytes) -> bytes | None:
+        """Take the message out of a drop, or return ``None`` if it is empty or its time is over."""
+        self.clear()
+        _, content = self._kept.pop(drop_id, (0.0, None))
+        return content
+
+    def clear(self) -> int:
+        """Forget what is too old; return how many drops that emptied."""
+        now = self._clock()
+        over = [drop_id for drop_id, (end, _) in self._kept.items() if end <= now]
+        for drop_id in over:
+            del self._kept[drop_id]
+        return len(over)

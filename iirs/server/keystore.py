@@ -1,0 +1,130 @@
+"""What makes a server itself: identity, TLS certificate and chain file, made once and kept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from iirs.chain import Chain, Hop, parse_chain, render_chain
+from iirs.errors import ChainError, ConfigError
+from iirs.tls import certificate_hash, make_certificate
+
+CHAIN_FILE = "chain.toml"
+_IDENTITY_FILE = "identity.key"
+_CERTIFICATE_FILE = "tls.crt"
+_KEY_FILE = "tls.key"
+DEFAULT_SLOTS = 2
+DEFAULT_ROUND_SECONDS = 2.0
+DEFAULT_INVITE_EVERY = 5
+DEFAULT_EPOCH_ROUNDS = 30
+DEFAULT_SUITE = "MLKEM768_X25519"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainOptions:
+    """What may be chosen when a chain is made; ``None`` takes the chain's own value, or the default."""
+
+    slots: int | None = None
+    round_seconds: float | None = None
+    invite_every: int | None = None
+    suite: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKeys:
+    """A server's identity, certificate and chain."""
+
+    chain: Chain
+    chain_file: bytes = field(repr=False)
+    identity: Ed25519PrivateKey = field(repr=False)
+    certificate: bytes = field(repr=False)
+    certificate_key: bytes = field(repr=False)
+
+
+def make_keys(options: ChainOptions) -> ServerKeys:
+    """Return a fresh one-server chain. Raises ``ConfigError`` if an option is out of range."""
+    identity = Ed25519PrivateKey.generate()
+    certificate, certificate_key = make_certificate()
+    round_seconds = DEFAULT_ROUND_SECONDS if options.round_seconds is None else options.round_seconds
+    chain_file = render_chain(
+        suite=options.suite or DEFAULT_SUITE,
+        slots=DEFAULT_SLOTS if options.slots is None else options.slots,
+        round_ms=round(round_seconds * 1000),
+        invite_every=options.invite_every or DEFAULT_INVITE_EVERY,
+        epoch_rounds=DEFAULT_EPOCH_ROUNDS,
+        entry_certificate=certificate_hash(certificate),
+        hops=(Hop("entry", "", identity.public_key().public_bytes_raw()),),
+    )
+    try:
+        chain = parse_chain(chain_file)
+    except ChainError as error:
+        raise ConfigError(
+            "--slots must be 1 to 16 and --round-seconds 0.01 to 600: these values do not make a chain."
+        ) from error
+    return ServerKeys(chain, chain_file, identity, certificate, certificate_key)
+
+
+def load_or_make_keys(folder: Path, options: ChainOptions) -> ServerKeys:
+    """Return the chain kept in ``folder``, made now if there is none.
+
+    Raises ``ConfigError`` if it is damaged, or if an option asks for a value other than the kept one:
+    every client has pinned that chain.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (folder / CHAIN_FILE).exists():
+            keys = make_keys(options)
+            private = keys.identity.private_bytes_raw()
+            _write(folder / _IDENTITY_FILE, private, 0o600)
+            _write(folder / _KEY_FILE, keys.certificate_key, 0o600)
+            _write(folder / _CERTIFICATE_FILE, keys.certificate, 0o644)
+            _write(folder / CHAIN_FILE, keys.chain_file, 0o644)  # last: its presence means all is there
+            return keys
+        return _check(_load(folder), options)
+    except OSError as error:
+        raise ConfigError("The data directory cannot be read or written: check --data-dir.") from error
+
+
+def _load(folder: Path) -> ServerKeys:
+    chain_file = (folder / CHAIN_FILE).read_bytes()
+    certificate = (folder / _CERTIFICATE_FILE).read_bytes()
+    try:
+        identity = Ed25519PrivateKey.from_private_bytes((folder / _IDENTITY_FILE).read_bytes())
+        chain = parse_chain(chain_file)
+        fits = (
+            certificate_hash(certificate) == chain.entry_certificate
+            and identity.public_key().public_bytes_raw() == chain.hops[0].identity
+        )
+    except (ChainError, ValueError) as error:
+        raise ConfigError("The data directory is damaged: restore it from a copy.") from error
+    if not fits:
+        raise ConfigError("The data directory mixes the files of two servers: restore it from a copy.")
+    return ServerKeys(chain, chain_file, identity, certificate, (folder / _KEY_FILE).read_bytes())
+
+
+def _check(keys: ServerKeys, options: ChainOptions) -> ServerKeys:
+    asked = {
+        "--slots": (options.slots, keys.chain.slots),
+        "--round-seconds": (
+            None if options.round_seconds is None else round(options.round_seconds * 1000),
+            keys.chain.round_ms,
+        ),
+    }
+    for flag, (wanted, kept) in asked.items():
+        if wanted is not None and wanted != kept:
+            raise ConfigError(
+                f"{flag} differs from the chain in this data directory, which clients have pinned. "
+                "Start without it, or make a new chain in another --data-dir."
+            )
+    return keys
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

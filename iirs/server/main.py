@@ -1,0 +1,95 @@
+"""``iirs-server``: sets up mix net, dead drops and the listener together."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from iirs.chain import DEFAULT_PORT, JoinLink
+from iirs.errors import ConfigError
+from iirs.paths import data_directory
+from iirs.server.keystore import ChainOptions, load_or_make_keys, make_keys
+from iirs.server.service import Service, ServiceSettings
+from iirs.server.storage import Storage
+
+_TRUST_NOTE = (
+    "note: this chain is one server, so whoever runs it must be trusted not to look at who talks to whom; "
+    "the network, and everybody else, learns only who is registered and who is online"
+)
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the command line's values. Exits with 2 and a sentence if they make no sense."""
+    parser = argparse.ArgumentParser(
+        prog="iirs-server", description="Run an iirs server: people connect to the link it prints."
+    )
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104  # a server for a classroom listens to the classroom
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port; 0 picks a free one")
+    parser.add_argument("--data-dir", type=Path, help="where accounts and keys are kept")
+    parser.add_argument("--ephemeral", action="store_true", help="keep nothing: all is gone at the end")
+    parser.add_argument("--round-seconds", type=float, help="seconds between rounds (default: 2)")
+    parser.add_argument("--slots", type=int, help="conversations each person can have at once (default: 2)")
+    parser.add_argument("--database-url", help="SQLAlchemy URL (default: SQLite in the data directory)")
+    parser.add_argument(
+        "--log-level", choices=["debug", "info", "warning"], default="warning", help="how much to say"
+    )
+    return parser.parse_args(arguments)
+
+
+def build_service(options: argparse.Namespace, settings: ServiceSettings) -> Service:
+    """Return a service ready to start. Raises ``ConfigError``."""
+    chain_options = ChainOptions(options.slots, options.round_seconds)
+    if options.ephemeral:
+        if options.data_dir or options.database_url:
+            raise ConfigError(
+                "--ephemeral keeps nothing, so it goes with neither --data-dir nor --database-url."
+            )
+        return Service(make_keys(chain_options), Storage("sqlite://"), settings)
+    folder = options.data_dir or data_directory("iirs-server")
+    keys = load_or_make_keys(folder, chain_options)
+    url = options.database_url or f"sqlite:///{(folder / 'server.sqlite').resolve()}"
+    return Service(keys, Storage(url), settings)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a server until Ctrl-C or SIGTERM. Returns 0, or 2 if it could not start."""
+    options = parse_arguments(arguments)
+    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    finished = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: finished.set())
+    try:
+        service = build_service(options, ServiceSettings())
+        port = service.start(options.host, options.port)
+    except ConfigError as error:
+        print(f"iirs-server: {error}", file=sys.stderr)
+        return 2
+    link = JoinLink(_reachable(options.host), port, service.chain.chain_id)
+    print(f"iirs-server: {_TRUST_NOTE}", file=sys.stderr)
+    print(f"iirs-server ready: {link}", flush=True)
+    while not finished.wait(1.0):  # a bounded wait, so that signals arrive on every platform
+        pass
+    service.stop()
+    return 0
+
+
+def _reachable(host: str) -> str:
+    """Return the address to put in the link; for "all addresses" the one this machine is reached by."""
+    if host not in {"0.0.0.0", "::", ""}:  # noqa: S104  # compared, not bound
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737; connecting a datagram socket sends nothing
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,293 @@
+"""The running server: sessions, rounds, and the listener, around a ``MixNet``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from iirs.epoch import EpochKeyring
+from iirs.errors import ConfigError
+from iirs.geometry import INVITATION_SIZE, RandomBytes, padded_invitations
+from iirs.message import Message, MessageKind
+from iirs.onion import EntryChannel, RoundContext, entry_offer_info
+from iirs.server.accounts import Accounts, RateLimit
+from iirs.server.connectionThread import ConnectionSettings, ConnectionThread
+from iirs.server.deaddrop import DeadDropManager
+from iirs.server.keystore import ServerKeys
+from iirs.server.mix_net import Collected, DeadDrops, MixNet, MixStage, RoundOutcome
+from iirs.server.storage import LAST_ROUND, Storage
+from iirs.server.writer import LeftoverWriter
+from iirs.tls import server_context
+from iirs.wire import (
+    AccountRecord,
+    Announcement,
+    CloseReason,
+    Login,
+    Registration,
+    Result,
+    RoundFlags,
+    Upload,
+    announcement_hash,
+    encode_directory,
+)
+
+_log = logging.getLogger("iirs.server")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Bounds and sources of a running server."""
+
+    max_connections: int = 5000
+    bundle_bytes_per_second: int = 64 * 1024
+    """Invitation rounds are stretched so that bundles stay under this for each client."""
+    registrations_burst: float = 100
+    registrations_per_second: float = 1.0
+    failed_logins_burst: float = 10
+    failed_logins_per_second: float = 0.2
+    clock: Callable[[], float] = time.time
+    random_bytes: RandomBytes = os.urandom
+    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
+    observe: Callable[[Counter[int], Sequence[bytes]], None] | None = None
+    """Glass box for tests and simulations only; see ``DeadDropManager``."""
+
+
+class Service:
+    """Everything behind one listening socket. ``start``, then ``stop``; both from one thread."""
+
+    def __init__(self, keys: ServerKeys, storage: Storage, settings: ServiceSettings) -> None:
+        self.chain = keys.chain
+        self._keys = keys
+        self._storage = storage
+        self._settings = settings
+        self._tls = server_context(keys.certificate, keys.certificate_key)
+        self._keyring = EpochKeyring(keys.chain, 0, keys.identity)
+        self.accounts = Accounts(
+            keys.chain,
+            storage,
+            keys.identity.sign,
+            settings.random_bytes,
+            registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
+            logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
+        )
+        manager = DeadDropManager(settings.random_bytes, settings.observe)
+        drops = DeadDrops(manager, keys.chain.chain_id, keys.identity.sign)
+        stage = MixStage(keys.chain.geometry, 0, drops, settings.random_bytes)
+        self.mix_net = MixNet(keys.chain, stage, settings.random_bytes)
+        clock_round = int(settings.clock() * 1000) // keys.chain.round_ms
+        self._round_number = max(storage.number(LAST_ROUND) + 1, clock_round)
+        self._executed = 0
+        self._online = 0
+        self._epoch_key_id = b""
+        self._lock = threading.Lock()
+        self._connections: set[ConnectionThread] = set()
+        self._sessions: dict[int, ConnectionThread] = {}
+        self._stopping = threading.Event()
+        self._scheduler = BackgroundScheduler(daemon=True)
+        self._writer = LeftoverWriter()
+        self._listener: socket.socket | None = None
+
+    # -- life -------------------------------------------------------------------------------------
+
+    def start(self, host: str, port: int) -> int:
+        """Listen and run rounds; return the port. Raises ``ConfigError`` if the address is taken."""
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._listener = socket.create_server((host, port), family=family, backlog=512)
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                "This address and port cannot be listened on: another program may hold the port, "
+                "or the address is not this machine's. Try --port 0."
+            ) from error
+        self._writer.start()
+        self._open_next()
+        self._scheduler.add_job(
+            self.run_round,
+            "interval",
+            seconds=self.chain.round_ms / 1000,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+        self._scheduler.start()
+        threading.Thread(target=self._accept, name="iirs-accept", daemon=True).start()
+        return int(self._listener.getsockname()[1])
+
+    def run_round(self) -> None:
+        """Run one round; the scheduler calls this every ``round_ms``."""
+        self.mix_net.run_round(self)
+
+    def stop(self) -> None:
+        """Finish the round that runs, tell every client, and let go of everything."""
+        self._stopping.set()
+        self._scheduler.shutdown(wait=True)
+        if self._listener is not None:
+            # Waking accept() needs a shutdown on Linux; other systems wake on close.
+            try:
+                self._listener.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                _log.debug("the listener was closed already")
+            self._listener.close()
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            connection.close(CloseReason.STOPPING)
+        deadline = time.monotonic() + 2.0
+        for connection in connections:
+            connection.join(max(0.0, deadline - time.monotonic()))
+        self._writer.stop()
+        self._storage.close()
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set() and self._listener is not None:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                if self._stopping.is_set():
+                    return
+                time.sleep(0.1)  # out of file descriptors, most likely: let some go
+                continue
+            with self._lock:
+                full = len(self._connections) >= self._settings.max_connections
+            if full:
+                sock.close()
+                continue
+            self._serve(sock)
+
+    def _serve(self, sock: socket.socket) -> None:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = ConnectionThread(
+                sock, self._tls, self, self.chain.geometry, self._writer, self._settings.connection
+            )
+        except OSError:
+            sock.close()
+            return
+        with self._lock:
+            self._connections.add(connection)
+        try:
+            connection.start()
+        except RuntimeError:  # no thread to be had
+            self.left(connection)
+            sock.close()
+
+    # -- RoundFront: what MixNet asks for -----------------------------------------------------------
+
+    def channels(self) -> dict[Hashable, EntryChannel]:
+        """Return every client in session, with its entry channel."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        return {session: session.channel for session in sessions if session.channel is not None}
+
+    def deliver(self, outcome: RoundOutcome | None) -> None:
+        """Send everyone their replies, announce the next round, and open it."""
+        if outcome is not None:
+            self._online = outcome.uploads
+            _log.info(
+                "round %d: %d uploads, %d late, invitations %s%s",
+                outcome.context.round_number,
+                outcome.uploads,
+                outcome.late,
+                "no" if outcome.bundle is None else "yes",
+                ", LOST" if outcome.lost else "",
+            )
+        self._executed += 1
+        announcement, keys = self._open_next()
+        bundle = [outcome.bundle.encode()] if outcome is not None and outcome.bundle is not None else []
+        with self._lock:
+            sessions = list(self._sessions.values())
+        for session in sessions:
+            messages: list[Message] = []
+            if outcome is not None and session in outcome.replies:
+                messages = [outcome.replies[session].encode(), *bundle]
+            session.send([*messages, *keys, _announce(announcement, session)])
+
+    def _open_next(self) -> tuple[bytes, list[Message]]:
+        number = self._round_number
+        self._storage.set_number(LAST_ROUND, number)
+        self._round_number += 1
+        epoch_key = self._keyring.current(number)
+        changed, self._epoch_key_id = epoch_key.key_id != self._epoch_key_id, epoch_key.key_id
+        invite_every = self._invite_every()
+        invites = self._executed % invite_every == invite_every - 1
+        head, start, entries = self.accounts.publish()
+        announcement = Announcement(
+            number,
+            RoundFlags.INVITE if invites else RoundFlags.NONE,
+            self.chain.round_ms,
+            invite_every,
+            self._online,
+            (epoch_key.key_id,),
+            head,
+            start,
+            entries,
+        ).encode()
+        context = RoundContext(self.chain.chain_id, number, announcement_hash(announcement))
+        self.mix_net.open_round(context, invites)
+        return announcement, [Message(MessageKind.KEYS, epoch_key.encode())] if changed else []
+
+    def _invite_every(self) -> int:
+        bundle = padded_invitations(self._online * self.chain.slots) * INVITATION_SIZE
+        allowed = self._settings.bundle_bytes_per_second * self.chain.round_ms / 1000
+        return min(1000, max(self.chain.invite_every, int(-(-bundle // allowed))))
+
+    # -- Desk: what a connection asks for -----------------------------------------------------------
+
+    def greeting(self) -> list[Message]:
+        """Return the chain file and the current epoch keys."""
+        return [Message(MessageKind.CHAIN, self._keys.chain_file), self._current_keys()]
+
+    def register(self, registration: Registration, address: str) -> Result:
+        """Take in a new account."""
+        return self.accounts.register(registration, address)
+
+    def login(self, login: Login) -> tuple[Result, AccountRecord | None]:
+        """Check a login secret."""
+        return self.accounts.login(login)
+
+    def open_channel(self, login: Login) -> EntryChannel:
+        """Open the client's offer of a session secret. Raises ``OnionError``."""
+        info = entry_offer_info(self.chain.chain_id, self.chain.entry_certificate, login.key_id)
+        pair = self._keyring.private(login.key_id)
+        secret = self.chain.geometry.suite.open(pair, login.offer, info)
+        return EntryChannel(secret, info, 0)
+
+    def enter(self, connection: ConnectionThread) -> list[Message]:
+        """Make this the account's one live session; return what a new session is told first."""
+        with self._lock:
+            replaced = self._sessions.get(connection.position)
+            self._sessions[connection.position] = connection
+        if replaced is not None:
+            replaced.close(CloseReason.REPLACED)
+        # Only now: an entry announced before this session was listed must be in the snapshot.
+        head, entries = self.accounts.snapshot()
+        return [encode_directory(head, entries), self._current_keys()]
+
+    def submit(self, connection: ConnectionThread, upload: Upload) -> Collected:
+        """Queue an upload for the round. Raises ``PeerError``."""
+        connection.last_round = upload.round_number
+        return self.mix_net.submit(connection, upload)
+
+    def left(self, connection: ConnectionThread) -> None:
+        """Forget a connection that ended."""
+        with self._lock:
+            self._connections.discard(connection)
+            if self._sessions.get(connection.position) is connection:
+                del self._sessions[connection.position]
+        if connection.last_round:
+            self._storage.set_last_round(connection.position, connection.last_round)
+
+    def _current_keys(self) -> Message:
+        return Message(MessageKind.KEYS, self._keyring.current(self._round_number - 1).encode())
+
+
+def _announce(announcement: bytes, session: ConnectionThread) -> Message:
+    return Message(MessageKind.ANNOUNCE, bytes([session.take_late_notice()]) + announcement)

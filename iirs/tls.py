@@ -1,0 +1,136 @@
+"""TLS 1.3 without sockets: bytes from the network in, bytes for the network out.
+
+The certificate is self-signed and pinned through the chain file, so there is no authority to trust and
+no name to check.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+import os
+import ssl
+import tempfile
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from iirs.errors import ChainError, PeerError
+
+_READ_CHUNK = 65536
+RECORD_MAX = 16384
+RECORD_OVERHEAD = 22
+"""Per TLS 1.3 record: header (5), content type (1), tag (16)."""
+
+
+def on_the_wire(plaintext_size: int) -> int:
+    """Return how many bytes one write of this size takes on the wire."""
+    return plaintext_size + -(-plaintext_size // RECORD_MAX) * RECORD_OVERHEAD
+
+
+def make_certificate() -> tuple[bytes, bytes]:
+    """Return a fresh self-signed certificate and its private key, both PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "iirs")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start.replace(year=2120))
+        .sign(key, SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM), private
+
+
+def certificate_hash(pem: bytes) -> bytes:
+    """Return the SHA-256 of a PEM certificate's DER form: what the chain file pins."""
+    return hashlib.sha256(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)).digest()
+
+
+def server_context(certificate_pem: bytes, key_pem: bytes) -> ssl.SSLContext:
+    """Return a context that speaks TLS 1.3 only and sends no session tickets."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
+    with tempfile.TemporaryDirectory() as folder:  # ssl reads from files only; the folder is mode 0700
+        path = Path(folder) / "pair.pem"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key_pem + certificate_pem)
+        context.load_cert_chain(path)
+    return context
+
+
+def client_context() -> ssl.SSLContext:
+    """Return a context that speaks TLS 1.3 only and leaves trust to ``TlsPipe.check_certificate``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class TlsPipe:
+    """One TLS connection over memory. Not thread-safe: callers hold one lock around every call."""
+
+    def __init__(self, context: ssl.SSLContext, *, server_side: bool) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        self.established = False
+
+    def start(self) -> None:
+        """Begin the handshake; ``take_outgoing`` then has the first bytes of a client."""
+        self._handshake()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes from the network; return the plaintext they complete. Raises ``PeerError``."""
+        self._incoming.write(data)
+        if not self.established and not self._handshake():
+            return b""
+        plain = bytearray()
+        try:
+            while chunk := self._tls.read(_READ_CHUNK):
+                plain += chunk
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            pass  # nothing more for now, or the other end said goodbye: its socket will close
+        except ssl.SSLError as error:
+            raise PeerError("The TLS connection was disturbed.") from error
+        return bytes(plain)
+
+    def send(self, plaintext: bytes) -> None:
+        """Encrypt; ``take_outgoing`` then has the bytes for the network."""
+        self._tls.write(plaintext)
+
+    def take_outgoing(self) -> bytes:
+        """Return all bytes waiting to go out, and forget them."""
+        return self._outgoing.read()
+
+    def check_certificate(self, expected: bytes) -> None:
+        """Return if the server's certificate has this SHA-256. Raises ``ChainError`` if not."""
+        der = self._tls.getpeercert(binary_form=True) or b""
+        if not hmac.compare_digest(hashlib.sha256(der).digest(), expected):
+            raise ChainError(
+                "This server's certificate is not the one its chain file names. "
+                "Someone may be in between: do not go on, ask the person who runs the server."
+            )
+
+    def _handshake(self) -> bool:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError as error:
+            raise PeerError("The other end does not speak TLS 1.3.") from error
+        self.established = True
+        return True
