@@ -79,11 +79,11 @@ class EpochKeyring:
             self._keys.append(self._make(round_number))
         return self._keys[-1][0]
 
-    def private(self, key_id: bytes) -> KeyPair:
-        """Return the private half of the key with this id. Raises ``OnionError`` if it is gone."""
+    def find(self, key_id: bytes) -> tuple[EpochKey, KeyPair]:
+        """Return the key with this id, with its private half. Raises ``OnionError`` if it is gone."""
         for public, pair in self._keys:
             if public.key_id == key_id:
-                return pair
+                return public, pair
         raise OnionError("a message was sealed to an epoch key that is gone")
 
     def _make(self, round_number: int) -> tuple[EpochKey, KeyPair]:

@@ -19,7 +19,7 @@ from iirs.geometry import NAME_MAX
 from iirs.suite import HYBRID, KeyPair
 
 SIGNING_PRIVATE_SIZE = 32
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,%d}" % (NAME_MAX - 1))
+_NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME_MAX - 1}}}")
 
 
 def checked_name(name: str) -> str:

@@ -190,27 +190,22 @@ class PeerMessage:
     def _encode(self) -> bytes:
         if len(self.payload) > PAYLOAD_MAX:
             raise ValueError(f"a peer message carries at most {PAYLOAD_MAX} bytes")
-        numbers = [getattr(self, item.name) for item in fields(self) if item.name != "payload"]
-        head = _FIELDS.pack(*numbers, len(self.payload))
+        head = _FIELDS.pack(*(getattr(self, name) for name in _FIELD_NAMES), len(self.payload))
         return head + self.payload + bytes(PAYLOAD_MAX - len(self.payload))
 
     @classmethod
     def _decode(cls, content: bytes) -> PeerMessage:
-        *values, length = _FIELDS.unpack_from(content)
+        *raw, length = _FIELDS.unpack_from(content)
         payload = content[_FIELDS.size : _FIELDS.size + length]
         if length > PAYLOAD_MAX:
             raise PeerMessageError("a peer message claims more than it holds")
+        values = dict(zip(_FIELD_NAMES, raw, strict=True))
         try:
-            return cls(
-                *values[:4],
-                ContentKind(values[4]),
-                *values[5:8],
-                RenewalPhase(values[8]),
-                *values[9:],
-                payload=payload,
-            )
+            values["kind"] = ContentKind(values["kind"])
+            values["renewal_phase"] = RenewalPhase(values["renewal_phase"])
         except ValueError as error:
             raise PeerMessageError("a peer message of a kind this version does not know") from error
+        return cls(**values, payload=payload)
 
     def seal(
         self, keys: MessageKeys, context: MessageContext, identity: Identity, random_bytes: RandomBytes
@@ -237,6 +232,9 @@ class PeerMessage:
         except InvalidSignature as error:
             raise PeerMessageError("a peer message is not signed by this peer") from error
         return cls._decode(content)
+
+
+_FIELD_NAMES = tuple(item.name for item in fields(PeerMessage) if item.name != "payload")
 
 
 def _mac(keys: MessageKeys, context: MessageContext, sealed: bytes) -> bytes:

@@ -86,7 +86,7 @@ class Service:
         self._round_number = max(storage.number(LAST_ROUND) + 1, clock_round)
         self._executed = 0
         self._online = 0
-        self._epoch_key_id = b""
+        self._epoch_key = self._keyring.current(self._round_number)
         self._lock = threading.Lock()
         self._connections: set[ConnectionThread] = set()
         self._sessions: dict[int, ConnectionThread] = {}
@@ -215,7 +215,7 @@ class Service:
         self._storage.set_number(LAST_ROUND, number)
         self._round_number += 1
         epoch_key = self._keyring.current(number)
-        changed, self._epoch_key_id = epoch_key.key_id != self._epoch_key_id, epoch_key.key_id
+        changed, self._epoch_key = epoch_key != self._epoch_key, epoch_key
         invite_every = self._invite_every()
         invites = self._executed % invite_every == invite_every - 1
         head, start, entries = self.accounts.publish()
@@ -256,9 +256,9 @@ class Service:
     def open_channel(self, login: Login) -> EntryChannel:
         """Open the client's offer of a session secret. Raises ``OnionError``."""
         info = entry_offer_info(self.chain.chain_id, self.chain.entry_certificate, login.key_id)
-        pair = self._keyring.private(login.key_id)
+        epoch_key, pair = self._keyring.find(login.key_id)
         secret = self.chain.geometry.suite.open(pair, login.offer, info)
-        return EntryChannel(secret, info, 0)
+        return EntryChannel(secret, info, epoch_key.first_round // self.chain.epoch_rounds)
 
     def enter(self, connection: ConnectionThread) -> list[Message]:
         """Make this the account's one live session; return what a new session is told first."""
@@ -286,7 +286,7 @@ class Service:
             self._storage.set_last_round(connection.position, connection.last_round)
 
     def _current_keys(self) -> Message:
-        return Message(MessageKind.KEYS, self._keyring.current(self._round_number - 1).encode())
+        return Message(MessageKind.KEYS, self._epoch_key.encode())
 
 
 def _announce(announcement: bytes, session: ConnectionThread) -> Message:

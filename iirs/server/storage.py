@@ -1,4 +1,4 @@
-"""What the server keeps: accounts in order of registration, and a few numbers. SQLAlchemy, SQLite by default."""
+"""What the server keeps: accounts in order of registration, and a few numbers, through SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class Storage:
     def __init__(self, url: str) -> None:
         """Open (and create) the database. Raises ``ConfigError`` if that is not possible."""
         self._lock = threading.Lock()
+        self._closed = False
         try:
             self._engine = _engine(url)
             _Base.metadata.create_all(self._engine)
@@ -85,6 +86,8 @@ class Storage:
         """Remember the last round in which an account took part."""
         change = update(_Account).where(_Account.position == position).values(last_round=round_number)
         with self._lock, Session(self._engine) as session:
+            if self._closed:
+                return  # a connection that outlived the server; the client's own store knows better
             session.execute(change)
             session.commit()
 
@@ -108,7 +111,9 @@ class Storage:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        with self._lock:
+            self._closed = True
+            self._engine.dispose()
 
 
 def _engine(url: str) -> Engine:

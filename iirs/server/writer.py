@@ -32,7 +32,7 @@ class LeftoverWriter(threading.Thread):
         self._wake()
 
     def release(self, sock: socket.socket) -> None:
-        """Stop watching ``sock`` and close it. Only this thread may: a selector must not hold a closed one."""
+        """Stop watching ``sock`` and close it; a selector must not hold a closed one."""
         with self._lock:
             self._asked.append((sock, None))
         self._wake()

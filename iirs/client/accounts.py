@@ -1,0 +1,147 @@
+"""Register, log in, look people up: the few things a client does before and beside the rounds.
+
+Every function here blocks, and ``stretch`` takes a noticeable moment on purpose: call them from a worker
+thread, never from a window's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from iirs.chain import Chain, JoinLink
+from iirs.client.engine import Account, SessionStart
+from iirs.client.keys import (
+    STANDARD_COST,
+    PasswordKeys,
+    StretchCost,
+    check_password,
+    open_vault,
+    seal_vault,
+    stretch,
+)
+from iirs.client.line import Line
+from iirs.client.store import Pins
+from iirs.directory import Directory, Entry
+from iirs.epoch import EpochKey
+from iirs.errors import AccountError
+from iirs.geometry import RandomBytes
+from iirs.identity import Identity, checked_name
+from iirs.message import MessageKind
+from iirs.onion import EntryChannel, entry_offer_info
+from iirs.wire import AccountRecord, Login, Registration, Result, decode_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """This machine's folder for one person's accounts and pins."""
+
+    folder: Path
+    cost: StretchCost = STANDARD_COST
+    random_bytes: RandomBytes = os.urandom
+
+    @property
+    def pins(self) -> Pins:
+        """The chains that have been shown before."""
+        return Pins(self.folder / "servers.json")
+
+    def account_file(self, chain: Chain, name: str, kind: str) -> Path:
+        """Return where a file of this account is kept; the file name does not say whose it is."""
+        digest = hashlib.sha256(b"iirs/1 account file" + chain.chain_id + name.encode()).hexdigest()
+        return self.folder / f"{digest[:32]}.{kind}"
+
+
+def open_line(link: JoinLink, home: Home) -> tuple[Line, Chain, bytes, bool]:
+    """Connect to the entry; the last value says whether its chain was trusted at first sight.
+
+    The chain is pinned from then on. Raises ``ConnectionLostError``, ``ChainError``, ``StoreError``.
+    """
+    pinned = home.pins.get(link.host, link.port)
+    line, chain, keys = Line.connect(link, pinned if link.fingerprint is None else None)
+    if pinned != chain.chain_id:
+        home.pins.set(link.host, link.port, chain.chain_id)
+    return line, chain, keys, link.fingerprint is None and pinned is None
+
+
+def register(
+    link: JoinLink, home: Home, name: str, password: str, *, keys_stay_here: bool = False
+) -> Account:
+    """Create an account and return it. Raises ``AccountError`` with the sentence to show.
+
+    With ``keys_stay_here`` the server gets an empty vault and the real one stays in ``home``: the account
+    then works on this machine only, and guessing its password gains the server nothing but the login.
+    """
+    name = checked_name(name)
+    check_password(name, password)
+    line, chain, _, _ = open_line(link, home)
+    try:
+        keys = stretch(chain.chain_id, name, password, home.cost)
+        identity = Identity.generate()
+        entry = Entry.create(chain.chain_id, name, identity)
+        vault = seal_vault(keys, name, identity, entry.raw, home.random_bytes)
+        path = home.account_file(chain, name, "vault")
+        if keys_stay_here:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.write_bytes(vault)
+            decoy = PasswordKeys(home.random_bytes(32), home.random_bytes(32))
+            vault = seal_vault(decoy, name, Identity.generate(), entry.raw, home.random_bytes)
+        line.send(Registration(entry.raw, keys.login_secret, vault).encode())
+        try:
+            _check(Result(line.expect(MessageKind.RESULT).body[0]))
+        except AccountError:
+            path.unlink(missing_ok=True)
+            raise
+        return Account(name, chain, identity, keys.login_secret)
+    finally:
+        line.close()
+
+
+def login(link: JoinLink, home: Home, name: str, password: str) -> Account:
+    """Log in with a password on any machine and return the account. Raises ``AccountError``."""
+    name = checked_name(name)
+    line, chain, epoch_keys, _ = open_line(link, home)
+    try:
+        keys = stretch(chain.chain_id, name, password, home.cost)
+        start = enter(line, chain, epoch_keys, name, keys.login_secret, home.random_bytes)
+        entry = start.checked_directory(chain, name).entries[start.record.position]
+        kept = home.account_file(chain, name, "vault")
+        vault = kept.read_bytes() if kept.exists() else start.record.vault
+        identity = open_vault(keys, name, entry.raw, vault)
+        if identity.verify_key_bytes != entry.verify_key.raw:
+            raise AccountError("The keys of this account are not the ones the server lists under its name.")
+        return Account(name, chain, identity, keys.login_secret)
+    finally:
+        line.close()
+
+
+def lookup(directory: Directory, name: str) -> Entry:
+    """Return a person's public keys, from the copy held here. Raises ``AccountError`` if there is none."""
+    return directory.lookup(name)
+
+
+def enter(
+    line: Line, chain: Chain, epoch_keys: bytes, name: str, login_secret: bytes, random_bytes: RandomBytes
+) -> SessionStart:
+    """Log in on an open line and return what the session begins with.
+
+    Raises ``AccountError`` if refused, ``ChainError`` or ``DirectoryError`` if not to be trusted.
+    """
+    entry_key = EpochKey.decode(epoch_keys[: chain.geometry.epoch_key_size])
+    public = entry_key.verified(chain, 0)
+    info = entry_offer_info(chain.chain_id, chain.entry_certificate, entry_key.key_id)
+    secret = random_bytes(32)
+    offer = chain.geometry.suite.seal(public, secret, info)
+    line.send(Login(name, login_secret, entry_key.key_id, offer).encode())
+    _check(Result(line.expect(MessageKind.RESULT).body[0]))
+    record = AccountRecord.decode(line.expect(MessageKind.ACCOUNT).body)
+    head, entries = decode_directory(line.expect(MessageKind.DIRECTORY).body, chain.geometry)
+    keys = line.expect(MessageKind.KEYS).body
+    channel = EntryChannel(secret, info, entry_key.first_round // chain.epoch_rounds)
+    return SessionStart(record, channel, head, entries, keys)
+
+
+def _check(result: Result) -> None:
+    if result is not Result.OK:
+        raise AccountError(result.sentence)

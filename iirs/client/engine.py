@@ -1,0 +1,529 @@
+"""Everything a client decides, without a socket or a thread: announcement in, upload out, replies in.
+
+The engine owns the conversations and the slots. Whatever the person does, each announcement gets exactly
+one upload of constant size, and nothing received changes when or whether it goes.
+
+Order of a round: ``open_round`` -> ``build_upload`` (stores the stepped state, then returns bytes) ->
+``close_round`` and, in invite rounds, ``take_bundle``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from iirs.chain import Chain
+from iirs.client.chat_session import ChatSession, OutgoingText, TextState
+from iirs.client.conversation import Conversation, Me, Posted
+from iirs.client.events import (
+    Event,
+    Notice,
+    PeerAsks,
+    PeerChanged,
+    PeerState,
+    PeopleChanged,
+    RoundClosed,
+    RoundOpened,
+    TextChanged,
+    TextQueued,
+    TextReceived,
+)
+from iirs.client.invitations import Invitation, InvitationKind
+from iirs.client.store import ClientStore
+from iirs.directory import Directory, Entry, Head
+from iirs.epoch import EpochKey
+from iirs.errors import (
+    AccountError,
+    ChainError,
+    DirectoryError,
+    InvitationError,
+    OnionError,
+    PeerError,
+    StoreError,
+)
+from iirs.geometry import (
+    DROP_ID_SIZE,
+    INVITATION_PLAIN_SIZE,
+    ONIONS_PER_SLOT,
+    PEER_MESSAGE_SIZE,
+    BatchKind,
+    RandomBytes,
+)
+from iirs.identity import Identity
+from iirs.message import ContentKind, Message, PeerMessage
+from iirs.onion import EntryChannel, RoundContext, open_reply, wrap
+from iirs.suite import HYBRID, PublicKey
+from iirs.wire import AccountRecord, Announcement, Bundle, Replies, RoundStatus, Upload, announcement_hash
+
+MAX_AHEAD = 1800
+"""A round further ahead of our own clock than this is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person as this machine knows them after logging in."""
+
+    name: str
+    chain: Chain
+    identity: Identity = field(repr=False)
+    login_secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the engine takes from outside, so that a test can own it."""
+
+    clock: Callable[[], float] = time.time
+    random_bytes: RandomBytes = os.urandom
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStart:
+    """What login gives: the account's record, the entry channel, the directory, the epoch keys."""
+
+    record: AccountRecord
+    channel: EntryChannel
+    head: Head
+    entries: list[bytes] = field(repr=False)
+    epoch_keys: bytes = field(repr=False)
+
+    def checked_directory(self, chain: Chain, name: str) -> Directory:
+        """Return the directory, verified, with ``name`` where the server said.
+
+        Raises ``DirectoryError``, ``ChainError``.
+        """
+        directory = Directory(chain.chain_id)
+        directory.extend(0, self.entries, self.head, chain)
+        self.own_entry(directory, name)
+        return directory
+
+    def own_entry(self, directory: Directory, name: str) -> Entry:
+        """Return the entry at the account's position. Raises ``DirectoryError`` if it is not ``name``'s."""
+        position = self.record.position
+        if position >= len(directory) or directory.entries[position].name != name:
+            raise DirectoryError("The server's list of people does not have this account where it said.")
+        return directory.entries[position]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cover:
+    """An idle slot's round: both messages in one fresh drop, to come back swapped."""
+
+    messages: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Round:
+    context: RoundContext
+    announcement: Announcement
+    slots: list[tuple[Conversation, Posted] | _Cover] = field(default_factory=list)
+    reply_keys: list[list[bytes]] = field(default_factory=list)
+    built: bool = False
+
+
+class Engine:
+    """One logged-in account. Not thread-safe: one owner thread; ``take_events`` hands out what happened."""
+
+    def __init__(self, account: Account, store: ClientStore, world: World) -> None:
+        """Raises ``StoreError`` if the store does not open."""
+        self.account = account
+        self.chain = account.chain
+        self.directory = Directory(self.chain.chain_id)
+        self._geometry = self.chain.geometry
+        self._store = store
+        self._world = world
+        self._events: list[Event] = []
+        self._conversations: dict[str, Conversation] = {}
+        self._states: dict[str, PeerState] = {}
+        self._asking: dict[str, int] = {}
+        self._channel: EntryChannel | None = None
+        self._hop_keys: dict[bytes, PublicKey] = {}
+        self._position = 0
+        self._restored = False
+        self._round: _Round | None = None
+        self._round_number = 0
+        self._last_used = int(store.get("last_round", 0))
+
+    # -- session ------------------------------------------------------------------------------------
+
+    def begin_session(self, start: SessionStart) -> None:
+        """Take in what login gave. Raises ``DirectoryError`` or ``ChainError`` if it is not to be trusted."""
+        position = start.record.position
+        known = self._store.get("head", [0, self.directory.digests[0].hex()])
+        before = len(self.directory)
+        self.directory.extend(0, start.entries, start.head, self.chain)
+        if known[0] > len(self.directory) or self.directory.digests[known[0]].hex() != known[1]:
+            raise DirectoryError(
+                "The server's list of people does not continue the one it showed before. "
+                "It was set up anew, or somebody is being shown a different list."
+            )
+        mine = start.own_entry(self.directory, self.account.name)
+        if (mine.verify_key.raw, mine.receiving_key) != (
+            self.account.identity.verify_key_bytes,
+            self.account.identity.receiving.public_bytes,
+        ):
+            raise DirectoryError("The server's list of people shows other keys under this account's name.")
+        self._channel, self._position, self._round = start.channel, position, None
+        self._hop_keys = {}
+        self.take_keys(start.epoch_keys)
+        self._keep_head(start.head)
+        if not self._restored:
+            self._restored = True
+            self._restore(start.record.last_round)
+        if len(self.directory) != before:
+            self._people_changed()
+
+    def _keep_head(self, head: Head) -> None:
+        known = self._store.get("head", [0, ""])
+        if head.length >= known[0]:
+            self._store.set("head", [head.length, head.digest.hex()])
+
+    def _restore(self, last_round: int) -> None:
+        names = self._store.get("conversations", [])
+        if last_round > self._last_used:
+            # This account was used elsewhere, or this file is an old copy: its keys are not the newest.
+            for name in names:
+                self._store.remove(f"sync:{name}")
+            self._last_used = last_round
+        for name in names:
+            with suppress(AccountError):
+                self._conversation(name)
+
+    def take_keys(self, body: bytes) -> None:
+        """Take in the hops' epoch keys. Raises ``ChainError`` unless each hop signed its own."""
+        size = self._geometry.epoch_key_size
+        keys = [EpochKey.decode(body[start : start + size]) for start in range(0, len(body), size)]
+        checked = {key.key_id: key.verified(self.chain, hop) for hop, key in enumerate(keys)}
+        # The last epoch's keys stay for one more: a round announced just before may still be open.
+        self._hop_keys = {**dict(list(self._hop_keys.items())[-len(keys) :]), **checked}
+
+    # -- the person -----------------------------------------------------------------------------------
+
+    def ask(self, peer: str) -> None:
+        """Ask to talk to ``peer``. Raises ``AccountError`` with a sentence if that cannot be."""
+        name = self.directory.lookup(peer).name
+        if name == self.account.name:
+            raise AccountError("That is your own name. Ask somebody else to talk.")
+        conversation = self._conversation(name)
+        busy = [other for other in self._conversations.values() if other.needs_slot]
+        if not conversation.needs_slot and len(busy) >= self.chain.slots:
+            raise AccountError(
+                f"This server gives everyone {self.chain.slots} conversations at once, and all are in use: "
+                "end one first."
+            )
+        conversation.want()
+        self._asking.pop(name, None)
+        self._save(conversation)
+        self._store.commit()
+        self._note_states()
+
+    def send(self, peer: str, text: str) -> bytes:
+        """Queue a text for ``peer``; on return it is on disk. Returns its id. Raises ``AccountError``."""
+        name = self.directory.lookup(peer).name
+        chat = self._conversation(name).chat
+        item = chat.send(text, self._now_ms())
+        self._store.queue(name, item)
+        self._store.commit()
+        self._events.append(TextQueued(name, item.text_id, item.text, item.sent_at_ms))
+        return item.text_id
+
+    def hang_up(self, peer: str) -> None:
+        """End the conversation with ``peer``, four rounds from now."""
+        conversation = self._conversations.get(peer)
+        if conversation is not None:
+            # The open round's upload may be built already, so the next one is the first that can say it.
+            conversation.hang_up(self._round_number + 1)
+            self._save(conversation)
+            self._store.commit()
+            self._note_states()
+
+    def hang_up_all(self) -> None:
+        """End every conversation, four rounds from now."""
+        for name in list(self._conversations):
+            self.hang_up(name)
+
+    @property
+    def is_quiet(self) -> bool:
+        """True when no conversation posts to shared drops, so that leaving leaves nobody alone in one."""
+        return all(conversation.sync is None for conversation in self._conversations.values())
+
+    def history(self, peer: str, limit: int = 500) -> list[tuple[bytes, bool, str, int]]:
+        """Return the last texts with ``peer``, oldest first: (id, outgoing, text, sent at in ms)."""
+        return self._store.history(peer, limit)
+
+    def undelivered(self, peer: str) -> list[OutgoingText]:
+        """Return the texts to ``peer`` that have not been delivered."""
+        conversation = self._conversations.get(peer)
+        return list(conversation.chat.outbox) if conversation else list(self._store.outbox(peer))
+
+    def take_events(self) -> list[Event]:
+        """Return what happened since last asked, in order."""
+        events, self._events = self._events, []
+        return events
+
+    # -- rounds -------------------------------------------------------------------------------------
+
+    def open_round(self, encoded: bytes, *, was_late: bool) -> Announcement:
+        """Take in an announcement. Raises ``PeerError``, ``ChainError`` or ``DirectoryError`` to disconnect.
+
+        A round is refused if we have used it before, or if it is far ahead of our own clock.
+        """
+        announcement = Announcement.decode(encoded, self._geometry)
+        number = announcement.round_number
+        clock_round = int(self._world.clock() * 1000) // self.chain.round_ms
+        if number <= max(self._last_used, self._round_number):
+            raise PeerError("The server announced a round that is over. It may have lost its memory.")
+        if number > clock_round + MAX_AHEAD:
+            raise PeerError("The server's rounds are far ahead of this machine's clock: check the clock.")
+        if any(key_id not in self._hop_keys for key_id in announcement.key_ids[1:]):
+            raise ChainError("The server announced a round with keys that its chain did not sign.")
+        before = len(self.directory)
+        self.directory.extend(
+            announcement.increment_start, announcement.increment, announcement.head, self.chain
+        )
+        self._keep_head(announcement.head)
+        if len(self.directory) != before:
+            self._people_changed()
+        context = RoundContext(self.chain.chain_id, number, announcement_hash(encoded))
+        self._round = _Round(context, announcement)
+        self._round_number = number
+        if was_late:
+            self._events.append(Notice("The last upload reached the server too late; it will be repeated."))
+        self._events.append(
+            RoundOpened(
+                number,
+                announcement.collect_ms / 1000,
+                announcement.online,
+                announcement.invite_every,
+                self.chain.round_ms / 1000,
+            )
+        )
+        self._note_states()
+        return announcement
+
+    def build_upload(self) -> Message | None:
+        """Return the upload of the open round, once; ``None`` if there is no round to upload for.
+
+        On return the round number and every stepped key are on disk, so this round can never be used again.
+        """
+        current = self._round
+        if current is None or current.built or self._channel is None:
+            return None
+        current.built = True
+        number = current.context.round_number
+        self._channel.advance(number // self.chain.epoch_rounds)
+        self._last_used = number
+        self._store.set("last_round", number)
+        active = self._active()
+        requests: list[bytes] = []
+        for slot in range(self.chain.slots):
+            conversation = active[slot] if slot < len(active) else None
+            requests += self._fill_slot(current, conversation)
+        invitations = self._invitations(active, number) if current.announcement.has_invitations else []
+        for conversation in self._conversations.values():
+            self._save(conversation)
+        self._store.commit()
+        upload = self._wrap(current, requests, invitations)
+        for name, conversation in self._conversations.items():
+            for text_id in conversation.chat.take_sent():
+                self._events.append(TextChanged(name, text_id, TextState.SENT))
+        self._note_states()
+        return upload
+
+    def _active(self) -> list[Conversation]:
+        return [item for item in self._conversations.values() if item.needs_slot][: self.chain.slots]
+
+    def _fill_slot(self, current: _Round, conversation: Conversation | None) -> list[bytes]:
+        number = current.context.round_number
+        posted = conversation.prepare(number, current.announcement.head) if conversation is not None else None
+        if posted is not None and conversation is not None:
+            current.slots.append((conversation, posted))
+            return [drop + sealed for drop, sealed in zip(posted.keys.drop_ids, posted.sealed, strict=True)]
+        drop_id = self._world.random_bytes(DROP_ID_SIZE)
+        messages = tuple(self._world.random_bytes(PEER_MESSAGE_SIZE) for _ in range(ONIONS_PER_SLOT))
+        current.slots.append(_Cover(messages))
+        return [drop_id + message for message in messages]
+
+    def _invitations(self, active: list[Conversation], number: int) -> list[bytes]:
+        real = [sealed for item in active if (sealed := item.invitation(number)) is not None]
+        return real + [self._cover_invitation() for _ in range(self.chain.slots - len(real))]
+
+    def _cover_invitation(self) -> bytes:
+        public = HYBRID.load_public(HYBRID.generate().public_bytes)
+        return HYBRID.seal(public, self._world.random_bytes(INVITATION_PLAIN_SIZE), b"")
+
+    def _wrap(self, current: _Round, requests: list[bytes], invitations: list[bytes]) -> Message:
+        if self._channel is None:
+            raise AssertionError("a round is built only in a session")
+        hop_keys = [self._hop_keys[key_id] for key_id in current.announcement.key_ids[1:]]
+        sealed: dict[BatchKind, list[bytes]] = {kind: [] for kind in BatchKind}
+        payloads = [(BatchKind.CONVERSATION, item) for item in requests]
+        payloads += [(BatchKind.INVITATION, item) for item in invitations]
+        for index, (kind, payload) in enumerate(payloads):
+            onion, reply_keys = wrap(
+                payload, hop_keys, self._geometry.suite, current.context, kind, self._world.random_bytes
+            )
+            if kind is BatchKind.CONVERSATION:
+                current.reply_keys.append(reply_keys)
+            sealed[kind].append(self._channel.seal_up(current.context, kind, index, onion))
+        return Upload(
+            current.context.round_number,
+            tuple(sealed[BatchKind.CONVERSATION]),
+            tuple(sealed[BatchKind.INVITATION]),
+        ).encode()
+
+    def close_round(self, replies: Replies) -> None:
+        """Take in a round's replies; those of another round than the open one are ignored."""
+        current = self._round
+        if current is None or not current.built or replies.round_number != current.context.round_number:
+            return
+        self._round = None
+        done = replies.status is RoundStatus.DONE
+        opened = [self._open(current, index, reply) for index, reply in enumerate(replies.replies)]
+        clean = done
+        for slot, used in enumerate(current.slots):
+            mine = opened[slot * ONIONS_PER_SLOT : (slot + 1) * ONIONS_PER_SLOT]
+            if isinstance(used, _Cover):
+                clean = clean and tuple(mine) == used.messages[::-1]
+            else:
+                clean = self._gather(*used, mine if done else None) and clean
+        for conversation in self._conversations.values():
+            self._save(conversation)
+        self._store.commit()
+        self._events.append(RoundClosed(current.context.round_number, clean))
+        self._note_states()
+
+    def _open(self, current: _Round, index: int, sealed: bytes) -> bytes:
+        try:
+            if self._channel is None:
+                return b""
+            return open_reply(
+                current.reply_keys[index], self._channel.open_down(current.context, index, sealed)
+            )
+        except OnionError:
+            return b""
+
+    def _gather(self, conversation: Conversation, posted: Posted, replies: list[bytes] | None) -> bool:
+        name = conversation.peer.name
+        gathered = conversation.gather(posted.keys.contexts_out[0].round_number, posted, replies)
+        for text in gathered.arrived:
+            self._store.add_received(name, text.text_id, text.text, text.sent_at_ms)
+            self._events.append(TextReceived(name, text.text_id, text.text, text.sent_at_ms))
+        for item in gathered.delivered:
+            self._store.dequeue(item.text_id)
+            self._events.append(TextChanged(name, item.text_id, TextState.DELIVERED))
+        for message in gathered.messages:
+            self._compare_heads(conversation, message)
+        if gathered.established:
+            self._states[name] = PeerState.CONNECTED
+            self._events.append(PeerChanged(name, PeerState.CONNECTED, established=True))
+        return not gathered.altered
+
+    def _compare_heads(self, conversation: Conversation, message: PeerMessage) -> None:
+        """Take note if the peer was shown another directory; raise the alarm once it is proved."""
+        if message.head_length < len(self.directory.digests):
+            differs = self.directory.digests[message.head_length] != message.head_hash
+            conversation.heads_differ = conversation.heads_differ or differs
+        if message.kind is ContentKind.HEAD_PROOF:
+            self._check_proof(message.payload)
+
+    def _check_proof(self, payload: bytes) -> None:
+        head = Head.decode(payload)
+        with suppress(ChainError):
+            if len(payload) == self._geometry.head_size and head.length < len(self.directory.digests):
+                head.verify(self.chain)
+                if self.directory.digests[head.length] != head.digest:
+                    self._events.append(
+                        Notice(
+                            "The servers showed your peer another list of people than you, and signed both. "
+                            "Do not trust who is who here until the people who run them explain it.",
+                            alarm=True,
+                        )
+                    )
+
+    def take_bundle(self, bundle: Bundle) -> None:
+        """Open every invitation in the bundle of a round that has just closed."""
+        if bundle.round_number != self._last_used:
+            return
+        everything = frozenset(bundle.invitations)
+        me = self.directory.entries[self._position]
+        met: set[str] = set()
+        for sealed in bundle.invitations:
+            with suppress(InvitationError):
+                caller, invitation = Invitation.open(
+                    sealed, self.directory, self.account.identity.receiving, me, bundle.round_number
+                )
+                if caller.name != me.name and caller.name not in met:
+                    met.add(caller.name)
+                    self._meet(caller, invitation, everything)
+        self._note_states()
+
+    def _meet(self, caller: Entry, invitation: Invitation, everything: frozenset[bytes]) -> None:
+        conversation = self._conversations.get(caller.name)
+        if conversation is None:
+            unasked = invitation.kind is InvitationKind.TALK
+        else:
+            unasked = conversation.meet(invitation, everything)
+            self._save(conversation)
+        if unasked:
+            if caller.name not in self._asking:
+                self._events.append(PeerAsks(caller.name))
+            self._asking[caller.name] = invitation.bundle_round
+
+    # -- keeping --------------------------------------------------------------------------------------
+
+    def _conversation(self, name: str) -> Conversation:
+        if name not in self._conversations:
+            peer = self.directory.lookup(name)
+            me = Me(
+                self.directory.entries[self._position],
+                self._position,
+                self.account.identity,
+                self.directory,
+                self.chain.round_ms,
+                self._world.random_bytes,
+                self._now_ms,
+            )
+            try:
+                chat_state, sync_state = self._store.get(f"chat:{name}"), self._store.get(f"sync:{name}")
+                conversation = self._make(me, peer, chat_state, sync_state)
+            except StoreError:
+                self._events.append(
+                    Notice(f"What was stored about {name}'s conversation is damaged; it starts over.")
+                )
+                conversation = self._make(me, peer, None, None)
+            self._conversations[name] = conversation
+            names = self._store.get("conversations", [])
+            if name not in names:
+                self._store.set("conversations", [*names, name])
+        return self._conversations[name]
+
+    def _make(self, me: Me, peer: Entry, chat_state: object, sync_state: object) -> Conversation:
+        chat = ChatSession(
+            self._world.random_bytes,
+            lambda text_id: self._store.has_text(peer.name, text_id),
+            self._store.outbox(peer.name),
+            chat_state if isinstance(chat_state, dict) else None,
+        )
+        return Conversation(me, peer, chat, sync_state if isinstance(sync_state, dict) else None)
+
+    def _save(self, conversation: Conversation) -> None:
+        name = conversation.peer.name
+        self._store.set(f"sync:{name}", conversation.to_state())
+        self._store.set(f"chat:{name}", conversation.chat.to_state())
+
+    def _note_states(self) -> None:
+        for name, conversation in self._conversations.items():
+            state = conversation.state(self._round_number)
+            if state is not self._states.get(name):
+                self._states[name] = state
+                self._events.append(PeerChanged(name, state))
+
+    def _people_changed(self) -> None:
+        self._events.append(PeopleChanged(tuple(entry.name for entry in self.directory.entries)))
+
+    def _now_ms(self) -> int:
+        return int(self._world.clock() * 1000)

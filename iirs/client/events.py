@@ -1,0 +1,138 @@
+"""What the client tells whoever shows it: values put on a queue, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from iirs.client.chat_session import TextState
+
+
+class ConnectionState(Enum):
+    """Where the connection to the server stands."""
+
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    WAITING = "waiting"
+    """Lost; will try again by itself."""
+    CLOSED = "closed"
+    """Over, and will not try again."""
+
+
+class PeerState(Enum):
+    """Where a conversation stands."""
+
+    IDLE = "idle"
+    ASKING = "asking"
+    """Our invitations go out; the peer has not asked for us in the same bundle yet."""
+    AGREED = "agreed"
+    """Both asked; the first rounds together are under way."""
+    CONNECTED = "connected"
+    QUIET = "quiet"
+    """In sync, but the last round brought nothing from the peer."""
+    RESUMING = "resuming"
+    """Nothing for too long; invitations go out again."""
+    ENDING = "ending"
+    ENDED = "ended"
+    """The peer ended the conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionChanged:
+    """The connection's state, and a sentence about it."""
+
+    state: ConnectionState
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundOpened:
+    """A round was announced; ``seconds`` until it closes."""
+
+    round_number: int
+    seconds: float
+    online: int
+    invite_every: int
+    round_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoundClosed:
+    """A round's replies came. ``clean`` is False if anything of ours was missing or altered."""
+
+    round_number: int
+    clean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerChanged:
+    """A conversation's state. ``established`` is True once, when the two have come into sync."""
+
+    peer: str
+    state: PeerState
+    established: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAsks:
+    """Somebody we are not asking for asks to talk to us."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextReceived:
+    """A text arrived; it is stored."""
+
+    peer: str
+    text_id: bytes
+    text: str = field(repr=False)
+    sent_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextQueued:
+    """A text of ours is stored and will be sent."""
+
+    peer: str
+    text_id: bytes
+    text: str = field(repr=False)
+    sent_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextChanged:
+    """A text of ours is on its way or has been delivered."""
+
+    peer: str
+    text_id: bytes
+    state: TextState
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleChanged:
+    """The directory grew; ``names`` are all names in it."""
+
+    names: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence the person should see."""
+
+    sentence: str
+    alarm: bool = False
+
+
+Event = (
+    ConnectionChanged
+    | RoundOpened
+    | RoundClosed
+    | PeerChanged
+    | PeerAsks
+    | TextReceived
+    | TextQueued
+    | TextChanged
+    | PeopleChanged
+    | Notice
+)

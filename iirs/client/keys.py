@@ -1,0 +1,92 @@
+"""From a password to keys, and the vault that lets an account work on any machine.
+
+Argon2id (RFC 9106) with parameters fixed here, never taken from a server; then HKDF-SHA-512 with separate
+labels: one output is the login secret, the other opens the vault. The server can still guess weak
+passwords offline, which is why they are refused; with ``keep keys here`` it never gets the keys at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from iirs.directory import encode_name
+from iirs.errors import AccountError
+from iirs.geometry import VAULT_NONCE_SIZE, RandomBytes
+from iirs.identity import Identity
+
+PASSWORD_MIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class StretchCost:
+    """Argon2id's cost: memory in KiB, passes, lanes."""
+
+    memory_kib: int = 64 * 1024
+    passes: int = 3
+    lanes: int = 4
+
+
+STANDARD_COST = StretchCost()
+"""RFC 9106's second recommended option."""
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordKeys:
+    """What a password opens: the login, and the vault."""
+
+    login_secret: bytes = field(repr=False)
+    vault_key: bytes = field(repr=False)
+
+
+def check_password(name: str, password: str) -> None:
+    """Return if a new password is strong enough to be guessed at. Raises ``AccountError`` if not."""
+    if len(password) < PASSWORD_MIN:
+        raise AccountError(f"Choose a password of at least {PASSWORD_MIN} characters: three or four words.")
+    if len(set(password)) < 5 or name.lower() in password.lower():
+        raise AccountError(
+            "That password is easy to guess: choose one without your name and with more variety."
+        )
+
+
+def stretch(chain_id: bytes, name: str, password: str, cost: StretchCost = STANDARD_COST) -> PasswordKeys:
+    """Return the keys a password stands for on one chain; takes about a quarter of a second on purpose."""
+    salt = hashlib.sha256(b"iirs/1 password" + chain_id + encode_name(name)).digest()
+    stretched = Argon2id(
+        salt=salt, length=64, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib
+    ).derive(password.encode("utf-8", "surrogatepass"))
+    return PasswordKeys(
+        *(HKDF(SHA512(), 32, None, b"iirs/1 " + label).derive(stretched) for label in (b"login", b"vault"))
+    )
+
+
+def seal_vault(
+    keys: PasswordKeys, name: str, identity: Identity, public: bytes, random_bytes: RandomBytes
+) -> bytes:
+    """Return the identity encrypted under the password; ``public`` (the entry) is bound to it."""
+    nonce = random_bytes(VAULT_NONCE_SIZE)
+    data = encode_name(name) + public
+    return nonce + ChaCha20Poly1305(keys.vault_key).encrypt(nonce, identity.to_bytes(), data)
+
+
+def open_vault(keys: PasswordKeys, name: str, public: bytes, vault: bytes) -> Identity:
+    """Return the identity in a vault. Raises ``AccountError`` if it is not this account's."""
+    nonce, sealed = vault[:VAULT_NONCE_SIZE], vault[VAULT_NONCE_SIZE:]
+    try:
+        data = ChaCha20Poly1305(keys.vault_key).decrypt(nonce, sealed, encode_name(name) + public)
+        return Identity.from_bytes(data)
+    except (InvalidTag, ValueError) as error:
+        raise AccountError(
+            "The keys of this account do not open here. If they were kept on one machine only, log in there."
+        ) from error
+
+
+def storage_key(identity: Identity) -> bytes:
+    """Return the key that encrypts this account's files on this machine; a new password keeps it."""
+    return HKDF(SHA512(), 32, None, b"iirs/1 storage").derive(identity.to_bytes())

@@ -1,0 +1,155 @@
+"""A framed TLS line to the entry, opened only to the chain we trust. Blocking; one owner thread."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from iirs.chain import Chain, JoinLink, parse_chain
+from iirs.errors import ConnectionLostError, PeerError
+from iirs.message import Message, MessageKind, MessageReader
+from iirs.tls import TlsPipe, client_context
+from iirs.wire import CloseReason, client_limits, hello, session_limits
+
+CONNECT_SECONDS = 10.0
+_RECEIVE_CHUNK = 65536
+
+
+class ServerClosedError(ConnectionLostError):
+    """The server closed this connection and said why."""
+
+    def __init__(self, reason: CloseReason) -> None:
+        super().__init__(reason.sentence)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message, and when its last byte arrived (monotonic seconds)."""
+
+    message: Message
+    at: float
+
+
+class Line:
+    """A connection to the entry. ``connect`` opens it; every method may raise ``ConnectionLostError``."""
+
+    def __init__(self, sock: socket.socket, wake: socket.socket | None = None) -> None:
+        """``wake`` becoming readable ends a wait early."""
+        self._socket = sock
+        self._wake = wake
+        self._pipe = TlsPipe(client_context(), server_side=False)
+        self._reader = MessageReader(client_limits())
+        self._last_arrival = 0.0
+
+    @classmethod
+    def connect(
+        cls,
+        link: JoinLink,
+        pinned: bytes | None,
+        wake: socket.socket | None = None,
+        opened: Callable[[socket.socket], None] = lambda sock: None,
+    ) -> tuple[Line, Chain, bytes]:
+        """Connect, check the chain against link and pin, and return line, chain and the epoch keys' bytes.
+
+        Raises ``ConnectionLostError`` if nobody answers, ``ChainError`` if it is not the chain we trust.
+        """
+        try:
+            sock = socket.create_connection((link.host, link.port), timeout=CONNECT_SECONDS)
+        except OSError as error:
+            raise ConnectionLostError(
+                f"No server answers at {link.host}, port {link.port}. Is it running, and on this network?"
+            ) from error
+        opened(sock)
+        line = cls(sock, wake)
+        try:
+            return line, *line._greet(link, pinned)
+        except BaseException:
+            line.close()
+            raise
+
+    def _greet(self, link: JoinLink, pinned: bytes | None) -> tuple[Chain, bytes]:
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        deadline = time.monotonic() + CONNECT_SECONDS
+        self._pipe.start()
+        self._flush()
+        while not self._pipe.established:
+            self._fill(deadline, must_come=True)
+        self.send(hello())
+        chain = parse_chain(self.expect(MessageKind.CHAIN, deadline).body)
+        link.check(chain, pinned)
+        self._pipe.check_certificate(chain.entry_certificate)
+        self._reader.limits = session_limits(chain.geometry)
+        return chain, self.expect(MessageKind.KEYS, deadline).body
+
+    def send(self, message: Message) -> None:
+        """Send one message in one write."""
+        self._pipe.send(message.encode())
+        self._flush()
+
+    def expect(self, kind: MessageKind, deadline: float | None = None) -> Message:
+        """Return the next message, which must be of ``kind``. Raises ``PeerError`` if it is another."""
+        until = time.monotonic() + CONNECT_SECONDS if deadline is None else deadline
+        while True:
+            arrival = self.receive(until)
+            if arrival is not None:
+                break
+            if time.monotonic() >= until:
+                raise ConnectionLostError("The server does not answer.")
+        if arrival.message.kind is not kind:
+            raise PeerError("The server answered with something else than it was asked for.")
+        return arrival.message
+
+    def receive(self, until: float) -> Arrival | None:
+        """Return the next message, or ``None`` at ``until`` (monotonic) or when woken.
+
+        Raises ``ServerClosedError`` when the server says that it closes.
+        """
+        while True:
+            message = self._reader.next_message()
+            if message is not None:
+                if message.kind is MessageKind.CLOSE:
+                    raise ServerClosedError(_reason(message.body))
+                return Arrival(message, self._last_arrival)
+            if not self._fill(until):
+                return None
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
+    def _fill(self, until: float, *, must_come: bool = False) -> bool:
+        waiting = [self._socket] if self._wake is None else [self._socket, self._wake]
+        try:
+            ready, _, _ = select.select(waiting, [], [], max(0.0, until - time.monotonic()))
+            if self._socket in ready:
+                data = self._socket.recv(_RECEIVE_CHUNK)
+                self._last_arrival = time.monotonic()
+                if not data:
+                    raise ConnectionLostError("The connection to the server ended.")
+                self._reader.feed(self._pipe.feed(data))
+                self._flush()
+                return True
+        except (OSError, ValueError) as error:
+            raise ConnectionLostError("The connection to the server broke.") from error
+        if must_come and time.monotonic() >= until:
+            raise ConnectionLostError("The server does not answer.")
+        return False
+
+    def _flush(self) -> None:
+        try:
+            self._socket.sendall(self._pipe.take_outgoing())
+        except OSError as error:
+            raise ConnectionLostError("The connection to the server broke.") from error
+
+
+def _reason(body: bytes) -> CloseReason:
+    try:
+        return CloseReason(body[0])
+    except ValueError as error:
+        raise PeerError(
+            "The server closed the connection for a reason this program does not know."
+        ) from error
