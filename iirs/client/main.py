@@ -1,0 +1,127 @@
+"""``iirs-client``: connect, log in, open the window, or do the same in a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from iirs.chain import JoinLink
+from iirs.client.accounts import Home, login, register
+from iirs.client.engine import Account
+from iirs.client.keys import storage_key
+from iirs.client.server_connection import ServerConnection
+from iirs.client.store import open_store
+from iirs.client.terminal import Streams, TerminalChat, prompt
+from iirs.errors import AccountError, ConfigError, IirsError
+from iirs.identity import checked_name
+from iirs.paths import data_directory
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the command line's values. Exits with 2 and a sentence if they make no sense."""
+    parser = argparse.ArgumentParser(
+        prog="iirs-client", description="Chat without anyone seeing that you do: a window, or --terminal."
+    )
+    parser.add_argument("link", nargs="?", help="the join link: iirs://host:port/#...")
+    parser.add_argument("--terminal", action="store_true", help="no window: lines in, PEER> text out")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--register", action="store_true", help="create the account")
+    action.add_argument("--login", action="store_true", help="log in to an existing account")
+    parser.add_argument("--username", help="your name")
+    parser.add_argument("--password-file", type=Path, help="file whose first line is your password")
+    parser.add_argument("--peer", help="whom to talk to")
+    parser.add_argument("--linger", type=float, default=0.0, help="seconds to keep receiving at the end")
+    parser.add_argument(
+        "--keys-stay-here", action="store_true", help="with --register: never give the server the keys"
+    )
+    parser.add_argument("--data-dir", type=Path, help="where accounts and histories are kept")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the client. Returns 0 when all is well, 1 if it was refused or cut off, 2 if it cannot start."""
+    options = parse_arguments(arguments)
+    home = Home(options.data_dir or data_directory("iirs"))
+    try:
+        if options.terminal:
+            return run_terminal(options, home, Streams.standard())
+        from iirs.client.gui import run_window  # noqa: PLC0415  # tkinter is not there on every machine
+
+        password = _read_password(options.password_file) if options.password_file else None
+        return run_window(home, options.link, username=options.username, password=password, peer=options.peer)
+    except ConfigError as error:
+        print(f"iirs-client: {error}", file=sys.stderr)
+        return 2
+    except IirsError as error:
+        print(f"iirs-client: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def run_terminal(options: argparse.Namespace, home: Home, streams: Streams) -> int:
+    """Log in and chat in a terminal, asking for whatever the command line does not say."""
+    interactive = streams.input.isatty()
+
+    def ask(question: str, flag: str, read: Callable[[], str] = input) -> str:
+        if not interactive:
+            raise ConfigError(f"{flag} is needed when nobody is there to be asked.")
+        return prompt(question, streams, read)
+
+    link = JoinLink.parse(options.link or ask("Join link: ", "LINK"))
+    wants_to_register = options.register
+    if not (options.register or options.login):
+        wants_to_register = ask("(r)egister or (l)og in? ", "--register or --login").lower().startswith("r")
+    name = checked_name(options.username or ask("Name: ", "--username"))
+    if options.password_file:
+        password = _read_password(options.password_file)
+    else:
+        password = ask("Password: ", "--password-file", lambda: getpass.getpass("", streams.status))
+    _say_if_first_visit(link, home, streams)
+    if wants_to_register:
+        account = register(link, home, name, password, keys_stay_here=options.keys_stay_here)
+    else:
+        account = login(link, home, name, password)
+    peer = checked_name(options.peer or ask("Whom do you want to talk to? ", "--peer"))
+    if peer == account.name:
+        raise AccountError("That is your own name. Choose somebody else to talk to.")
+    connection = open_connection(link, home, account, streams)
+    return TerminalChat(connection, peer, streams, options.linger).run()
+
+
+def open_connection(link: JoinLink, home: Home, account: Account, streams: Streams) -> ServerConnection:
+    """Return the account's connection, not yet started; tell if a damaged store was set aside."""
+    path = home.account_file(account.chain, account.name, "store")
+    store, aside = open_store(path, storage_key(account.identity))
+    if aside is not None:
+        print(
+            f"iirs: this account's file was damaged; it is kept as {aside.name} and a new one begun",
+            file=streams.status,
+        )
+    return ServerConnection(link, account, store)
+
+
+def _say_if_first_visit(link: JoinLink, home: Home, streams: Streams) -> None:
+    if link.fingerprint is None and home.pins.get(link.host, link.port) is None:
+        print(
+            "iirs: first visit to this server, and the link has no fingerprint: it is taken on trust now "
+            "and checked from here on",
+            file=streams.status,
+        )
+
+
+def _read_password(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("The password file cannot be read.") from error
+    if not lines:
+        raise ConfigError("The password file is empty.")
+    return lines[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""The client in a terminal: for scripts, for screen readers, and where there is no window.
+
+Texts go to standard output as ``PEER> text``; everything else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import TextIOWrapper
+from typing import TextIO
+
+from iirs.client.chat_session import TextState
+from iirs.client.display import displayable
+from iirs.client.events import (
+    ConnectionChanged,
+    ConnectionState,
+    Event,
+    Notice,
+    PeerAsks,
+    PeerChanged,
+    PeerState,
+    PeopleChanged,
+    TextChanged,
+    TextQueued,
+    TextReceived,
+)
+from iirs.client.server_connection import ServerConnection
+
+ESTABLISHED = "Connection established successfully"
+
+_STATE_SENTENCES = {
+    PeerState.ASKING: "asking {peer} to talk; both sides have to ask",
+    PeerState.AGREED: "{peer} asks too: starting",
+    PeerState.QUIET: "nothing from {peer} last round",
+    PeerState.RESUMING: "lost {peer}: asking again",
+    PeerState.ENDING: "the conversation with {peer} is ending",
+    PeerState.ENDED: "{peer} ended the conversation",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Where a terminal session reads and writes."""
+
+    input: TextIO
+    output: TextIO
+    status: TextIO
+
+    @classmethod
+    def standard(cls) -> Streams:
+        """Return this process's own. Input that is not UTF-8 is replaced, not lost."""
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")
+        return cls(sys.stdin, sys.stdout, sys.stderr)
+
+
+class TerminalChat:
+    """One conversation in a terminal. ``run`` blocks until it is over."""
+
+    def __init__(self, connection: ServerConnection, peer: str, streams: Streams, linger: float) -> None:
+        self._connection = connection
+        self._peer = peer
+        self._streams = streams
+        self._linger = linger
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._pending: set[bytes] | None = None
+        """Ids of texts not delivered yet; ``None`` until the outbox of earlier runs has been read."""
+        self._unqueued = 0
+        self._asked = False
+        self._state = PeerState.IDLE
+        self._input_over = False
+
+    def run(self) -> int:
+        """Chat until the input ends and all is delivered. Returns 0, or 1 if cut off for good."""
+        threading.Thread(target=self._read_lines, name="iirs-input", daemon=True).start()
+        outboxes: queue.SimpleQueue[set[bytes]] = queue.SimpleQueue()
+        self._connection.start()
+        done_since: float | None = None
+        while True:
+            try:
+                if not self._handle(self._connection.events.get(timeout=0.1), outboxes):
+                    return 1
+            except queue.Empty:
+                pass
+            self._send_lines()
+            if self._pending is None and not outboxes.empty():
+                self._pending = outboxes.get()
+            if not self._is_done():
+                done_since = None
+            elif done_since is None:
+                done_since = time.monotonic()
+            elif time.monotonic() - done_since >= self._linger:
+                return self._leave()
+
+    def _is_done(self) -> bool:
+        return self._input_over and self._unqueued == 0 and self._pending is not None and not self._pending
+
+    def _leave(self) -> int:
+        self._connection.quit()
+        while not self._connection.join(0.1):
+            self._drain()
+        self._drain()
+        return 0
+
+    def _drain(self) -> None:
+        while not self._connection.events.empty():
+            event = self._connection.events.get()
+            if isinstance(event, TextReceived):
+                self._show(event)
+
+    def _read_lines(self) -> None:
+        with contextlib.suppress(OSError):
+            for line in self._streams.input:
+                self._lines.put(line.rstrip("\r\n"))
+        self._lines.put(None)
+
+    def _send_lines(self) -> None:
+        while self._asked and not self._lines.empty():
+            line = self._lines.get()
+            if line is None:
+                self._input_over = True
+            elif line or not self._streams.input.isatty():  # Enter alone is no text for a person
+                self._unqueued += 1
+                self._connection.send(self._peer, line)
+                if self._state in {PeerState.ENDED, PeerState.IDLE}:
+                    self._connection.ask(self._peer)
+
+    def _handle(self, event: Event, outboxes: queue.SimpleQueue[set[bytes]]) -> bool:
+        match event:
+            case ConnectionChanged(state, sentence):
+                self._say(" ".join(part for part in (state.value, sentence) if part))
+                return state is not ConnectionState.CLOSED
+            case PeopleChanged(names) if not self._asked:
+                self._ask_when_known(names, outboxes)
+            case PeerChanged(peer, state, established) if peer == self._peer:
+                self._peer_changed(state, established=established)
+            case PeerAsks(peer):
+                self._say(f"{peer} asks to talk to you")
+            case TextQueued(_, text_id):
+                self._unqueued = max(0, self._unqueued - 1)
+                self._pending = (self._pending or set()) | {text_id}
+            case TextChanged(_, text_id, TextState.DELIVERED) if self._pending is not None:
+                self._pending.discard(text_id)
+            case TextReceived():
+                self._show(event)
+            case Notice(sentence, alarm):
+                self._unqueued = max(0, self._unqueued - 1)
+                self._say(f"{'ALARM: ' if alarm else ''}{sentence}")
+        return True
+
+    def _ask_when_known(self, names: tuple[str, ...], outboxes: queue.SimpleQueue[set[bytes]]) -> None:
+        if self._peer not in names:
+            self._say(f"{self._peer} is not registered yet; waiting")
+            return
+        self._asked = True
+        peer = self._peer
+        self._connection.call(
+            lambda engine: outboxes.put({text.text_id for text in engine.undelivered(peer)})
+        )
+        self._connection.ask(peer)
+
+    def _peer_changed(self, state: PeerState, *, established: bool) -> None:
+        self._state = state
+        if established:
+            self._say(ESTABLISHED)
+        elif state in _STATE_SENTENCES:
+            self._say(_STATE_SENTENCES[state].format(peer=self._peer))
+        if state is PeerState.ENDED and self._pending:
+            self._connection.ask(self._peer)  # there is something left to say
+
+    def _show(self, event: TextReceived) -> None:
+        # Later lines are indented, so that no text can pass itself off as another person's.
+        indent = "\n" + " " * (len(event.peer) + 2)
+        text = displayable(event.text).replace("\n", indent)
+        print(f"{event.peer}> {text}", file=self._streams.output, flush=True)
+
+    def _say(self, sentence: str) -> None:
+        print(f"iirs: {sentence}", file=self._streams.status, flush=True)
+
+
+def prompt(question: str, streams: Streams, ask: Callable[[], str]) -> str:
+    """Ask on standard error and return the answer, stripped."""
+    print(question, end="", file=streams.status, flush=True)
+    return ask().strip()
