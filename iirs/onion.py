@@ -23,6 +23,8 @@ from iirs.suite import HpkeSuite, KeyPair, PublicKey
 _ONION_LABEL = b"iirs/1 onion"
 _ENTRY_LABEL = b"iirs/1 entry"
 _ZERO_NONCE = bytes(12)
+MAX_EPOCH_STEPS = 2**16
+"""An entry channel steps this many epochs at most at once: a lie about the round costs no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,12 @@ class EntryChannel:
         self._epoch = epoch
 
     def advance(self, epoch: int) -> None:
-        """Step to ``epoch``'s keys; those of earlier epochs are gone. Raises ``OnionError`` on going back."""
-        if epoch < self._epoch:
-            raise OnionError("the entry's epoch went back")
+        """Step to ``epoch``'s keys; those of earlier epochs are gone.
+
+        Raises ``OnionError`` on going back, or on more than ``MAX_EPOCH_STEPS`` ahead.
+        """
+        if not 0 <= epoch - self._epoch <= MAX_EPOCH_STEPS:
+            raise OnionError("the entry's epoch went back, or too far ahead")
         for _ in range(epoch - self._epoch):
             self._chain = _derive(self._chain, b"next epoch")
         self._epoch = epoch

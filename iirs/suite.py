@@ -82,6 +82,15 @@ class HpkeSuite(ABC):
             raise OnionError("a sealed item does not open") from error
 
 
+_probe = X25519PrivateKey.generate()
+
+
+def _contributory(public: X25519PublicKey) -> X25519PublicKey:
+    # A point of small order shares the same secret with everybody; sealing to one fails, so refuse it here.
+    _probe.exchange(public)
+    return public
+
+
 class _X25519Suite(HpkeSuite):
     name = "X25519"
     public_size = X25519_SIZE
@@ -95,7 +104,7 @@ class _X25519Suite(HpkeSuite):
         return self._pair(X25519PrivateKey.from_private_bytes(data))
 
     def load_public(self, data: bytes) -> X25519PublicKey:
-        return X25519PublicKey.from_public_bytes(data)
+        return _contributory(X25519PublicKey.from_public_bytes(data))
 
     @staticmethod
     def _pair(private: X25519PrivateKey) -> KeyPair:
@@ -124,7 +133,7 @@ class _HybridSuite(HpkeSuite):
             raise ValueError("a hybrid public key has 1216 bytes")
         return MLKEM768X25519PublicKey(
             MLKEM768PublicKey.from_public_bytes(data[:MLKEM768_PUBLIC_SIZE]),
-            X25519PublicKey.from_public_bytes(data[MLKEM768_PUBLIC_SIZE:]),
+            _contributory(X25519PublicKey.from_public_bytes(data[MLKEM768_PUBLIC_SIZE:])),
         )
 
     @staticmethod

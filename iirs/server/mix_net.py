@@ -243,6 +243,7 @@ class MixNet:
         self._random_bytes = random_bytes
         self._lock = threading.Lock()
         self._context: RoundContext | None = None
+        self._announced = -1
         self._invites = False
         self._queue: dict[Hashable, Upload] = {}
         self._late = 0
@@ -251,14 +252,14 @@ class MixNet:
         """Start to collect for a round; its announcement is about to go out."""
         with self._lock:
             self._context, self._invites, self._queue = context, invites, {}
+            self._announced = context.round_number
 
     def submit(self, client: Hashable, upload: Upload) -> Collected:
         """Queue a client's upload. Raises ``PeerError`` for a second one, a future round or a wrong kind."""
         with self._lock:
-            now = self._context.round_number if self._context else -1
-            if upload.round_number > now:
+            if upload.round_number > self._announced:
                 raise PeerError("The client sent an upload for a round that has not been announced.")
-            if upload.round_number < now or self._context is None:
+            if upload.round_number < self._announced or self._context is None:
                 self._late += 1
                 return Collected.LATE
             if client in self._queue:
@@ -267,6 +268,12 @@ class MixNet:
                 raise PeerError("The client sent an upload of the wrong kind for this round.")
             self._queue[client] = upload
             return Collected.TAKEN
+
+    @property
+    def collected(self) -> int:
+        """How many uploads the open round holds."""
+        with self._lock:
+            return len(self._queue)
 
     def run_round(self, front: RoundFront) -> None:
         """Run one round from closing to delivery: what the scheduler calls."""
