@@ -177,7 +177,8 @@ class PeerMessage:
     fragments: int = 0
     renewal_phase: RenewalPhase = RenewalPhase.NONE
     renewal_round: int = 0
-    """With ``COMMIT``: the round from which the new secret is used."""
+    """With ``COMMIT``: the round from which the new secret is used. With ``READY``: the first 8 bytes of the
+    SHA-256 of the proposal it answers."""
     renewal_key: bytes = bytes(32)
     head_length: int = 0
     head_hash: bytes = bytes(HASH_SIZE)

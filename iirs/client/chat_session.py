@@ -97,6 +97,8 @@ class ChatSession:
         self._expected = 0
         self._ahead: dict[int, _Fragment] = {}
         self._assembly: _Assembly | None = None
+        self._unstored: set[bytes] = set()
+        """Ids of texts handed out since the last ``compose``: the store may not know them yet."""
         if state is not None:
             self._restore(state)
         self._reset_sending()
@@ -144,6 +146,7 @@ class ChatSession:
 
     def compose(self, round_number: int) -> list[PeerMessage]:
         """Return this round's two messages: fragments due, or nothing to say, and acknowledgements."""
+        self._unstored.clear()
         due = [sequence for sequence in self._unacknowledged() if self._is_due(sequence, round_number)]
         messages = [self._fragment_message(sequence, round_number) for sequence in due[:ONIONS_PER_SLOT]]
         while len(messages) < ONIONS_PER_SLOT:
@@ -246,8 +249,9 @@ class ChatSession:
         if assembly.have < fragment.count:
             return []
         self._assembly = None
-        if self._already_shown(fragment.text_id):
+        if fragment.text_id in self._unstored or self._already_shown(fragment.text_id):
             return []
+        self._unstored.add(fragment.text_id)
         text = assembly.data.decode("utf-8", "replace")
         return [IncomingText(fragment.text_id, text, fragment.sent_at_ms)]
 
@@ -272,6 +276,8 @@ class ChatSession:
             self._out_base = int(state["out_base"])
             self._expected = int(state["expected"])
             self._ahead = {int(sequence): _unpack(item) for sequence, item in state["ahead"].items()}
+            if not all(0 < sequence - self._expected <= WINDOW for sequence in self._ahead):
+                raise ValueError("a fragment outside the window")
             if state["assembly"] is not None:
                 first, data, have = state["assembly"]
                 self._assembly = _Assembly(_unpack(first), bytearray.fromhex(data), int(have))

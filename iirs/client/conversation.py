@@ -9,63 +9,42 @@ States (``PeerState``):
 What each loss does: a lost message makes QUIET, a lost bundle means asking again in the next, a lost end
 is repeated as an invitation. None of it changes what is uploaded: a conversation without shared drops
 uploads cover, one without an invitation uploads a cover invitation.
+
+What has been posted binds. A person who changes their mind while an invitation is out, or before the first
+round, still begins, says the end in the first message, and leaves with the peer: otherwise the peer alone
+would access the drops, and the last hop would see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iirs.client.chat_session import ChatSession, IncomingText, OutgoingText
 from iirs.client.events import PeerState
+from iirs.client.exchange import Gathered, Me, Posted
 from iirs.client.invitations import Ask, Invitation, InvitationKind, agree
-from iirs.client.sync import DeadDropSync, RoundKeys
-from iirs.directory import Directory, Entry, Head
+from iirs.client.sync import DeadDropSync
+from iirs.directory import Entry, Head
 from iirs.errors import InvitationError, PeerMessageError, StoreError
-from iirs.geometry import RandomBytes
-from iirs.identity import Identity
 from iirs.message import ContentKind, Direction, PeerMessage
 
+__all__ = ["Conversation", "Gathered", "Me", "Posted"]
+
 HANG_UP_ROUNDS = 4
-"""A hang-up takes effect this many rounds after it was asked for."""
+"""A hang-up takes effect this many rounds after the first message that says so."""
 END_INVITATIONS = 2
 _NO_CONVERSATION = bytes(16)
 
 
 @dataclass(frozen=True, slots=True)
-class Me:
-    """Who we are, and what a conversation needs of the world."""
+class _Out:
+    """An invitation that is out in this round, and what it takes to keep its promise."""
 
-    entry: Entry
-    position: int
-    identity: Identity = field(repr=False)
-    directory: Directory
-    round_ms: int
-    random_bytes: RandomBytes
-    now_ms: Callable[[], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """What went into this round's shared drops, and the keys that open what comes out."""
-
-    keys: RoundKeys
-    messages: tuple[PeerMessage, ...] = field(repr=False)
-    sealed: tuple[bytes, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """What a round's replies brought."""
-
-    heard: bool
-    altered: bool
-    """Something came back that is neither ours nor the peer's."""
-    arrived: tuple[IncomingText, ...]
-    delivered: tuple[OutgoingText, ...]
-    messages: tuple[PeerMessage, ...] = ()
-    established: bool = False
+    ask: Ask
+    invitation: Invitation
+    sealed: bytes = field(repr=False)
 
 
 class Conversation:
@@ -90,21 +69,35 @@ class Conversation:
         self._wanted = False
         self._end_invitations = 0
         self._ended_conversation = _NO_CONVERSATION
-        self._invitation: tuple[Invitation, bytes] | None = None
+        self._out: _Out | None = None
         if state is not None:
+            self._restore(state)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        try:
             self._wanted = bool(state["wanted"])
+            self.ended_by_peer = bool(state["ended_by_peer"])
+            self._ended_conversation = bytes.fromhex(state["ended_conversation"])
+            self._end_invitations = int(state["end_invitations"])
             if state["sync"] is not None:
                 self.sync = DeadDropSync.from_state(state["sync"])
                 self.confirmed = bool(state["confirmed"])
                 self.end_round = int(state["end_round"])
+                self._told = bool(state["told"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError("The stored state of a conversation is damaged.") from error
 
     def to_state(self) -> dict[str, Any]:
         """Return everything that must outlive this process besides the chat, as JSON values."""
         return {
             "wanted": self._wanted,
+            "ended_by_peer": self.ended_by_peer,
+            "ended_conversation": self._ended_conversation.hex(),
+            "end_invitations": self._end_invitations,
             "sync": None if self.sync is None else self.sync.to_state(),
             "confirmed": self.confirmed,
             "end_round": self.end_round,
+            "told": self._told,
         }
 
     # -- what the person wants ----------------------------------------------------------------------
@@ -112,30 +105,30 @@ class Conversation:
     @property
     def needs_slot(self) -> bool:
         """True while this conversation has anything to upload."""
-        return self._wanted or self.sync is not None or self._end_invitations > 0
+        return self._wanted or not self.is_settled or self._end_invitations > 0
+
+    @property
+    def is_settled(self) -> bool:
+        """True if leaving now leaves nobody alone: no shared drops, and no invitation out."""
+        return self.sync is None and self._out is None
 
     def want(self) -> None:
         """Ask for the peer, from the next invite round on until both have asked.
 
-        A hang-up under way is carried out first: the peer counts on it.
+        A hang-up that has been said is carried out first: the peer counts on it.
         """
         self._wanted = True
         self.ended_by_peer = False
+        self._end_invitations = 0
 
-    def hang_up(self, next_round: int) -> None:
-        """End at ``next_round`` + 4, heard or not; until then everything goes on."""
+    def hang_up(self) -> None:
+        """End four rounds after the first message that can say so, heard or not; until then go on."""
         self._wanted = False
         self.ask = None
-        if self.sync is None:
-            return
-        if not self.sync.is_posting(next_round):
-            self._end(told=False)
-        elif not self.end_round:
-            self.end_round = next_round + HANG_UP_ROUNDS
 
     def state(self, round_number: int) -> PeerState:
         """Return where the conversation stands, as of a round."""
-        if self.end_round:
+        if self.sync is not None and (self.end_round or not self._wanted):
             return PeerState.ENDING
         if self.sync is None or not self.sync.is_posting(max(round_number, self.sync.last_heard + 1)):
             if not self._wanted:
@@ -153,10 +146,11 @@ class Conversation:
         ``head`` is the newest signed directory head. Steps the keys past this round either way: the
         result is the only thing that can open it.
         """
+        self._out = None
         if self.sync is None or self.sync.begins_after(round_number):
             return None
         if self.end_round and round_number >= self.end_round:
-            self._end(told=self._told)
+            self._end()
             return None
         posting = self.sync.is_posting(round_number)
         try:
@@ -168,6 +162,8 @@ class Conversation:
             if self.confirmed or not self._wanted:
                 self._lose_touch()
             return None
+        if not self._wanted and not self.end_round:
+            self.end_round = round_number + HANG_UP_ROUNDS
         composed = self.chat.compose(round_number)
         if self.heads_differ and composed[-1].kind is ContentKind.IDLE:
             composed[-1] = replace(composed[-1], kind=ContentKind.HEAD_PROOF, payload=head.encode())
@@ -178,10 +174,14 @@ class Conversation:
         )
         return Posted(keys, messages, sealed)
 
-    def _complete(self, message: PeerMessage, head: Head) -> PeerMessage:
+    @property
+    def _synced(self) -> DeadDropSync:
         if self.sync is None:
-            raise AssertionError("only a conversation in sync composes")
-        stamped = self.sync.stamp(message)
+            raise AssertionError("only a conversation in sync comes here")
+        return self.sync
+
+    def _complete(self, message: PeerMessage, head: Head) -> PeerMessage:
+        stamped = self._synced.stamp(message)
         return replace(
             stamped,
             sent_at_ms=stamped.sent_at_ms or self.me.now_ms(),
@@ -191,7 +191,17 @@ class Conversation:
         )
 
     def gather(self, round_number: int, posted: Posted, replies: list[bytes] | None) -> Gathered:
-        """Take in what came out of the shared drops; ``None`` if the round was lost."""
+        """Take in what came out of the shared drops; ``None`` if the round was lost.
+
+        So it is if the conversation has been agreed anew since: the messages belong to the old numbering.
+        """
+        context = posted.keys.contexts_out[0]
+        if (
+            self.sync is None
+            or self.sync.begins_after(round_number)
+            or self.sync.conversation != context.conversation
+        ):
+            replies = None
         arrived: list[IncomingText] = []
         delivered: list[OutgoingText] = []
         heard: list[PeerMessage] = []
@@ -218,14 +228,11 @@ class Conversation:
         self._quiet = not heard
         established = bool(heard) and not self.confirmed
         for message in heard:
-            if self.sync is None:
-                break
             self.confirmed = True
             self.ask = None
-            try:
-                self.sync.heard(round_number, message)
-            except PeerMessageError:
-                continue  # it was heard; what it said of renewal is not believed
+            # What it says of renewal may be impossible, and is then not believed; it was heard all the same.
+            with suppress(PeerMessageError):
+                self._synced.heard(round_number, message)
             if message.end_round:
                 self._peer_ends(round_number, message.end_round)
         return established
@@ -243,11 +250,11 @@ class Conversation:
         self.confirmed = False
         self.ask = None
         if not self._wanted:
-            self._end(told=False)
+            self._end()
 
-    def _end(self, *, told: bool) -> None:
-        if self.sync is not None and not told and not self._wanted:
-            self._ended_conversation = self.sync.conversation
+    def _end(self) -> None:
+        if not self._told and not self._wanted:
+            self._ended_conversation = self._synced.conversation
             self._end_invitations = END_INVITATIONS
         self._forget()
 
@@ -261,24 +268,30 @@ class Conversation:
     # -- invitations ----------------------------------------------------------------------------------
 
     def invitation(self, bundle_round: int) -> bytes | None:
-        """Return what to post in this invite round, sealed, or ``None`` for cover."""
-        self._invitation = None
+        """Return what to post in this invite round, sealed, or ``None`` for cover.
+
+        To be called after ``prepare`` of the same round.
+        """
         if self._end_invitations:
             self._end_invitations -= 1
-            return self._seal(
-                InvitationKind.END, Ask.create(self.me.now_ms(), self.me.random_bytes), bundle_round
-            )
+            ask = Ask.create(self.me.now_ms(), self.me.random_bytes)
+            return self._seal(self._write(InvitationKind.END, ask, bundle_round))
         if not self._wanted or self.confirmed or self.end_round:
             return None
+        if self.sync is not None and bundle_round <= self.sync.last_heard + 1:
+            return None  # agreed, and not begun: to agree again would put it off, at short intervals for ever
         if self.ask is None:
             self.ask = Ask.create(self.me.now_ms(), self.me.random_bytes)
-        return self._seal(InvitationKind.TALK, self.ask, bundle_round)
+        invitation = self._write(InvitationKind.TALK, self.ask, bundle_round)
+        sealed = self._seal(invitation)
+        self._out = _Out(self.ask, invitation, sealed)
+        return sealed
 
-    def _seal(self, kind: InvitationKind, ask: Ask, bundle_round: int) -> bytes:
+    def _write(self, kind: InvitationKind, ask: Ask, bundle_round: int) -> Invitation:
         conversation = self._ended_conversation if kind is InvitationKind.END else _NO_CONVERSATION
         if self.sync is not None and kind is InvitationKind.TALK:
             conversation = self.sync.conversation
-        invitation = Invitation(
+        return Invitation(
             kind,
             self.me.position,
             conversation,
@@ -288,29 +301,34 @@ class Conversation:
             bundle_round,
             () if self.sync is None else self.sync.chain_ids(),
         )
-        sealed = invitation.seal(self.me.directory, self.me.identity, self.peer)
-        self._invitation = (invitation, sealed)
-        return sealed
+
+    def _seal(self, invitation: Invitation) -> bytes:
+        return invitation.seal(self.me.directory, self.me.identity, self.peer)
 
     def meet(self, theirs: Invitation, bundle: frozenset[bytes]) -> bool:
-        """Take in the peer's valid invitation; return True if it is a wish we are not asking for too."""
+        """Take in the peer's valid invitation; return True if it is a wish we are not asking for too.
+
+        What decides is the bundle alone: not what this round's replies brought, nor whether the person has
+        hung up meanwhile. The peer sees the same bundle and nothing else, so both decide the same.
+        """
+        out, self._out = self._out, None
         if theirs.kind is InvitationKind.END:
             if self.sync is not None and theirs.conversation == self.sync.conversation:
                 self._wanted = False
                 self.ended_by_peer = True
                 self._forget()
             return False
-        if self._invitation is None or self.ask is None or self._invitation[1] not in bundle:
+        if out is None or out.sealed not in bundle:
             return not self._wanted
-        try:
-            self._agree(self.ask, self._invitation[0], theirs)
-        except InvitationError:
-            return False
+        with suppress(InvitationError):
+            self._agree(out.ask, out.invitation, theirs)
         return False
 
     def _agree(self, ask: Ask, mine: Invitation, theirs: Invitation) -> None:
         start_round = mine.bundle_round + 2
-        common = None if self.sync is None else self.sync.newest_common(theirs.chain_ids)
+        # Chains that both *posted*: what this round's replies have changed since, the peer does not know.
+        posted = [chain_id for chain_id in theirs.chain_ids if chain_id in mine.chain_ids]
+        common = None if self.sync is None else self.sync.newest_common(posted)
         if self.sync is not None and common is not None:
             self.sync.resume(common, start_round)
         else:

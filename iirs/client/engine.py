@@ -231,11 +231,10 @@ class Engine:
         return item.text_id
 
     def hang_up(self, peer: str) -> None:
-        """End the conversation with ``peer``, four rounds from now."""
+        """End the conversation with ``peer``, four rounds after the next upload that can say so."""
         conversation = self._conversations.get(peer)
         if conversation is not None:
-            # The open round's upload may be built already, so the next one is the first that can say it.
-            conversation.hang_up(self._round_number + 1)
+            conversation.hang_up()
             self._save(conversation)
             self._store.commit()
             self._note_states()
@@ -247,8 +246,8 @@ class Engine:
 
     @property
     def is_quiet(self) -> bool:
-        """True when no conversation posts to shared drops, so that leaving leaves nobody alone in one."""
-        return all(conversation.sync is None for conversation in self._conversations.values())
+        """True when no conversation posts to shared drops or is about to: leaving leaves nobody alone."""
+        return all(conversation.is_settled for conversation in self._conversations.values())
 
     def history(self, peer: str, limit: int = 500) -> list[tuple[bytes, bool, str, int]]:
         """Return the last texts with ``peer``, oldest first: (id, outgoing, text, sent at in ms)."""
@@ -459,6 +458,7 @@ class Engine:
                 if caller.name != me.name and caller.name not in met:
                     met.add(caller.name)
                     self._meet(caller, invitation, everything)
+        self._store.commit()
         self._note_states()
 
     def _meet(self, caller: Entry, invitation: Invitation, everything: frozenset[bytes]) -> None:

@@ -10,12 +10,15 @@ States of renewal (the secret is renewed by a Diffie-Hellman exchange, both side
 
 The generator hears READY in round a and commits to R = a + PATIENCE + 1. So a listener that has not heard
 the commitment has heard nothing since a, and has stopped posting by R: two people never post to different
-drops. The old chain is kept until a message under the new one authenticates; if the two part, ``resume``
-finds the newest chain both hold. The losses are written out in ``docs/protocol.md`` section 6.
+drops. READY names the proposal it answers: after a parting that only one of them resumed, the listener may
+still be ready for an older one. The old chain is kept until a message under the new one authenticates; if
+the two part, ``resume`` finds the newest chain both hold. The losses are written out in
+``docs/protocol.md`` section 6.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -30,8 +33,12 @@ from iirs.message import Direction, MessageContext, MessageKeys, PeerMessage, Re
 
 PATIENCE = 10
 """Rounds without a word from the peer after which posting to shared drops stops."""
-MAX_GAP = 2**18
-"""Rounds after which a chain is given up rather than stepped."""
+MAX_GAP = 2**12
+"""Rounds after which a chain is given up rather than stepped.
+
+Stepping takes about 2 microseconds a round, in the moments before an upload is due: a longer walk would make
+that upload late, and show that there is a conversation. Starting over takes one bundle, as resuming does.
+"""
 _ID_SIZE = 16
 
 MakeKey = Callable[[], X25519PrivateKey]
@@ -136,18 +143,22 @@ class DeadDropSync:
         """
         if round_number - self.current.round_number > MAX_GAP:
             raise StoreError("The conversation was asleep for too long; it starts over.")
-        self._advance(round_number)
+        self._switch(round_number)
+        self._step(round_number)
         keys = self._keys(self.current.key, round_number)
-        self._advance(round_number + 1)
+        # Only a step: to switch now would be to drop the old chain on a message that was still under it.
+        self._step(round_number + 1)
         return keys
 
-    def _advance(self, round_number: int) -> None:
+    def _switch(self, round_number: int) -> None:
         renewal = self.next
         if renewal is not None and 0 < renewal.switch_round <= round_number:
             at_switch = self.current.at(renewal.switch_round)
             self.previous = at_switch
             self.current = SecretChain.start(self._next_root(at_switch.key, renewal), renewal.switch_round)
             self.next = None
+
+    def _step(self, round_number: int) -> None:
         self.current = self.current.at(round_number)
         if self.previous is not None:
             self.previous = self.previous.at(round_number)
@@ -177,13 +188,18 @@ class DeadDropSync:
         """Return ``message`` with what this side has to say about renewal."""
         if self.next is None and self.previous is None and self.role is Direction.FROM_GENERATOR:
             self.generate()
-        if self.next is None:
+        renewal = self.next
+        if renewal is None:
             return message
+        numbers = {
+            RenewalPhase.READY: _short_name(renewal.peer_public),
+            RenewalPhase.COMMIT: renewal.switch_round,
+        }
         return replace(
             message,
-            renewal_phase=self.next.phase,
-            renewal_key=self.next.own_public,
-            renewal_round=self.next.switch_round if self.next.phase is RenewalPhase.COMMIT else 0,
+            renewal_phase=renewal.phase,
+            renewal_key=renewal.own_public,
+            renewal_round=numbers.get(renewal.phase, 0),
         )
 
     def generate(self) -> None:
@@ -216,7 +232,8 @@ class DeadDropSync:
         renewal = self.next
         if renewal is None or renewal.phase is not RenewalPhase.PROPOSE:
             return
-        if message.renewal_phase is RenewalPhase.READY:
+        is_answer = message.renewal_round == _short_name(renewal.own_public)
+        if message.renewal_phase is RenewalPhase.READY and is_answer:
             private = X25519PrivateKey.from_private_bytes(renewal.private)
             self.next = Renewal(
                 RenewalPhase.COMMIT,
@@ -234,7 +251,9 @@ class DeadDropSync:
         elif message.renewal_phase is RenewalPhase.COMMIT and renewal is not None:
             if renewal.peer_public != message.renewal_key:
                 raise PeerMessageError("a commitment to a key that was not proposed")
-            if not renewal.switch_round and message.renewal_round > round_number:
+            if not round_number < message.renewal_round <= round_number + PATIENCE:
+                raise PeerMessageError("a commitment to a round that no honest peer would choose")
+            if not renewal.switch_round:
                 self.next = replace(renewal, switch_round=message.renewal_round)
 
     # -- parting and finding together again ----------------------------------------------------------
@@ -315,6 +334,10 @@ def _unpack_renewal(state: dict[str, Any]) -> Renewal:
 def _message_keys(key: bytes, direction: Direction, drop: int) -> MessageKeys:
     place = b" %d %d" % (direction, drop)
     return MessageKeys(_derive(key, b"encryption" + place), _derive(key, b"authentication" + place))
+
+
+def _short_name(proposal: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(proposal).digest()[:8])
 
 
 def _exchange(private: X25519PrivateKey, public: bytes) -> bytes:

@@ -1,0 +1,48 @@
+"""What goes into one conversation's round and what comes out: the values ``Conversation`` takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from iirs.client.chat_session import IncomingText, OutgoingText
+from iirs.client.sync import RoundKeys
+from iirs.directory import Directory, Entry
+from iirs.geometry import RandomBytes
+from iirs.identity import Identity
+from iirs.message import PeerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Who we are, and what a conversation needs of the world."""
+
+    entry: Entry
+    position: int
+    identity: Identity = field(repr=False)
+    directory: Directory
+    round_ms: int
+    random_bytes: RandomBytes
+    now_ms: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What went into this round's shared drops, and the keys that open what comes out."""
+
+    keys: RoundKeys
+    messages: tuple[PeerMessage, ...] = field(repr=False)
+    sealed: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a round's replies brought."""
+
+    heard: bool
+    altered: bool
+    """Something came back that is neither ours nor the peer's."""
+    arrived: tuple[IncomingText, ...]
+    delivered: tuple[OutgoingText, ...]
+    messages: tuple[PeerMessage, ...] = ()
+    established: bool = False
