@@ -1,0 +1,51 @@
+"""``run_window``: the window, or one clear sentence about why there is none."""
+
+from __future__ import annotations
+
+import sys
+
+from iirs.client.accounts import Home
+
+_INSTEAD = "`iirs-client LINK --terminal` works without a window."
+
+
+def run_window(
+    home: Home,
+    link: str | None,
+    *,
+    username: str | None = None,
+    password: str | None = None,
+    peer: str | None = None,
+) -> int:
+    """Show the window until it is closed. Returns 0, or 2 with a sentence on stderr if there can be none.
+
+    With a name, a password and a link it registers at once (or logs in, if the name is taken), and asks
+    for ``peer`` as soon as the server knows them.
+    """
+    try:
+        import tkinter as tk  # noqa: PLC0415  # not there on every machine: everything else works without
+    except ImportError:
+        print(
+            "iirs-client: the window needs tkinter, which this Python lacks (on Debian and Ubuntu: "
+            f"apt install python3-tk); {_INSTEAD}",
+            file=sys.stderr,
+        )
+        return 2
+    from iirs.client.application import run_application  # noqa: PLC0415  # needs tkinter
+    from iirs.client.login_work import Credentials  # noqa: PLC0415  # only a window needs it
+    from iirs.client.window import Start  # noqa: PLC0415  # needs tkinter
+
+    try:
+        root = tk.Tk(className="Iirs")
+    except tk.TclError:
+        print(
+            "iirs-client: the window needs a screen and there is none (is DISPLAY set? xvfb-run makes a "
+            f"virtual one); {_INSTEAD}",
+            file=sys.stderr,
+        )
+        return 2
+    credentials = None
+    if link and username and password:
+        credentials = Credentials(link, username, password, new=True, or_log_in=True)
+    run_application(root, home, Start(link or "", username or "", credentials, peer or ""))
+    return 0

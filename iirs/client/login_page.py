@@ -1,0 +1,174 @@
+"""``LoginPage``: register or log in, and see that something is happening."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import ttk
+
+from iirs.client import look as colours
+from iirs.client.login_work import Credentials, Remembered
+from iirs.client.look import Look
+
+_KEYS_HINT = (
+    "Safer: your secret keys are never given to the server, not even encrypted. "
+    "But the account then works on this machine only."
+)
+
+
+class LoginPage(ttk.Frame):
+    """Calls ``submit`` with what was typed; afterwards ``wait`` and ``fail`` show what comes of it."""
+
+    def __init__(
+        self, parent: tk.Misc, look: Look, start: Remembered, submit: Callable[[Credentials], None]
+    ) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._submit = submit
+        self._new = tk.BooleanVar(self, not start.name)
+        self._keys_stay_here = tk.BooleanVar(self, False)
+        self._name_written = tk.StringVar(self, start.name)
+        self._password = tk.StringVar(self)
+        self._link = tk.StringVar(self, start.link)
+        self._shown = tk.BooleanVar(self, False)
+        card = ttk.Frame(self)
+        card.place(relx=0.5, rely=0.47, anchor="center", width=look.dp(400))
+        self._make_heading(card)
+        self._make_fields(card)
+        self._make_footer(card)
+        self._change_kind()
+
+    def _make_heading(self, card: ttk.Frame) -> None:
+        dp = self._look.dp
+        mark = tk.Canvas(
+            card, width=dp(64), height=dp(64), background=colours.BACKGROUND, highlightthickness=0
+        )
+        mark.pack(pady=(0, dp(8)))
+        self._look.box(mark, (0, 0, dp(64), dp(64)), 18, colours.ACCENT)
+        # Two people, and nothing to be seen between them.
+        mark.create_image(dp(22), dp(32), image=self._look.disc(16, colours.ON_ACCENT))
+        mark.create_image(dp(42), dp(32), image=self._look.disc(16, colours.ON_ACCENT_MUTED))
+        ttk.Label(card, text="iirs", style="Title.TLabel").pack()
+        about = "Talk without anyone seeing that you do."
+        ttk.Label(card, text=about, style="Muted.TLabel").pack(pady=(0, dp(18)))
+        choice = ttk.Frame(card)
+        choice.pack(fill="x", pady=(0, dp(14)))
+        choice.columnconfigure((0, 1), weight=1, uniform="kind")
+        for column, (text, new) in enumerate((("Log in", False), ("Register", True))):
+            button = ttk.Radiobutton(
+                choice,
+                text=text,
+                value=new,
+                variable=self._new,
+                style="Segment.Toolbutton",
+                command=self._change_kind,
+            )
+            button.grid(row=0, column=column, sticky="ew", padx=(0, dp(4)) if column == 0 else (dp(4), 0))
+
+    def _make_fields(self, card: ttk.Frame) -> None:
+        self.link_entry = self._field(card, "Server link", self._link)
+        self.name_entry = self._field(card, "Your name", self._name_written)
+        self.password_entry = self._field(card, "Password", self._password, show="•")
+        dp = self._look.dp
+        ttk.Checkbutton(
+            card, text="Show the password", variable=self._shown, command=self._show_password
+        ).pack(anchor="w", pady=(dp(6), 0))
+        self._keys = ttk.Frame(card)
+        self._keys.pack(fill="x")
+        self.keys_check = ttk.Checkbutton(
+            self._keys, text="Keys stay on this machine only", variable=self._keys_stay_here
+        )
+        self._keys_hint = ttk.Label(
+            self._keys, text=_KEYS_HINT, style="Muted.TLabel", wraplength=dp(368), padding=(dp(26), 0, 0, 0)
+        )
+
+    def _field(self, card: ttk.Frame, label: str, variable: tk.StringVar, show: str = "") -> ttk.Entry:
+        dp = self._look.dp
+        ttk.Label(card, text=label, style="Bold.TLabel").pack(anchor="w", pady=(dp(8), dp(3)))
+        entry = ttk.Entry(card, textvariable=variable, show=show, font=self._look.text)
+        entry.pack(fill="x")
+        entry.bind("<Return>", lambda _: self.submit())
+        return entry
+
+    def _make_footer(self, card: ttk.Frame) -> None:
+        dp = self._look.dp
+        self.message = ttk.Label(
+            card,
+            style="Error.TLabel",
+            wraplength=dp(400),
+            font=self._look.small,
+            padding=(0, dp(8), 0, dp(6)),
+        )
+        self.message.pack(fill="x")
+        self.button = ttk.Button(card, style="Accent.TButton", command=self.submit)
+        self.button.pack(fill="x", ipady=dp(3))
+        self.progress = ttk.Progressbar(card, mode="indeterminate")
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    def focus_first(self) -> None:
+        """Put the cursor where something is missing."""
+        entries = (self.link_entry, self.name_entry, self.password_entry)
+        next((entry for entry in entries if not entry.get()), self.password_entry).focus_set()
+
+    def wait(self) -> None:
+        """Show that the login is under way."""
+        self.message.configure(
+            text="Asking the server and stretching your password. That takes a moment, on purpose.",
+            style="Muted.TLabel",
+        )
+        self._set_enabled(enabled=False)
+        self.progress.pack(fill="x", pady=(self._look.dp(12), 0))
+        self.progress.start(15)
+
+    def fail(self, sentence: str) -> None:
+        """Show why it did not work and let the person try again."""
+        self._stop_waiting()
+        self.message.configure(text=sentence, style="Error.TLabel")
+        self.password_entry.focus_set()
+        self.password_entry.selection_range(0, "end")
+
+    def succeed(self) -> None:
+        """Forget the password."""
+        self._stop_waiting()
+        self._password.set("")
+
+    def submit(self) -> None:
+        """Hand over what was typed, unless something is missing."""
+        if self.button.instate(["disabled"]):
+            return
+        values = (self._link.get().strip(), self._name_written.get().strip(), self._password.get())
+        if all(values):
+            new = self._new.get()
+            self._submit(Credentials(*values, new, new and self._keys_stay_here.get()))
+            return
+        missing = ("the server link", "your name", "your password")[
+            [bool(value) for value in values].index(False)
+        ]
+        self.message.configure(text=f"Please fill in {missing}.", style="Error.TLabel")
+        self.focus_first()
+
+    def _stop_waiting(self) -> None:
+        self.progress.stop()
+        self.progress.pack_forget()
+        self._set_enabled(enabled=True)
+
+    def _set_enabled(self, *, enabled: bool) -> None:
+        state = "!disabled" if enabled else "disabled"
+        for widget in (self.link_entry, self.name_entry, self.password_entry, self.button, self.keys_check):
+            widget.state([state])
+
+    def _change_kind(self) -> None:
+        new = self._new.get()
+        self.button.configure(text="Create account" if new else "Log in")
+        self.message.configure(text="")
+        for widget in (self.keys_check, self._keys_hint):
+            if new:
+                widget.pack(anchor="w")
+            else:
+                widget.pack_forget()
+        if not new:
+            self._keys.configure(height=1)
+
+    def _show_password(self) -> None:
+        self.password_entry.configure(show="" if self._shown.get() else "•")

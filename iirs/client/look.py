@@ -1,0 +1,239 @@
+"""How the windows look, in one place: colours, fonts, pixels, ttk styles."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from functools import partial
+from tkinter import font as tkfont
+from tkinter import ttk
+from typing import Any
+
+from iirs.client.shapes import RoundedBox
+
+_FAMILIES = ("Inter", "Noto Sans", "Cantarell", "Ubuntu", "Open Sans", "DejaVu Sans")
+
+BACKGROUND = "#ffffff"
+SIDE = "#f4f5f8"
+LINE = "#e3e5ea"
+INK = "#1b1d22"
+MUTED = "#5d6370"
+ACCENT = "#3556d6"
+ACCENT_DARK = "#2944ae"
+ACCENT_PALE = "#e4e9fb"
+ON_ACCENT = "#ffffff"
+ON_ACCENT_MUTED = "#d5ddfa"
+BUBBLE = "#eceef2"
+FIELD = "#f1f2f5"
+DISABLED = "#c9cdd6"
+GOOD = "#1e8a4c"
+WARN = "#a15c00"
+WARN_PALE = "#fff3dc"
+BAD = "#b3261e"
+BAD_PALE = "#fdeae8"
+_AVATARS = ("#3f6fb5", "#8a4fa3", "#b0493f", "#2f7d62", "#8a6a1f", "#4a5aa8", "#a3447a", "#3d7a8c")
+
+
+class Look:
+    """The theme of one Tk interpreter. ``dp`` turns a length at 96 dots per inch into pixels."""
+
+    def __init__(self, root: tk.Misc) -> None:
+        """Restyle ttk's clam for every window of ``root``."""
+        self.root = root
+        self._scale = min(4.0, max(1.0, round(root.winfo_fpixels("1i") / 96 * 4) / 4))
+        self._images: dict[object, tk.PhotoImage] = {}
+        self._widths: dict[str, float] = {}
+        family = self._family()
+        make = partial(tkfont.Font, root=root, family=family)
+        self.text = make(size=-self.dp(14))
+        self.bold = make(size=-self.dp(14), weight="bold")
+        self.small = make(size=-self.dp(12))
+        self.small_bold = make(size=-self.dp(12), weight="bold")
+        self.heading = make(size=-self.dp(17), weight="bold")
+        self.title = make(size=-self.dp(26), weight="bold")
+        self._style(ttk.Style(root))
+
+    def dp(self, length: float) -> int:
+        """Return a length at 96 dots per inch in this screen's pixels."""
+        return round(length * self._scale)
+
+    def measure(self, character: str) -> float:
+        """Return a character's width in the text font."""
+        width = self._widths.get(character)
+        if width is None:
+            width = self._widths[character] = self.text.measure(character)
+        return width
+
+    def picture(self, box: RoundedBox, crop: tuple[int, int, int, int] | None = None) -> tk.PhotoImage:
+        """Return a smooth shape, drawn once."""
+        key = (box, crop)
+        if key not in self._images:
+            self._images[key] = tk.PhotoImage(master=self.root, data=box.png(crop), format="png")
+        return self._images[key]
+
+    def disc(self, diameter: int, colour: str) -> tk.PhotoImage:
+        """Return a smooth disc; the diameter is in dp."""
+        size = self.dp(diameter)
+        return self.picture(RoundedBox(size, size, size / 2, colour))
+
+    def avatar(self, name: str, diameter: int) -> tk.PhotoImage:
+        """Return the disc behind a person's initial, always of the same colour for the same name."""
+        return self.disc(diameter, _AVATARS[sum(name.encode()) % len(_AVATARS)])
+
+    def draw_avatar(self, canvas: tk.Canvas, name: str, x: int, y: int, diameter: int) -> None:
+        """Draw a person's disc and initial around a point."""
+        canvas.create_image(x, y, image=self.avatar(name, diameter))
+        font = self.heading if diameter > 40 else self.bold
+        canvas.create_text(x, y, text=name[:1].upper(), fill=ON_ACCENT, font=font)
+
+    def box(self, canvas: tk.Canvas, area: tuple[int, int, int, int], radius: int, colour: str) -> None:
+        """Draw a box with smooth round corners; ``area`` in pixels, ``radius`` in dp."""
+        left, top, right, bottom = area
+        edge = min(self.dp(radius), (right - left) // 2, (bottom - top) // 2)
+        whole = RoundedBox(2 * edge, 2 * edge, edge, colour)
+        for x, y, column, row in (
+            (left, top, 0, 0),
+            (right - edge, top, edge, 0),
+            (left, bottom - edge, 0, edge),
+            (right - edge, bottom - edge, edge, edge),
+        ):
+            image = self.picture(whole, (column, row, column + edge, row + edge))
+            canvas.create_image(x, y, image=image, anchor="nw")
+        canvas.create_rectangle(left + edge, top, right - edge, bottom, fill=colour, width=0)
+        canvas.create_rectangle(left, top + edge, left + edge, bottom - edge, fill=colour, width=0)
+        canvas.create_rectangle(right - edge, top + edge, right, bottom - edge, fill=colour, width=0)
+
+    def _family(self) -> str:
+        usual = str(tkfont.nametofont("TkDefaultFont", root=self.root).actual("family"))
+        if self.root.tk.call("tk", "windowingsystem") != "x11":
+            return usual  # Windows and macOS name a good one
+        there = set(tkfont.families(self.root))
+        return next((family for family in _FAMILIES if family in there), usual)
+
+    # -- ttk ------------------------------------------------------------------------------------------
+
+    def _style(self, style: ttk.Style) -> None:
+        style.theme_use("clam")
+        style.configure(".", background=BACKGROUND, foreground=INK, font=self.text, borderwidth=0)
+        style.configure(".", focuscolor=ACCENT, troughcolor=SIDE, selectbackground=ACCENT)
+        for name, background in (("Side", SIDE), ("Warn", WARN_PALE), ("Bad", BAD_PALE), ("Line", LINE)):
+            style.configure(f"{name}.TFrame", background=background)
+            style.configure(f"{name}.TLabel", background=background)
+        style.configure("Muted.TLabel", foreground=MUTED, font=self.small)
+        style.configure("SideMuted.TLabel", background=SIDE, foreground=MUTED, font=self.small)
+        style.configure("Bold.TLabel", font=self.small_bold)
+        style.configure("Heading.TLabel", font=self.heading)
+        style.configure("SideHeading.TLabel", font=self.heading, background=SIDE)
+        style.configure("Title.TLabel", font=self.title)
+        style.configure("Error.TLabel", foreground=BAD)
+        style.configure("Warn.TLabel", foreground=WARN)
+        style.configure("Bad.TLabel", foreground=BAD)
+        self._style_buttons(style)
+        self._style_fields(style)
+        self._style_bars(style)
+
+    def _piece(self, style: ttk.Style, element: str, radius: int, states: list[tuple[str, str, str]]) -> None:
+        """Make a stretchable image element; ``states`` are (state, fill, border), the usual one first."""
+        size = 2 * self.dp(radius) + 2
+        pictures = [
+            self.picture(RoundedBox(size, size, self.dp(radius), fill, border, self.dp(1.5) if border else 0))
+            for _, fill, border in states
+        ]
+        chosen: Any = [
+            (*state.split(), picture) for (state, _, _), picture in zip(states, pictures, strict=True)
+        ]
+        style.element_create(
+            element, "image", pictures[0], *chosen[1:], border=self.dp(radius), sticky="nsew", padding=0
+        )
+
+    def _style_buttons(self, style: ttk.Style) -> None:
+        kinds = {
+            "TButton": (FIELD, LINE, INK, ACCENT),
+            "Accent.TButton": (ACCENT, ACCENT_DARK, ON_ACCENT, INK),
+            "Quiet.TButton": (BACKGROUND, FIELD, ACCENT, ACCENT),
+            "SideQuiet.TButton": (SIDE, LINE, ACCENT, ACCENT),
+            "Danger.TButton": (BACKGROUND, BAD_PALE, BAD, BAD),
+            "Segment.Toolbutton": (FIELD, LINE, MUTED, ACCENT),
+        }
+        for kind, (fill, hover, ink, focus) in kinds.items():
+            element = kind.replace("T", "", 1) + ".piece"
+            states = [
+                ("", fill, ""),
+                ("disabled", FIELD, ""),
+                ("selected", ACCENT_PALE, ACCENT_PALE),
+                ("pressed", hover, ""),
+                ("focus", fill, focus),
+                ("active", hover, ""),
+            ]
+            if kind == "Segment.Toolbutton":
+                states.insert(1, ("selected focus", ACCENT_PALE, ACCENT))
+            self._piece(style, element, 8, states)
+            label = ("Button.label", {"sticky": "nswe"})
+            padding = ("Button.padding", {"sticky": "nswe", "children": [label]})
+            ground = SIDE if kind.startswith("Side") else BACKGROUND
+            _lay_out(style, kind, [(element, {"sticky": "nswe", "children": [padding]})])
+            style.configure(kind, foreground=ink, font=self.bold, anchor="center")
+            style.configure(kind, padding=(self.dp(14), self.dp(7)), width=-6, background=ground)
+            style.map(kind, background=[("disabled", ground), ("active", ground)])
+            style.map(kind, foreground=[("disabled", "#7b818e"), ("selected", ACCENT)])
+        for ground, colour in (("Warn", WARN_PALE), ("Bad", BAD_PALE)):
+            for kind in ("TButton", "Accent.TButton"):
+                style.configure(f"{ground}.{kind}", background=colour)
+                style.map(f"{ground}.{kind}", background=[("disabled", colour), ("active", colour)])
+        style.configure("SideQuiet.TButton", padding=(self.dp(8), self.dp(5)))
+        style.configure("Quiet.TButton", padding=(self.dp(10), self.dp(6)))
+
+    def _style_fields(self, style: ttk.Style) -> None:
+        self._piece(style, "Field.piece", 8, [("", FIELD, FIELD), ("focus", BACKGROUND, ACCENT)])
+        area = ("Entry.textarea", {"sticky": "nswe"})
+        inside = ("Entry.padding", {"sticky": "nswe", "children": [area]})
+        _lay_out(style, "TEntry", [("Field.piece", {"sticky": "nswe", "children": [inside]})])
+        style.configure("TEntry", padding=(self.dp(12), self.dp(8)), fieldbackground=FIELD)
+        self._piece(style, "White.piece", 8, [("", BACKGROUND, LINE), ("focus", BACKGROUND, ACCENT)])
+        _lay_out(style, "Side.TEntry", [("White.piece", {"sticky": "nswe", "children": [inside]})])
+        style.configure("Side.TEntry", padding=(self.dp(12), self.dp(6)), background=SIDE)
+        self._piece(style, "Composer.piece", 18, [("", FIELD, FIELD), ("focus", BACKGROUND, ACCENT)])
+        _lay_out(style, "Composer.TFrame", [("Composer.piece", {"sticky": "nswe"})])
+        states = [
+            ("", BACKGROUND, MUTED),
+            ("selected focus", ACCENT, INK),
+            ("selected", ACCENT, ACCENT),
+            ("focus", BACKGROUND, ACCENT),
+        ]
+        size = self.dp(18)
+        pictures = [
+            self.picture(RoundedBox(size, size, self.dp(4), fill, edge, self.dp(1.5), "selected" in state))
+            for state, fill, edge in states
+        ]
+        chosen: Any = [
+            (*state.split(), picture) for (state, _, _), picture in zip(states, pictures, strict=True)
+        ]
+        style.element_create(
+            "Check.piece", "image", pictures[0], *chosen[1:], sticky="w", width=size + self.dp(8)
+        )
+        label = ("Checkbutton.label", {"side": "left", "sticky": "nswe"})
+        _lay_out(style, "TCheckbutton", [("Check.piece", {"side": "left", "sticky": "w"}), label])
+        style.configure("TCheckbutton", font=self.small, padding=(self.dp(8), self.dp(4)))
+        style.map("TCheckbutton", background=[], foreground=[("disabled", MUTED)])
+
+    def _style_bars(self, style: ttk.Style) -> None:
+        size = (self.dp(8), self.dp(24))
+        thumb, active = (self.picture(RoundedBox(*size, self.dp(4), fill)) for fill in (DISABLED, MUTED))
+        # A blank picture: when everything fits there is nothing to scroll, and nothing to see.
+        blank = self._images["blank"] = tk.PhotoImage(master=self.root, width=size[0], height=size[1])
+        style.element_create(
+            "Thin.thumb", "image", thumb, ("disabled", blank), ("active", active), border=self.dp(4)
+        )
+        piece = ("Thin.thumb", {"expand": "1", "sticky": "nswe"})
+        trough = ("Vertical.Scrollbar.trough", {"sticky": "ns", "children": [piece]})
+        for kind, ground in (("Vertical.TScrollbar", BACKGROUND), ("Side.Vertical.TScrollbar", SIDE)):
+            _lay_out(style, kind, [trough])
+            style.configure(kind, troughcolor=ground, background=ground, bordercolor=ground, relief="flat")
+        bar = "Horizontal.TProgressbar"
+        style.configure(bar, background=ACCENT, troughcolor=LINE, thickness=self.dp(5), borderwidth=0)
+        style.configure(bar, bordercolor=LINE, lightcolor=ACCENT, darkcolor=ACCENT)
+
+
+def _lay_out(style: ttk.Style, kind: str, elements: list[tuple[str, dict[str, Any]]]) -> None:
+    """Give a widget style its elements; typeshed's own type for them refuses nesting."""
+    layout: Any = elements
+    style.layout(kind, layout)

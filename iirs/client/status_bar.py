@@ -1,0 +1,98 @@
+"""``StatusBar``: the connection, the newest notice, and the round's countdown."""
+
+from __future__ import annotations
+
+import time
+import tkinter as tk
+from tkinter import ttk
+
+from iirs.client import look as colours
+from iirs.client.chat_model import ChatModel, Round
+from iirs.client.events import ConnectionState
+from iirs.client.look import Look
+
+_NOTICE_SECONDS = 8.0
+_DOTS = {
+    ConnectionState.CONNECTING: colours.WARN,
+    ConnectionState.ONLINE: colours.GOOD,
+    ConnectionState.WAITING: colours.BAD,
+    ConnectionState.CLOSED: colours.MUTED,
+}
+
+
+class StatusBar(ttk.Frame):
+    """One line at the bottom; ``show`` some times a second."""
+
+    def __init__(self, parent: tk.Misc, look: Look) -> None:
+        super().__init__(parent, style="Side.TFrame")
+        dp = look.dp
+        self._look = look
+        self._notice_until = 0.0
+        ttk.Frame(self, style="Line.TFrame", height=1).pack(fill="x")
+        line = ttk.Frame(self, style="Side.TFrame", padding=(dp(14), dp(5)))
+        line.pack(fill="x")
+        self._dot = ttk.Label(line, style="SideMuted.TLabel")
+        self._dot.pack(side="left", padx=(0, dp(8)))
+        self._bar = tk.Canvas(
+            line, width=dp(110), height=dp(6), background=colours.SIDE, highlightthickness=0
+        )
+        self._bar.pack(side="right")
+        self.countdown = ttk.Label(line, style="SideMuted.TLabel", anchor="e")
+        self.countdown.pack(side="right", padx=(dp(10), dp(10)))
+        self.text = ttk.Label(line, style="SideMuted.TLabel")
+        self.text.pack(side="left", fill="x", expand=True)
+        self._shown: tuple[object, ...] = ()
+
+    def say(self, sentence: str) -> None:
+        """Show a notice for some seconds, in place of the connection's state."""
+        self.text.configure(text=sentence, foreground=colours.INK)
+        self._notice_until = time.monotonic() + _NOTICE_SECONDS
+
+    def show(self, model: ChatModel) -> None:
+        """Show how things stand now."""
+        self._dot.configure(image=self._look.disc(9, _DOTS[model.connection]))
+        if time.monotonic() >= self._notice_until:
+            self.text.configure(text=_connection_words(model), foreground=colours.MUTED)
+        words, share = _round_words(model.round)
+        shown = (words, round(share * 110))
+        if shown != self._shown:
+            self._shown = shown
+            self.countdown.configure(text=words)
+            self._draw(share)
+
+    def _draw(self, share: float) -> None:
+        dp, look = self._look.dp, self._look
+        self._bar.delete("all")
+        look.box(self._bar, (0, 0, dp(110), dp(6)), 3, colours.LINE)
+        width = max(dp(6), round(dp(110) * share))
+        if share > 0:
+            look.box(self._bar, (0, 0, width, dp(6)), 3, colours.ACCENT)
+
+
+def _connection_words(model: ChatModel) -> str:
+    match model.connection:
+        case ConnectionState.CONNECTING:
+            return "Connecting to the server …"
+        case ConnectionState.ONLINE:
+            return _online_words(model.round)
+        case ConnectionState.WAITING:
+            return f"No connection, trying again. {model.sentence}"
+    return model.sentence or "Logged out"
+
+
+def _online_words(current: Round | None) -> str:
+    if current is None:
+        return "Connected to the server · waiting for the next round"
+    if current.closed and not current.clean:
+        return "Connected · the last round lost something; what is missing is sent again"
+    return f"Connected to the server · {current.online} online"
+
+
+def _round_words(current: Round | None) -> tuple[str, float]:
+    """Return the countdown's words, and the share of the round that is left."""
+    if current is None:
+        return "no round yet", 0.0
+    left = current.closes_at - time.monotonic()
+    if current.closed or left <= 0:
+        return "next round soon" if current.closed else "the round is being mixed", 0.0
+    return f"round closes in {left:.1f} s", min(1.0, left / max(current.seconds, 0.001))

@@ -1,0 +1,319 @@
+"""``ClientWindow``: one person's window, from logging in to leaving. Its thread is Tk's and never blocks.
+
+Other threads only put values on queues; ``_poll`` takes some of them every few hundredths of a second.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from iirs.client.accounts import Home
+from iirs.client.chat_model import HISTORY_LIMIT, ChatModel, History
+from iirs.client.chat_pane import Requests
+from iirs.client.chat_session import TEXT_MAX
+from iirs.client.engine import Engine
+from iirs.client.events import ConnectionState, PeerChanged
+from iirs.client.farewell import FarewellPage
+from iirs.client.login_page import LoginPage
+from iirs.client.login_work import Credentials, LoggedIn, NotLoggedIn, Remembered, log_in
+from iirs.client.look import Look
+from iirs.client.main_page import MainPage
+from iirs.client.server_connection import ConnectionOptions, ServerConnection
+from iirs.errors import StoreError
+
+_POLL_MS = 40
+_EVENTS_A_TICK = 200
+_AT_ONCE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a window begins with, if not with an empty form."""
+
+    link: str = ""
+    name: str = ""
+    credentials: Credentials | None = None
+    """Log in with these at once."""
+    peer: str = ""
+    """Ask for this person as soon as the server knows them."""
+    options: ConnectionOptions | None = None
+
+
+class ClientWindow:
+    """Fills ``window`` (a ``Tk`` or a ``Toplevel``) and calls ``closed`` when it is over."""
+
+    def __init__(
+        self,
+        window: tk.Tk | tk.Toplevel,
+        look: Look,
+        home: Home,
+        start: Start,
+        closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.window = window
+        self.look = look
+        self.login_page: LoginPage | None = None
+        self.main_page: MainPage | None = None
+        self.farewell: FarewellPage | None = None
+        self.connection: ServerConnection | None = None
+        self.model = ChatModel("")
+        self.is_open = True
+        self._home = home
+        self._start = start
+        self._closed = closed
+        self._inbox: queue.SimpleQueue[LoggedIn | NotLoggedIn | History | str] = queue.SimpleQueue()
+        self._peer_to_ask = start.peer
+        self._on_trust = False
+        self._remembered = Remembered.read(home.folder)
+        self._then: Callable[[], None] | None = None
+        self._at_once_since: float | None = None
+        self._next_poll = ""
+        window.title("iirs")
+        window.geometry(f"{look.dp(960)}x{look.dp(680)}")
+        window.minsize(look.dp(640), look.dp(560))
+        window.configure(background="#ffffff")
+        window.protocol("WM_DELETE_WINDOW", self.close)
+        self._bind_keys()
+        self.show_login()
+        if start.credentials is not None:
+            self._log_in(start.credentials)
+        self._poll()
+
+    def _bind_keys(self) -> None:
+        keys: dict[str, Callable[[], None]] = {
+            "<Control-q>": self.close,
+            "<Control-k>": self._find,
+            "<Control-f>": self._find,
+            "<Control-n>": lambda: self._open(""),
+            "<Alt-Up>": lambda: self._step(-1),
+            "<Alt-Down>": lambda: self._step(1),
+            "<Escape>": self._back_to_entry,
+        }
+        for sequence, action in keys.items():
+            self.window.bind(sequence, lambda _, act=action: act())  # type: ignore[misc]
+
+    # -- logging in ---------------------------------------------------------------------------------
+
+    def show_login(self, sentence: str = "") -> None:
+        """Show the form, with a sentence about why we are here again."""
+        self._clear()
+        known = Remembered(
+            self._start.link or self._remembered.link, self._start.name or self._remembered.name
+        )
+        page = LoginPage(self.window, self.look, known, self._log_in)
+        page.pack(fill="both", expand=True)
+        page.focus_first()
+        if sentence:
+            page.fail(sentence)
+        self.login_page = page
+        self.window.title("iirs")
+
+    def _log_in(self, credentials: Credentials) -> None:
+        if self.login_page is not None:
+            self.login_page.wait()
+        home, options, inbox = self._home, self._start.options, self._inbox
+
+        def work() -> None:
+            inbox.put(log_in(home, credentials, options))
+
+        threading.Thread(target=work, name="iirs-login", daemon=True).start()
+
+    def _enter(self, result: LoggedIn) -> None:
+        connection = result.connection
+        self.connection = connection
+        self.model = ChatModel(connection.account.name)
+        self._remembered = Remembered(result.link, connection.account.name)
+        self._remembered.write(self._home.folder)
+        self._clear()
+        requests = Requests(
+            ask=connection.ask,
+            send=self._send,
+            hang_up=connection.hang_up,
+            open=self._open,
+            log_out=self.log_out,
+        )
+        self.main_page = MainPage(self.window, self.look, self.model, requests)
+        self.main_page.pack(fill="both", expand=True)
+        self._tell_about(result, self.main_page)
+        connection.start()
+
+    def _tell_about(self, result: LoggedIn, page: MainPage) -> None:
+        if result.on_trust or self._on_trust:
+            page.warn(
+                "This server was taken on trust, as your link has no fingerprint. From now on it must stay "
+                f"the same. Compare its full link with whoever runs it: {result.whole_link}",
+                alarm=False,
+            )
+        if result.put_aside:
+            page.warn(
+                "What this machine had stored for your account was damaged. It was put aside as "
+                f"{result.put_aside}, and a new file begun.",
+                alarm=False,
+            )
+        self._on_trust = False
+
+    # -- talking ------------------------------------------------------------------------------------
+
+    def _send(self, peer: str, text: str) -> bool:
+        if len(text.encode("utf-8", "replace")) > TEXT_MAX:
+            self.model.notice = "This text is longer than 64 KiB. Send it in parts."
+            self._refresh()
+            return False
+        if self.connection is not None:
+            self.connection.send(peer, text)
+        return True
+
+    def _open(self, peer: str) -> None:
+        if self.main_page is None or self.connection is None:
+            return
+        self.main_page.open(peer)
+        if peer and not self.model.talk(peer).has_history:
+            inbox = self._inbox
+
+            def read(engine: Engine) -> None:  # runs in the network's thread, which owns the store
+                try:
+                    undelivered = frozenset(item.text_id for item in engine.undelivered(peer))
+                    inbox.put(History(peer, engine.history(peer, HISTORY_LIMIT), undelivered))
+                except StoreError as error:
+                    inbox.put(str(error))
+
+            self.connection.call(read)
+
+    def _step(self, step: int) -> None:
+        names = [name for name in self.model.order() if name in self.model.talks]
+        if names:
+            here = names.index(self.model.open_peer) if self.model.open_peer in names else -step
+            self._open(names[(here + step) % len(names)])
+
+    def _find(self) -> None:
+        if self.main_page is not None:
+            self.main_page.search.focus_set()
+
+    def _back_to_entry(self) -> None:
+        if self.main_page is not None:
+            talking = bool(self.model.open_peer)
+            (self.main_page.chat.entry if talking else self.main_page.welcome.entry).focus_set()
+
+    # -- what the other threads say -----------------------------------------------------------------
+
+    def _poll(self) -> None:
+        self._next_poll = ""
+        try:
+            changed = self._take_inbox()
+            changed = self._take_events() or changed
+            if changed:
+                self._refresh()
+            elif self.main_page is not None:
+                self.main_page.tick()
+            self._watch_end()
+        finally:
+            if self.is_open:
+                self._next_poll = self.window.after(_POLL_MS, self._poll)
+
+    def _take_inbox(self) -> bool:
+        changed = False
+        while not self._inbox.empty():
+            value = self._inbox.get()
+            changed = True
+            match value:
+                case LoggedIn():
+                    self._enter(value)
+                case NotLoggedIn(sentence, on_trust):
+                    self._on_trust = self._on_trust or on_trust
+                    self._peer_to_ask = ""
+                    if self.login_page is not None:
+                        self.login_page.fail(sentence)
+                case History():
+                    self.model.talk(value.peer).take_history(value)
+                case str():
+                    self.model.alarms.append(value)
+        return changed
+
+    def _take_events(self) -> bool:
+        connection = self.connection
+        if connection is None:
+            return False
+        for count in range(_EVENTS_A_TICK):
+            try:
+                event = connection.events.get_nowait()
+            except queue.Empty:
+                return count > 0
+            self.model.take(event)
+            if isinstance(event, PeerChanged) and event.established and event.peer != self.model.open_peer:
+                self.model.notice = f"You and {event.peer} are in sync."
+        return True
+
+    def _refresh(self) -> None:
+        if self.main_page is None:
+            return
+        if self._peer_to_ask in self.model.people and self.model.connection is ConnectionState.ONLINE:
+            peer, self._peer_to_ask = self._peer_to_ask, ""
+            self.main_page.ask(peer)
+        self.main_page.refresh()
+        unread = f"({min(self.model.unread, 99)}) " if self.model.unread else ""
+        self.window.title(f"{unread}{self.model.me} · iirs")
+
+    def _watch_end(self) -> None:
+        """Once the connection is over for good, go where we were going, or back to the form."""
+        if self.connection is None:
+            return
+        over = self.model.connection is ConnectionState.CLOSED and self.connection.join(0)
+        if self._at_once_since is not None:
+            over = over or time.monotonic() - self._at_once_since > _AT_ONCE_SECONDS
+        if not over:
+            return
+        self.connection, self._at_once_since = None, None
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+        else:
+            self.show_login(" ".join(dict.fromkeys([*self.model.alarms, self.model.sentence])))
+
+    # -- leaving ------------------------------------------------------------------------------------
+
+    def log_out(self) -> None:
+        """Leave the server properly, then show the form again."""
+        self._leave(lambda: self.show_login("You are logged out."), "Then you can log in again.")
+
+    def close(self) -> None:
+        """Close the window: properly at first, which takes four rounds; at once if asked again."""
+        if self.connection is None:
+            self._destroy()
+        elif self._then != self._destroy:
+            self._leave(self._destroy, "Then this window closes by itself.")
+        else:
+            self.window.withdraw()
+            self._hurry()
+
+    def _leave(self, then: Callable[[], None], what_then: str) -> None:
+        if self.connection is None:
+            return
+        self._then = then
+        self._clear()
+        self.farewell = FarewellPage(self.window, self.look, what_then, self._hurry)
+        self.farewell.pack(fill="both", expand=True)
+        self.connection.quit()
+
+    def _hurry(self) -> None:
+        """Leave without waiting for the conversations to end."""
+        if self.connection is not None and self._at_once_since is None:
+            self._at_once_since = time.monotonic()
+            self.connection.quit(at_once=True)
+
+    def _destroy(self) -> None:
+        self.is_open = False
+        if self._next_poll:
+            self.window.after_cancel(self._next_poll)
+        self.window.destroy()
+        self._closed()
+
+    def _clear(self) -> None:
+        for page in (self.login_page, self.main_page, self.farewell):
+            if page is not None:
+                page.destroy()
+        self.login_page = self.main_page = self.farewell = None
