@@ -1,0 +1,118 @@
+"""Text typed to text seen: one machine, real processes' code, real TLS, rounds of 2 s.
+
+    python benchmarks/latency.py [--texts 100] [--round-seconds 2]
+
+Two clients in this process talk over loopback; each text is typed at a random moment of a round, as people
+type. Prints median, 95th percentile and worst in seconds, and in rounds, which is the figure that carries
+over to other settings. Target: median at most 2.0 s and worst of 100 at most 4.5 s with rounds of 2 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from iirs.chain import JoinLink
+from iirs.client.accounts import Home, register
+from iirs.client.events import Event, PeerChanged, PeopleChanged, TextReceived
+from iirs.client.keys import StretchCost, storage_key
+from iirs.client.server_connection import ServerConnection
+from iirs.client.store import ClientStore
+from iirs.server.keystore import ChainOptions, make_keys
+from iirs.server.service import Service, ServiceSettings
+from iirs.server.storage import Storage
+
+_NAMES = ("alice", "bob")
+_PATIENCE_SECONDS = 120
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--texts", type=int, default=100)
+    parser.add_argument("--round-seconds", type=float, default=2.0)
+    options = parser.parse_args()
+    service = Service(
+        make_keys(ChainOptions(round_seconds=options.round_seconds)), Storage("sqlite://"), ServiceSettings()
+    )
+    link = JoinLink("127.0.0.1", service.start("127.0.0.1", 0), service.chain.chain_id)
+    with tempfile.TemporaryDirectory() as folder:
+        people = [_connect(name, link, Path(folder)) for name in _NAMES]
+        try:
+            latencies = _measure(people, options.texts, options.round_seconds)
+        finally:
+            for person in people:
+                person.quit(at_once=True)
+            for person in people:
+                person.join(10)
+            service.stop()
+    print(json.dumps(_summary(latencies, options.round_seconds), indent=1))
+    return 0
+
+
+def _connect(name: str, link: JoinLink, folder: Path) -> ServerConnection:
+    home = Home(folder / name, StretchCost(64, 1, 1))
+    account = register(link, home, name, "correct horse battery")
+    connection = ServerConnection(
+        link, account, ClientStore(folder / f"{name}.store", storage_key(account.identity))
+    )
+    connection.start()
+    return connection
+
+
+def _measure(people: list[ServerConnection], texts: int, round_seconds: float) -> list[float]:
+    alice, bob = people
+    for person, peer in ((alice, "bob"), (bob, "alice")):
+        _wait(person, lambda event, name=peer: isinstance(event, PeopleChanged) and name in event.names)
+        person.ask(peer)
+    for person in people:
+        _wait(person, lambda event: isinstance(event, PeerChanged) and event.established)
+    latencies = []
+    for number in range(texts):
+        sender, receiver = (alice, bob) if number % 2 else (bob, alice)
+        time.sleep(round_seconds * secrets.randbelow(10_000) / 10_000)
+        text = f"text {number} {os.urandom(8).hex()}"
+        typed = time.monotonic()
+        sender.send(receiver.account.name, text)
+        _wait(receiver, lambda event, want=text: isinstance(event, TextReceived) and event.text == want)
+        latencies.append(time.monotonic() - typed)
+        print(f"{number + 1}/{texts}: {latencies[-1]:.2f} s", file=sys.stderr)
+    return latencies
+
+
+def _wait(person: ServerConnection, condition: Callable[[Event], bool]) -> Event:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            event = person.events.get(timeout=1)
+        except queue.Empty:
+            continue
+        if condition(event):
+            return event
+    raise SystemExit("an event that should come did not")
+
+
+def _summary(latencies: list[float], round_seconds: float) -> dict[str, float]:
+    ordered = sorted(latencies)
+    figures = {
+        "median": statistics.median(ordered),
+        "p95": ordered[int(0.95 * (len(ordered) - 1))],
+        "worst": ordered[-1],
+    }
+    seconds = {f"{name}_s": round(value, 3) for name, value in figures.items()}
+    rounds = {f"{name}_rounds": round(value / round_seconds, 3) for name, value in figures.items()}
+    return {"texts": len(ordered), "round_s": round_seconds, **seconds, **rounds}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
