@@ -100,9 +100,10 @@ class Sizes:
     def rounds(self, bursts: list[Burst]) -> list[RoundSeen]:
         """Return the rounds in what a wiretap recorded of one connection."""
         seen = []
-        for up, down in pairwise(bursts):
-            if up.way is Way.UP and up.size in self.uploads and down.way is Way.DOWN:
-                kind = self.uploads[up.size]
+        first = next((i for i, burst in enumerate(bursts) if burst.size in self.uploads), len(bursts))
+        for up, down in pairwise(bursts[first:]):
+            if up.way is Way.UP:
+                kind = self.uploads.get(up.size, "unexpected")
                 kind += ", new epoch keys" if down.size in self.with_keys else ""
                 seen.append(RoundSeen(kind, up.size, down.size))
         return seen
@@ -154,7 +155,7 @@ class Player:
 def main(arguments: list[str] | None = None) -> int:
     """Show the main job. Returns 0 only if everything was delivered."""
     parser = argparse.ArgumentParser(prog="iirs-demo", description="A server and two people, talking.")
-    parser.add_argument("--headless", action="store_true", help="no windows, even if there is a display")
+    parser.add_argument("--headless", action="store_true", help="no windows, even with a display")
     parser.add_argument("--json", action="store_true", help="headless; print one JSON object at the end")
     parser.add_argument("--round-seconds", type=float, default=2.0, help="seconds between rounds")
     options = parser.parse_args(arguments)

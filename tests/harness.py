@@ -113,6 +113,12 @@ class Town:
     def person(self, name: str, **options: Any) -> Person:
         return self.connect(self.register(name), replace(FAST_BACKOFF, **options))
 
+    def step(self, online: int | None = None) -> None:
+        """Run one round of an unpaced town, once all who are online have uploaded."""
+        expected = len(self.people) if online is None else online
+        wait_until(lambda: self.service.mix_net.collected >= expected)
+        self.service.run_round()
+
     def introduce(self, one: Person, other: Person) -> None:
         """Have two people ask for each other and wait until both are in sync."""
         for person, peer in ((one, other), (other, one)):
@@ -133,7 +139,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError("a condition that should come true did not")
-        time.sleep(0.01)
+        time.sleep(0.002)
 
 
 @contextmanager
@@ -145,6 +151,7 @@ def town(
     invite_every: int = 3,
     settings: ServiceSettings | None = None,
     storage: Storage | None = None,
+    paced: bool = True,
 ) -> Iterator[Town]:
     """Run a service on a free loopback port; everything ends with the block."""
     histograms: list[Counter[int]] = []
@@ -157,7 +164,7 @@ def town(
     options = ChainOptions(slots=slots, round_seconds=round_seconds, invite_every=invite_every)
     chosen = replace(settings or ServiceSettings(), observe=observe)
     service = Service(make_keys(options), storage or Storage("sqlite://"), chosen)
-    port = service.start("127.0.0.1", 0)
+    port = service.start("127.0.0.1", 0, paced=paced)
     place = Town(service, port, folder, histograms, drop_ids)
     try:
         yield place

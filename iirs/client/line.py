@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import time
 from collections.abc import Callable
@@ -40,7 +40,11 @@ class Line:
     def __init__(self, sock: socket.socket, wake: socket.socket | None = None) -> None:
         """``wake`` becoming readable ends a wait early."""
         self._socket = sock
-        self._wake = wake
+        # Not select(): it refuses file descriptors from 1024 on.
+        self._selector = selectors.DefaultSelector()
+        for waited_for in (sock, wake):
+            if waited_for is not None:
+                self._selector.register(waited_for, selectors.EVENT_READ)
         self._pipe = TlsPipe(client_context(), server_side=False)
         self._reader = MessageReader(client_limits())
         self._last_arrival = 0.0
@@ -59,7 +63,7 @@ class Line:
         """
         try:
             sock = socket.create_connection((link.host, link.port), timeout=CONNECT_SECONDS)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a host name may be one that cannot be looked up at all
             raise ConnectionLostError(
                 f"No server answers at {link.host}, port {link.port}. Is it running, and on this network?"
             ) from error
@@ -119,13 +123,13 @@ class Line:
 
     def close(self) -> None:
         """End the connection."""
+        self._selector.close()
         self._socket.close()
 
     def _fill(self, until: float, *, must_come: bool = False) -> bool:
-        waiting = [self._socket] if self._wake is None else [self._socket, self._wake]
         try:
-            ready, _, _ = select.select(waiting, [], [], max(0.0, until - time.monotonic()))
-            if self._socket in ready:
+            ready = self._selector.select(max(0.0, until - time.monotonic()))
+            if any(key.fileobj is self._socket for key, _ in ready):
                 data = self._socket.recv(_RECEIVE_CHUNK)
                 self._last_arrival = time.monotonic()
                 if not data:

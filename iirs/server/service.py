@@ -97,8 +97,11 @@ class Service:
 
     # -- life -------------------------------------------------------------------------------------
 
-    def start(self, host: str, port: int) -> int:
-        """Listen and run rounds; return the port. Raises ``ConfigError`` if the address is taken."""
+    def start(self, host: str, port: int, *, paced: bool = True) -> int:
+        """Listen and run rounds; return the port. Raises ``ConfigError`` if the address is taken.
+
+        With ``paced=False`` no scheduler runs: simulations call ``run_round`` themselves.
+        """
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._listener = socket.create_server((host, port), family=family, backlog=512)
@@ -109,14 +112,15 @@ class Service:
             ) from error
         self._writer.start()
         self._open_next()
-        self._scheduler.add_job(
-            self.run_round,
-            "interval",
-            seconds=self.chain.round_ms / 1000,
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,
-        )
+        if paced:
+            self._scheduler.add_job(
+                self.run_round,
+                "interval",
+                seconds=self.chain.round_ms / 1000,
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=None,
+            )
         self._scheduler.start()
         threading.Thread(target=self._accept, name="iirs-accept", daemon=True).start()
         return int(self._listener.getsockname()[1])
@@ -249,9 +253,9 @@ class Service:
         """Take in a new account."""
         return self.accounts.register(registration, address)
 
-    def login(self, login: Login) -> tuple[Result, AccountRecord | None]:
+    def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
         """Check a login secret."""
-        return self.accounts.login(login)
+        return self.accounts.login(login, address)
 
     def open_channel(self, login: Login) -> EntryChannel:
         """Open the client's offer of a session secret. Raises ``OnionError``."""
@@ -273,8 +277,10 @@ class Service:
 
     def submit(self, connection: ConnectionThread, upload: Upload) -> Collected:
         """Queue an upload for the round. Raises ``PeerError``."""
-        connection.last_round = upload.round_number
-        return self.mix_net.submit(connection, upload)
+        collected = self.mix_net.submit(connection, upload)
+        # Only now: a round number that was never announced must not be kept.
+        connection.last_round = max(connection.last_round, upload.round_number)
+        return collected
 
     def left(self, connection: ConnectionThread) -> None:
         """Forget a connection that ended."""

@@ -1,0 +1,59 @@
+"""Two hundred people in one process chat for twenty rounds, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from iirs.client.events import PeerChanged
+from iirs.server.service import ServiceSettings
+from tests.harness import Person, Town, town, wait_until
+
+PEOPLE = 200
+CHAT_ROUNDS = 20
+SETTINGS = ServiceSettings(registrations_burst=10_000, bundle_bytes_per_second=10**9)
+
+
+@pytest.mark.timeout(600)
+def test_two_hundred_people_chat_for_twenty_rounds_and_lose_nothing(tmp_path: Path) -> None:
+    with town(tmp_path, round_seconds=0.5, slots=1, settings=SETTINGS, paced=False) as place:
+        accounts = [place.register(f"person{number}") for number in range(PEOPLE)]
+        people = []
+        for account in accounts:  # one after the other: each checks a directory of two hundred people
+            people.append(place.connect(account))
+            wait_until(lambda: len(place.service.channels()) == len(people))
+            if len(people) % 20 == 0:
+                place.service.run_round()  # a server that is silent for long would be given up
+        place.service.run_round()
+        meet(place, people)
+        before = len(place.histograms)
+        expected: dict[str, list[str]] = {person.name: [] for person in people}
+        for number in range(CHAT_ROUNDS):
+            for person, peer in pairs(people):
+                text = f"{number} from {person.name}"
+                person.connection.send(peer.name, text)
+                expected[peer.name].append(text)
+            place.step()
+        for _ in range(3):  # what was typed last is on its way
+            place.step()
+        wait_until(lambda: all(person.texts() == expected[person.name] for person in people), 60)
+        assert sum(len(texts) for texts in expected.values()) == PEOPLE * CHAT_ROUNDS
+        assert set(sum(place.histograms[before:], Counter())) == {2}
+
+
+def pairs(people: list[Person]) -> list[tuple[Person, Person]]:
+    """Return (person, peer) for everybody: neighbours talk to each other."""
+    return [(person, people[number ^ 1]) for number, person in enumerate(people)]
+
+
+def meet(place: Town, people: list[Person]) -> None:
+    """Have all pairs ask for each other; return when all are in sync."""
+    for person, peer in pairs(people):
+        person.connection.ask(peer.name)
+    for _ in range(12):
+        place.step()
+        if all(any(isinstance(e, PeerChanged) and e.established for e in p.drain()) for p in people):
+            return
+    raise AssertionError("some pairs did not come into sync")

@@ -1,0 +1,258 @@
+"""The promise, measured: one world idle, chatting, inviting and parting looks the same on the wire.
+
+Rounds are stepped by hand, so that round i of one world can be compared with round i of another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from iirs.client.conversation import Conversation, Posted
+from iirs.client.engine import Engine
+from iirs.client.events import PeerChanged, PeerState, RoundClosed, TextReceived
+from iirs.directory import Head
+from iirs.geometry import Geometry
+from iirs.message import HEADER_SIZE, Limits, Message
+from iirs.server.service import ServiceSettings
+from iirs.tls import on_the_wire
+from iirs.wire import Upload, upload_limits
+from iirs.wiretap import Burst, Way, Wiretap
+from tests.harness import Person, Town, town, wait_until
+
+ROUNDS = 45
+ROUND_SECONDS = 0.04
+SETTINGS = ServiceSettings(clock=lambda: 1_700_000_000.0, bundle_bytes_per_second=10**9)
+NAMES = ("alice", "bob")
+
+Action = Callable[[Person, Person], None]
+Script = dict[int, Action]
+"""What happens before which round, counted from the first upload of both."""
+
+
+@dataclass
+class Seen:
+    """What the network and the last hop saw of one world, and what the people did."""
+
+    wire: dict[str, list[tuple[int, Way, int]]]
+    histograms: list[Counter[int]]
+    drop_ids: list[bytes]
+    people: dict[str, Person]
+
+    def texts(self, name: str) -> list[str]:
+        return [event.text for event in self.people[name].log if isinstance(event, TextReceived)]
+
+    def states(self, name: str) -> list[PeerState]:
+        return [event.state for event in self.people[name].log if isinstance(event, PeerChanged)]
+
+
+def both_ask(alice: Person, bob: Person) -> None:
+    alice.connection.ask("bob")
+    bob.connection.ask("alice")
+
+
+def only_alice_asks(alice: Person, bob: Person) -> None:
+    alice.connection.ask("bob")
+
+
+def talk(alice: Person, bob: Person) -> None:
+    alice.connection.send("bob", "hello bob")
+    bob.connection.send("alice", "hello alice, " + "this takes many fragments " * 500)
+
+
+def talk_more(alice: Person, bob: Person) -> None:
+    for number in range(5):
+        alice.connection.send("bob", f"text {number}")
+
+
+def bob_hangs_up(alice: Person, bob: Person) -> None:
+    bob.connection.hang_up("alice")
+
+
+def bob_leaves(alice: Person, bob: Person) -> None:
+    bob.connection.quit(at_once=True)
+    bob.connection.join(10)
+
+
+IDLE: Script = {}
+CHATTING: Script = {2: both_ask, 3: talk, 20: talk_more}
+INVITING: Script = {2: only_alice_asks, 3: talk}
+HANGING_UP: Script = {**CHATTING, 25: bob_hangs_up}
+IDLE_BOB_LEAVES: Script = {25: bob_leaves}
+CHATTING_BOB_LEAVES: Script = {**CHATTING, 25: bob_leaves}
+
+
+def play(folder: Path, script: Script) -> Seen:
+    """Run alice and bob for ``ROUNDS`` rounds behind wiretaps and return what was seen."""
+    with town(folder, round_seconds=ROUND_SECONDS, settings=SETTINGS, paced=False) as place:
+        taps = {name: Wiretap(place.port) for name in NAMES}
+        people = {name: tapped(place, name, taps[name]) for name in NAMES}
+        wait_until(lambda: len(place.service.channels()) == len(people))
+        place.service.run_round()
+        online = list(people.values())
+        for number in range(ROUNDS):
+            if number in script:
+                script[number](*people.values())
+                online = [person for person in online if not person.connection.join(0)]
+                settle(online)
+            place.step(len(online))
+        for person in online:
+            wait_until(lambda who=person: rounds_closed(who) >= ROUNDS)
+        wire = {name: on_wire(place, tap.bursts()) for name, tap in taps.items()}
+        for tap in taps.values():
+            tap.close()
+        return Seen(wire, list(place.histograms), list(place.drop_ids), people)
+
+
+def tapped(place: Town, name: str, tap: Wiretap) -> Person:
+    link = type(place.link)("127.0.0.1", tap.port, place.link.fingerprint)
+    return place.connect(place.register(name), link=link)
+
+
+def settle(people: list[Person]) -> None:
+    """Wait until everything asked of these people has been taken up."""
+    for person in people:
+        taken = threading.Event()
+        person.connection.call(lambda engine, event=taken: event.set())
+        assert taken.wait(10)
+
+
+def rounds_closed(person: Person) -> int:
+    return sum(isinstance(event, RoundClosed) for event in person.drain())
+
+
+def on_wire(place: Town, bursts: list[Burst]) -> list[tuple[int, Way, int]]:
+    """Return (round, way, size) for everything from the first upload on."""
+    upload = on_the_wire(HEADER_SIZE + place.service.chain.geometry.upload_size)
+    start = next(i for i, burst in enumerate(bursts) if burst.size == upload and burst.way is Way.UP)
+    session = bursts[start : start + 2 * ROUNDS]
+    return [(place_in_time // 2, burst.way, burst.size) for place_in_time, burst in enumerate(session)]
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Seen]:
+    scripts = {
+        "idle": IDLE,
+        "chatting": CHATTING,
+        "inviting": INVITING,
+        "hanging up": HANGING_UP,
+        "idle, bob leaves": IDLE_BOB_LEAVES,
+        "chatting, bob leaves": CHATTING_BOB_LEAVES,
+    }
+
+    @cache
+    def world(name: str) -> Seen:
+        return play(tmp_path_factory.mktemp("world"), scripts[name])
+
+    return world
+
+
+def test_the_worlds_really_differ_for_the_people_in_them(worlds: Callable[[str], Seen]) -> None:
+    assert worlds("idle").texts("bob") == []
+    assert worlds("chatting").texts("bob") == ["hello bob", *(f"text {number}" for number in range(5))]
+    assert len(worlds("chatting").texts("alice")) == 1
+    assert PeerState.ASKING in worlds("inviting").states("alice")
+    assert PeerState.CONNECTED not in worlds("inviting").states("alice")
+    assert worlds("hanging up").states("alice")[-1] is PeerState.ENDED
+    assert PeerState.RESUMING in worlds("chatting, bob leaves").states("alice")
+
+
+@pytest.mark.parametrize("name", ["chatting", "inviting", "hanging up"])
+def test_the_network_sees_the_same_rounds_directions_and_sizes(
+    name: str, worlds: Callable[[str], Seen]
+) -> None:
+    assert len(worlds("idle").wire["alice"]) == 2 * ROUNDS
+    assert worlds(name).wire == worlds("idle").wire
+
+
+def test_a_peer_who_disconnects_changes_nothing_on_the_wire_of_the_other(
+    worlds: Callable[[str], Seen],
+) -> None:
+    talked, idle = worlds("chatting, bob leaves"), worlds("idle, bob leaves")
+    assert talked.wire == idle.wire
+    assert talked.wire["alice"] == worlds("idle").wire["alice"]
+
+
+@pytest.mark.parametrize("name", ["idle", "chatting", "inviting", "hanging up", "idle, bob leaves"])
+def test_without_loss_every_dead_drop_is_accessed_exactly_twice(
+    name: str, worlds: Callable[[str], Seen]
+) -> None:
+    seen = worlds(name)
+    assert len(seen.histograms) == ROUNDS + 1
+    assert all(set(histogram) <= {2} for histogram in seen.histograms)
+    assert sum(sum(histogram.values()) for histogram in seen.histograms) > ROUNDS
+
+
+@pytest.mark.parametrize("name", ["idle", "chatting", "chatting, bob leaves"])
+def test_no_dead_drop_is_ever_used_twice(name: str, worlds: Callable[[str], Seen]) -> None:
+    drop_ids = worlds(name).drop_ids
+    assert len(set(drop_ids)) == len(drop_ids) > 0
+
+
+def test_a_client_whose_uploads_grow_when_it_talks_is_caught(
+    tmp_path: Path, worlds: Callable[[str], Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The comparison has teeth: here one byte more is uploaded whenever somebody talks."""
+    idle = worlds("idle")
+    honest = Upload.encode
+
+    def chatty(upload: Upload) -> Message:
+        message = honest(upload)
+        return Message(message.kind, message.body + talking[0])
+
+    def tolerant(message: Message, geometry: Geometry) -> Upload:
+        size = max(upload_limits(geometry)[message.kind])
+        return strict(Message(message.kind, message.body[:size]), geometry)
+
+    strict = Upload.decode
+    talking = [b""]
+    real = Conversation.prepare
+
+    def prepare(self: Conversation, round_number: int, head: Head) -> Posted | None:
+        posted = real(self, round_number, head)
+        talking[0] = b"" if posted is None else b"!"
+        return posted
+
+    monkeypatch.setattr(Conversation, "prepare", prepare)
+    monkeypatch.setattr(Upload, "encode", chatty)
+    monkeypatch.setattr(Upload, "decode", tolerant)
+    monkeypatch.setattr("iirs.server.connectionThread.upload_limits", _lenient_limits)
+    assert play(tmp_path, CHATTING).wire != idle.wire
+
+
+def _lenient_limits(geometry: Geometry) -> Limits:
+    return {kind: (low, high + 1) for kind, (low, high) in upload_limits(geometry).items()}
+
+
+def test_cover_that_does_not_pair_with_itself_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The histogram has teeth: here idle slots leave their messages in two drops instead of one."""
+    real = Engine._fill_slot
+
+    def careless(self: Engine, current: object, conversation: Conversation | None) -> list[bytes]:
+        requests = real(self, current, conversation)  # type: ignore[arg-type]
+        return [os.urandom(16) + request[16:] for request in requests]
+
+    monkeypatch.setattr(Engine, "_fill_slot", careless)
+    assert not all(set(histogram) <= {2} for histogram in play(tmp_path, IDLE).histograms)
+
+
+def test_the_most_verbose_log_names_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        seen = play(tmp_path, CHATTING)
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum("round" in line for line in lines) >= ROUNDS
+    secrets = {drop_id.hex() for drop_id in seen.drop_ids} | {repr(drop_id) for drop_id in seen.drop_ids}
+    for line in lines:
+        assert not any(name in line for name in NAMES), line
+        assert "127.0.0.1" not in line
+        assert not any(secret in line for secret in secrets)
