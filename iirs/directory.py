@@ -158,6 +158,9 @@ class Directory:
         if any(entry.raw != raw for entry, raw in zip(known, raws, strict=False)):
             raise DirectoryError("The server changed a directory entry that was already there.")
         trial = [Entry.parse(self.chain_id, raw) for raw in raws[len(known) :]]
+        names = {entry.name for entry in trial}
+        if len(names) < len(trial) or not names.isdisjoint(self._positions):
+            raise DirectoryError("The directory names somebody twice.")
         digest = self.digests[-1]
         digests = list(self.digests)
         for entry in trial:

@@ -54,7 +54,7 @@ class EpochKey:
 
     def verified(self, chain: Chain, hop: int) -> PublicKey:
         """Return the key if ``hop`` of ``chain`` signed it. Raises ``ChainError`` if not."""
-        if self.hop != hop or self.last_round - self.first_round >= chain.epoch_rounds:
+        if self.hop != hop or not 0 <= self.last_round - self.first_round < chain.epoch_rounds:
             raise ChainError("A server of this chain shows a key for another place or too long a time.")
         chain.hops[hop].verify(self.signature, self.signed_content(chain.chain_id))
         try:

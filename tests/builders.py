@@ -64,6 +64,7 @@ def person(name: str) -> Identity:
     return Identity.generate()
 
 
+@cache
 def entry_of(chain: Chain, name: str, identity: Identity | None = None) -> Entry:
     return Entry.create(chain.chain_id, name, identity or person(name))
 

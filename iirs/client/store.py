@@ -23,6 +23,7 @@ from iirs.client.chat_session import OutgoingText
 from iirs.errors import StoreError
 
 _NONCE_SIZE = 12
+_OWNER = b"owner"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS value (name BLOB PRIMARY KEY, sealed BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (
@@ -48,11 +49,23 @@ class ClientStore:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._db = sqlite3.connect(path, check_same_thread=False, timeout=2)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                "This account's file on this machine cannot be opened: check its folder."
+            ) from error
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()  # some systems do not let an open file be set aside
+            raise
+
+    def _prepare(self) -> None:
+        try:
             # One window an account and machine: two would step the same keys apart.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA secure_delete = ON")
             self._db.executescript(_SCHEMA)
-            self.set("owner", self.get("owner", 1))
+            self._check_owner()
             self._db.commit()
         except sqlite3.OperationalError as error:
             raise StoreError(
@@ -61,42 +74,48 @@ class ClientStore:
         except sqlite3.DatabaseError as error:
             raise StoreError("This account's file on this machine is damaged.") from error
 
+    def _check_owner(self) -> None:
+        # The one row whose name does not depend on the key: with another key it is there and does not open.
+        row = self._execute("SELECT sealed FROM value WHERE name = ?", (_OWNER,)).fetchone()
+        if row is not None:
+            self._open(row[0], b"owner")
+        # Written every time: only a write takes the lock that keeps a second window out.
+        self._execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (_OWNER, self._seal(1, b"owner")))
+
     def get(self, name: str, default: Any = None) -> Any:
         """Return a JSON value, or ``default``. Raises ``StoreError`` if it does not open."""
         row_name = self._row_name(name)
-        row = self._db.execute("SELECT sealed FROM value WHERE name = ?", (row_name,)).fetchone()
+        row = self._execute("SELECT sealed FROM value WHERE name = ?", (row_name,)).fetchone()
         return default if row is None else self._open(row[0], b"value" + row_name)
 
     def set(self, name: str, value: Any) -> None:
         """Keep a JSON value."""
         row_name = self._row_name(name)
         sealed = self._seal(value, b"value" + row_name)
-        self._db.execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (row_name, sealed))
+        self._execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (row_name, sealed))
 
     def remove(self, name: str) -> None:
         """Forget a value."""
-        self._db.execute("DELETE FROM value WHERE name = ?", (self._row_name(name),))
+        self._execute("DELETE FROM value WHERE name = ?", (self._row_name(name),))
 
     def queue(self, peer: str, text: OutgoingText) -> None:
         """Keep a text until it is delivered, and in the history for good."""
         row_name = self._row_name(peer)
         value = [text.text, text.sent_at_ms]
         sealed = self._seal(value, b"outbox" + row_name + text.text_id)
-        self._db.execute(
+        self._execute(
             "INSERT INTO outbox (peer, text_id, sealed) VALUES (?, ?, ?)", (row_name, text.text_id, sealed)
         )
         self._remember(row_name, text.text_id, [True, *value])
 
     def dequeue(self, text_id: bytes) -> None:
         """Forget a text that was delivered; the history keeps it."""
-        self._db.execute("DELETE FROM outbox WHERE text_id = ?", (text_id,))
+        self._execute("DELETE FROM outbox WHERE text_id = ?", (text_id,))
 
     def outbox(self, peer: str) -> Iterator[OutgoingText]:
         """Give the texts for ``peer`` that have not been delivered, oldest first."""
         row_name = self._row_name(peer)
-        rows = self._db.execute(
-            "SELECT text_id, sealed FROM outbox WHERE peer = ? ORDER BY place", (row_name,)
-        )
+        rows = self._execute("SELECT text_id, sealed FROM outbox WHERE peer = ? ORDER BY place", (row_name,))
         for text_id, sealed in rows.fetchall():
             text, sent_at_ms = self._open(sealed, b"outbox" + row_name + text_id)
             yield OutgoingText(text_id, text, sent_at_ms)
@@ -108,12 +127,12 @@ class ClientStore:
     def has_text(self, peer: str, text_id: bytes) -> bool:
         """Return whether a text with this id has come from, or gone to, ``peer`` before."""
         query = "SELECT 1 FROM history WHERE peer = ? AND text_id = ?"
-        return self._db.execute(query, (self._row_name(peer), text_id)).fetchone() is not None
+        return self._execute(query, (self._row_name(peer), text_id)).fetchone() is not None
 
     def history(self, peer: str, limit: int = 500) -> list[tuple[bytes, bool, str, int]]:
         """Return the last texts with ``peer``, oldest first: (id, outgoing, text, sent at in ms)."""
         row_name = self._row_name(peer)
-        rows = self._db.execute(
+        rows = self._execute(
             "SELECT text_id, sealed FROM history WHERE peer = ? ORDER BY place DESC LIMIT ?",
             (row_name, limit),
         ).fetchall()
@@ -135,9 +154,17 @@ class ClientStore:
             self._db.commit()
             self._db.close()
 
+    def _execute(self, sql: str, values: tuple[bytes | int, ...]) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise StoreError(
+                "This account's file on this machine cannot be read or written: is the disk full?"
+            ) from error
+
     def _remember(self, row_name: bytes, text_id: bytes, value: list[Any]) -> None:
         sealed = self._seal(value, b"history" + row_name + text_id)
-        self._db.execute(
+        self._execute(
             "INSERT INTO history (peer, text_id, sealed) VALUES (?, ?, ?)", (row_name, text_id, sealed)
         )
 
@@ -165,7 +192,7 @@ def open_store(path: Path, key: bytes) -> tuple[ClientStore, Path | None]:
     try:
         return ClientStore(path, key), None
     except StoreError as error:
-        if isinstance(error.__cause__, sqlite3.OperationalError):
+        if isinstance(error.__cause__, sqlite3.OperationalError | OSError):
             raise
     aside = path.with_suffix(f".damaged-{os.urandom(4).hex()}")
     try:

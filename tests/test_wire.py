@@ -1,0 +1,300 @@
+"""The bodies between client and server: round trips, exact sizes, and any bytes of a right size."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iirs import wire
+from iirs.errors import AccountError, ChainError, PeerError
+from iirs.geometry import (
+    ACCOUNT_SIZE,
+    DIRECTORY_INCREMENT,
+    ENTRY_SIZE,
+    HASH_SIZE,
+    INVITATION_SIZE,
+    LOGIN_SECRET_SIZE,
+    NAME_FIELD_SIZE,
+    REGISTER_SIZE,
+    VAULT_SIZE,
+    BatchKind,
+    Geometry,
+)
+from iirs.message import Limits, Message, MessageKind, MessageReader
+from iirs.suite import SUITES
+from iirs.wire import (
+    AccountRecord,
+    Announcement,
+    Bundle,
+    CloseReason,
+    Login,
+    Registration,
+    Replies,
+    Result,
+    RoundFlags,
+    RoundStatus,
+    Upload,
+    announcement_hash,
+    decode_directory,
+    encode_directory,
+)
+from tests.builders import BOTH_SUITES, make_chain, make_directory
+
+KEYS = make_chain(2, slots=2)
+CHAIN, GEOMETRY = KEYS.chain, KEYS.chain.geometry
+HEAD = KEYS.head(make_directory(CHAIN, "alice"))
+_64_BITS = st.integers(0, 2**64 - 1)
+_32_BITS = st.integers(0, 2**32 - 1)
+
+
+def announcement(entries: int = 0) -> Announcement:
+    increment = tuple(bytes([place]) * ENTRY_SIZE for place in range(1, entries + 1))
+    key_ids = (b"k" * 32, b"l" * 32)
+    return Announcement(7, RoundFlags.INVITE, 2000, 5, 12, key_ids, HEAD, 4, increment)
+
+
+def accepted(message: Message, limits: Limits) -> bool:
+    """Whether the other end's reader lets the message through."""
+    reader = MessageReader(limits)
+    reader.feed(message.encode())
+    return reader.next_message() == message
+
+
+# -- round trips ---------------------------------------------------------------------------------------
+
+
+def test_hello_says_the_version_and_nothing_else() -> None:
+    assert wire.hello() == Message(MessageKind.HELLO, b"\x00\x01")
+    assert accepted(wire.hello(), wire.HELLO_LIMITS)
+
+
+def test_a_registration_comes_back_as_it_was() -> None:
+    registration = Registration(os.urandom(ENTRY_SIZE), os.urandom(32), os.urandom(VAULT_SIZE))
+    message = registration.encode()
+    assert Registration.decode(message.body) == registration
+    assert len(message.body) == REGISTER_SIZE
+    assert accepted(message, wire.greeting_limits(GEOMETRY))
+    assert repr(registration.login_secret) not in repr(registration)
+
+
+def test_a_login_comes_back_as_it_was() -> None:
+    offer = os.urandom(32 + GEOMETRY.suite.overhead)
+    login = Login("alice", os.urandom(LOGIN_SECRET_SIZE), os.urandom(HASH_SIZE), offer)
+    message = login.encode()
+    assert Login.decode(message.body) == login
+    assert len(message.body) == GEOMETRY.login_size
+    assert accepted(message, wire.greeting_limits(GEOMETRY))
+    assert repr(login.login_secret) not in repr(login)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"\x05Alice",
+        b"\x04\xff\xfe\xfd\xfc",
+        b"\x00",
+        b"\x05alic/",
+        b"\xffalice",
+        b"\x04alice",
+        b"\x06alice",
+        b"\x05 lice",
+        b"\x05ali\x00e",
+        "\x06élève".encode(),
+    ],
+)
+def test_a_login_with_a_name_that_is_none_is_refused(field: bytes) -> None:
+    rest = bytes(GEOMETRY.login_size - NAME_FIELD_SIZE)
+    assert Login.decode(b"\x05alice".ljust(NAME_FIELD_SIZE, b"\0") + rest).name == "alice"
+    with pytest.raises(AccountError):
+        Login.decode(field.ljust(NAME_FIELD_SIZE, b"\0") + rest)
+
+
+@given(_32_BITS, _64_BITS, st.binary(min_size=VAULT_SIZE, max_size=VAULT_SIZE))
+def test_an_account_record_comes_back_as_it_was(position: int, last_round: int, vault: bytes) -> None:
+    record = AccountRecord(position, last_round, vault)
+    message = record.encode()
+    assert AccountRecord.decode(message.body) == record
+    assert len(message.body) == ACCOUNT_SIZE
+    assert accepted(message, wire.session_limits(GEOMETRY))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_directory_comes_back_as_it_was_and_not_if_it_is_cut_off(count: int) -> None:
+    entries = [bytes([place]) * ENTRY_SIZE for place in range(count)]
+    message = encode_directory(HEAD, entries)
+    assert decode_directory(message.body, GEOMETRY) == (HEAD, entries)
+    assert accepted(message, wire.session_limits(GEOMETRY))
+    with pytest.raises(PeerError, match="cut off"):
+        decode_directory(message.body + b"x", GEOMETRY)
+
+
+@pytest.mark.parametrize("entries", range(DIRECTORY_INCREMENT + 1))
+def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: int) -> None:
+    encoded = announcement(entries).encode()
+    assert len(encoded) == GEOMETRY.announcement_size
+    assert Announcement.decode(encoded, GEOMETRY) == announcement(entries)
+    assert announcement(entries).has_invitations
+    assert accepted(Message(MessageKind.ANNOUNCE, b"\0" + encoded), wire.session_limits(GEOMETRY))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(0, 2), (0, 0), (9, 2), (9, 255), (20 + 2 * 32 + 4 + 32 + 2 * 64 + 4, DIRECTORY_INCREMENT + 1)],
+    ids=["newer version", "older version", "unknown flag", "all flags", "too many entries"],
+)
+def test_an_announcement_that_makes_no_sense_is_refused(place: int, value: int) -> None:
+    encoded = bytearray(announcement().encode())
+    Announcement.decode(bytes(encoded), GEOMETRY)
+    encoded[place] = value
+    with pytest.raises(PeerError, match="does not understand"):
+        Announcement.decode(bytes(encoded), GEOMETRY)
+
+
+def test_the_hash_of_an_announcement_covers_every_byte() -> None:
+    encoded = announcement(1).encode()
+    assert announcement_hash(encoded) == announcement_hash(bytes(encoded))
+    for place in range(0, len(encoded), 101):
+        changed = encoded[:place] + bytes([encoded[place] ^ 1]) + encoded[place + 1 :]
+        assert announcement_hash(changed) != announcement_hash(encoded)
+
+
+@pytest.mark.parametrize("hops", [1, 3])
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("suite", BOTH_SUITES)
+@pytest.mark.parametrize("invites", [False, True])
+def test_an_upload_comes_back_as_it_was(hops: int, slots: int, suite: str, *, invites: bool) -> None:
+    geometry = Geometry(SUITES[suite], hops, slots)
+    onions = tuple(os.urandom(geometry.entry_onion_size(BatchKind.CONVERSATION)) for _ in range(2 * slots))
+    invitation_size = geometry.entry_onion_size(BatchKind.INVITATION)
+    invitations = tuple(os.urandom(invitation_size) for _ in range(slots)) if invites else ()
+    upload = Upload(2**64 - 1, onions, invitations)
+    message = upload.encode()
+    assert Upload.decode(message, geometry) == upload
+    assert len(message.body) == (geometry.upload_invite_size if invites else geometry.upload_size)
+    assert accepted(message, wire.upload_limits(geometry))
+
+
+@pytest.mark.parametrize("status", list(RoundStatus))
+def test_replies_come_back_as_they_were_in_one_size_whatever_became_of_the_round(
+    status: RoundStatus,
+) -> None:
+    pieces = tuple(os.urandom(GEOMETRY.entry_reply_size) for _ in range(4))
+    replies = Replies(9, status, pieces)
+    message = replies.encode()
+    assert Replies.decode(message.body, GEOMETRY) == replies
+    assert len(message.body) == GEOMETRY.replies_size
+    assert accepted(message, wire.session_limits(GEOMETRY))
+
+
+def test_replies_with_a_status_that_does_not_exist_are_refused() -> None:
+    with pytest.raises(PeerError, match="status"):
+        Replies.decode(struct.pack(">QB", 9, 3).ljust(GEOMETRY.replies_size, b"\0"), GEOMETRY)
+
+
+# -- bundles -------------------------------------------------------------------------------------------
+
+
+def signed_bundle(number: int = 9, count: int = 8, hop: int = -1) -> Bundle:
+    bundle = Bundle(number, tuple(os.urandom(INVITATION_SIZE) for _ in range(count)))
+    signature = KEYS.identities[hop].sign(bundle.signed_content(CHAIN.chain_id))
+    return replace(bundle, signature=signature)
+
+
+@pytest.mark.parametrize("count", [0, 1, 8])
+def test_a_bundle_comes_back_as_it_was(count: int) -> None:
+    bundle = signed_bundle(count=count)
+    message = bundle.encode()
+    assert Bundle.decode(message.body, CHAIN) == bundle
+    assert len(message.body) == GEOMETRY.bundle_size(count)
+    assert accepted(message, wire.session_limits(GEOMETRY))
+
+
+def test_a_bundle_is_believed_only_with_the_last_hops_signature_over_all_of_it() -> None:
+    good = signed_bundle()
+    others = [
+        signed_bundle(hop=0),
+        replace(good, round_number=10),
+        replace(good, invitations=good.invitations[::-1]),
+        replace(good, invitations=good.invitations[1:]),
+        replace(good, signature=bytes(64)),
+    ]
+    for other in others:
+        with pytest.raises(ChainError):
+            Bundle.decode(other.encode().body, CHAIN)
+    with pytest.raises(ChainError):
+        Bundle.decode(good.encode().body, make_chain(2).chain)
+
+
+@pytest.mark.parametrize("claimed", [0, 7, 9, 2**32 - 1])
+def test_a_bundle_whose_count_is_a_lie_is_refused(claimed: int) -> None:
+    body = bytearray(signed_bundle().encode().body)
+    struct.pack_into(">I", body, 8, claimed)
+    with pytest.raises(PeerError, match="cut off"):
+        Bundle.decode(bytes(body), CHAIN)
+
+
+# -- any bytes -----------------------------------------------------------------------------------------
+
+
+def of_size(size: int) -> st.SearchStrategy[bytes]:
+    """Bytes of one size: random, zeros, or with a random beginning."""
+    return st.one_of(
+        st.just(bytes(size)),
+        st.binary(min_size=8, max_size=64).map(lambda start: start[:size].ljust(size, b"\0")),
+        st.randoms(use_true_random=False).map(lambda source: source.randbytes(size)),
+    )
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_any_body_of_a_right_size_gives_a_value_or_one_named_error(data: st.DataObject) -> None:
+    small = Geometry(SUITES["X25519"], 2, 1)
+    decoders = {
+        REGISTER_SIZE: Registration.decode,
+        small.login_size: Login.decode,
+        ACCOUNT_SIZE: AccountRecord.decode,
+        small.announcement_size: lambda body: Announcement.decode(body, small),
+        small.replies_size: lambda body: Replies.decode(body, small),
+        small.upload_size: lambda body: Upload.decode(Message(MessageKind.UPLOAD, body), small),
+        small.head_size + ENTRY_SIZE: lambda body: decode_directory(body, small),
+        small.bundle_size(1): lambda body: Bundle.decode(body, CHAIN),
+    }
+    size = data.draw(st.sampled_from(sorted(decoders)))
+    body = data.draw(of_size(size))
+    try:
+        decoders[size](body)
+    except (PeerError, AccountError, ChainError):
+        return
+
+
+# -- what may come, and what people read ---------------------------------------------------------------
+
+
+def test_before_the_chain_is_known_the_server_may_send_nothing_large() -> None:
+    limits = wire.client_limits()
+    assert set(limits) == {MessageKind.CHAIN, MessageKind.CLOSE}
+    assert limits[MessageKind.CHAIN] == (1, 65536)
+
+
+def test_neither_side_may_send_what_is_the_others_to_say() -> None:
+    from_server = set(wire.session_limits(GEOMETRY))
+    from_client = {*wire.HELLO_LIMITS, *wire.greeting_limits(GEOMETRY), *wire.upload_limits(GEOMETRY)}
+    assert from_server.isdisjoint(from_client)
+    assert from_server | from_client | {MessageKind.CHAIN} == set(MessageKind)
+
+
+def test_every_frame_of_a_round_has_one_size_but_bundles_and_directories() -> None:
+    limits = wire.session_limits(GEOMETRY)
+    varying = {kind for kind, (smallest, largest) in limits.items() if smallest != largest}
+    assert varying == {MessageKind.DIRECTORY, MessageKind.BUNDLE}
+
+
+@pytest.mark.parametrize("value", [*Result, *CloseReason])
+def test_every_result_and_reason_has_a_sentence_a_person_can_read(value: Result | CloseReason) -> None:
+    assert value.sentence.endswith(".")
+    assert value.sentence[0].isupper()
