@@ -109,8 +109,11 @@ class TlsPipe:
         return bytes(plain)
 
     def send(self, plaintext: bytes) -> None:
-        """Encrypt; ``take_outgoing`` then has the bytes for the network."""
-        self._tls.write(plaintext)
+        """Encrypt; ``take_outgoing`` then has the bytes for the network. Raises ``PeerError``."""
+        try:
+            self._tls.write(plaintext)
+        except ssl.SSLError as error:  # the other end disturbed the connection before
+            raise PeerError("The TLS connection was disturbed.") from error
 
     def take_outgoing(self) -> bytes:
         """Return all bytes waiting to go out, and forget them."""

@@ -26,12 +26,16 @@ from iirs.client.line import Line
 from iirs.client.store import Pins
 from iirs.directory import Directory, Entry
 from iirs.epoch import EpochKey
-from iirs.errors import AccountError
+from iirs.errors import AccountError, IirsError, PeerError
 from iirs.geometry import RandomBytes
 from iirs.identity import Identity, checked_name
 from iirs.message import MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
 from iirs.wire import AccountRecord, Login, Registration, Result, decode_directory
+
+
+class TryLaterError(AccountError):
+    """The server refused for now only: the same login will work later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +85,25 @@ def register(
         identity = Identity.generate()
         entry = Entry.create(chain.chain_id, name, identity)
         vault = seal_vault(keys, name, identity, entry.raw, home.random_bytes)
-        path = home.account_file(chain, name, "vault")
+        # Beside its final place: a refusal must not cost the keys of an account that is here already.
+        fresh = home.account_file(chain, name, f"vault-{home.random_bytes(4).hex()}")
         if keys_stay_here:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.write_bytes(vault)
+            fresh.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh.write_bytes(vault)
             decoy = PasswordKeys(home.random_bytes(32), home.random_bytes(32))
             vault = seal_vault(decoy, name, Identity.generate(), entry.raw, home.random_bytes)
-        line.send(Registration(entry.raw, keys.login_secret, vault).encode())
         try:
-            _check(Result(line.expect(MessageKind.RESULT).body[0]))
+            line.send(Registration(entry.raw, keys.login_secret, vault).encode())
+            _check(line.expect(MessageKind.RESULT).body)
         except AccountError:
-            path.unlink(missing_ok=True)
+            fresh.unlink(missing_ok=True)
             raise
+        except IirsError:
+            if keys_stay_here:  # whether the server took it in is not known: ``login`` will try these keys
+                fresh.replace(home.account_file(chain, name, "new-vault"))
+            raise
+        if keys_stay_here:
+            fresh.replace(home.account_file(chain, name, "vault"))
         return Account(name, chain, identity, keys.login_secret)
     finally:
         line.close()
@@ -106,8 +117,9 @@ def login(link: JoinLink, home: Home, name: str, password: str) -> Account:
         keys = stretch(chain.chain_id, name, password, home.cost)
         start = enter(line, chain, epoch_keys, name, keys.login_secret, home.random_bytes)
         entry = start.checked_directory(chain, name).entries[start.record.position]
-        kept = home.account_file(chain, name, "vault")
-        vault = kept.read_bytes() if kept.exists() else start.record.vault
+        places = [home.account_file(chain, name, kind) for kind in ("vault", "new-vault")]
+        kept = next((place for place in places if place.exists()), None)
+        vault = start.record.vault if kept is None else kept.read_bytes()
         identity = open_vault(keys, name, entry.raw, vault)
         if identity.verify_key_bytes != entry.verify_key.raw:
             raise AccountError("The keys of this account are not the ones the server lists under its name.")
@@ -134,7 +146,7 @@ def enter(
     secret = random_bytes(32)
     offer = chain.geometry.suite.seal(public, secret, info)
     line.send(Login(name, login_secret, entry_key.key_id, offer).encode())
-    _check(Result(line.expect(MessageKind.RESULT).body[0]))
+    _check(line.expect(MessageKind.RESULT).body)
     record = AccountRecord.decode(line.expect(MessageKind.ACCOUNT).body)
     head, entries = decode_directory(line.expect(MessageKind.DIRECTORY).body, chain.geometry)
     keys = line.expect(MessageKind.KEYS).body
@@ -142,6 +154,12 @@ def enter(
     return SessionStart(record, channel, head, entries, keys)
 
 
-def _check(result: Result) -> None:
+def _check(body: bytes) -> None:
+    try:
+        result = Result(body[0])
+    except ValueError as error:
+        raise PeerError("The server gave an answer this program does not know.") from error
+    if result in {Result.STALE_KEY, Result.TOO_MANY}:
+        raise TryLaterError(result.sentence)
     if result is not Result.OK:
         raise AccountError(result.sentence)

@@ -307,13 +307,17 @@ class Engine:
         """Return the upload of the open round, once; ``None`` if there is no round to upload for.
 
         On return the round number and every stepped key are on disk, so this round can never be used again.
+        Raises ``PeerError`` if the round cannot be one of this session.
         """
         current = self._round
         if current is None or current.built or self._channel is None:
             return None
         current.built = True
         number = current.context.round_number
-        self._channel.advance(number // self.chain.epoch_rounds)
+        try:
+            self._channel.advance(number // self.chain.epoch_rounds)
+        except OnionError as error:
+            raise PeerError("The server announced a round that its own key is not for.") from error
         self._last_used = number
         self._store.set("last_round", number)
         active = self._active()

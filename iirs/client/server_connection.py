@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from iirs.chain import JoinLink
-from iirs.client.accounts import enter
+from iirs.client.accounts import TryLaterError, enter
 from iirs.client.engine import Account, Engine, World
 from iirs.client.events import ConnectionChanged, ConnectionState, Event, Notice
 from iirs.client.line import Arrival, Line, ServerClosedError
@@ -148,7 +148,7 @@ class ServerConnection:
                         self._emit(ConnectionChanged(ConnectionState.CLOSED, str(error)))
                         return
                     self._wait_to_reconnect(attempt, str(error))
-                except (ConnectionLostError, PeerError) as error:
+                except (ConnectionLostError, PeerError, TryLaterError) as error:
                     self._wait_to_reconnect(attempt, str(error))
                 attempt += 1
             self._emit(ConnectionChanged(ConnectionState.CLOSED, "You are logged out."))
@@ -179,6 +179,7 @@ class ServerConnection:
         heard = time.monotonic()
         while not self._is_over():
             self._drain_commands()
+            self._pass_on()
             self._keep_timetable()
             if self._line is None:
                 raise ConnectionLostError("The connection to the server ended.")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from iirs.chain import Chain
 from iirs.directory import Directory, Entry, Head, head_content
-from iirs.errors import AccountError, DirectoryError
+from iirs.errors import AccountError, ConfigError, DirectoryError
 from iirs.geometry import DIRECTORY_INCREMENT, RandomBytes
 from iirs.server.storage import Storage, StoredAccount
 from iirs.wire import AccountRecord, Login, Registration, Result
@@ -31,13 +31,13 @@ class RateLimit:
         self._keys = keys
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def allow(self, key: str) -> bool:
-        """Count one attempt; False if there have been too many."""
+    def allow(self, key: str, cost: int = 1) -> bool:
+        """Count ``cost`` attempts (0: only ask); False if there have been too many."""
         now = self._clock()
         left, since = self._left.pop(key, (self._burst, now))
         left = min(self._burst, left + (now - since) * self._per_second)
         allowed = left >= 1
-        self._left[key] = (left - 1 if allowed else left, now)
+        self._left[key] = (left - cost if allowed else left, now)
         while len(self._left) > self._keys:
             self._left.popitem(last=False)
         return allowed
@@ -56,7 +56,10 @@ class Accounts:
         registrations: RateLimit,
         logins: RateLimit,
     ) -> None:
-        """Load the directory. ``sign`` is the hop identity's signature over a head."""
+        """Load the directory. ``sign`` is the hop identity's signature over a head.
+
+        Raises ``ConfigError`` if the database is not this chain's.
+        """
         self._chain = chain
         self._storage = storage
         self._sign = sign
@@ -67,7 +70,12 @@ class Accounts:
         self._directory = Directory(chain.chain_id)
         self._accounts: dict[str, StoredAccount] = {}
         for account in storage.accounts():
-            self._directory.append(Entry.parse(chain.chain_id, account.entry))
+            try:
+                self._directory.append(Entry.parse(chain.chain_id, account.entry))
+            except DirectoryError as error:
+                raise ConfigError(
+                    "The database is damaged or another chain's: check --database-url and --data-dir."
+                ) from error
             self._accounts[account.name] = account
         self._published = len(self._directory)
 
@@ -99,17 +107,21 @@ class Accounts:
             self._accounts[entry.name] = account
             return Result.OK
 
-    def login(self, login: Login) -> tuple[Result, AccountRecord | None]:
+    def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
         """Check a login secret; return the account's record if it is right."""
         with self._lock:
             account = self._accounts.get(login.name)
             if account is None:
                 return Result.UNKNOWN_NAME, None
+            # Failures count, by name and address: whoever guesses is stopped, a right guess included, and
+            # nobody can lock a person out from elsewhere.
+            key = f"{login.name} {address}"
+            if not self._logins.allow(key, 0):
+                return Result.TOO_MANY, None
             given = _secret_hash(account.salt, login.login_secret)
             if not hmac.compare_digest(account.secret_hash, given):
-                # Only failures count, so that nobody can lock a person out by logging in as them rightly.
-                allowed = self._logins.allow(login.name)
-                return (Result.WRONG_PASSWORD if allowed else Result.TOO_MANY), None
+                self._logins.allow(key)
+                return Result.WRONG_PASSWORD, None
         last_round = self._storage.last_round(account.position)
         return Result.OK, AccountRecord(account.position, last_round, account.vault)
 

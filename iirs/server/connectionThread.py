@@ -20,7 +20,7 @@ from enum import Enum
 from typing import Protocol
 
 from iirs import PROTOCOL_VERSION
-from iirs.errors import AccountError, IirsError, OnionError
+from iirs.errors import AccountError, IirsError, OnionError, PeerError
 from iirs.geometry import Geometry
 from iirs.message import Message, MessageKind, MessageReader
 from iirs.onion import EntryChannel
@@ -63,7 +63,7 @@ class Desk(Protocol):
         """Take in a new account."""
         ...
 
-    def login(self, login: Login) -> tuple[Result, AccountRecord | None]:
+    def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
         """Check a login secret."""
         ...
 
@@ -167,8 +167,10 @@ class ConnectionThread(threading.Thread):
             if not data:
                 return
             with self._lock:
-                plain = self._pipe.feed(data)
-                self._flush()
+                try:
+                    plain = self._pipe.feed(data)
+                finally:
+                    self._flush()  # an alert too: it says why TLS ended
             self._reader.feed(plain)
             while (message := self._reader.next_message()) is not None:
                 self._handle(message)
@@ -187,8 +189,7 @@ class ConnectionThread(threading.Thread):
             case MessageKind.HELLO:
                 self._greet(message)
             case MessageKind.REGISTER:
-                address = self._socket.getpeername()[0]
-                self._answer(self._desk.register(Registration.decode(message.body), address))
+                self._answer(self._desk.register(Registration.decode(message.body), self._address()))
             case MessageKind.LOGIN:
                 self._login(message)
             case _:
@@ -208,7 +209,7 @@ class ConnectionThread(threading.Thread):
         except AccountError:
             self._answer(Result.UNKNOWN_NAME)
             return
-        result, record = self._desk.login(login)
+        result, record = self._desk.login(login, self._address())
         if record is None:
             self._answer(result)
             return
@@ -232,6 +233,9 @@ class ConnectionThread(threading.Thread):
             self._late = True
         self._deadline = time.monotonic() + self._settings.idle_seconds
 
+    def _address(self) -> str:
+        return str(self._socket.getpeername()[0])
+
     def _answer(self, result: Result) -> None:
         self.send([Message(MessageKind.RESULT, bytes([result]))])
 
@@ -244,7 +248,12 @@ class ConnectionThread(threading.Thread):
     def _put(self, plaintext: bytes) -> None:
         if self._closing or not self._pipe.established:
             return
-        self._pipe.send(plaintext)
+        try:
+            self._pipe.send(plaintext)
+        except PeerError:
+            # This client disturbed its TLS connection; its own thread ends it. The round goes on.
+            self._closing = True
+            return
         if not self._flush():
             if len(self._backlog) > _BACKLOG_MAX:
                 self._closing = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,11 +49,12 @@ def make_keys(options: ChainOptions) -> ServerKeys:
     """Return a fresh one-server chain. Raises ``ConfigError`` if an option is out of range."""
     identity = Ed25519PrivateKey.generate()
     certificate, certificate_key = make_certificate()
-    round_seconds = DEFAULT_ROUND_SECONDS if options.round_seconds is None else options.round_seconds
     chain_file = render_chain(
         suite=options.suite or DEFAULT_SUITE,
         slots=DEFAULT_SLOTS if options.slots is None else options.slots,
-        round_ms=round(round_seconds * 1000),
+        round_ms=_milliseconds(
+            DEFAULT_ROUND_SECONDS if options.round_seconds is None else options.round_seconds
+        ),
         invite_every=options.invite_every or DEFAULT_INVITE_EVERY,
         epoch_rounds=DEFAULT_EPOCH_ROUNDS,
         entry_certificate=certificate_hash(certificate),
@@ -109,7 +111,7 @@ def _check(keys: ServerKeys, options: ChainOptions) -> ServerKeys:
     asked = {
         "--slots": (options.slots, keys.chain.slots),
         "--round-seconds": (
-            None if options.round_seconds is None else round(options.round_seconds * 1000),
+            None if options.round_seconds is None else _milliseconds(options.round_seconds),
             keys.chain.round_ms,
         ),
     }
@@ -120,6 +122,10 @@ def _check(keys: ServerKeys, options: ChainOptions) -> ServerKeys:
                 "Start without it, or make a new chain in another --data-dir."
             )
     return keys
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000) if math.isfinite(seconds) else 0  # 0 is out of range, as "nan" and "inf" are
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -83,8 +83,10 @@ class Storage:
                 raise AccountError("That name is taken.") from error
 
     def set_last_round(self, position: int, round_number: int) -> None:
-        """Remember the last round in which an account took part."""
-        change = update(_Account).where(_Account.position == position).values(last_round=round_number)
+        """Remember the last round in which an account took part; an earlier one changes nothing."""
+        # A replaced connection may end after the newer one, with less to say.
+        older = (_Account.position == position) & (_Account.last_round < round_number)
+        change = update(_Account).where(older).values(last_round=round_number)
         with self._lock, Session(self._engine) as session:
             if self._closed:
                 return  # a connection that outlived the server; the client's own store knows better
