@@ -365,3 +365,7 @@ def _server(round_seconds: float) -> Iterator[JoinLink]:
 
 def _python(module: str) -> list[str]:
     return [sys.executable, "-m", module]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

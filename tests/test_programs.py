@@ -1,0 +1,247 @@
+"""The programs as people start them: real processes, real signals, real pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from iirs.chain import JoinLink
+
+ROOT = Path(__file__).parent.parent
+READY = re.compile(r"iirs-server ready: (iirs://127\.0\.0\.1:\d+/#[0-9a-f]{64})\n")
+CLIENT = (sys.executable, "-m", "iirs.client.main")
+NO_SCREEN = {name: value for name, value in os.environ.items() if name not in {"DISPLAY", "WAYLAND_DISPLAY"}}
+
+
+@contextmanager
+def server(*arguments: str, program: tuple[str, ...] = ()) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a server on a free port of loopback; give the process and its link."""
+    command = program or (sys.executable, "-m", "iirs.server.main")
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        ready = READY.fullmatch(process.stdout.readline())
+        assert ready, "the server's first line was not its link"
+        yield process, ready[1]
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(20)
+
+
+def client(
+    link: str, folder: Path, name: str, *arguments: str, peer: str, action: str
+) -> subprocess.Popen[str]:
+    """Start a client in a terminal."""
+    password = folder / "password"
+    password.write_text("correct horse battery\n")
+    command = [*CLIENT, link, "--terminal", action, "--username", name, "--password-file", str(password)]
+    return subprocess.Popen(
+        [*command, "--peer", peer, "--data-dir", str(folder / name), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_says_one_line_when_ready_and_ends_cleanly_on_a_signal(number: signal.Signals) -> None:
+    with server("--ephemeral", "--round-seconds", "0.2") as (process, _):
+        process.send_signal(number)
+        output, status = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert output == ""
+        assert "must be trusted not to look" in status
+        assert "Traceback" not in status
+
+
+def test_a_server_from_a_checkout_keeps_its_chain_over_a_restart(tmp_path: Path) -> None:
+    program = (sys.executable, str(ROOT / "server.py"))
+    arguments = ("--data-dir", str(tmp_path / "data"), "--round-seconds", "0.2")
+    with server(*arguments, program=program) as (_, first):
+        pass
+    with server(*arguments, program=program) as (_, second):
+        assert JoinLink.parse(first).fingerprint == JoinLink.parse(second).fingerprint
+    refused = subprocess.run(
+        [*program, "--data-dir", str(tmp_path / "data"), "--port", "0", "--slots", "5"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("iirs-server: --slots differs from the chain")
+
+
+def test_a_taken_port_is_refused_with_a_sentence() -> None:
+    with server("--ephemeral") as (_, link):
+        port = str(JoinLink.parse(link).port)
+        refused = subprocess.run(
+            [sys.executable, "-m", "iirs.server.main", "--ephemeral", "--host", "127.0.0.1", "--port", port],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert refused.returncode == 2
+    assert "cannot be listened on" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_two_terminals_hold_a_scripted_conversation_and_end_with_zero(tmp_path: Path) -> None:
+    with server("--ephemeral", "--round-seconds", "0.3") as (_, link):
+        alice = client(link, tmp_path, "alice", "--linger", "4", peer="bob", action="--register")
+        bob = client(link, tmp_path, "bob", "--linger", "4", peer="alice", action="--register")
+        alice_input = "hello bob\nGrüße, \N{SNOWMAN}\n" + "long " * 1000 + "\n"
+        hello = "hello alice\n"
+        waiting = {}
+        for process, text in ((alice, alice_input), (bob, hello)):
+            assert process.stdin is not None
+            process.stdin.write(text)
+            process.stdin.close()
+            process.stdin = None
+        for name, process in (("alice", alice), ("bob", bob)):
+            waiting[name] = process.communicate(timeout=90)
+    assert (alice.returncode, bob.returncode) == (0, 0)
+    assert waiting["bob"][0].splitlines() == [f"alice> {line}" for line in alice_input.splitlines()]
+    assert waiting["alice"][0].splitlines() == ["bob> hello alice"]
+    for _, status in waiting.values():
+        assert "Connection established successfully" in status
+
+
+def test_texts_typed_before_a_crash_arrive_after_it(tmp_path: Path) -> None:
+    """The outbox outlives the process: killed before its peer ever comes, it delivers when both are there."""
+    with server("--ephemeral", "--round-seconds", "0.3") as (_, link):
+        bob = client(link, tmp_path, "bob", peer="alice", action="--register")
+        alice = client(link, tmp_path, "alice", peer="bob", action="--register")
+        assert alice.stdin is not None
+        assert alice.stderr is not None
+        alice.stdin.write("typed before the crash\n")
+        alice.stdin.flush()
+        assert any("Connection established" in line for line in alice.stderr)
+        bob.kill()
+        bob.communicate()
+        alice.stdin.write("typed while bob was away\n")
+        alice.stdin.flush()
+        assert any("nothing from bob" in line for line in alice.stderr)
+        alice.kill()
+        alice.communicate()
+        alice = client(link, tmp_path, "alice", peer="bob", action="--login")
+        bob = client(link, tmp_path, "bob", "--linger", "5", peer="alice", action="--login")
+        alice_said, alice_status = alice.communicate("and after it\n", timeout=90)
+        bob_heard, _ = bob.communicate("", timeout=90)
+    assert alice.returncode == 0, alice_status
+    assert alice_said == ""
+    # The first may have been read by the bob who was killed; nothing comes twice.
+    expected = ["alice> typed before the crash", "alice> typed while bob was away", "alice> and after it"]
+    assert bob_heard.splitlines() in (expected, expected[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["not a link", "--terminal", "--login"], "That is not a join link"),
+        (["127.0.0.1:1", "--terminal", "--login", "--username", "../x"], "A name has 1 to 32 characters"),
+        (["127.0.0.1:1", "--terminal", "--login", "--username", "alice"], "--password-file is needed"),
+        (["127.0.0.1:1", "--terminal"], "--register or --login is needed"),
+    ],
+)
+def test_a_client_that_cannot_start_says_why(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [*CLIENT, *arguments, "--data-dir", str(tmp_path)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode in {1, 2}
+    assert result.stderr.startswith(f"iirs-client: {sentence}")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_password_and_a_taken_name_are_said_in_words(tmp_path: Path) -> None:
+    with server("--ephemeral", "--round-seconds", "0.3") as (_, link):
+        first = client(link, tmp_path, "alice", peer="bob", action="--register")
+        assert first.stderr is not None
+        assert any("online" in line for line in first.stderr)
+        first.kill()
+        first.communicate()
+        second = client(link, tmp_path, "alice", peer="bob", action="--register")
+        assert "That name is taken" in second.communicate(timeout=30)[1]
+        wrong = tmp_path / "other"
+        wrong.mkdir()
+        third = client(link, wrong, "alice", peer="bob", action="--login")
+        third.kill()
+        third.communicate()
+        (wrong / "password").write_text("battery horse correct\n")
+        command = [*CLIENT, link, "--terminal", "--login", "--username", "alice", "--peer", "bob"]
+        fourth = subprocess.run(
+            [*command, "--password-file", str(wrong / "password"), "--data-dir", str(wrong)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert fourth.returncode == 1
+        assert fourth.stderr == "iirs-client: The password is wrong.\n"
+
+
+def test_without_a_screen_the_window_says_what_to_use_instead() -> None:
+    result = subprocess.run(CLIENT, env=NO_SCREEN, capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "--terminal" in result.stderr
+
+
+def test_the_demo_delivers_everything_in_one_size_for_each_kind_of_round() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "iirs.demo", "--json", "--round-seconds", "0.5"],
+        env=NO_SCREEN,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["messages_sent"] == report["messages_delivered"] == len(report["latency_s"]) == 6
+    assert report["rounds"] > 10
+    for table in (report["upload_sizes"], report["download_sizes"]):
+        assert {"plain", "invite"} <= set(table)
+        assert "unexpected" not in table
+        assert all(len(sizes) == 1 for sizes in table.values())
+
+
+def test_the_demo_without_windows_tells_each_round_as_the_network_saw_it() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "iirs.demo", "--round-seconds", "0.5"],
+        env=NO_SCREEN,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+        encoding="utf-8",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "6 of 6 texts delivered" in result.stdout
+    assert re.search(r"round +1  alice \d+↑ \d+↓  bob \d+↑ \d+↓  \[plain\]", result.stdout)
+    assert "alice types: Hello bob" in result.stdout
+    assert "bob reads: Hello bob" in result.stdout
