@@ -62,6 +62,8 @@ class RoundSeen:
     kind: str
     up: int
     down: int
+    started: float
+    """When its upload began (monotonic seconds)."""
 
 
 @dataclass(slots=True)
@@ -105,7 +107,7 @@ class Sizes:
             if up.way is Way.UP:
                 kind = self.uploads.get(up.size, "unexpected")
                 kind += ", new epoch keys" if down.size in self.with_keys else ""
-                seen.append(RoundSeen(kind, up.size, down.size))
+                seen.append(RoundSeen(kind, up.size, down.size, up.started))
         return seen
 
 
@@ -214,7 +216,7 @@ def _converse(
     for name, tap in taps.items():
         tapped = JoinLink(link.host, tap.port, link.fingerprint)
         players[name] = Player(name, others[name], tapped, folder, linger)
-    narrator = _Narrator(taps, sizes, options.say)
+    narrator = _Narrator(taps, sizes, options)
     try:
         _wait_until_ready(list(players.values()), narrator)
         report = Report()
@@ -276,8 +278,9 @@ def _count(report: Report, taps: dict[str, Wiretap], sizes: Sizes) -> None:
 class _Narrator:
     """Prints each round as it passes on the wire, with what was said and heard meanwhile."""
 
-    def __init__(self, taps: dict[str, Wiretap], sizes: Sizes, say: Say) -> None:
-        self.say = say
+    def __init__(self, taps: dict[str, Wiretap], sizes: Sizes, options: _Options) -> None:
+        self.say = options.say
+        self._round_seconds = options.round_seconds
         self._taps = taps
         self._sizes = sizes
         self._printed = 0
@@ -294,7 +297,7 @@ class _Narrator:
         """Print what passes for a while."""
         until = time.monotonic() + seconds
         while True:
-            seen = {name: self._sizes.rounds(tap.bursts()) for name, tap in self._taps.items()}
+            seen = self._together()
             # The newest pair of bursts may still be growing: print it once the next has begun.
             complete = min(len(rounds) for rounds in seen.values()) - 1
             while self._printed < complete:
@@ -302,6 +305,16 @@ class _Narrator:
             if time.monotonic() >= until:
                 return
             time.sleep(0.02)
+
+    def _together(self) -> dict[str, list[RoundSeen]]:
+        """Return each person's rounds, from the first in which both took part."""
+        seen = {name: self._sizes.rounds(tap.bursts()) for name, tap in self._taps.items()}
+        if not all(seen.values()):
+            return {name: [] for name in seen}
+        both_since = max(rounds[0].started for rounds in seen.values()) - self._round_seconds / 2
+        return {
+            name: [item for item in rounds if item.started >= both_since] for name, rounds in seen.items()
+        }
 
     def _print_round(self, seen: dict[str, list[RoundSeen]]) -> None:
         here = {name: rounds[self._printed] for name, rounds in seen.items()}
