@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import Chain, Hop, parse_chain, render_chain
 from iirs.errors import ChainError, ConfigError
-from iirs.tls import certificate_hash, make_certificate
+from iirs.tls import certificate_hash, make_certificate, server_context
 
 CHAIN_FILE = "chain.toml"
 _IDENTITY_FILE = "identity.key"
@@ -78,6 +79,11 @@ def load_or_make_keys(folder: Path, options: ChainOptions) -> ServerKeys:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (folder / CHAIN_FILE).exists():
+            if (folder / _IDENTITY_FILE).exists():
+                raise ConfigError(
+                    f"The data directory has an identity but no {CHAIN_FILE}: restore that file from a copy, "
+                    "or, if no client has ever used this server, delete the directory."
+                )
             keys = make_keys(options)
             private = keys.identity.private_bytes_raw()
             _write(folder / _IDENTITY_FILE, private, 0o600)
@@ -93,18 +99,20 @@ def load_or_make_keys(folder: Path, options: ChainOptions) -> ServerKeys:
 def _load(folder: Path) -> ServerKeys:
     chain_file = (folder / CHAIN_FILE).read_bytes()
     certificate = (folder / _CERTIFICATE_FILE).read_bytes()
+    certificate_key = (folder / _KEY_FILE).read_bytes()
     try:
+        server_context(certificate, certificate_key)
         identity = Ed25519PrivateKey.from_private_bytes((folder / _IDENTITY_FILE).read_bytes())
         chain = parse_chain(chain_file)
         fits = (
             certificate_hash(certificate) == chain.entry_certificate
             and identity.public_key().public_bytes_raw() == chain.hops[0].identity
         )
-    except (ChainError, ValueError) as error:
+    except (ChainError, ValueError, ssl.SSLError) as error:
         raise ConfigError("The data directory is damaged: restore it from a copy.") from error
     if not fits:
         raise ConfigError("The data directory mixes the files of two servers: restore it from a copy.")
-    return ServerKeys(chain, chain_file, identity, certificate, (folder / _KEY_FILE).read_bytes())
+    return ServerKeys(chain, chain_file, identity, certificate, certificate_key)
 
 
 def _check(keys: ServerKeys, options: ChainOptions) -> ServerKeys:
