@@ -127,7 +127,8 @@ class Player:
                 "--password-file", str(password), "--peer", peer, "--data-dir", str(folder / name),
                 "--linger", str(linger),
             ],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, encoding="utf-8",
         )  # fmt: skip
         for stream, listener in ((self.process.stdout, self._hear), (self.process.stderr, self._status)):
             threading.Thread(target=listener, args=(stream,), daemon=True).start()

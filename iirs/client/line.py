@@ -1,11 +1,12 @@
-"""A framed TLS line to the entry, opened only to the chain we trust. Blocking; one owner thread."""
+"""A framed TLS line to the entry, opened only to the chain we trust: one thread reads, one may send."""
 
 from __future__ import annotations
 
 import selectors
 import socket
+import threading
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from iirs.chain import Chain, JoinLink, parse_chain
@@ -37,14 +38,14 @@ class Arrival:
 class Line:
     """A connection to the entry. ``connect`` opens it; every method may raise ``ConnectionLostError``."""
 
-    def __init__(self, sock: socket.socket, wake: socket.socket | None = None) -> None:
-        """``wake`` becoming readable ends a wait early."""
+    def __init__(self, sock: socket.socket) -> None:
+        """Take over a connected socket."""
         self._socket = sock
         # Not select(): it refuses file descriptors from 1024 on.
         self._selector = selectors.DefaultSelector()
-        for waited_for in (sock, wake):
-            if waited_for is not None:
-                self._selector.register(waited_for, selectors.EVENT_READ)
+        self._selector.register(sock, selectors.EVENT_READ)
+        # Held while sending too: a few kilobytes, which the socket's buffer takes at once.
+        self._lock = threading.Lock()
         self._pipe = TlsPipe(client_context(), server_side=False)
         self._reader = MessageReader(client_limits())
         self._last_arrival = 0.0
@@ -54,8 +55,6 @@ class Line:
         cls,
         link: JoinLink,
         pinned: bytes | None,
-        wake: socket.socket | None = None,
-        opened: Callable[[socket.socket], None] = lambda sock: None,
     ) -> tuple[Line, Chain, bytes]:
         """Connect, check the chain against link and pin, and return line, chain and the epoch keys' bytes.
 
@@ -67,8 +66,7 @@ class Line:
             raise ConnectionLostError(
                 f"No server answers at {link.host}, port {link.port}. Is it running, and on this network?"
             ) from error
-        opened(sock)
-        line = cls(sock, wake)
+        line = cls(sock)
         try:
             return line, *line._greet(link, pinned)
         except BaseException:
@@ -90,9 +88,10 @@ class Line:
         return chain, self.expect(MessageKind.KEYS, deadline).body
 
     def send(self, message: Message) -> None:
-        """Send one message in one write."""
-        self._pipe.send(message.encode())
-        self._flush()
+        """Send one message in one write; safe beside a thread that reads."""
+        with self._lock:
+            self._pipe.send(message.encode())
+            self._flush()
 
     def expect(self, kind: MessageKind, deadline: float | None = None) -> Message:
         """Return the next message, which must be of ``kind``. Raises ``PeerError`` if it is another."""
@@ -108,7 +107,7 @@ class Line:
         return arrival.message
 
     def receive(self, until: float) -> Arrival | None:
-        """Return the next message, or ``None`` at ``until`` (monotonic) or when woken.
+        """Return the next message, or ``None`` at ``until`` (monotonic).
 
         Raises ``ServerClosedError`` when the server says that it closes.
         """
@@ -121,21 +120,28 @@ class Line:
             if not self._fill(until):
                 return None
 
+    def hang_up(self) -> None:
+        """Have the thread that reads find the connection ended; safe from any thread."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """End the connection."""
+        """End the connection; only for the thread that reads."""
         self._selector.close()
         self._socket.close()
 
     def _fill(self, until: float, *, must_come: bool = False) -> bool:
         try:
             ready = self._selector.select(max(0.0, until - time.monotonic()))
-            if any(key.fileobj is self._socket for key, _ in ready):
+            if ready:
                 data = self._socket.recv(_RECEIVE_CHUNK)
                 self._last_arrival = time.monotonic()
                 if not data:
                     raise ConnectionLostError("The connection to the server ended.")
-                self._reader.feed(self._pipe.feed(data))
-                self._flush()
+                with self._lock:
+                    plain = self._pipe.feed(data)
+                    self._flush()
+                self._reader.feed(plain)
                 return True
         except (OSError, ValueError) as error:
             raise ConnectionLostError("The connection to the server broke.") from error

@@ -1,6 +1,7 @@
-"""``ServerConnection``: the socket to the server, and its thread.
+"""``ServerConnection``: the socket to the server, and its threads.
 
-The thread owns the engine and the socket. Others ask for things with ``ask``, ``send``, ``hang_up`` and
+One thread owns the engine; one only reads and one only sends (``pace``), so that no work of the engine, and
+no disk, shows in the time of an upload. Others ask for things with ``ask``, ``send``, ``hang_up`` and
 ``quit``, which only put values on a queue, and read what happened from ``events``. What is asked changes
 the contents of the next upload and never its time or size: uploads go a fixed margin before the round
 closes, and are built before that timer fires.
@@ -12,11 +13,10 @@ from __future__ import annotations
 
 import queue
 import secrets
-import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from iirs.chain import JoinLink
@@ -24,12 +24,14 @@ from iirs.client.accounts import TryLaterError, enter
 from iirs.client.engine import Account, Engine, World
 from iirs.client.events import ConnectionChanged, ConnectionState, Event, Notice
 from iirs.client.line import Arrival, Line, ServerClosedError
+from iirs.client.pace import Departures, LineReader
 from iirs.client.store import ClientStore
 from iirs.errors import (
     AccountError,
     ChainError,
     ConnectionLostError,
     DirectoryError,
+    IirsError,
     PeerError,
     StoreError,
 )
@@ -39,19 +41,22 @@ from iirs.wire import Announcement, Bundle, CloseReason, Replies
 _BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _BUILD_AHEAD = 0.05
 """The upload is built this share of a round before it is sent."""
+_QUIET_AHEAD = 0.05
+"""This share of a round before building, commands begin to wait."""
 _MARGIN_SHARE = (0.12, 0.22)
 """An upload leaves this share of a round before the round closes: one draw a session."""
 _SILENT_ROUNDS = 5
 
+_Command = Callable[[], object]
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class _Timetable:
-    """When the open round's upload is built and sent (monotonic seconds)."""
+    """When commands have to wait, and the open round's upload is built and sent (monotonic seconds)."""
 
+    quiet_from: float
     build_at: float
     send_at: float
-    upload: Message | None = None
-    built: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +85,9 @@ class ServerConnection:
         self._link = link
         self._store = store
         self._engine = Engine(account, store, self._options.world)
-        self._commands: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._wake_out, self._wake_in = socket.socketpair()
-        self._wake_out.setblocking(False)
-        self._wake_in.setblocking(False)
+        self._inbox: queue.SimpleQueue[tuple[Line, Arrival | IirsError] | _Command] = queue.SimpleQueue()
+        self._deferred: deque[_Command] = deque()
+        self._departures = Departures(self._departed)
         self._line: Line | None = None
         self._timetable: _Timetable | None = None
         self._quitting = threading.Event()
@@ -98,19 +102,19 @@ class ServerConnection:
 
     def ask(self, peer: str) -> None:
         """Ask to talk to ``peer``; a refusal comes as a ``Notice``."""
-        self._command(lambda: self._engine.ask(peer))
+        self._inbox.put(lambda: self._engine.ask(peer))
 
     def send(self, peer: str, text: str) -> None:
         """Queue a text for ``peer``; ``TextQueued`` says that it is stored."""
-        self._command(lambda: self._engine.send(peer, text))
+        self._inbox.put(lambda: self._engine.send(peer, text))
 
     def hang_up(self, peer: str) -> None:
         """End the conversation with ``peer``, four rounds from now."""
-        self._command(lambda: self._engine.hang_up(peer))
+        self._inbox.put(lambda: self._engine.hang_up(peer))
 
     def call(self, function: Callable[[Engine], None]) -> None:
         """Run ``function`` with the engine, in the thread that owns it: for reading history and state."""
-        self._command(lambda: function(self._engine))
+        self._inbox.put(lambda: function(self._engine))
 
     def quit(self, *, at_once: bool = False) -> None:
         """Hang up everything, wait until that has taken effect, disconnect.
@@ -120,22 +124,18 @@ class ServerConnection:
         """
         self._at_once = self._at_once or at_once
         self._quitting.set()
-        self._command(self._engine.hang_up_all)
+        self._inbox.put(self._engine.hang_up_all)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the thread has ended; False if it has not by ``timeout`` seconds."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _command(self, command: Callable[[], object]) -> None:
-        self._commands.put(command)
-        with suppress(OSError):  # full: it will wake anyway; closed: it has ended
-            self._wake_in.send(b"x")
-
-    # -- this thread --------------------------------------------------------------------------------
+    # -- the engine's thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
         attempt = 0
+        self._departures.start()
         try:
             while not self._is_over():
                 self._emit(ConnectionChanged(ConnectionState.CONNECTING))
@@ -157,39 +157,72 @@ class ServerConnection:
             self._emit(ConnectionChanged(ConnectionState.CLOSED, str(error)))
         finally:
             self._hang_up_line()
+            self._departures.stop()
             self._store.close()
-            self._wake_in.close()
-            self._wake_out.close()
 
     def _is_over(self) -> bool:
         return self._quitting.is_set() and (self._at_once or self._engine.is_quiet or self._line is None)
 
     def _connect(self) -> None:
-        line, chain, keys = Line.connect(self._link, self.account.chain.chain_id, self._wake_out)
+        line, chain, keys = Line.connect(self._link, self.account.chain.chain_id)
+        try:
+            start = enter(
+                line,
+                chain,
+                keys,
+                self.account.name,
+                self.account.login_secret,
+                self._options.world.random_bytes,
+            )
+            self._engine.begin_session(start)
+        except BaseException:
+            line.close()
+            raise
         self._line = line
-        start = enter(
-            line, chain, keys, self.account.name, self.account.login_secret, self._options.world.random_bytes
-        )
-        self._engine.begin_session(start)
         self._margin = _margin(chain.round_ms / 1000)
+        LineReader(line, lambda source, item: self._inbox.put((source, item))).start()
         self._emit(ConnectionChanged(ConnectionState.ONLINE))
 
     def _session(self) -> None:
         silent_seconds = _SILENT_ROUNDS * self.account.chain.round_ms / 1000 + 10
         heard = time.monotonic()
         while not self._is_over():
-            self._drain_commands()
             self._pass_on()
             self._keep_timetable()
-            if self._line is None:
-                raise ConnectionLostError("The connection to the server ended.")
-            arrival = self._line.receive(min(self._next_due(), time.monotonic() + 1.0))
-            if arrival is not None:
-                heard = arrival.at
-                self._take(arrival)
+            item = self._next_item(min(self._next_due(), time.monotonic() + 1.0))
+            if isinstance(item, Arrival):
+                heard = item.at
+                self._take(item)
+            elif isinstance(item, IirsError):
+                raise item
+            elif item is not None:
+                self._obey(item)
             elif time.monotonic() - heard > silent_seconds:
                 raise ConnectionLostError("The server has fallen silent.")
-            self._pass_on()
+        self._pass_on()
+
+    def _next_item(self, until: float) -> Arrival | IirsError | _Command | None:
+        """Return what comes next, or ``None`` at ``until``; close to an upload commands have to wait."""
+        if self._deferred and not self._upload_is_close():
+            return self._deferred.popleft()
+        while (left := until - time.monotonic()) > 0:
+            try:
+                item = self._inbox.get(timeout=left)
+            except queue.Empty:
+                return None
+            if isinstance(item, tuple):
+                source, news = item
+                if source is self._line:
+                    return news
+            elif self._upload_is_close() or self._deferred:
+                # Carrying it out may take the disk a while, and the upload must not wait for that.
+                self._deferred.append(item)
+            else:
+                return item
+        return None
+
+    def _upload_is_close(self) -> bool:
+        return self._timetable is not None and time.monotonic() > self._timetable.quiet_from
 
     def _take(self, arrival: Arrival) -> None:
         message = arrival.message
@@ -213,28 +246,21 @@ class ServerConnection:
         # Counted from the arrival of the bytes, not from now: what was done with them must not show.
         collect = announcement.collect_ms / 1000
         send_at = arrived_at + max(0.0, collect - self._margin)
-        build_ahead = _BUILD_AHEAD * collect
-        self._timetable = _Timetable(send_at - build_ahead, send_at)
+        build_at = send_at - _BUILD_AHEAD * collect
+        self._timetable = _Timetable(build_at - _QUIET_AHEAD * collect, build_at, send_at)
 
     def _keep_timetable(self) -> None:
-        plan, now = self._timetable, time.monotonic()
-        if plan is None:
+        plan = self._timetable
+        if plan is None or time.monotonic() < plan.build_at:
             return
-        if not plan.built and now >= plan.build_at:
-            plan.upload, plan.built = self._engine.build_upload(), True
-            self._pass_on()
-        if plan.built and time.monotonic() >= plan.send_at:
-            self._timetable = None
-            if plan.upload is not None and self._line is not None:
-                self._line.send(plan.upload)
-                if self._options.tap is not None:
-                    self._options.tap("up", plan.upload)
+        self._timetable = None
+        upload = self._engine.build_upload()
+        if upload is not None and self._line is not None:
+            self._departures.schedule(plan.send_at, self._line, upload)
+        self._pass_on()
 
     def _next_due(self) -> float:
-        plan = self._timetable
-        if plan is None:
-            return float("inf")
-        return plan.send_at if plan.built else plan.build_at
+        return float("inf") if self._timetable is None else self._timetable.build_at
 
     def _wait_to_reconnect(self, attempt: int, why: str) -> None:
         """Wait on a schedule that knows nothing of what this client was doing."""
@@ -245,25 +271,27 @@ class ServerConnection:
         self._emit(ConnectionChanged(ConnectionState.WAITING, why))
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self._is_over():
-            self._quitting.wait(min(0.2, max(0.0, until - time.monotonic())))
-            self._drain_commands()
+            item = self._next_item(until)
+            if item is not None and not isinstance(item, Arrival | IirsError):
+                self._obey(item)
             self._pass_on()
 
     def _hang_up_line(self) -> None:
         self._timetable = None
+        self._departures.cancel()
         if self._line is not None:
-            self._line.close()
+            self._line.hang_up()
             self._line = None
 
-    def _drain_commands(self) -> None:
-        with suppress(OSError):
-            while self._wake_out.recv(4096):
-                pass
-        while not self._commands.empty():
-            try:
-                self._commands.get_nowait()()
-            except AccountError as error:
-                self._emit(Notice(str(error)))
+    def _obey(self, command: _Command) -> None:
+        try:
+            command()
+        except AccountError as error:
+            self._emit(Notice(str(error)))
+
+    def _departed(self, message: Message) -> None:
+        if self._options.tap is not None:
+            self._options.tap("up", message)
 
     def _pass_on(self) -> None:
         for event in self._engine.take_events():
