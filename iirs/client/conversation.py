@@ -147,7 +147,10 @@ class Conversation:
         result is the only thing that can open it.
         """
         self._out = None
-        if self.sync is None or self.sync.begins_after(round_number):
+        if self.sync is None:
+            return None
+        if self.sync.begins_after(round_number):
+            self.sync.skip_round(round_number)
             return None
         if self.end_round and round_number >= self.end_round:
             self._end()
