@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -40,6 +40,7 @@ from iirs.wire import (
 )
 
 _log = logging.getLogger("iirs.server")
+_IDLE_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,9 @@ class Service:
         self._lock = threading.Lock()
         self._connections: set[ConnectionThread] = set()
         self._sessions: dict[int, ConnectionThread] = {}
+        # Nobody is idle who has not let several rounds pass, however long the rounds are.
+        idle_seconds = max(settings.connection.idle_seconds, _IDLE_ROUNDS * keys.chain.round_ms / 1000)
+        self._connection_settings = replace(settings.connection, idle_seconds=idle_seconds)
         self._stopping = threading.Event()
         self._scheduler = BackgroundScheduler(daemon=True)
         self._writer = LeftoverWriter()
@@ -170,7 +174,7 @@ class Service:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = ConnectionThread(
-                sock, self._tls, self, self.chain.geometry, self._writer, self._settings.connection
+                sock, self._tls, self, self.chain.geometry, self._writer, self._connection_settings
             )
         except OSError:
             sock.close()
