@@ -1,0 +1,256 @@
+"""Dead drops: exactly two swap; one gets its own back; a third disturbs nobody."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iirs.errors import OnionError
+from iirs.geometry import (
+    BUNDLE_STEP,
+    DROP_ID_SIZE,
+    INVITATION_PLAIN_SIZE,
+    INVITATION_SIZE,
+    PEER_MESSAGE_SIZE,
+    REQUEST_SIZE,
+)
+from iirs.server.deaddrop import (
+    DeadDrop,
+    DeadDropManager,
+    DeaddropMessage,
+    GarbageCollector,
+    cover_invitation,
+)
+from iirs.suite import HYBRID
+
+MILLION = 1_000_000
+
+
+def drop_id(number: int) -> bytes:
+    return number.to_bytes(DROP_ID_SIZE)
+
+
+def content(number: int) -> bytes:
+    return number.to_bytes(8) * (PEER_MESSAGE_SIZE // 8)
+
+
+def messages(drops: Sequence[int]) -> list[DeaddropMessage]:
+    """One message for each drop named, each with contents of its own."""
+    return [DeaddropMessage(drop_id(drop), content(place)) for place, drop in enumerate(drops)]
+
+
+class Marked:
+    """Randomness that can be recognised: no two alike, and none a content."""
+
+    def __init__(self) -> None:
+        self.given: list[bytes] = []
+
+    def __call__(self, size: int) -> bytes:
+        self.given.append(b"\xff" * 8 + len(self.given).to_bytes(8) + bytes(size - 16))
+        return self.given[-1]
+
+
+def naive(drops: Sequence[int]) -> list[bytes | None]:
+    """Say for each access whose content it gets, by looking at all the others; ``None`` is randomness."""
+    replies: list[bytes | None] = []
+    for place, drop in enumerate(drops):
+        same = [other for other, there in enumerate(drops) if there == drop]
+        if len(same) == 1:
+            replies.append(content(place))
+        elif place in same[:2]:
+            replies.append(content(same[1] if place == same[0] else same[0]))
+        else:
+            replies.append(None)
+    return replies
+
+
+# -- exchange -------------------------------------------------------------------------------------------
+
+
+def test_alice_and_bob_swap() -> None:
+    alice, bob = messages([7, 7])
+    assert DeadDropManager(os.urandom).handle_messages([alice, bob]) == [bob.content, alice.content]
+
+
+def test_carol_alone_gets_her_own_back_and_disturbs_nobody() -> None:
+    alice, carol, bob = messages([7, 8, 7])
+    replies = DeadDropManager(os.urandom).handle_messages([alice, carol, bob])
+    assert replies == [bob.content, carol.content, alice.content]
+
+
+def test_a_third_access_gets_random_bytes_and_the_first_two_swap_all_the_same() -> None:
+    marked = Marked()
+    alice, bob, carol = messages([7, 7, 7])
+    replies = DeadDropManager(marked).handle_messages([alice, bob, carol])
+    assert replies == [bob.content, alice.content, *marked.given]
+    assert len(marked.given) == 1
+
+
+def test_later_accesses_to_one_drop_get_bytes_of_their_own_each() -> None:
+    replies = DeadDropManager(os.urandom).handle_messages(messages([7] * 40))
+    assert len(set(replies)) == 40
+    assert {len(reply) for reply in replies} == {PEER_MESSAGE_SIZE}
+
+
+def test_a_round_of_nobody_is_a_round() -> None:
+    assert DeadDropManager(os.urandom).handle_messages([]) == []
+
+
+def check_against_naive(drops: list[int]) -> None:
+    marked = Marked()
+    replies = DeadDropManager(marked).handle_messages(messages(drops))
+    random = iter(marked.given)
+    expected = [next(random) if reply is None else reply for reply in naive(drops)]
+    assert replies == expected
+    assert next(random, None) is None, "no more randomness is drawn than is handed out"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 12), max_size=60))
+def test_the_exchange_is_what_a_naive_one_says_in_the_same_order(drops: list[int]) -> None:
+    check_against_naive(drops)
+
+
+def test_a_drop_that_let_a_third_access_disturb_the_others_would_be_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def last_two(self: DeadDrop, place: int) -> int | None:
+        return self.places[-2] if place == self.places[-1] else self.places[-1]
+
+    monkeypatch.setattr(DeadDrop, "partner_of", last_two)
+    check_against_naive([1, 1])
+    with pytest.raises(AssertionError):
+        check_against_naive([1, 1, 1])
+
+
+def test_a_manager_keeps_nothing_of_a_round() -> None:
+    manager = DeadDropManager(os.urandom)
+    first, second = messages([7, 7])
+    assert manager.handle_messages([first]) == [first.content]
+    assert manager.handle_messages([second]) == [second.content]
+
+
+def test_only_an_observer_is_handed_counts_and_ids() -> None:
+    seen: list[tuple[Counter[int], list[bytes]]] = []
+    manager = DeadDropManager(os.urandom, lambda counts, ids: seen.append((counts, list(ids))))
+    manager.handle_messages(messages([1, 2, 2, 3, 3, 3]))
+    assert seen == [(Counter({1: 1, 2: 1, 3: 1}), [drop_id(1), drop_id(2), drop_id(3)])]
+
+
+def test_a_million_messages_are_exchanged_exactly() -> None:
+    half = MILLION // 2
+    contents = [number.to_bytes(8) for number in range(MILLION)]
+    # Partners stand far apart: place i and place half + (i * 7 mod half), in drops that mean nothing.
+    drops = [drop_id(place * 2_654_435_761) for place in range(half)]
+    firsts = [DeaddropMessage(drops[place], contents[place]) for place in range(half)]
+    seconds = [DeaddropMessage(drops[place * 7 % half], contents[half + place]) for place in range(half)]
+    replies = DeadDropManager(os.urandom).handle_messages(firsts + seconds)
+    assert len(replies) == MILLION
+    assert all(replies[half + place] is contents[place * 7 % half] for place in range(half))
+    assert all(replies[place * 7 % half] is contents[half + place] for place in range(half))
+
+
+def test_two_places_share_a_drop_and_a_place_that_is_not_there_gets_nothing() -> None:
+    drop = DeadDrop()
+    drop.places += [4, 9, 11]
+    assert [drop.partner_of(place) for place in (4, 9, 11, 5)] == [9, 4, None, None]
+
+
+# -- requests -------------------------------------------------------------------------------------------
+
+
+@given(st.binary(min_size=REQUEST_SIZE, max_size=REQUEST_SIZE))
+def test_a_request_survives_the_way(request: bytes) -> None:
+    assert DeaddropMessage.decode(request).encode() == request
+
+
+@given(st.integers(0, 2 * REQUEST_SIZE).filter(lambda size: size != REQUEST_SIZE))
+def test_a_request_of_any_other_size_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="1040"):
+        DeaddropMessage.decode(bytes(size))
+
+
+def test_neither_drop_nor_content_shows_in_a_log() -> None:
+    message = DeaddropMessage(b"drop" * 4, b"content!" * 128)
+    assert "drop" not in repr(message).replace("DeaddropMessage", "")
+    assert "content" not in repr(message)
+
+
+# -- dead drop 0 ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 16, 17])
+def test_dead_drop_zero_is_sorted_and_filled_up_to_a_multiple_of_eight(count: int) -> None:
+    posted = [os.urandom(INVITATION_SIZE) for _ in range(count)]
+    bundle = DeadDropManager(os.urandom).collect_invitations(posted)
+    assert bundle == sorted(bundle)
+    assert not Counter(posted) - Counter(bundle)
+    assert len(bundle) % BUNDLE_STEP == 0
+    assert max(count, 1) <= len(bundle) < count + BUNDLE_STEP + (count == 0)
+    assert {len(invitation) for invitation in bundle} == {INVITATION_SIZE}
+
+
+def test_dead_drop_zero_is_the_same_in_whatever_order_the_invitations_came() -> None:
+    posted = [os.urandom(INVITATION_SIZE) for _ in range(16)]
+    manager = DeadDropManager(os.urandom)
+    assert manager.collect_invitations(posted) == manager.collect_invitations(posted[::-1])
+
+
+def test_a_cover_invitation_is_a_seal_that_nobody_opens() -> None:
+    mine = HYBRID.generate()
+    cover = cover_invitation(os.urandom)
+    assert len(cover) == INVITATION_SIZE == INVITATION_PLAIN_SIZE + HYBRID.overhead
+    with pytest.raises(OnionError):
+        HYBRID.open(mine, cover, b"")
+    assert cover != cover_invitation(os.urandom)
+
+
+# -- drops that outlive a round -------------------------------------------------------------------------
+
+
+class Clock:
+    """Time that a test owns."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_was_left_can_be_collected_once() -> None:
+    collector = GarbageCollector(60, Clock())
+    message = DeaddropMessage(drop_id(1), content(1))
+    collector.deposit(message)
+    assert collector.collect(drop_id(2)) is None
+    assert collector.collect(drop_id(1)) == message.content
+    assert collector.collect(drop_id(1)) is None
+
+
+def test_a_newer_message_takes_the_place_of_an_older_and_lives_its_own_time() -> None:
+    clock = Clock()
+    collector = GarbageCollector(60, clock)
+    collector.deposit(DeaddropMessage(drop_id(1), content(1)))
+    clock.now += 59
+    collector.deposit(DeaddropMessage(drop_id(1), content(2)))
+    clock.now += 59
+    assert collector.collect(drop_id(1)) == content(2)
+
+
+def test_what_is_too_old_is_forgotten_collected_or_not() -> None:
+    clock = Clock()
+    collector = GarbageCollector(60, clock)
+    collector.deposit(DeaddropMessage(drop_id(1), content(1)))
+    clock.now += 30
+    collector.deposit(DeaddropMessage(drop_id(2), content(2)))
+    assert collector.clear() == 0
+    clock.now += 30
+    assert collector.collect(drop_id(1)) is None
+    clock.now += 30
+    assert collector.clear() == 1
+    assert collector.clear() == 0
