@@ -11,7 +11,7 @@ from iirs.client import look as colours
 from iirs.client.chat_model import ChatModel, Talk
 from iirs.client.events import PeerState
 from iirs.client.log_view import LogView
-from iirs.client.look import Look
+from iirs.client.look import Look, window_keys_first
 
 _TALLEST = 6
 
@@ -89,6 +89,7 @@ class ChatPane(ttk.Frame):
             highlightthickness=0,
         )
         self.entry.pack(fill="both", expand=True)
+        window_keys_first(self.entry)
         self.entry.bind("<FocusIn>", lambda _: self._mark_field(field, focused=True))
         self.entry.bind("<FocusOut>", lambda _: self._mark_field(field, focused=False))
         self.entry.bind("<Return>", self._press_return)

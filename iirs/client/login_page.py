@@ -54,8 +54,9 @@ class LoginPage(ttk.Frame):
         choice = ttk.Frame(card)
         choice.pack(fill="x", pady=(0, dp(14)))
         choice.columnconfigure((0, 1), weight=1, uniform="kind")
+        self.kinds: dict[str, ttk.Radiobutton] = {}
         for column, (text, new) in enumerate((("Log in", False), ("Register", True))):
-            button = ttk.Radiobutton(
+            button = self.kinds[text] = ttk.Radiobutton(
                 choice,
                 text=text,
                 value=new,

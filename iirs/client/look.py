@@ -33,6 +33,12 @@ BAD_PALE = "#fdeae8"
 _AVATARS = ("#3f6fb5", "#8a4fa3", "#b0493f", "#2f7d62", "#8a6a1f", "#4a5aa8", "#a3447a", "#3d7a8c")
 
 
+def window_keys_first(widget: tk.Misc) -> None:
+    """Let the window's keys go before those of an entry, where Control+K would delete what is written."""
+    own, kind, window, everything = widget.bindtags()
+    widget.bindtags((own, window, kind, everything))
+
+
 class Look:
     """The theme of one Tk interpreter. ``dp`` turns a length at 96 dots per inch into pixels."""
 

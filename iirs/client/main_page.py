@@ -10,7 +10,7 @@ from iirs.client.chat_model import ChatModel
 from iirs.client.chat_pane import ChatPane, Requests
 from iirs.client.display import displayable
 from iirs.client.events import PeerState
-from iirs.client.look import Look
+from iirs.client.look import Look, window_keys_first
 from iirs.client.people_list import PeopleList, PersonRow
 from iirs.client.status_bar import StatusBar
 from iirs.client.welcome import Welcome
@@ -68,6 +68,7 @@ class MainPage(ttk.Frame):
         self.new_button.pack(side="right")
         self.search = ttk.Entry(search, textvariable=self._wanted, style="Side.TEntry", font=look.text)
         self.search.pack(fill="x")
+        window_keys_first(self.search)
         self.search.bind("<Return>", lambda _: self._open_first())
         self.search.bind("<Down>", lambda _: self.people.canvas.focus_set())
         return side

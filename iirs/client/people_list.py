@@ -126,8 +126,8 @@ class PeopleList(ttk.Frame):
         self._redraw()
 
     def _choose_marked(self) -> None:
-        if 0 <= self._marked < len(self._rows):
-            self._choose(self._rows[self._marked].name)
+        if self._rows:
+            self._choose(self._rows[max(0, self._marked)].name)
 
     def _click(self, event: tk.Event[tk.Misc]) -> None:
         index = (event.y + self._offset) // self._look.dp(_ROW)

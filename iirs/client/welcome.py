@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.chat_model import ChatModel
-from iirs.client.look import Look
+from iirs.client.look import Look, window_keys_first
 
 _RULE = (
     "You can talk once both of you have asked for each other. "
@@ -41,6 +41,7 @@ class Welcome(ttk.Frame):
         self.button.pack(side="right", padx=(dp(10), 0), fill="y")
         self.entry = ttk.Entry(row, font=look.text)
         self.entry.pack(side="left", fill="x", expand=True)
+        window_keys_first(self.entry)
         self.entry.bind("<Return>", lambda _: ask(self.entry.get()))
         self.message = ttk.Label(card, style="Error.TLabel", wraplength=dp(420), font=look.small)
         self.message.pack(anchor="w", pady=(dp(8), dp(8)))

@@ -5,6 +5,7 @@ Other threads only put values on queues; ``_poll`` takes some of them every few 
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 import time
@@ -95,7 +96,7 @@ class ClientWindow:
             "<Escape>": self._back_to_entry,
         }
         for sequence, action in keys.items():
-            self.window.bind(sequence, lambda _, act=action: act())  # type: ignore[misc]
+            self.window.bind(sequence, lambda _, act=action: act() or "break")  # type: ignore
 
     # -- logging in ---------------------------------------------------------------------------------
 
@@ -172,6 +173,7 @@ class ClientWindow:
         if self.main_page is None or self.connection is None:
             return
         self.main_page.open(peer)
+        self._entitle()
         if peer and not self.model.talk(peer).has_history:
             inbox = self._inbox
 
@@ -255,6 +257,9 @@ class ClientWindow:
             peer, self._peer_to_ask = self._peer_to_ask, ""
             self.main_page.ask(peer)
         self.main_page.refresh()
+        self._entitle()
+
+    def _entitle(self) -> None:
         unread = f"({min(self.model.unread, 99)}) " if self.model.unread else ""
         self.window.title(f"{unread}{self.model.me} · iirs")
 
@@ -317,3 +322,5 @@ class ClientWindow:
             if page is not None:
                 page.destroy()
         self.login_page = self.main_page = self.farewell = None
+        # Tk's variables and pictures must end in Tk's thread; the collector may run in any other.
+        self.window.after_idle(gc.collect)

@@ -1,0 +1,171 @@
+"""What a window shows, without a window."""
+
+from __future__ import annotations
+
+import datetime
+import struct
+import time
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iirs.client.chat_model import ESTABLISHED, ChatModel, History, Row, Talk
+from iirs.client.chat_session import TextState
+from iirs.client.events import (
+    ConnectionChanged,
+    ConnectionState,
+    Notice,
+    PeerAsks,
+    PeerChanged,
+    PeerState,
+    PeopleChanged,
+    RoundOpened,
+    TextChanged,
+    TextQueued,
+    TextReceived,
+)
+from iirs.client.shapes import RoundedBox
+from iirs.client.text_layout import clock_time, day_name, day_of, shorten, wrap
+
+NOW_MS = 1_800_000_000_000
+
+
+def online(*people: str) -> ChatModel:
+    model = ChatModel("alice", lambda: NOW_MS / 1000)
+    model.take(ConnectionChanged(ConnectionState.ONLINE))
+    model.take(PeopleChanged(("alice", *people)))
+    return model
+
+
+def test_sending_is_possible_only_in_sync_and_online_and_the_reason_is_never_empty() -> None:
+    model = online("bob")
+    talk = model.talk("bob")
+    may = {PeerState.CONNECTED, PeerState.QUIET, PeerState.RESUMING}
+    for state in PeerState:
+        model.take(PeerChanged("bob", state))
+        assert (model.why_not(talk) == "") == (state in may)
+        assert model.about(talk).endswith((".", "…"))
+    model.take(PeerChanged("bob", PeerState.CONNECTED))
+    for connection in ConnectionState:
+        model.take(ConnectionChanged(connection))
+        assert (model.why_not(talk) == "") == (connection is ConnectionState.ONLINE)
+
+
+def test_coming_into_sync_is_written_into_the_log() -> None:
+    model = online("bob")
+    model.take(PeerChanged("bob", PeerState.CONNECTED, established=True))
+    assert [row.text for row in model.talk("bob").rows] == [ESTABLISHED]
+
+
+def test_a_delivery_state_never_goes_back() -> None:
+    model = online("bob")
+    model.take(TextQueued("bob", b"1", "hello", NOW_MS))
+    for state in (TextState.DELIVERED, TextState.SENT):
+        model.take(TextChanged("bob", b"1", state))
+    assert model.talk("bob").rows[0].state is TextState.DELIVERED
+
+
+def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() -> None:
+    talk = Talk("bob")
+    talk.add(Row("new", NOW_MS, b"3", outgoing=True, state=TextState.SENT))
+    talk.add(Row("in both", NOW_MS, b"2"))
+    texts = [
+        (b"0", True, "waiting", NOW_MS),
+        (b"1", True, "old", NOW_MS),
+        (b"2", False, "in both", NOW_MS),
+        (b"3", True, "new", NOW_MS),
+    ]
+    talk.take_history(History("bob", texts, frozenset({b"0", b"3"})))
+    assert [row.text for row in talk.rows] == ["waiting", "old", "in both", "new"]
+    states = [row.state for row in talk.rows]
+    assert states == [TextState.QUEUED, TextState.DELIVERED, None, TextState.SENT]
+
+
+def test_unread_texts_are_those_of_conversations_not_looked_at() -> None:
+    model = online("bob", "carol")
+    model.open("bob")
+    for peer in ("bob", "carol"):
+        model.take(TextReceived(peer, peer.encode(), "hello", NOW_MS))
+        model.take(TextReceived(peer, peer.encode(), "hello", NOW_MS))
+    assert (model.talk("bob").unread, model.talk("carol").unread, model.unread) == (0, 1, 1)
+    model.open("carol")
+    assert model.unread == 0
+
+
+def test_requests_come_first_then_conversations_then_everybody() -> None:
+    model = online("bob", "carol", "dave", "erin")
+    model.take(TextReceived("erin", b"1", "hello", NOW_MS))
+    model.take(PeerAsks("dave"))
+    assert model.order() == ["dave", "erin", "bob", "carol"]
+    assert model.order(" ER ") == ["erin"]
+    assert model.asking == ["dave"]
+    model.take(PeerChanged("dave", PeerState.ASKING))
+    assert model.asking == []
+
+
+def test_an_alarm_is_kept_once_and_a_notice_replaces_the_last() -> None:
+    model = online()
+    for sentence in ("one", "two"):
+        model.take(Notice(sentence))
+        model.take(Notice("alarm", alarm=True))
+    assert (model.notice, model.alarms) == ("two", ["alarm"])
+
+
+def test_a_lost_connection_has_no_round() -> None:
+    model = online()
+    model.take(RoundOpened(1, 2.0, 3, 5, 2.0))
+    assert model.round is not None
+    model.take(ConnectionChanged(ConnectionState.WAITING, "Gone."))
+    assert model.round is None
+
+
+def test_the_longest_text_is_laid_out_quickly() -> None:
+    start = time.perf_counter()
+    for text in ("x" * 65_536, "\n" * 65_536, "wide " * 13_107):
+        row = Row(text, NOW_MS)
+        assert len(wrap(row.shown, 400, lambda character: 8.0)) < 400
+        assert len(row.text) == len(text)
+        assert "copying takes all of it" in row.shown
+    assert time.perf_counter() - start < 2.0
+
+
+@given(st.text(st.characters(exclude_characters="\n")), st.integers(1, 40))
+def test_wrapping_loses_nothing_but_spaces_and_keeps_to_the_width(text: str, width: int) -> None:
+    lines = wrap(text, width, lambda character: 1.0)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(len(line.rstrip(" ")) <= width for line in lines)
+
+
+def test_words_are_kept_whole_where_they_fit() -> None:
+    assert wrap("one two three\nfour", 8, lambda character: 1.0) == ["one two", "three", "four"]
+
+
+def test_short_texts_are_not_shortened() -> None:
+    assert shorten("hello\nyou") == "hello\nyou"
+
+
+@pytest.mark.parametrize("at_ms", [2**63, -(2**62), 10**18])
+def test_a_time_that_no_calendar_has_is_a_dash(at_ms: int) -> None:
+    assert clock_time(at_ms) == "-"
+    assert day_of(at_ms) is None
+
+
+def test_days_have_the_names_people_use() -> None:
+    today = datetime.date(2026, 3, 2)
+    assert day_name(today, today) == "Today"
+    assert day_name(datetime.date(2026, 3, 1), today) == "Yesterday"
+    assert day_name(datetime.date(2026, 2, 1), today) == "Sunday, 01 February 2026"
+
+
+def test_a_picture_is_a_png_of_its_size_with_clear_corners_and_a_full_middle() -> None:
+    data = RoundedBox(9, 7, 3, "#102030", "#ffffff", 1).png()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", data[16:24]) == (9, 7)
+    length = struct.unpack(">I", data[33:37])[0]
+    pixels = zlib.decompress(data[41 : 41 + length])
+    assert len(pixels) == 7 * (1 + 9 * 4)
+    assert pixels[4] == 0
+    middle = 3 * 37 + 1 + 4 * 4
+    assert pixels[middle : middle + 4] == b"\x10\x20\x30\xff"

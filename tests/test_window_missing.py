@@ -1,0 +1,57 @@
+"""Where there can be no window, one sentence says so and what to do; no screen needed to test it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+_RUN = (
+    "from iirs.client.gui import run_window; from iirs.client.accounts import Home; from pathlib import Path;"
+)
+_CALL = "sys.exit(run_window(Home(Path(sys.argv[1])), 'iirs://127.0.0.1:1/'))"
+
+
+def run(before: str, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    program = f"import sys; {before}; {_RUN} {_CALL}"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def without_display() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+
+
+def test_without_tkinter_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+    code, said = run("sys.modules['tkinter'] = None", tmp_path, dict(os.environ))
+    assert code == 2
+    assert said.count("\n") == 1
+    assert "python3-tk" in said
+    assert "--terminal" in said
+
+
+def test_without_a_screen_one_sentence_says_so(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        return
+    for environment in (without_display(), {**os.environ, "DISPLAY": ":987"}):
+        code, said = run("pass", tmp_path, environment)
+        assert code == 2
+        assert said.count("\n") == 1
+        assert "--terminal" in said
+
+
+def test_only_the_window_imports_tkinter(tmp_path: Path) -> None:
+    before = (
+        "import iirs.client.gui, iirs.client.main, iirs.client.chat_model, iirs.client.login_work, "
+        "iirs.client.text_layout, iirs.client.shapes; assert 'tkinter' not in sys.modules; "
+        "sys.modules['tkinter'] = None"
+    )
+    assert run(before, tmp_path, without_display())[0] == 2
