@@ -1,7 +1,7 @@
 """The two kinds of message: ``Message`` between client and server, ``PeerMessage`` end to end.
 
 Both are values: bytes in, frozen objects out. No socket, no thread, no clock.
-Byte tables: ``docs/protocol.md`` sections 3 and 7.
+Byte tables: ``docs/protocol.md`` sections 3 and 11.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 An invitation is sealed to the callee and signed by the caller for exactly one bundle. A conversation
 starts if and only if one bundle holds my own ciphertext and the peer's valid invitation: both see the
-same bundle, so both decide the same. See ``docs/protocol.md`` section 5.
+same bundle, so both decide the same. See ``docs/protocol.md`` section 9.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ the commitment has heard nothing since a, and has stopped posting by R: two peop
 drops. READY names the proposal it answers: after a parting that only one of them resumed, the listener may
 still be ready for an older one. The old chain is kept until a message under the new one authenticates; if
 the two part, ``resume`` finds the newest chain both hold. The losses are written out in
-``docs/protocol.md`` section 6.
+``docs/protocol.md`` section 10.
 """
 
 from __future__ import annotations
