@@ -153,6 +153,44 @@ def test_texts_typed_before_a_crash_arrive_after_it(tmp_path: Path) -> None:
     assert bob_heard.splitlines() in (expected, expected[1:])
 
 
+def test_on_a_terminal_it_asks_for_everything_as_the_first_version_did(tmp_path: Path) -> None:
+    with server("--ephemeral", "--round-seconds", "0.3") as (_, link):
+        person, terminal = os.openpty()
+        process = subprocess.Popen(
+            [*CLIENT, "--terminal", "--data-dir", str(tmp_path)],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        answers = [
+            ("Join link: ", link),
+            ("(r)egister or (l)og in? ", "r"),
+            ("Name: ", "alice"),
+            ("Password: ", "correct horse battery"),
+            ("Whom do you want to talk to? ", "bob"),
+        ]
+        seen = ""
+        for question, answer in answers:
+            seen = read_until(person, question)
+            os.write(person, answer.encode() + b"\n")
+        seen = read_until(person, "bob is not registered yet; waiting")
+        assert "correct horse battery" not in seen
+        os.write(person, b"\x04")
+        process.terminate()
+        process.wait(20)
+        os.close(person)
+
+
+def read_until(terminal: int, text: str) -> str:
+    """Read a terminal's screen until a text stands on it; the test's own time limit ends a wait in vain."""
+    seen = ""
+    while text not in seen:
+        seen += os.read(terminal, 4096).decode()
+    return seen
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

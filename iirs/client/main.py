@@ -12,9 +12,10 @@ from iirs.chain import JoinLink
 from iirs.client.accounts import Home, login, register
 from iirs.client.engine import Account
 from iirs.client.keys import storage_key
+from iirs.client.login_work import Remembered
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store import open_store
-from iirs.client.terminal import Streams, TerminalChat, prompt
+from iirs.client.terminal import Streams, TerminalChat
 from iirs.errors import AccountError, ConfigError, IirsError
 from iirs.identity import checked_name
 from iirs.paths import data_directory
@@ -66,12 +67,17 @@ def run_terminal(options: argparse.Namespace, home: Home, streams: Streams) -> i
     """Log in and chat in a terminal, asking for whatever the command line does not say."""
     interactive = streams.input.isatty()
 
-    def ask(question: str, flag: str, read: Callable[[], str] = input) -> str:
+    def ask(question: str, flag: str, read: Callable[[str], str] = streams.ask) -> str:
         if not interactive:
             raise ConfigError(f"{flag} is needed when nobody is there to be asked.")
-        return prompt(question, streams, read)
+        return read(question).strip()
 
-    link = JoinLink.parse(options.link or ask("Join link: ", "LINK"))
+    remembered = Remembered.read(home.folder)
+    link_text = options.link
+    if not link_text:
+        hint = f" [{remembered.link}]" if remembered.link else ""
+        link_text = ask(f"Join link{hint}: ", "LINK") or remembered.link
+    link = JoinLink.parse(link_text)
     wants_to_register = options.register
     if not (options.register or options.login):
         wants_to_register = ask("(r)egister or (l)og in? ", "--register or --login").lower().startswith("r")
@@ -79,7 +85,7 @@ def run_terminal(options: argparse.Namespace, home: Home, streams: Streams) -> i
     if options.password_file:
         password = _read_password(options.password_file)
     else:
-        password = ask("Password: ", "--password-file", lambda: getpass.getpass("", streams.status))
+        password = ask("Password: ", "--password-file", lambda text: getpass.getpass(text, streams.status))
     _say_if_first_visit(link, home, streams)
     if wants_to_register:
         account = register(link, home, name, password, keys_stay_here=options.keys_stay_here)
@@ -88,6 +94,7 @@ def run_terminal(options: argparse.Namespace, home: Home, streams: Streams) -> i
     peer = checked_name(options.peer or ask("Whom do you want to talk to? ", "--peer"))
     if peer == account.name:
         raise AccountError("That is your own name. Choose somebody else to talk to.")
+    Remembered(link_text, account.name).write(home.folder)
     connection = open_connection(link, home, account, streams)
     return TerminalChat(connection, peer, streams, options.linger).run()
 

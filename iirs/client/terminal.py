@@ -10,7 +10,6 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TextIO
@@ -58,6 +57,11 @@ class Streams:
         if isinstance(sys.stdin, TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")
         return cls(sys.stdin, sys.stdout, sys.stderr)
+
+    def ask(self, question: str) -> str:
+        """Ask on the status stream and return the answer, empty at the end of input."""
+        print(question, end="", file=self.status, flush=True)
+        return self.input.readline()
 
 
 class TerminalChat:
@@ -182,9 +186,3 @@ class TerminalChat:
 
     def _say(self, sentence: str) -> None:
         print(f"iirs: {sentence}", file=self._streams.status, flush=True)
-
-
-def prompt(question: str, streams: Streams, ask: Callable[[], str]) -> str:
-    """Ask on standard error and return the answer, stripped."""
-    print(question, end="", file=streams.status, flush=True)
-    return ask().strip()
