@@ -100,6 +100,10 @@ class Record:
     executed: set[int] = field(default_factory=set)
     """The sides that took part, in shared drops or not."""
     heard: set[int] = field(default_factory=set)
+    invited: set[int] = field(default_factory=set)
+    """The sides whose invitation is in the bundle."""
+    bundled: set[int] = field(default_factory=set)
+    """The sides that saw the bundle."""
     accesses: Counter[bytes] = field(default_factory=Counter)
     stolen: list[dict[str, Any]] = field(default_factory=list)
     """Every state of keys that was on a disk during the round: side, moment, state."""
@@ -279,6 +283,7 @@ class Pair:
             lot = fate.lots[index]
             cut_off = self.sides[index].gone or lot.restarts is Moment.REPLIED
             if self._invites and lot.bundle and not cut_off:
+                record.bundled.add(index)
                 self.sides[index].take_bundle(self.number, bundle)
         self._happens(Moment.AFTER, fate)
         self._steal(record)
@@ -330,8 +335,11 @@ class Pair:
         answers = DeadDropManager(os.urandom).handle_messages(requests)
         for (index, drop), answer in zip(places, answers, strict=True):
             replies[index][drop] = answer
-        posted = zip(uploads, fate.lots, strict=True)
-        bundle = [upload.invitation for upload, lot in posted if upload.invitation and lot.in_time]
+        bundle = set()
+        for index, (upload, lot) in enumerate(zip(uploads, fate.lots, strict=True)):
+            if upload.invitation is not None and lot.in_time:
+                record.invited.add(index)
+                bundle.add(upload.invitation)
         return replies, frozenset(bundle)
 
     def _gets_back(self, index: int, lot: Lot) -> bool:

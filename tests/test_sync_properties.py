@@ -124,23 +124,27 @@ def test_a_listener_ready_for_an_older_proposal_is_not_taken_at_its_word() -> No
 
 
 def meets_at_one_place(plan: Plan) -> None:
+    """Unless a bundle was seen by just one side, and until they have heard each other again."""
     pair = Pair()
     pair.want()
     play(pair, plan)
     pair.run(TALKING_AGAIN)
     used: set[bytes] = set()
+    uneven = False
     for record in pair.records:
-        if len(record.drops) == 2:
+        if len(record.drops) == 2 and not uneven:
             assert record.drops[0] == record.drops[1], "both post, at different places"
         fresh = {drop for drops in record.drops.values() for drop in drops}
         assert len(fresh) == 2 * bool(fresh), "two drops a conversation and round"
         assert not fresh & used, "a drop is used again"
         used |= fresh
+        # Two invitations in a bundle that just one side saw: it has agreed, and the other cannot know.
+        uneven = record.heard != {0, 1} and (uneven or (len(record.invited), len(record.bundled)) == (2, 1))
 
 
 @settings(max_examples=SCALE * 3, deadline=None)
 @given(plans)
-def test_whenever_both_post_they_post_to_the_same_drops_and_never_to_one_again(plan: Plan) -> None:
+def test_whenever_both_post_it_is_to_the_same_drops_and_never_to_one_again(plan: Plan) -> None:
     meets_at_one_place(plan)
 
 
