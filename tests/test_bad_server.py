@@ -1,0 +1,474 @@
+"""Whatever a server sends, a client names what is wrong, and its thread ends or tries again as it should."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+import iirs.client.line
+import iirs.server.service
+from iirs.chain import JoinLink
+from iirs.client.accounts import Home, login, register
+from iirs.client.engine import Account
+from iirs.client.events import ConnectionChanged, ConnectionState, Notice, RoundClosed
+from iirs.client.keys import storage_key
+from iirs.client.line import Line, ServerClosedError
+from iirs.client.server_connection import ServerConnection
+from iirs.client.store import ClientStore
+from iirs.directory import Entry
+from iirs.epoch import EpochKey, EpochKeyring
+from iirs.errors import AccountError, ChainError, ConnectionLostError, IirsError, PeerError
+from iirs.geometry import VAULT_SIZE
+from iirs.identity import Identity
+from iirs.message import Message, MessageKind
+from iirs.onion import MAX_EPOCH_STEPS
+from iirs.server.keystore import ChainOptions, make_keys
+from iirs.server.service import Service, ServiceSettings
+from iirs.server.storage import Storage
+from iirs.tls import server_context
+from iirs.wire import AccountRecord, Announcement, Bundle, CloseReason, Replies, Result, RoundStatus
+from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Person, Town, town, wait_until
+from tests.raw import RawEnd
+
+KEYS = make_keys(ChainOptions(slots=1, round_seconds=0.2, invite_every=2))
+GEOMETRY = KEYS.chain.geometry
+Script = Callable[[RawEnd], None]
+
+
+# -- a server that follows a script --------------------------------------------------------------------
+
+
+@contextmanager
+def fake_server(script: Script, context: ssl.SSLContext | None = None) -> Iterator[JoinLink]:
+    """Answer every connection with ``script``, then hang up."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    used = context or server_context(KEYS.certificate, KEYS.certificate_key)
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            with suppress(OSError, PeerError):  # the client hangs up on a server like this one
+                sock, _ = listener.accept()
+                with RawEnd(sock, used, server_side=True) as end:
+                    script(end)
+                    sock.shutdown(socket.SHUT_WR)
+                    sock.settimeout(2)
+                    while sock.recv(65536):
+                        pass
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield JoinLink("127.0.0.1", listener.getsockname()[1], KEYS.chain.chain_id)
+    finally:
+        over.set()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def epoch_key() -> EpochKey:
+    return EpochKeyring(KEYS.chain, 0, KEYS.identity).current(7)
+
+
+CHAIN_FRAME = Message(MessageKind.CHAIN, KEYS.chain_file)
+KEYS_FRAME = Message(MessageKind.KEYS, epoch_key().encode())
+OTHER_CHAIN = Message(MessageKind.CHAIN, make_keys(ChainOptions()).chain_file)
+RESULT_OK = Message(MessageKind.RESULT, bytes([Result.OK]))
+
+
+def blurts(data: bytes) -> Script:
+    return lambda end: end.blurt(data)
+
+
+def says(*items: bytes | Message, after: int = 1) -> Script:
+    """Speak TLS, read ``after`` messages of the client, say this, hang up."""
+
+    def script(end: RawEnd) -> None:
+        end.handshake()
+        for _ in range(after):
+            end.read()
+        end.say(*items)
+
+    return script
+
+
+def answers(*items: bytes | Message) -> Script:
+    """Greet as a server does, read the login, say this, hang up."""
+
+    def script(end: RawEnd) -> None:
+        says(CHAIN_FRAME, KEYS_FRAME)(end)
+        end.read()
+        end.say(*items)
+
+    return script
+
+
+def keys_by_another(**changes: int) -> Message:
+    stranger = EpochKeyring(KEYS.chain, 0, make_keys(ChainOptions()).identity).current(7)
+    return Message(MessageKind.KEYS, replace(stranger, **changes).encode())
+
+
+RECORD = AccountRecord(0, 0, bytes(VAULT_SIZE)).encode()
+NO_HEAD = bytes(GEOMETRY.head_size)
+
+
+@dataclass(frozen=True)
+class Case:
+    script: Script
+    error: type[IirsError]
+    sentence: str
+
+
+CASES = {
+    "hangs up at once": Case(blurts(b""), ConnectionLostError, "ended"),
+    "random bytes": Case(blurts(b"\x99" + os.urandom(500)), PeerError, "TLS 1.3"),
+    "plain text": Case(blurts(b"HTTP/1.1 400 Bad Request\r\n\r\n"), PeerError, "TLS 1.3"),
+    "TLS and no word": Case(says(), ConnectionLostError, "ended"),
+    "random bytes in TLS": Case(says(b"\x99" + os.urandom(500)), PeerError, "does not exist"),
+    "a frame cut off": Case(says(CHAIN_FRAME.encode()[:50]), ConnectionLostError, "ended"),
+    "a frame too long": Case(
+        says(struct.pack(">BI", MessageKind.CHAIN, 2**32 - 1)), PeerError, "wrong length"
+    ),
+    "a frame before its time": Case(says(KEYS_FRAME), PeerError, "may not come now"),
+    "a chain file that is none": Case(says(Message(MessageKind.CHAIN, b"x")), ChainError, "damaged"),
+    "random bytes for a chain file": Case(
+        says(Message(MessageKind.CHAIN, os.urandom(500))), ChainError, "damaged"
+    ),
+    "another chain": Case(says(OTHER_CHAIN, KEYS_FRAME), ChainError, "another chain"),
+    "keys too short": Case(says(CHAIN_FRAME, Message(MessageKind.KEYS, b"x")), PeerError, "wrong length"),
+    "keys not signed": Case(says(CHAIN_FRAME, keys_by_another()), ChainError, "did not sign"),
+    "keys of another hop": Case(says(CHAIN_FRAME, keys_by_another(hop=1)), ChainError, "another place"),
+    "the chain twice": Case(says(CHAIN_FRAME, CHAIN_FRAME), PeerError, "may not come now"),
+    "another version": Case(
+        says(Message(MessageKind.CLOSE, bytes([CloseReason.VERSION]))), ServerClosedError, "Update the older"
+    ),
+    "a reason that does not exist": Case(
+        says(Message(MessageKind.CLOSE, b"\xee")), PeerError, "does not know"
+    ),
+    "a result that does not exist": Case(
+        answers(Message(MessageKind.RESULT, b"\xee")), PeerError, "does not know"
+    ),
+    "a refusal": Case(
+        answers(Message(MessageKind.RESULT, bytes([Result.UNKNOWN_NAME]))), AccountError, "Nobody with"
+    ),
+    "the wrong answer": Case(answers(RECORD), PeerError, "something else"),
+    "nothing after the result": Case(answers(RESULT_OK), ConnectionLostError, "ended"),
+    "a directory of half an entry": Case(
+        answers(RESULT_OK, RECORD, Message(MessageKind.DIRECTORY, NO_HEAD + b"x")), PeerError, "cut off"
+    ),
+    "a directory nobody signed": Case(
+        answers(RESULT_OK, RECORD, Message(MessageKind.DIRECTORY, NO_HEAD), KEYS_FRAME),
+        ChainError,
+        "did not sign",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logging_in_to_a_bad_server_raises_the_named_error(tmp_path: Path, name: str) -> None:
+    case = CASES[name]
+    with fake_server(case.script) as link, pytest.raises(case.error, match=case.sentence) as raised:
+        login(link, Home(tmp_path, CHEAP), "alice", PASSWORD)
+    assert type(raised.value) is case.error
+
+
+ALICE = Account("alice", KEYS.chain, Identity.generate(), bytes(32))
+
+
+@contextmanager
+def connected(link: JoinLink, account: Account = ALICE) -> Iterator[Person]:
+    store = ClientStore(":memory:", storage_key(account.identity))
+    connection = ServerConnection(link, account, store, FAST_BACKOFF)
+    connection.start()
+    try:
+        yield Person(account.name, account, connection, Path())
+    finally:
+        connection.quit(at_once=True)
+        assert connection.join(15)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_connection_to_a_bad_server_waits_or_closes_and_never_crashes(name: str) -> None:
+    case = CASES[name]
+    for_good = not issubclass(case.error, ConnectionLostError | PeerError) or name == "another version"
+    expected = ConnectionState.CLOSED if for_good else ConnectionState.WAITING
+    with fake_server(case.script) as link, connected(link) as alice:
+        changed = alice.wait_for(ConnectionChanged, lambda e: e.state is not ConnectionState.CONNECTING)
+        assert changed.state is expected
+        if for_good:
+            assert alice.connection.join(10)
+        else:
+            tries = [ConnectionState.CONNECTING, ConnectionState.WAITING] * 2
+            alice.wait_for(ConnectionChanged, lambda _: _states(alice)[:4] == tries)
+
+
+def _states(person: Person) -> list[ConnectionState]:
+    return [event.state for event in person.log if isinstance(event, ConnectionChanged)]
+
+
+def test_a_server_that_speaks_an_older_tls_is_refused(tmp_path: Path) -> None:
+    context = server_context(KEYS.certificate, KEYS.certificate_key)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with fake_server(says(CHAIN_FRAME), context) as link, pytest.raises(PeerError, match=r"TLS 1\.3"):
+        login(link, Home(tmp_path, CHEAP), "alice", PASSWORD)
+
+
+@pytest.mark.parametrize("what", ["says nothing", "says nothing in TLS", "drips TLS", "drips the chain"])
+def test_a_server_that_only_wastes_time_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(iirs.client.line, "CONNECT_SECONDS", 0.4)
+    given_up = threading.Event()
+
+    def drip(send: Callable[[bytes], None], data: bytes) -> None:
+        for place in range(len(data)):
+            if given_up.wait(0.05):
+                return
+            send(data[place : place + 1])
+
+    def waste_time(end: RawEnd) -> None:
+        if what == "drips TLS":
+            drip(end.blurt, b"\x16\x03\x03\x40\x00" + bytes(500))
+        if what.endswith(("in TLS", "chain")):
+            end.handshake()
+        if what == "drips the chain":
+            drip(end.say, CHAIN_FRAME.encode())
+        given_up.wait(10)
+
+    with fake_server(waste_time) as link:
+        with pytest.raises(ConnectionLostError, match="does not answer"):
+            login(link, Home(tmp_path, CHEAP), "alice", PASSWORD)
+        given_up.set()
+
+
+# -- a real server that misbehaves in the middle of a session ------------------------------------------
+
+
+@dataclass
+class Misbehaving:
+    """A service whose announcements can be replaced, and an account on it."""
+
+    place: Town
+    account: Account
+    replace_with: Callable[[bytes], Message] | None = None
+
+    def announce(self, announcement: bytes, session: object) -> Message:
+        return self.replace_with(announcement) if self.replace_with else _honest(announcement, session)
+
+    @property
+    def service(self) -> Service:
+        return self.place.service
+
+
+_honest: Callable[[bytes, object], Message] = iirs.server.service._announce  # type: ignore[assignment]
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Misbehaving]:
+    patch = pytest.MonkeyPatch()
+    with town(tmp_path_factory.mktemp("town"), round_seconds=0.1, slots=1, invite_every=2) as place:
+        misbehaving = Misbehaving(place, place.register("alice"))
+        patch.setattr(iirs.server.service, "_announce", misbehaving.announce)
+        yield misbehaving
+    patch.undo()
+
+
+def changed_announcement(announcement: bytes, **changes: object) -> Message:
+    decoded = Announcement.decode(announcement, GEOMETRY)
+    changed = replace(decoded, **changes)  # type: ignore[arg-type]
+    return Message(MessageKind.ANNOUNCE, b"\0" + changed.encode())
+
+
+def number_of(announcement: bytes) -> int:
+    return Announcement.decode(announcement, GEOMETRY).round_number
+
+
+def flipped(announcement: bytes, place: int) -> bytes:
+    return announcement[:place] + bytes([announcement[place] ^ 0xFF]) + announcement[place + 1 :]
+
+
+class Replay:
+    """Announces the first round it is given over and over."""
+
+    def __init__(self) -> None:
+        self._first: bytes | None = None
+
+    def __call__(self, announcement: bytes) -> Message:
+        self._first = self._first or announcement
+        return Message(MessageKind.ANNOUNCE, b"\0" + self._first)
+
+
+TRANSIENT: dict[str, tuple[Callable[[bytes], Message], str]] = {
+    "a replayed round": (Replay(), "round that is over"),
+    "round zero": (lambda a: changed_announcement(a, round_number=0), "round that is over"),
+    "a round far ahead": (
+        lambda a: changed_announcement(a, round_number=number_of(a) + 4000),
+        "far ahead",
+    ),
+    "the last round there is": (
+        lambda a: changed_announcement(a, round_number=2**64 - 1),
+        "far ahead",
+    ),
+    "another version": (
+        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, 0)),
+        "does not understand",
+    ),
+    "unknown flags": (lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, 9)), "does not understand"),
+    "an announcement too long": (
+        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + a + b"\0"),
+        "wrong length",
+    ),
+    "an announcement too short": (lambda a: Message(MessageKind.ANNOUNCE, a), "wrong length"),
+    "a result": (lambda a: RESULT_OK, "no place in a session"),
+    "a directory": (lambda a: Message(MessageKind.DIRECTORY, NO_HEAD), "no place in a session"),
+    "the chain": (lambda a: CHAIN_FRAME, "may not come now"),
+    "replies of an unknown status": (
+        lambda a: Message(MessageKind.REPLIES, b"\xff" * GEOMETRY.replies_size),
+        "status that does not exist",
+    ),
+    "a bundle cut off": (
+        lambda a: Message(MessageKind.BUNDLE, b"\xff" * GEOMETRY.bundle_size(1)),
+        "cut off",
+    ),
+    "a farewell for no known reason": (lambda a: Message(MessageKind.CLOSE, b"\xee"), "does not know"),
+    "a farewell": (lambda a: Message(MessageKind.CLOSE, b"\x03"), "heard nothing for too long"),
+}
+
+
+@pytest.mark.parametrize("name", TRANSIENT)
+def test_a_round_that_makes_no_sense_ends_the_connection_and_the_next_one_works(
+    bad: Misbehaving, name: str
+) -> None:
+    bad.replace_with, sentence = TRANSIENT[name]
+    try:
+        with connected(bad.place.link, bad.account) as alice:
+            waiting = alice.wait_for(ConnectionChanged, lambda e: e.state is ConnectionState.WAITING)
+            assert sentence in waiting.sentence
+            bad.replace_with = None
+            alice.wait_for(RoundClosed, lambda e: e.clean)
+    finally:
+        bad.replace_with = None
+
+
+FINAL: dict[str, tuple[Callable[[bytes], Message], str]] = {
+    "a head nobody signed": (
+        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, 20 + 32 + 4 + 32)),
+        "did not sign",
+    ),
+    "a gap in the directory": (
+        lambda a: changed_announcement(a, increment_start=99),
+        "part of the directory is missing",
+    ),
+    "a changed entry": (
+        lambda a: changed_announcement(
+            a, increment_start=0, increment=(Entry.create(bytes(32), "alice", Identity.generate()).raw,)
+        ),
+        "changed a directory entry",
+    ),
+    "a bundle nobody signed": (
+        lambda a: Bundle(number_of(a), (), bytes(64)).encode(),
+        "did not sign",
+    ),
+    "keys nobody signed": (lambda a: keys_by_another(), "did not sign"),
+}
+
+
+@pytest.mark.parametrize("name", FINAL)
+def test_what_is_signed_wrongly_ends_the_session_for_good_with_an_alarm(bad: Misbehaving, name: str) -> None:
+    bad.replace_with, sentence = FINAL[name]
+    try:
+        with connected(bad.place.link, bad.account) as alice:
+            closed = alice.wait_for(ConnectionChanged, lambda e: e.state is ConnectionState.CLOSED)
+            assert sentence in closed.sentence
+            assert alice.connection.join(10)
+            assert [e.alarm for e in alice.drain() if isinstance(e, Notice)] == [True]
+    finally:
+        bad.replace_with = None
+
+
+def test_replies_of_another_round_or_full_of_garbage_are_a_loss_and_no_more(bad: Misbehaving) -> None:
+    sent: list[int] = []
+
+    def garbage(announcement: bytes) -> Message:
+        sent.append(number_of(announcement))
+        pieces = tuple(os.urandom(GEOMETRY.entry_reply_size) for _ in range(2))
+        return Replies(number_of(announcement) - 1, RoundStatus.DONE, pieces).encode()
+
+    with connected(bad.place.link, bad.account) as alice:
+        alice.wait_for(RoundClosed, lambda e: e.clean)
+        bad.replace_with = garbage
+        wait_until(lambda: len(sent) > 3)  # rounds that nobody announces, as when the server is ill
+        bad.replace_with = None
+        seen = len(alice.drain())
+        alice.wait_for(RoundClosed, lambda e: e.clean and e in alice.log[seen:])
+        assert _states(alice) == [ConnectionState.CONNECTING, ConnectionState.ONLINE]
+
+
+@pytest.mark.parametrize("first_round", [2**63, 0], ids=["far in the future", "long ago"])
+def test_an_entry_key_for_other_rounds_than_are_announced_ends_the_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_round: int
+) -> None:
+    """A server that lies about its key's rounds cannot keep a client stepping keys for hours."""
+    honest = EpochKeyring._make
+
+    def lie(ring: EpochKeyring, round_number: int) -> object:
+        _, pair = honest(ring, round_number)
+        key = EpochKey(0, first_round, first_round + 1, pair.public_bytes, b"")
+        signature = ring._identity.sign(key.signed_content(ring._chain.chain_id))
+        return replace(key, signature=signature), pair
+
+    assert int(time.time() * 5) // KEYS.chain.epoch_rounds > MAX_EPOCH_STEPS
+    monkeypatch.setattr(EpochKeyring, "_make", lie)
+    monkeypatch.setattr(EpochKeyring, "current", _only_key)
+    service = Service(KEYS, Storage("sqlite://"), ServiceSettings())
+    port = service.start("127.0.0.1", 0, paced=False)
+    link = JoinLink("127.0.0.1", port, KEYS.chain.chain_id)
+    try:
+        account = register(link, Home(tmp_path, CHEAP), "alice", PASSWORD)
+        monkeypatch.setattr(service.mix_net, "run_round", lambda front: front.deliver(None))
+        with connected(link, account) as alice:
+            alice.wait_for(ConnectionChanged, lambda e: e.state is ConnectionState.ONLINE)
+            service.run_round()
+            waiting = alice.wait_for(ConnectionChanged, lambda e: e.state is ConnectionState.WAITING)
+            assert "its own key is not for" in waiting.sentence
+    finally:
+        service.stop()
+
+
+def _only_key(ring: EpochKeyring, number: int) -> EpochKey:
+    if not ring._keys:
+        ring._keys.append(ring._make(number))
+    return ring._keys[0][0]
+
+
+# -- the line itself -----------------------------------------------------------------------------------
+
+
+def test_a_line_reads_and_sends_until_the_server_ends_it() -> None:
+    with fake_server(answers(RESULT_OK)) as link:
+        line, chain, keys = Line.connect(link, None)
+        assert chain == KEYS.chain
+        assert keys == KEYS_FRAME.body
+        assert line.receive(0) is None
+        line.send(Message(MessageKind.LOGIN, bytes(GEOMETRY.login_size)))
+        assert line.expect(MessageKind.RESULT).body == bytes([Result.OK])
+        with pytest.raises(ConnectionLostError):
+            line.expect(MessageKind.RESULT)
+        line.close()
+        with pytest.raises(ConnectionLostError):
+            line.receive(0)
+        with pytest.raises(ConnectionLostError):
+            line.send(RESULT_OK)
