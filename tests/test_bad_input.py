@@ -8,12 +8,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 
 import pytest
 
+import iirs.server.connectionThread
 from iirs.client.engine import Account
 from iirs.client.events import ConnectionChanged, ConnectionState
 from iirs.directory import Entry, encode_name
@@ -26,7 +27,7 @@ from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service, ServiceSettings
 from iirs.server.storage import Storage
 from iirs.server.writer import LeftoverWriter
-from iirs.tls import TlsPipe, client_context, make_certificate, server_context
+from iirs.tls import client_context, make_certificate, server_context
 from iirs.wire import CloseReason, Login, Registration, Replies, Result, RoundStatus, hello
 from tests.harness import Person, Town, town, wait_until
 from tests.raw import RawEnd, Session, dial, dial_tls, greeted, logged_in, login_message
@@ -140,7 +141,7 @@ def test_uploads_are_what_keeps_a_session_alive(chat: Chat, slow_ones: SlowOnes)
         session.next_announcement()
 
 
-# -- not TLS, or not in order --------------------------------------------------------------------------
+# -- not TLS --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -184,32 +185,94 @@ def test_tls_disturbed_in_the_middle_of_a_session_ends_that_session(chat: Chat) 
         assert end.ending() is None  # an alert of TLS itself says why
 
 
-def test_a_connection_whose_tls_is_disturbed_can_still_be_sent_to_without_harm() -> None:
-    here, there = socket.socketpair()
-    context = server_context(*make_certificate())
-    connection = ConnectionThread(
-        here, context, _Nobody(), make_keys(ChainOptions()).chain.geometry, LeftoverWriter(), LIMITS
-    )
-    client = TlsPipe(client_context(), server_side=False)
-    client.start()
-    connection._pipe.feed(client.take_outgoing())
-    client.feed(connection._pipe.take_outgoing())
-    connection._pipe.feed(client.take_outgoing())
-    connection.send([hello()])
-    assert there.recv(1000)
-    with pytest.raises(PeerError, match="disturbed"):
-        connection._pipe.feed(b"\x17\x03\x03\x00\x40" + os.urandom(64))
-    connection.send([hello()])
-    connection.close(CloseReason.PROTOCOL)
-    here.close()
-    there.close()
+# -- one connection by itself --------------------------------------------------------------------------
 
 
-class _Nobody:
-    """A desk that is never asked anything."""
+class Nobody:
+    """A desk that is asked for nothing, and remembers who left."""
+
+    def __init__(self) -> None:
+        self.gone: list[ConnectionThread] = []
+
+    def left(self, connection: ConnectionThread) -> None:
+        self.gone.append(connection)
 
     def __getattr__(self, name: str) -> object:
         raise AssertionError(f"nobody should have asked for {name}")
+
+
+@dataclass
+class Pair:
+    """A connection's thread and the client at the other end of its socket, both past the handshake."""
+
+    connection: ConnectionThread
+    client: RawEnd
+    desk: Nobody
+
+
+@contextmanager
+def connected_pair() -> Iterator[Pair]:
+    here, there = socket.socketpair()
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    desk, writer = Nobody(), LeftoverWriter()
+    writer.start()
+    geometry = make_keys(ChainOptions()).chain.geometry
+    connection = ConnectionThread(here, server_context(*make_certificate()), desk, geometry, writer, LIMITS)
+    connection.start()
+    with RawEnd(there, client_context(), server_side=False) as client:
+        client.handshake()
+        wait_until(lambda: connection._pipe.established)
+        yield Pair(connection, client, desk)
+    connection.join(10)
+    assert desk.gone == [connection]
+    writer.stop()
+    writer.join(10)
+    assert not writer.is_alive()
+
+
+def big(number: int) -> Message:
+    return Message(MessageKind.CHAIN, bytes([number]) * 200_000)
+
+
+def test_one_who_reads_slowly_gets_everything_in_order_and_nobody_waits() -> None:
+    with connected_pair() as pair:
+        for number in range(10):
+            pair.connection.send([big(number)])  # returns although most of it cannot have left
+        assert [pair.client.read() for _ in range(10)] == [big(number) for number in range(10)]
+        pair.connection.close(CloseReason.STOPPING)
+        assert pair.client.ending() is CloseReason.STOPPING
+
+
+def test_one_who_reads_too_slowly_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iirs.server.connectionThread, "_BACKLOG_MAX", 1_000_000)
+    with connected_pair() as pair:
+        for number in range(10):
+            pair.connection.send([big(number)])
+        received = []
+        while (message := pair.client.read()) is not None:
+            received.append(message)
+        assert len(received) < 10
+        pair.connection.send([big(0)])  # to nobody, and without harm
+
+
+def test_one_who_hangs_up_while_much_is_waiting_is_forgotten() -> None:
+    with connected_pair() as pair:
+        for number in range(10):
+            pair.connection.send([big(number)])
+        pair.client.socket.close()
+
+
+def test_a_connection_whose_tls_is_disturbed_can_still_be_sent_to_without_harm() -> None:
+    with connected_pair() as pair:
+        pair.connection.send([hello()])
+        assert pair.client.read() == hello()
+        with pair.connection._lock, pytest.raises(PeerError, match="disturbed"):
+            pair.connection._pipe.feed(b"\x17\x03\x03\x00\x40" + os.urandom(64))
+        pair.connection.send([hello()])  # as the round's writer does, before the thread has noticed
+        pair.connection.close(CloseReason.PROTOCOL)
+
+
+# -- out of order --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
