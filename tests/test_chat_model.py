@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from iirs.client.chat_model import ESTABLISHED, ChatModel, History, Row, Talk
 from iirs.client.chat_session import TextState
+from iirs.client.emoji import spelled_out
 from iirs.client.events import (
     ConnectionChanged,
     ConnectionState,
@@ -169,3 +170,12 @@ def test_a_picture_is_a_png_of_its_size_with_clear_corners_and_a_full_middle() -
     assert pixels[4] == 0
     middle = 3 * 37 + 1 + 4 * 4
     assert pixels[middle : middle + 4] == b"\x10\x20\x30\xff"
+
+
+def test_emoji_are_spelled_out_where_they_cannot_be_drawn() -> None:
+    text = (
+        "Grüße ☃ 日本 \N{THUMBS UP SIGN}\N{VARIATION SELECTOR-16} 1\N{COMBINING ENCLOSING KEYCAP} \U0001fbff!"
+    )
+    assert spelled_out(text) == (
+        "Grüße :snowman: 日本 :thumbs-up-sign: 1:combining-enclosing-keycap: :picture:!"
+    )

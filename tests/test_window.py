@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 
 tk = pytest.importorskip("tkinter") if not os.environ.get("IIRS_REQUIRE_WINDOW") else __import__("tkinter")
+from tkinter import ttk  # noqa: E402  # after the check for tkinter
 
-from iirs.chain import JoinLink  # noqa: E402  # after the check for tkinter
+from iirs.chain import JoinLink  # noqa: E402
 from iirs.client.accounts import Home  # noqa: E402
-from iirs.client.chat_model import ESTABLISHED  # noqa: E402
+from iirs.client.application import FaultDialog  # noqa: E402
+from iirs.client.chat_model import ESTABLISHED, Row, Talk  # noqa: E402
 from iirs.client.chat_session import TextState  # noqa: E402
 from iirs.client.events import ConnectionState, PeerAsks, PeerState, TextReceived  # noqa: E402
+from iirs.client.log_view import LogView  # noqa: E402
 from iirs.client.login_work import Credentials  # noqa: E402
 from iirs.client.window import Start  # noqa: E402
 from iirs.server.keystore import ChainOptions, make_keys  # noqa: E402
@@ -417,6 +420,71 @@ def test_keys_alone_are_enough(screen: Screen, place: Town) -> None:
     screen.pump(lambda: window.model.open_peer == "")
     press(page.welcome.entry, "<Control-q>")
     screen.pump(lambda: not window.is_open)
+
+
+def log_of(screen: Screen, texts: int) -> tuple[LogView, Talk]:
+    top = tk.Toplevel(screen.root)
+    top.geometry("600x400")
+    log, talk = LogView(top, screen.look), Talk("bob")
+    log.pack(fill="both", expand=True)
+    for number in range(texts):
+        talk.add(Row(f"text {number} " + "and so on " * (number % 20), number * 60_000, b"%d" % number))
+    log.show(talk)
+    screen.pump(lambda: f"text {texts - 1} " in words(log))
+    return log, talk
+
+
+def test_a_log_keeps_its_place_while_new_texts_come_and_says_how_many(screen: Screen) -> None:
+    log, talk = log_of(screen, 200)
+    press(log.canvas, "<Home>")
+    assert "text 0 " in words(log)
+    before = log.shown_texts
+    for number in range(3):
+        talk.add(Row("late", 0, b"late %d" % number))
+        log.refresh()
+    assert log.shown_texts == before
+    assert "3 new" in words(log)
+    press(log.canvas, "<End>")
+    assert "late" in words(log)
+    talk.add(Row("the very last", 0, b"last"))
+    log.refresh()
+    assert "the very last" in words(log)
+    log.winfo_toplevel().destroy()
+
+
+def test_a_text_is_chosen_and_copied_with_keys_alone(screen: Screen) -> None:
+    log, _ = log_of(screen, 30)
+    for keys in ("<Up>", "<Up>", "<Control-c>"):
+        press(log.canvas, keys)
+    assert log.clipboard_get().startswith("text 28 ")
+    log.winfo_toplevel().destroy()
+
+
+def test_a_long_history_is_quick_and_has_few_items(screen: Screen) -> None:
+    start = time.perf_counter()
+    log, talk = log_of(screen, 5_000)
+    assert time.perf_counter() - start < 5
+    start = time.perf_counter()
+    talk.add(Row("one more", 0, b"more"))
+    log.refresh()
+    assert time.perf_counter() - start < 0.2
+    assert len(log.canvas.find_all()) < 300
+    log.winfo_toplevel().destroy()
+
+
+def test_a_fault_in_the_program_is_told_without_what_anybody_wrote(screen: Screen) -> None:
+    dialog = FaultDialog(screen.root, screen.look)
+    written = "what bob " + "wrote"
+    try:
+        raise ValueError(written)
+    except ValueError as error:
+        dialog.show(ValueError, error, error.__traceback__)
+    shown = next(child for child in screen.root.winfo_children() if "Something went wrong" in words(child))
+    buttons = [child for child in shown.winfo_children()[0].winfo_children() if isinstance(child, ttk.Button)]
+    buttons[0].invoke()
+    assert "ValueError" in screen.root.clipboard_get()
+    assert written not in screen.root.clipboard_get()
+    buttons[1].invoke()
 
 
 @pytest.mark.skipif(shutil.which("xdotool") is None, reason="needs xdotool")

@@ -15,6 +15,7 @@ from tkinter import ttk
 from iirs.client import look as colours
 from iirs.client.chat_model import Row, Talk
 from iirs.client.chat_session import TextState
+from iirs.client.emoji import spelled_out
 from iirs.client.look import Look
 from iirs.client.text_layout import clock_time, day_name, day_of, wrap
 
@@ -49,6 +50,7 @@ class LogView(ttk.Frame):
         self._unseen = 0
         self._chosen: Row | None = None
         self._width = 0
+        self._with_emoji = False
         self.canvas = tk.Canvas(self, background=colours.BACKGROUND, highlightthickness=0, takefocus=True)
         self._bar = ttk.Scrollbar(self, command=self._scroll_by_bar)
         self._bar.pack(side="right", fill="y", padx=(0, look.dp(2)))
@@ -91,13 +93,15 @@ class LogView(ttk.Frame):
             return
         rows = self._talk.rows
         grown = len(rows) - len(self._rows)
-        if self._version == self._talk.version and grown == 0:
+        emoji = self._look.emoji.safe
+        if (self._version, grown, self._with_emoji) == (self._talk.version, 0, emoji):
             return
         # Rows are only ever appended, unless history was put before them.
-        if self._rows != rows[: len(self._rows)]:
-            self._rows, self._places = [], []
-        elif not self._at_end:
+        appended = self._rows == rows[: len(self._rows)]
+        if appended and not self._at_end:
             self._unseen += max(0, grown)
+        if not appended or emoji != self._with_emoji:
+            self._rows, self._places, self._with_emoji = [], [], emoji
         self._version = self._talk.version
         self._lay_out(rows)
         self._redraw()
@@ -149,7 +153,8 @@ class LogView(ttk.Frame):
             new_day = day is not None and (before is None or day_of(before.at_ms) != day)
             top += dp(3) if _same_group(before, row) else dp(12)
             if row.text_id:
-                lines = wrap(row.shown, widest, self._look.measure)
+                shown = row.shown if self._with_emoji else spelled_out(row.shown)
+                lines = wrap(shown, widest, self._look.measure)
                 width = max(int(sum(map(self._look.measure, line))) for line in lines)
                 height = len(lines) * line_height + dp(16) + dp(17)
             else:

@@ -165,7 +165,7 @@ class LoginPage(ttk.Frame):
         self.message.configure(text="")
         for widget in (self.keys_check, self._keys_hint):
             if new:
-                widget.pack(anchor="w")
+                widget.pack(anchor="w", pady=(self._look.dp(4), 0))
             else:
                 widget.pack_forget()
         if not new:

@@ -42,11 +42,22 @@ class LoggedIn:
     put_aside: str = ""
     """The name under which a damaged file was kept."""
 
-    @property
-    def whole_link(self) -> JoinLink:
-        """The link, with the fingerprint of the chain that was seen."""
-        plain = JoinLink.parse(self.link)
-        return JoinLink(plain.host, plain.port, self.connection.account.chain.chain_id)
+    def remarks(self, *, on_trust: bool) -> list[str]:
+        """What to tell the person; ``on_trust``: an earlier try had seen the server for the first time."""
+        remarks = []
+        if on_trust or self.on_trust:
+            plain = JoinLink.parse(self.link)
+            whole = JoinLink(plain.host, plain.port, self.connection.account.chain.chain_id)
+            remarks.append(
+                "This server was taken on trust, as your link has no fingerprint. From now on it must stay "
+                f"the same. Compare its full link with whoever runs it: {whole}"
+            )
+        if self.put_aside:
+            remarks.append(
+                "What this machine had stored for your account was damaged. It was put aside as "
+                f"{self.put_aside}, and a new file begun."
+            )
+        return remarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,7 @@ def log_in(
     except Exception as error:  # a thread that dies silently would leave the window waiting for ever
         kind = type(error).__name__
         return NotLoggedIn(f"Something unexpected went wrong ({kind}). Please try again.", on_trust)
+    Remembered(credentials.link, account.name).write(home.folder)
     return LoggedIn(connection, credentials.link, on_trust, aside.name if aside is not None else "")
 
 

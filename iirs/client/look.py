@@ -8,6 +8,7 @@ from tkinter import font as tkfont
 from tkinter import ttk
 from typing import Any
 
+from iirs.client.emoji import EmojiProbe
 from iirs.client.shapes import RoundedBox
 
 _FAMILIES = ("Inter", "Noto Sans", "Cantarell", "Ubuntu", "Open Sans", "DejaVu Sans")
@@ -56,6 +57,7 @@ class Look:
         self.small_bold = make(size=-self.dp(12), weight="bold")
         self.heading = make(size=-self.dp(17), weight="bold")
         self.title = make(size=-self.dp(26), weight="bold")
+        self.emoji = EmojiProbe(needed=root.tk.call("tk", "windowingsystem") == "x11")
         self._style(ttk.Style(root))
 
     def dp(self, length: float) -> int:

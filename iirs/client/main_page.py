@@ -47,7 +47,7 @@ class MainPage(ttk.Frame):
         side = ttk.Frame(self, style="Side.TFrame", width=dp(264))
         side.pack(side="left", fill="y")
         side.pack_propagate(False)
-        top = ttk.Frame(side, style="Side.TFrame", padding=(dp(14), dp(12), dp(8), dp(6)))
+        top = ttk.Frame(side, style="Side.TFrame", padding=(dp(14), dp(12), dp(12), dp(6)))
         top.pack(fill="x")
         face = tk.Canvas(top, width=dp(32), height=dp(32), background=colours.SIDE, highlightthickness=0)
         face.pack(side="left", padx=(0, dp(10)))

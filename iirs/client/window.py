@@ -22,9 +22,10 @@ from iirs.client.events import ConnectionState, PeerChanged
 from iirs.client.farewell import FarewellPage
 from iirs.client.login_page import LoginPage
 from iirs.client.login_work import Credentials, LoggedIn, NotLoggedIn, Remembered, log_in
-from iirs.client.look import Look
+from iirs.client.look import ACCENT, BACKGROUND, Look
 from iirs.client.main_page import MainPage
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
+from iirs.client.shapes import RoundedBox
 from iirs.errors import StoreError
 
 _POLL_MS = 40
@@ -77,7 +78,8 @@ class ClientWindow:
         window.title("iirs")
         window.geometry(f"{look.dp(960)}x{look.dp(680)}")
         window.minsize(look.dp(640), look.dp(560))
-        window.configure(background="#ffffff")
+        window.configure(background=BACKGROUND)
+        window.iconphoto(False, look.picture(RoundedBox(64, 64, 18, ACCENT)))
         window.protocol("WM_DELETE_WINDOW", self.close)
         self._bind_keys()
         self.show_login()
@@ -129,7 +131,6 @@ class ClientWindow:
         self.connection = connection
         self.model = ChatModel(connection.account.name)
         self._remembered = Remembered(result.link, connection.account.name)
-        self._remembered.write(self._home.folder)
         self._clear()
         requests = Requests(
             ask=connection.ask,
@@ -140,23 +141,10 @@ class ClientWindow:
         )
         self.main_page = MainPage(self.window, self.look, self.model, requests)
         self.main_page.pack(fill="both", expand=True)
-        self._tell_about(result, self.main_page)
-        connection.start()
-
-    def _tell_about(self, result: LoggedIn, page: MainPage) -> None:
-        if result.on_trust or self._on_trust:
-            page.warn(
-                "This server was taken on trust, as your link has no fingerprint. From now on it must stay "
-                f"the same. Compare its full link with whoever runs it: {result.whole_link}",
-                alarm=False,
-            )
-        if result.put_aside:
-            page.warn(
-                "What this machine had stored for your account was damaged. It was put aside as "
-                f"{result.put_aside}, and a new file begun.",
-                alarm=False,
-            )
+        for remark in result.remarks(on_trust=self._on_trust):
+            self.main_page.warn(remark, alarm=False)
         self._on_trust = False
+        connection.start()
 
     # -- talking ------------------------------------------------------------------------------------
 
@@ -267,7 +255,7 @@ class ClientWindow:
         """Once the connection is over for good, go where we were going, or back to the form."""
         if self.connection is None:
             return
-        over = self.model.connection is ConnectionState.CLOSED and self.connection.join(0)
+        over = self.connection.join(0) and self.connection.events.empty()
         if self._at_once_since is not None:
             over = over or time.monotonic() - self._at_once_since > _AT_ONCE_SECONDS
         if not over:
@@ -277,7 +265,7 @@ class ClientWindow:
         if then is not None:
             then()
         else:
-            self.show_login(" ".join(dict.fromkeys([*self.model.alarms, self.model.sentence])))
+            self.show_login(self.model.sentence or "The connection ended unexpectedly. Please log in again.")
 
     # -- leaving ------------------------------------------------------------------------------------
 
