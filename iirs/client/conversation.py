@@ -105,7 +105,12 @@ class Conversation:
     @property
     def needs_slot(self) -> bool:
         """True while this conversation has anything to upload."""
-        return self._wanted or not self.is_settled or self._end_invitations > 0
+        return self.holds_slot or self._end_invitations > 0
+
+    @property
+    def holds_slot(self) -> bool:
+        """True while no other conversation may have its slot. Saying an end in an invitation can wait."""
+        return self._wanted or not self.is_settled
 
     @property
     def is_settled(self) -> bool:

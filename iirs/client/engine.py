@@ -208,8 +208,8 @@ class Engine:
         if name == self.account.name:
             raise AccountError("That is your own name. Ask somebody else to talk.")
         conversation = self._conversation(name)
-        busy = [other for other in self._conversations.values() if other.needs_slot]
-        if not conversation.needs_slot and len(busy) >= self.chain.slots:
+        busy = [other for other in self._conversations.values() if other.holds_slot]
+        if not conversation.holds_slot and len(busy) >= self.chain.slots:
             raise AccountError(
                 f"This server gives everyone {self.chain.slots} conversations at once, and all are in use: "
                 "end one first."
@@ -337,7 +337,8 @@ class Engine:
         return upload
 
     def _active(self) -> list[Conversation]:
-        return [item for item in self._conversations.values() if item.needs_slot][: self.chain.slots]
+        needing = [item for item in self._conversations.values() if item.needs_slot]
+        return sorted(needing, key=lambda item: not item.holds_slot)[: self.chain.slots]
 
     def _fill_slot(self, current: _Round, conversation: Conversation | None) -> list[bytes]:
         number = current.context.round_number
