@@ -8,14 +8,11 @@ from typing import Any
 import pytest
 
 from iirs.client.conversation import HANG_UP_ROUNDS
-from iirs.client.engine import Account, Engine, World
 from iirs.client.events import PeerState
 from iirs.client.invitations import Ask, Invitation, InvitationKind
-from iirs.client.store import ClientStore
-from iirs.client.sync import PATIENCE
-from iirs.errors import AccountError, StoreError
+from iirs.client.sync import MAX_GAP, PATIENCE
+from iirs.errors import StoreError
 from iirs.message import ContentKind
-from tests.builders import entry_of, make_chain, person
 from tests.pair import INVITE_EVERY, Back, Fate, Lot, Moment, Pair
 
 NOBODY_HEARS = Fate((Lot(in_time=False), Lot(in_time=False)))
@@ -369,21 +366,12 @@ def test_a_state_with_a_part_missing_is_damaged() -> None:
             alice._make({"sync": state})
 
 
-# -- slots ----------------------------------------------------------------------------------------------
-
-
-def test_an_end_still_to_be_said_does_not_keep_a_slot_from_others() -> None:
-    """Fixed: with rare bundles a person with one slot could ask nobody for an hour, and saw no reason."""
-    chain = make_chain(slots=1).chain
-    account = Account("alice", chain, person("alice"), b"")
-    engine = Engine(account, ClientStore(":memory:", bytes(32)), World())
-    for name in ("alice", "bob", "carol"):
-        engine.directory.append(entry_of(chain, name))
-    engine.ask("bob")
-    with pytest.raises(AccountError, match="in use"):
-        engine.ask("carol")
-    engine.hang_up("bob")
-    engine._conversations["bob"]._end_invitations = 2
-    assert [item.peer.name for item in engine._active()] == ["bob"]
-    engine.ask("carol")
-    assert [item.peer.name for item in engine._active()] == ["carol"]
+def test_a_conversation_that_was_asleep_for_too_long_starts_over() -> None:
+    pair = Pair()
+    pair.talk()
+    first = pair.sides[0].conversation.chat.conversation
+    pair.play(Fate(jump=MAX_GAP + 2))
+    assert states(pair) == (PeerState.ASKING, PeerState.ASKING)
+    pair.run(INVITE_EVERY + 2)
+    assert states(pair) == (PeerState.CONNECTED, PeerState.CONNECTED)
+    assert pair.sides[0].conversation.chat.conversation != first

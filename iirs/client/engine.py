@@ -170,8 +170,9 @@ class Engine:
         self._hop_keys = {}
         self.take_keys(start.epoch_keys)
         self._keep_head(start.head)
-        if not self._restored:
+        if not self._restored or start.record.last_round > self._last_used:
             self._restored = True
+            self._conversations.clear()
             self._restore(start.record.last_round)
         if len(self.directory) != before:
             self._people_changed()
