@@ -92,7 +92,7 @@ class SlowOnes:
         self.dripping = greeted(port)[0]
         self.silent_in_session = logged_in(port, account).end
         register = Message(MessageKind.REGISTER, bytes(REGISTER_SIZE)).encode()
-        self._start(self.dripping_tls.blurt, b"\x16\x03\x01\x02\x00" + bytes(512))
+        self._start(self.dripping_tls.blurt, b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc" + bytes(16380))
         self._start(self.dripping.say, register)
 
     def _start(self, send: Callable[[bytes], None], data: bytes) -> None:

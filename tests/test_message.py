@@ -251,6 +251,14 @@ def test_any_other_size_is_refused(size: int) -> None:
         PeerMessage.open(sealed, KEYS, CONTEXT, ALICE_KEY)
 
 
+@pytest.mark.parametrize("blocks", [-1, 1])
+def test_another_size_is_refused_even_from_the_peer_itself(blocks: int) -> None:
+    whole = bytes(976 - 64)
+    assert PeerMessage.open(seal_content(whole), KEYS, CONTEXT, ALICE_KEY) == PeerMessage()
+    with pytest.raises(PeerMessageError, match="does not authenticate"):
+        PeerMessage.open(seal_content(bytes(len(whole) + 16 * blocks)), KEYS, CONTEXT, ALICE_KEY)
+
+
 @given(st.binary(min_size=1024, max_size=1024))
 def test_random_bytes_never_open(data: bytes) -> None:
     with pytest.raises(PeerMessageError):
