@@ -18,7 +18,8 @@ SETTINGS = ServiceSettings(registrations_burst=10_000, bundle_bytes_per_second=1
 
 @pytest.mark.timeout(600)
 def test_two_hundred_people_chat_for_twenty_rounds_and_lose_nothing(tmp_path: Path) -> None:
-    with town(tmp_path, round_seconds=0.5, slots=1, settings=SETTINGS, paced=False) as place:
+    world = {"round_seconds": 0.5, "slots": 1, "invite_every": 12}
+    with town(tmp_path, **world, settings=SETTINGS, paced=False) as place:
         accounts = [place.register(f"person{number}") for number in range(PEOPLE)]
         people = []
         for account in accounts:  # one after the other: each checks a directory of two hundred people
@@ -52,7 +53,7 @@ def meet(place: Town, people: list[Person]) -> None:
     """Have all pairs ask for each other; return when all are in sync."""
     for person, peer in pairs(people):
         person.connection.ask(peer.name)
-    for _ in range(12):
+    for _ in range(16):
         place.step()
         if all(any(isinstance(e, PeerChanged) and e.established for e in p.drain()) for p in people):
             return
