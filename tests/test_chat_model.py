@@ -84,6 +84,20 @@ def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() ->
     assert states == [TextState.QUEUED, TextState.DELIVERED, None, TextState.SENT]
 
 
+def test_a_history_of_endless_texts_is_cut_to_its_newest() -> None:
+    talk = Talk("bob")
+    texts = [(b"%d" % number, False, f"{number} " + "x" * 65_000, NOW_MS) for number in range(500)]
+    talk.take_history(History("bob", texts, frozenset()))
+    assert 20 < len(talk.rows) < 60
+    assert talk.rows[-1].text.startswith("499 ")
+
+
+def test_what_is_copied_is_whole_and_as_safe_as_what_is_shown() -> None:
+    row = Row("\u202e" + "x" * 30_000 + "\x1b[2J", NOW_MS)
+    assert len(row.whole) == 30_005
+    assert not set(row.whole + row.shown) & set("\u202e\x1b")
+
+
 def test_unread_texts_are_those_of_conversations_not_looked_at() -> None:
     model = online("bob", "carol")
     model.open("bob")

@@ -27,6 +27,7 @@ from iirs.client.text_layout import shorten
 
 ESTABLISHED = "Connection established successfully"
 HISTORY_LIMIT = 500
+HISTORY_CHARACTERS = 200_000
 _ORDER = list(TextState)
 _MAY_SEND = frozenset({PeerState.CONNECTED, PeerState.QUIET, PeerState.RESUMING})
 BUSY_STATES = frozenset({PeerState.ASKING, PeerState.AGREED, *_MAY_SEND})
@@ -35,7 +36,10 @@ BUSY_STATES = frozenset({PeerState.ASKING, PeerState.AGREED, *_MAY_SEND})
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One entry of a log: a text, or (without an id) a remark. ``state`` is for texts of ours."""
+    """One entry of a log: a text, or (without an id) a remark. ``state`` is for texts of ours.
+
+    ``text`` is as it came; only ``shown`` and ``whole`` are fit for a screen or a clipboard.
+    """
 
     text: str = field(repr=False)
     at_ms: int
@@ -45,9 +49,13 @@ class Row:
     shown: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Make the text safe to show, and not too long."""
-        self.text = displayable(self.text)
-        self.shown = shorten(self.text)
+        """Make what is shown safe, and not too long; shorten first, as looking at each character is slow."""
+        self.shown = displayable(shorten(self.text))
+
+    @property
+    def whole(self) -> str:
+        """All of the text, made safe."""
+        return displayable(self.text)
 
     def advance(self, state: TextState) -> None:
         """Take a newer delivery state; an older one that comes late changes nothing."""
@@ -99,7 +107,7 @@ class Talk:
         """Put what the store holds before what happened since."""
         live, self.rows, known = self.rows, [], self._by_id
         self._by_id = {}
-        for text_id, outgoing, text, at_ms in history.texts:
+        for text_id, outgoing, text, at_ms in _newest(history.texts):
             row = known.get(text_id) or Row(text, at_ms, text_id, outgoing)
             if outgoing:
                 row.advance(TextState.QUEUED if text_id in history.undelivered else TextState.DELIVERED)
@@ -287,6 +295,16 @@ class ChatModel:
         if talk.asks:
             return "wants to talk to you"
         return _BRIEF[talk.state]
+
+
+def _newest(texts: list[tuple[bytes, bool, str, int]]) -> list[tuple[bytes, bool, str, int]]:
+    """Return the newest of ``texts`` that a window can take in at once without a pause."""
+    room = HISTORY_CHARACTERS
+    for index in range(len(texts) - 1, -1, -1):
+        room -= len(shorten(texts[index][2]))
+        if room < 0:
+            return texts[index + 1 :]
+    return texts
 
 
 _BRIEF = {

@@ -90,7 +90,7 @@ class LogView(ttk.Frame):
     def refresh(self) -> None:
         """Take in what has changed in the conversation."""
         if self._width == 0:
-            return
+            return  # not on the screen yet; the first resize shows it all
         rows = self._talk.rows
         grown = len(rows) - len(self._rows)
         emoji = self._look.emoji.safe
@@ -132,6 +132,7 @@ class LogView(ttk.Frame):
             self._redraw()
             return
         index, self._width = self._first_visible(), width
+        self._with_emoji = self._look.emoji.safe
         before = self._places[index].top if self._places else 0
         self._rows, self._places = [], []
         self._lay_out(self._talk.rows)
@@ -305,7 +306,7 @@ class LogView(ttk.Frame):
         """Put the chosen row's whole text on the clipboard."""
         if self._chosen is not None:
             self.clipboard_clear()
-            self.clipboard_append(self._chosen.text)
+            self.clipboard_append(self._chosen.whole)
 
 
 def _same_group(before: Row | None, row: Row) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tkinter as tk
+from collections.abc import Callable
 from functools import partial
 from tkinter import font as tkfont
 from tkinter import ttk
@@ -40,6 +41,18 @@ def window_keys_first(widget: tk.Misc) -> None:
     widget.bindtags((own, window, kind, everything))
 
 
+class _Widths(dict[str, float]):
+    """The widths of characters in a font, each asked of Tk once: a dict's own lookup is what is quick."""
+
+    def __init__(self, font: tkfont.Font) -> None:
+        super().__init__()
+        self._font = font
+
+    def __missing__(self, character: str) -> float:
+        width = self[character] = float(self._font.measure(character))
+        return width
+
+
 class Look:
     """The theme of one Tk interpreter. ``dp`` turns a length at 96 dots per inch into pixels."""
 
@@ -48,10 +61,11 @@ class Look:
         self.root = root
         self._scale = min(4.0, max(1.0, round(root.winfo_fpixels("1i") / 96 * 4) / 4))
         self._images: dict[object, tk.PhotoImage] = {}
-        self._widths: dict[str, float] = {}
         family = self._family()
         make = partial(tkfont.Font, root=root, family=family)
         self.text = make(size=-self.dp(14))
+        self.measure: Callable[[str], float] = _Widths(self.text).__getitem__
+        """Return a character's width in the text font, in pixels."""
         self.bold = make(size=-self.dp(14), weight="bold")
         self.small = make(size=-self.dp(12))
         self.small_bold = make(size=-self.dp(12), weight="bold")
@@ -63,13 +77,6 @@ class Look:
     def dp(self, length: float) -> int:
         """Return a length at 96 dots per inch in this screen's pixels."""
         return round(length * self._scale)
-
-    def measure(self, character: str) -> float:
-        """Return a character's width in the text font."""
-        width = self._widths.get(character)
-        if width is None:
-            width = self._widths[character] = self.text.measure(character)
-        return width
 
     def picture(self, box: RoundedBox, crop: tuple[int, int, int, int] | None = None) -> tk.PhotoImage:
         """Return a smooth shape, drawn once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
-SHOWN_CHARACTERS = 8_000
+SHOWN_CHARACTERS = 6_000
 SHOWN_NEWLINES = 120
 _SHORTENED = "\n… (shortened here; copying takes all of it)"
 
