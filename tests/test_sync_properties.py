@@ -124,7 +124,7 @@ def test_a_listener_ready_for_an_older_proposal_is_not_taken_at_its_word() -> No
 
 
 def meets_at_one_place(plan: Plan) -> None:
-    """Unless a bundle was seen by just one side, and until they have heard each other again."""
+    """At one place, unless a bundle was seen by just one side, and until they have heard each other again."""
     pair = Pair()
     pair.want()
     play(pair, plan)
@@ -135,7 +135,7 @@ def meets_at_one_place(plan: Plan) -> None:
         if len(record.drops) == 2 and not uneven:
             assert record.drops[0] == record.drops[1], "both post, at different places"
         fresh = {drop for drops in record.drops.values() for drop in drops}
-        assert len(fresh) == 2 * bool(fresh), "two drops a conversation and round"
+        assert all(len(set(drops)) == 2 for drops in record.drops.values())
         assert not fresh & used, "a drop is used again"
         used |= fresh
         # Two invitations in a bundle that just one side saw: it has agreed, and the other cannot know.
@@ -298,7 +298,7 @@ def test_a_leak_heals_within_thirty_good_rounds(leak: tuple[Plan, int, int, Plan
 
 @pytest.mark.parametrize("which", range(4))
 def test_a_leak_in_any_phase_of_a_renewal_heals_within_thirty_good_rounds(which: int) -> None:
-    for wait in range(PATIENCE + 5):
+    for wait in range(which % 2, PATIENCE + 5, 2):
         heals(([], wait, which, []))
 
 
