@@ -381,7 +381,7 @@ def test_logging_out_leads_back_to_the_form(screen: Screen, place: Town) -> None
 def test_given_credentials_register_or_log_in_and_ask_at_once(screen: Screen, place: Town) -> None:
     place.register("alice")
     credentials = Credentials(str(place.link), "alice", PASSWORD, new=True, or_log_in=True)
-    start = Start(str(place.link), "alice", credentials, "bob", FAST_BACKOFF)
+    start = Start(str(place.link), "alice", credentials, "bob", "hello bob", FAST_BACKOFF)
     window = screen.open(place.home("alice"), start)
     screen.pump(lambda: window.main_page is not None)
     bob = place.person("bob")  # the window waits until the server knows him
@@ -389,6 +389,7 @@ def test_given_credentials_register_or_log_in_and_ask_at_once(screen: Screen, pl
     wait_until(lambda: bool(bob.wait_for(PeerAsks)))
     bob.connection.ask("alice")
     screen.pump(lambda: can_send(window))
+    bob.wait_for(TextReceived, lambda event: event.text == "hello bob")
 
 
 def test_refusals_are_shown_where_a_name_is_typed(screen: Screen, place: Town) -> None:

@@ -16,11 +16,12 @@ def run_window(
     username: str | None = None,
     password: str | None = None,
     peer: str | None = None,
+    say: str | None = None,
 ) -> int:
     """Show the window until it is closed. Returns 0, or 2 with a sentence on stderr if there can be none.
 
-    With a name, a password and a link it registers at once (or logs in, if the name is taken), and asks
-    for ``peer`` as soon as the server knows them.
+    With a name, a password and a link it registers at once (or logs in, if the name is taken), asks for
+    ``peer`` as soon as the server knows them, and sends them ``say`` once the two are in sync.
     """
     try:
         import tkinter as tk  # noqa: PLC0415  # not there on every machine: everything else works without
@@ -47,5 +48,5 @@ def run_window(
     credentials = None
     if link and username and password:
         credentials = Credentials(link, username, password, new=True, or_log_in=True)
-    run_application(root, home, Start(link or "", username or "", credentials, peer or ""))
+    run_application(root, home, Start(link or "", username or "", credentials, peer or "", say or ""))
     return 0

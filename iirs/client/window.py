@@ -43,6 +43,8 @@ class Start:
     """Log in with these at once."""
     peer: str = ""
     """Ask for this person as soon as the server knows them."""
+    say: str = ""
+    """Send them this once the two are in sync."""
     options: ConnectionOptions | None = None
 
 
@@ -70,6 +72,7 @@ class ClientWindow:
         self._closed = closed
         self._inbox: queue.SimpleQueue[LoggedIn | NotLoggedIn | History | str] = queue.SimpleQueue()
         self._peer_to_ask = start.peer
+        self._to_say = {start.peer: start.say} if start.say else {}
         self._on_trust = False
         self._remembered = Remembered.read(home.folder)
         self._then: Callable[[], None] | None = None
@@ -234,9 +237,16 @@ class ClientWindow:
             except queue.Empty:
                 return count > 0
             self.model.take(event)
-            if isinstance(event, PeerChanged) and event.established and event.peer != self.model.open_peer:
-                self.model.notice = f"You and {event.peer} are in sync."
+            if isinstance(event, PeerChanged) and event.established:
+                self._come_into_sync(event.peer)
         return True
+
+    def _come_into_sync(self, peer: str) -> None:
+        if peer != self.model.open_peer:
+            self.model.notice = f"You and {peer} are in sync."
+        text = self._to_say.pop(peer, "")
+        if text:
+            self._send(peer, text)
 
     def _refresh(self) -> None:
         if self.main_page is None:
