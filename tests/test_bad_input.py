@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import socket
 import struct
 import threading
@@ -260,6 +261,37 @@ def test_one_who_hangs_up_while_much_is_waiting_is_forgotten() -> None:
         for number in range(10):
             pair.connection.send([big(number)])
         pair.client.socket.close()
+
+
+class WakeFirst(selectors.DefaultSelector):
+    """Reports what is readable first: the order in which a release comes before a flush."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return sorted(super().select(timeout), key=lambda item: item[1])
+
+
+def test_the_writer_outlives_a_socket_that_is_released_as_it_becomes_ready() -> None:
+    writer = LeftoverWriter()
+    writer._selector = WakeFirst()
+    gone, other = socket.socketpair(), socket.socketpair()
+    flushed = threading.Event()
+
+    def flush_other() -> bool:
+        flushed.set()
+        return True
+
+    writer._selector.register(gone[0], selectors.EVENT_WRITE, lambda: True)
+    writer.release(gone[0])
+    writer.start()
+    wait_until(lambda: gone[0].fileno() < 0)
+    writer.watch(other[0], flush_other)
+    assert flushed.wait(10)
+    writer.release(other[0])
+    writer.stop()
+    writer.join(10)
+    assert not writer.is_alive()
+    gone[1].close()
+    other[1].close()
 
 
 def test_a_connection_whose_tls_is_disturbed_can_still_be_sent_to_without_harm() -> None:

@@ -46,11 +46,12 @@ class LeftoverWriter(threading.Thread):
         """Wait and flush until stopped."""
         self._selector.register(self._wake_out, selectors.EVENT_READ)
         while not self._stopping:
-            for key, _ in self._selector.select():
-                if key.fileobj is self._wake_out:
-                    self._take_asked()
-                elif key.data():
+            ready = [key for key, _ in self._selector.select() if key.fileobj is not self._wake_out]
+            for key in ready:
+                if key.data():
                     self._selector.unregister(key.fileobj)
+            # After the flushing: a socket that is released here may be among those that were ready.
+            self._take_asked()
         self._take_asked()
         self._selector.close()
         self._wake_in.close()
