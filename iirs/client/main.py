@@ -34,6 +34,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--username", help="your name")
     parser.add_argument("--password-file", type=Path, help="file whose first line is your password")
     parser.add_argument("--peer", help="whom to talk to")
+    parser.add_argument("--say", help="in a window: a first text for --peer")
     parser.add_argument("--linger", type=float, default=0.0, help="seconds to keep receiving at the end")
     parser.add_argument(
         "--keys-stay-here", action="store_true", help="with --register: never give the server the keys"
@@ -52,7 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
         from iirs.client.gui import run_window  # noqa: PLC0415  # tkinter is not there on every machine
 
         password = _read_password(options.password_file) if options.password_file else None
-        return run_window(home, options.link, username=options.username, password=password, peer=options.peer)
+        return run_window(
+            home,
+            options.link,
+            username=options.username,
+            password=password,
+            peer=options.peer,
+            say=options.say,
+        )
     except ConfigError as error:
         print(f"iirs-client: {error}", file=sys.stderr)
         return 2
