@@ -343,6 +343,20 @@ def test_a_head_that_differs_is_proved_in_a_message_that_has_nothing_else_to_say
     assert posted.messages[1].payload == pair._head.encode()
 
 
+def test_a_proof_goes_out_every_fourth_round_even_if_texts_have_to_wait() -> None:
+    pair = Pair()
+    pair.talk()
+    alice = pair.sides[0]
+    alice.conversation.heads_differ = True
+    alice.conversation.chat.send("x" * 20_000, 0)
+    proofs = 0
+    for number in range(pair.number + 1, pair.number + 9):
+        posted = alice.conversation.prepare(number, pair._head)
+        assert posted is not None
+        proofs += ContentKind.HEAD_PROOF in [message.kind for message in posted.messages]
+    assert proofs == 2
+
+
 # -- keeping --------------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,8 @@ __all__ = ["Conversation", "Gathered", "Me", "Posted"]
 HANG_UP_ROUNDS = 4
 """A hang-up takes effect this many rounds after the first message that says so."""
 END_INVITATIONS = 2
+PROOF_EVERY = 4
+"""Rounds after which a proof of differing directory heads goes out even if texts have to wait."""
 _NO_CONVERSATION = bytes(16)
 
 
@@ -173,7 +175,9 @@ class Conversation:
         if not self._wanted and not self.end_round:
             self.end_round = round_number + HANG_UP_ROUNDS
         composed = self.chat.compose(round_number)
-        if self.heads_differ and composed[-1].kind is ContentKind.IDLE:
+        is_idle = composed[-1].kind is ContentKind.IDLE
+        if self.heads_differ and (is_idle or round_number % PROOF_EVERY == 0):
+            # A fragment that gives way is not acknowledged, and so goes out again.
             composed[-1] = replace(composed[-1], kind=ContentKind.HEAD_PROOF, payload=head.encode())
         messages = tuple(self._complete(message, head) for message in composed)
         sealed = tuple(

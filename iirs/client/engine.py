@@ -233,7 +233,7 @@ class Engine:
 
     def hang_up(self, peer: str) -> None:
         """End the conversation with ``peer``, four rounds after the next upload that can say so."""
-        conversation = self._conversations.get(peer)
+        conversation = self._conversations.get(peer.lower())
         if conversation is not None:
             conversation.hang_up()
             self._save(conversation)
