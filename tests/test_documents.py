@@ -432,6 +432,22 @@ def test_the_pages_that_should_be_there_are() -> None:
     }  # fmt: skip
 
 
+MENTIONED = re.compile(r"\b(?:iirs|tests|benchmarks)/[\w/]+\.(?:py|json)\b")
+
+
+def check_files(text: str) -> None:
+    """Every source file a guide names is there."""
+    for name in MENTIONED.findall(text):
+        assert (ROOT / name).is_file(), name
+
+
+def test_every_file_named_is_there() -> None:
+    assert len(MENTIONED.findall(GUIDES)) > 30
+    check_files(GUIDES)
+    with pytest.raises(AssertionError):
+        check_files(GUIDES.replace("tests/test_privacy.py", "tests/test_private.py"))
+
+
 def flags_of(
     parse: Callable[[list[str] | None], argparse.Namespace], monkeypatch: pytest.MonkeyPatch
 ) -> set[str]:
