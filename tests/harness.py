@@ -113,10 +113,10 @@ class Town:
     def person(self, name: str, **options: Any) -> Person:
         return self.connect(self.register(name), replace(FAST_BACKOFF, **options))
 
-    def step(self, online: int | None = None) -> None:
+    def step(self, online: int | None = None, seconds: float = 30) -> None:
         """Run one round of an unpaced town, once all who are online have uploaded."""
         expected = len(self.people) if online is None else online
-        wait_until(lambda: self.service.mix_net.collected >= expected)
+        wait_until(lambda: self.service.mix_net.collected >= expected, seconds)
         self.service.run_round()
 
     def introduce(self, one: Person, other: Person) -> None:

@@ -31,7 +31,7 @@ ROUND_MS = 2000
 INVITE_EVERY = 5
 FIRST_ROUND = 1000
 TALKING_AGAIN = PATIENCE + 2 * INVITE_EVERY + 3
-"""Executed rounds after which two people talk, once the network is good (design, section 7)."""
+"""Executed rounds after which two people talk, once the network is good (``docs/protocol.md`` section 10)."""
 
 
 class Back(Enum):

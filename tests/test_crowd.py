@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from iirs.client.events import PeerChanged
+from iirs.client.server_connection import ConnectionOptions
 from iirs.server.service import ServiceSettings
 from tests.harness import Person, Town, town, wait_until
 
 PEOPLE = 200
 CHAT_ROUNDS = 20
+PATIENT = ConnectionOptions(silent_seconds=300)
 SETTINGS = ServiceSettings(registrations_burst=10_000, bundle_bytes_per_second=10**9)
 
 
@@ -23,10 +25,8 @@ def test_two_hundred_people_chat_for_twenty_rounds_and_lose_nothing(tmp_path: Pa
         accounts = [place.register(f"person{number}") for number in range(PEOPLE)]
         people = []
         for account in accounts:  # one after the other: each checks a directory of two hundred people
-            people.append(place.connect(account))
-            wait_until(lambda: len(place.service.channels()) == len(people))
-            if len(people) % 20 == 0:
-                place.service.run_round()  # a server that is silent for long would be given up
+            people.append(place.connect(account, PATIENT))
+            wait_until(lambda: len(place.service.channels()) == len(people), 60)
         place.service.run_round()
         meet(place, people)
         before = len(place.histograms)
@@ -36,9 +36,9 @@ def test_two_hundred_people_chat_for_twenty_rounds_and_lose_nothing(tmp_path: Pa
                 text = f"{number} from {person.name}"
                 person.connection.send(peer.name, text)
                 expected[peer.name].append(text)
-            place.step()
+            place.step(seconds=120)
         for _ in range(3):  # what was typed last is on its way
-            place.step()
+            place.step(seconds=120)
         wait_until(lambda: all(person.texts() == expected[person.name] for person in people), 60)
         assert sum(len(texts) for texts in expected.values()) == PEOPLE * CHAT_ROUNDS
         assert set(sum(place.histograms[before:], Counter())) == {2}
@@ -54,7 +54,7 @@ def meet(place: Town, people: list[Person]) -> None:
     for person, peer in pairs(people):
         person.connection.ask(peer.name)
     for _ in range(16):
-        place.step()
+        place.step(seconds=120)
         if all(any(isinstance(e, PeerChanged) and e.established for e in p.drain()) for p in people):
             return
     raise AssertionError("some pairs did not come into sync")

@@ -311,7 +311,7 @@ def test_every_constant_quoted_is_the_codes() -> None:
     ("old", "new"),
     [
         ("sync.PATIENCE` | 10 |", "sync.PATIENCE` | 11 |"),
-        ("(0.12, 0.22)", "(0.12, 0.2)"),
+        ("(0.15, 0.25)", "(0.15, 0.2)"),
         ("iirs.client.chat_session.WINDOW", "iirs.client.chat_session.PANE"),
         ("ServiceSettings.max_connections` | 5000", "ServiceSettings.max_connections` | 500"),
     ],

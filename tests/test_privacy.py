@@ -18,7 +18,8 @@ import pytest
 
 from iirs.client.conversation import Conversation, Posted
 from iirs.client.engine import Engine
-from iirs.client.events import PeerChanged, PeerState, RoundClosed, TextReceived
+from iirs.client.events import Event, PeerChanged, PeerState, RoundClosed, RoundOpened, TextReceived
+from iirs.client.server_connection import LEAVE_ROUNDS
 from iirs.directory import Head
 from iirs.geometry import Geometry
 from iirs.message import HEADER_SIZE, Limits, Message
@@ -82,12 +83,19 @@ def bob_leaves(alice: Person, bob: Person) -> None:
     bob.connection.join(10)
 
 
+def alice_quits(alice: Person, bob: Person) -> None:
+    alice.connection.quit()
+
+
 IDLE: Script = {}
 CHATTING: Script = {2: both_ask, 3: talk, 20: talk_more}
 INVITING: Script = {2: only_alice_asks, 3: talk}
 HANGING_UP: Script = {**CHATTING, 25: bob_hangs_up}
 IDLE_BOB_LEAVES: Script = {25: bob_leaves}
 CHATTING_BOB_LEAVES: Script = {**CHATTING, 25: bob_leaves}
+IDLE_ALICE_QUITS: Script = {25: alice_quits}
+CHATTING_ALICE_QUITS: Script = {**CHATTING, 25: alice_quits}
+INVITING_ALICE_QUITS: Script = {**INVITING, 25: alice_quits}
 
 
 def play(folder: Path, script: Script) -> Seen:
@@ -97,15 +105,21 @@ def play(folder: Path, script: Script) -> Seen:
         people = {name: tapped(place, name, taps[name]) for name in NAMES}
         wait_until(lambda: len(place.service.channels()) == len(people))
         place.service.run_round()
-        online = list(people.values())
+        online, going = list(people.values()), None
         for number in range(ROUNDS):
             if number in script:
+                for person in online:
+                    wait_until(lambda who=person, opened=number + 1: count(who, RoundOpened) >= opened)
                 script[number](*people.values())
                 online = [person for person in online if not person.connection.join(0)]
                 settle(online)
+                going = people["alice"] if script[number] is alice_quits else going
+            if going is not None and number == max(script) + LEAVE_ROUNDS:
+                assert going.connection.join(10), "alice did not leave when everybody leaves"
+                online.remove(going)
             place.step(len(online))
         for person in online:
-            wait_until(lambda who=person: rounds_closed(who) >= ROUNDS)
+            wait_until(lambda who=person: count(who, RoundClosed) >= ROUNDS)
         wire = {name: on_wire(place, tap.bursts()) for name, tap in taps.items()}
         for tap in taps.values():
             tap.close()
@@ -125,8 +139,8 @@ def settle(people: list[Person]) -> None:
         assert taken.wait(10)
 
 
-def rounds_closed(person: Person) -> int:
-    return sum(isinstance(event, RoundClosed) for event in person.drain())
+def count(person: Person, kind: type[Event]) -> int:
+    return sum(isinstance(event, kind) for event in person.drain())
 
 
 def on_wire(place: Town, bursts: list[Burst]) -> list[tuple[int, Way, int]]:
@@ -146,6 +160,9 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Seen]:
         "hanging up": HANGING_UP,
         "idle, bob leaves": IDLE_BOB_LEAVES,
         "chatting, bob leaves": CHATTING_BOB_LEAVES,
+        "idle, alice quits": IDLE_ALICE_QUITS,
+        "chatting, alice quits": CHATTING_ALICE_QUITS,
+        "inviting, alice quits": INVITING_ALICE_QUITS,
     }
 
     @cache
@@ -181,7 +198,19 @@ def test_a_peer_who_disconnects_changes_nothing_on_the_wire_of_the_other(
     assert talked.wire["alice"] == worlds("idle").wire["alice"]
 
 
-@pytest.mark.parametrize("name", ["idle", "chatting", "inviting", "hanging up", "idle, bob leaves"])
+@pytest.mark.parametrize("name", ["chatting, alice quits", "inviting, alice quits"])
+def test_whoever_quits_leaves_in_the_same_round_whatever_she_was_doing(
+    name: str, worlds: Callable[[str], Seen]
+) -> None:
+    idle = worlds("idle, alice quits").wire
+    assert len(idle["alice"]) == 2 * (25 + LEAVE_ROUNDS)
+    assert worlds(name).wire == idle
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["idle", "chatting", "inviting", "hanging up", "idle, bob leaves", "chatting, alice quits"],
+)
 def test_without_loss_every_dead_drop_is_accessed_exactly_twice(
     name: str, worlds: Callable[[str], Seen]
 ) -> None:

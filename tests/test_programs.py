@@ -125,6 +125,15 @@ def test_two_terminals_hold_a_scripted_conversation_and_end_with_zero(tmp_path: 
         assert "Connection established successfully" in status
 
 
+def test_a_terminal_with_nothing_to_say_to_nobody_ends(tmp_path: Path) -> None:
+    with server("--ephemeral", "--round-seconds", "0.3") as (_, link):
+        alice = client(link, tmp_path, "alice", peer="nobody", action="--register")
+        output, status = alice.communicate("", timeout=60)
+    assert alice.returncode == 0
+    assert output == ""
+    assert "nobody is not registered yet; waiting" in status
+
+
 def test_texts_typed_before_a_crash_arrive_after_it(tmp_path: Path) -> None:
     """The outbox outlives the process: killed before its peer ever comes, it delivers when both are there."""
     with server("--ephemeral", "--round-seconds", "0.3") as (_, link):

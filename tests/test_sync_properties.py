@@ -1,4 +1,4 @@
-"""The promises of two people in sync, over any loss, delay and restart (design, section 7).
+"""The promises of two people in sync, over any loss, delay and restart (``docs/protocol.md`` section 10).
 
 Each property is a function of a plan, so that it can be run twice: as it must hold, and with one thing
 broken, when it must fail.

@@ -281,7 +281,7 @@ class ChatModel:
             case PeerState.RESUMING:
                 return f"{peer} is out of reach. Looking for each other again; what you send waits."
             case PeerState.ENDING:
-                return "Ending. It takes four rounds, so that nobody sees the moment."
+                return "Ending. It takes a few rounds, so that nobody sees the moment."
             case PeerState.ENDED:
                 return f"{peer} ended the conversation. Ask again to go on."
 

@@ -143,6 +143,7 @@ class Engine:
         self._hop_keys: dict[bytes, PublicKey] = {}
         self._position = 0
         self._restored = False
+        self._alarmed = False
         self._round: _Round | None = None
         self._round_number = 0
         self._last_used = int(store.get("last_round", 0))
@@ -241,9 +242,14 @@ class Engine:
             self._note_states()
 
     def hang_up_all(self) -> None:
-        """End every conversation, four rounds from now."""
+        """End every conversation, as ``hang_up`` does."""
         for name in list(self._conversations):
             self.hang_up(name)
+
+    @property
+    def round_number(self) -> int:
+        """The round last announced, or 0."""
+        return self._round_number
 
     @property
     def is_quiet(self) -> bool:
@@ -432,7 +438,7 @@ class Engine:
         if message.head_length < len(self.directory.digests):
             differs = self.directory.digests[message.head_length] != message.head_hash
             conversation.heads_differ = conversation.heads_differ or differs
-        if message.kind is ContentKind.HEAD_PROOF:
+        if message.kind is ContentKind.HEAD_PROOF and not self._alarmed:
             self._check_proof(message.payload)
 
     def _check_proof(self, payload: bytes) -> None:
@@ -441,6 +447,7 @@ class Engine:
             if len(payload) == self._geometry.head_size and head.length < len(self.directory.digests):
                 head.verify(self.chain)
                 if self.directory.digests[head.length] != head.digest:
+                    self._alarmed = True
                     self._events.append(
                         Notice(
                             "The servers showed your peer another list of people than you, and signed both. "

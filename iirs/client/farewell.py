@@ -8,7 +8,7 @@ from tkinter import ttk
 
 from iirs.client.look import Look
 
-_WHY = "Your conversations end in a few rounds, so that the servers cannot tell that you were in one."
+_WHY = "Everybody who leaves stays for seven more rounds, so that nobody can tell whether you were talking."
 
 
 class FarewellPage(ttk.Frame):

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from iirs.chain import JoinLink
 from iirs.client.accounts import TryLaterError, enter
+from iirs.client.conversation import HANG_UP_ROUNDS
 from iirs.client.engine import Account, Engine, World
 from iirs.client.events import ConnectionChanged, ConnectionState, Event, Notice
 from iirs.client.line import Arrival, Line, ServerClosedError
@@ -43,9 +44,11 @@ _BUILD_AHEAD = 0.05
 """The upload is built this share of a round before it is sent."""
 _QUIET_AHEAD = 0.05
 """This share of a round before building, commands begin to wait."""
-_MARGIN_SHARE = (0.12, 0.22)
+_MARGIN_SHARE = (0.15, 0.25)
 """An upload leaves this share of a round before the round closes: one draw a session."""
 _SILENT_ROUNDS = 5
+LEAVE_ROUNDS = HANG_UP_ROUNDS + 3
+"""Rounds from quitting to disconnecting: enough to end what an invitation just posted may yet begin."""
 
 _Command = Callable[[], object]
 
@@ -65,6 +68,8 @@ class ConnectionOptions:
 
     world: World = field(default_factory=World)
     backoff_seconds: tuple[float, ...] = _BACKOFF_SECONDS
+    silent_seconds: float = 10.0
+    """A server that says nothing for this long and five rounds is given up."""
     tap: Callable[[str, Message], None] | None = None
     """Called with "up" or "down" and each session message: for tests and the glass box."""
 
@@ -92,6 +97,8 @@ class ServerConnection:
         self._timetable: _Timetable | None = None
         self._quitting = threading.Event()
         self._at_once = False
+        self._leave_round = 0
+        self._may_leave = False
         self._thread = threading.Thread(target=self._run, name="iirs-server-connection", daemon=True)
 
     # -- from any thread ------------------------------------------------------------------------------
@@ -109,7 +116,7 @@ class ServerConnection:
         self._inbox.put(lambda: self._engine.send(peer, text))
 
     def hang_up(self, peer: str) -> None:
-        """End the conversation with ``peer``, four rounds from now."""
+        """End the conversation with ``peer``, four rounds after the next upload that can say so."""
         self._inbox.put(lambda: self._engine.hang_up(peer))
 
     def call(self, function: Callable[[Engine], None]) -> None:
@@ -119,12 +126,13 @@ class ServerConnection:
     def quit(self, *, at_once: bool = False) -> None:
         """Hang up everything, wait until that has taken effect, disconnect.
 
+        Always in the same round from now and at the same moment of it, whether anybody was talking or not.
         ``at_once`` does not wait; the peer's drops are then accessed once for a while, which the last hop
         can see happen as we leave.
         """
         self._at_once = self._at_once or at_once
         self._quitting.set()
-        self._inbox.put(self._engine.hang_up_all)
+        self._inbox.put(self._say_goodbye)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the thread has ended; False if it has not by ``timeout`` seconds."""
@@ -161,7 +169,12 @@ class ServerConnection:
             self._store.close()
 
     def _is_over(self) -> bool:
-        return self._quitting.is_set() and (self._at_once or self._engine.is_quiet or self._line is None)
+        return self._quitting.is_set() and (self._at_once or self._may_leave or self._line is None)
+
+    def _say_goodbye(self) -> None:
+        self._engine.hang_up_all()
+        if not self._leave_round:
+            self._leave_round = self._engine.round_number + LEAVE_ROUNDS
 
     def _connect(self) -> None:
         line, chain, keys = Line.connect(self._link, self.account.chain.chain_id)
@@ -184,7 +197,7 @@ class ServerConnection:
         self._emit(ConnectionChanged(ConnectionState.ONLINE))
 
     def _session(self) -> None:
-        silent_seconds = _SILENT_ROUNDS * self.account.chain.round_ms / 1000 + 10
+        silent_seconds = _SILENT_ROUNDS * self.account.chain.round_ms / 1000 + self._options.silent_seconds
         heard = time.monotonic()
         while not self._is_over():
             self._pass_on()
@@ -239,6 +252,8 @@ class ServerConnection:
                 was_late = message.body[0] != 0
                 announcement = self._engine.open_round(message.body[1:], was_late=was_late)
                 self._plan(announcement, arrival.at)
+                due = 0 < self._leave_round <= announcement.round_number
+                self._may_leave = due and self._engine.is_quiet
             case _:
                 raise PeerError("The server sent a message that has no place in a session.")
 

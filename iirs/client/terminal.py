@@ -10,6 +10,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TextIO
@@ -75,8 +76,11 @@ class TerminalChat:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._pending: set[bytes] | None = None
         """Ids of texts not delivered yet; ``None`` until the outbox of earlier runs has been read."""
+        self._typed: deque[str] = deque()
+        """Lines that wait until the peer is known."""
         self._unqueued = 0
         self._asked = False
+        self._missing = False
         self._state = PeerState.IDLE
         self._input_over = False
 
@@ -103,7 +107,11 @@ class TerminalChat:
                 return self._leave()
 
     def _is_done(self) -> bool:
-        return self._input_over and self._unqueued == 0 and self._pending is not None and not self._pending
+        if not self._input_over or self._typed or self._unqueued:
+            return False
+        if not self._asked:
+            return self._missing  # nothing was typed, and there cannot be anything from before
+        return self._pending is not None and not self._pending
 
     def _leave(self) -> int:
         self._connection.quit()
@@ -125,11 +133,14 @@ class TerminalChat:
         self._lines.put(None)
 
     def _send_lines(self) -> None:
-        while self._asked and not self._lines.empty():
+        while not self._lines.empty():
             line = self._lines.get()
-            if line is None:
-                self._input_over = True
-            elif line or not self._streams.input.isatty():  # Enter alone is no text for a person
+            self._input_over = line is None
+            if line is not None:
+                self._typed.append(line)
+        while self._asked and self._typed:
+            line = self._typed.popleft()
+            if line or not self._streams.input.isatty():  # Enter alone is no text for a person
                 self._unqueued += 1
                 self._connection.send(self._peer, line)
                 if self._state in {PeerState.ENDED, PeerState.IDLE}:
@@ -160,6 +171,7 @@ class TerminalChat:
 
     def _ask_when_known(self, names: tuple[str, ...], outboxes: queue.SimpleQueue[set[bytes]]) -> None:
         if self._peer not in names:
+            self._missing = True
             self._say(f"{self._peer} is not registered yet; waiting")
             return
         self._asked = True

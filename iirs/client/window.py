@@ -284,7 +284,7 @@ class ClientWindow:
         self._leave(lambda: self.show_login("You are logged out."), "Then you can log in again.")
 
     def close(self) -> None:
-        """Close the window: properly at first, which takes four rounds; at once if asked again."""
+        """Close the window: properly at first, which takes seven rounds; at once if asked again."""
         if self.connection is None:
             self._destroy()
         elif self._then != self._destroy:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -96,6 +97,9 @@ class Service:
         self._connection_settings = replace(settings.connection, idle_seconds=idle_seconds)
         self._stopping = threading.Event()
         self._scheduler = BackgroundScheduler(daemon=True)
+        self._paced = False
+        self._first_tick = 0.0
+        self._closes_at = 0.0
         self._writer = LeftoverWriter()
         self._listener: socket.socket | None = None
 
@@ -115,12 +119,14 @@ class Service:
                 "or the address is not this machine's. Try --port 0."
             ) from error
         self._writer.start()
+        self._paced, self._first_tick = paced, time.time() + self.chain.round_ms / 1000
         self._open_next()
         if paced:
             self._scheduler.add_job(
-                self.run_round,
+                self._tick,
                 "interval",
                 seconds=self.chain.round_ms / 1000,
+                start_date=datetime.fromtimestamp(self._first_tick, UTC),
                 max_instances=1,
                 coalesce=True,
                 misfire_grace_time=None,
@@ -130,8 +136,21 @@ class Service:
         return int(self._listener.getsockname()[1])
 
     def run_round(self) -> None:
-        """Run one round; the scheduler calls this every ``round_ms``."""
+        """Run one round, now."""
         self.mix_net.run_round(self)
+
+    def _tick(self) -> None:
+        # A tick that came late may have left the open round too little time: then the next one closes it.
+        if time.monotonic() > self._closes_at - self.chain.round_ms / 1000 / 4:
+            self.run_round()
+
+    def _seconds_to_collect(self) -> float:
+        """Return how long the round that opens now stays open: until the next tick half a round away."""
+        period = self.chain.round_ms / 1000
+        if not self._paced:
+            return period
+        left = -(time.time() - self._first_tick) % period
+        return left if left > period / 2 else left + period
 
     def stop(self) -> None:
         """Finish the round that runs, tell every client, and let go of everything."""
@@ -227,10 +246,12 @@ class Service:
         invite_every = self._invite_every()
         invites = self._executed % invite_every == invite_every - 1
         head, start, entries = self.accounts.publish()
+        collect = self._seconds_to_collect()
+        self._closes_at = time.monotonic() + collect
         announcement = Announcement(
             number,
             RoundFlags.INVITE if invites else RoundFlags.NONE,
-            self.chain.round_ms,
+            round(collect * 1000),
             invite_every,
             self._online,
             (epoch_key.key_id,),
@@ -259,7 +280,13 @@ class Service:
 
     def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
         """Check a login secret."""
-        return self.accounts.login(login, address)
+        result, record = self.accounts.login(login, address)
+        if record is not None:
+            with self._lock:
+                live = self._sessions.get(record.position)
+            if live is not None:  # what it has used so far is stored only when it ends
+                record = replace(record, last_round=max(record.last_round, live.last_round))
+        return result, record
 
     def open_channel(self, login: Login) -> EntryChannel:
         """Open the client's offer of a session secret. Raises ``OnionError``."""
