@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -285,7 +286,7 @@ def test_a_full_disk_is_a_store_error_and_what_was_committed_stays(store: Client
 
 
 def test_a_pin_is_kept_for_its_own_address(tmp_path: Path) -> None:
-    file = tmp_path / "folder" / "servers.json"
+    file = tmp_path / "folder" / "servers.sqlite"
     assert Pins(file).get("host", 1) is None
     Pins(file).set("host", 1, b"a" * 32)
     Pins(file).set("host", 2, b"b" * 32)
@@ -294,15 +295,40 @@ def test_a_pin_is_kept_for_its_own_address(tmp_path: Path) -> None:
     assert Pins(file).get("other", 1) is None
     Pins(file).set("host", 1, b"c" * 32)
     assert Pins(file).get("host", 1) == b"c" * 32
-    assert [item.name for item in file.parent.iterdir()] == ["servers.json"]
+    assert [item.name for item in file.parent.iterdir()] == ["servers.sqlite"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"host:1": 7}', '{"host:1": "xyz"}', "\ufffd"])
-def test_a_damaged_file_of_pins_is_refused_and_not_overwritten(tmp_path: Path, content: str) -> None:
-    file = tmp_path / "servers.json"
-    file.write_text(content)
+@pytest.mark.parametrize(
+    "content", [b"{", b"7", b"not a database " * 100, b"SQLite format 3\0" + b"\xff" * 200]
+)
+def test_a_damaged_file_of_pins_is_refused_and_not_overwritten(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "servers.sqlite"
+    file.write_bytes(content)
     with pytest.raises(StoreError, match="damaged"):
         Pins(file).get("host", 1)
     with pytest.raises(StoreError, match="damaged"):
         Pins(file).set("host", 1, bytes(32))
-    assert file.read_text() == content
+    assert file.read_bytes() == content
+
+
+def test_a_pin_that_is_no_hash_is_not_taken_for_one(tmp_path: Path) -> None:
+    file = tmp_path / "servers.sqlite"
+    Pins(file).set("host", 1, b"too short")
+    with pytest.raises(StoreError, match="damaged"):
+        Pins(file).get("host", 1)
+
+
+def test_programs_that_start_together_all_keep_their_pins(tmp_path: Path) -> None:
+    file = tmp_path / "servers.sqlite"
+    together = threading.Barrier(8)
+
+    def pin(port: int) -> None:
+        together.wait()
+        Pins(file).set("host", port, bytes([port]) * 32)
+
+    threads = [threading.Thread(target=pin, args=(port,)) for port in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [Pins(file).get("host", port) for port in range(8)] == [bytes([port]) * 32 for port in range(8)]

@@ -49,7 +49,7 @@ class Home:
     @property
     def pins(self) -> Pins:
         """The chains that have been shown before."""
-        return Pins(self.folder / "servers.json")
+        return Pins(self.folder / "servers.sqlite")
 
     def account_file(self, chain: Chain, name: str, kind: str) -> Path:
         """Return where a file of this account is kept; the file name does not say whose it is."""

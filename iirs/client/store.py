@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from iirs.client.chat_session import OutgoingText
 from iirs.errors import StoreError
+from iirs.geometry import HASH_SIZE
 
 _NONCE_SIZE = 12
+_SQLITE_HEADER_SIZE = 100
 _OWNER = b"owner"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS value (name BLOB PRIMARY KEY, sealed BLOB NOT NULL);
@@ -205,33 +207,46 @@ def open_store(path: Path, key: bytes) -> tuple[ClientStore, Path | None]:
 
 
 class Pins:
-    """Which chain was shown at which address, in a small JSON file."""
+    """Which chain was shown at which address, in a small SQLite file that several programs may share."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def get(self, host: str, port: int) -> bytes | None:
         """Return the chain id pinned for an address. Raises ``StoreError`` if the file is damaged."""
-        value = self._load().get(f"{host}:{port}")
-        return None if value is None else bytes.fromhex(value)
+        if not self._path.exists():
+            return None
+        with self._open() as database:
+            query = "SELECT chain_id FROM pin WHERE address = ?"
+            row = database.execute(query, (f"{host}:{port}",)).fetchone()
+        if row is not None and not (isinstance(row[0], bytes) and len(row[0]) == HASH_SIZE):
+            raise self._damaged()
+        return None if row is None else row[0]
 
     def set(self, host: str, port: int, chain_id: bytes) -> None:
-        """Pin a chain for an address."""
-        pins = self._load()
-        pins[f"{host}:{port}"] = chain_id.hex()
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self._path.with_suffix(".new")
-        temporary.write_text(json.dumps(pins, indent=1))
-        temporary.replace(self._path)
-
-    def _load(self) -> dict[str, str]:
-        if not self._path.exists():
-            return {}
+        """Pin a chain for an address. Raises ``StoreError`` if the file is damaged."""
         try:
-            pins = json.loads(self._path.read_text())
-            return {str(address): bytes.fromhex(value).hex() for address, value in pins.items()}
-        except (ValueError, AttributeError, TypeError, OSError) as error:
-            raise StoreError(
-                f"The file with the servers you have used ({self._path.name}) is damaged: "
-                "ask for a join link with a # in it, then delete the file."
-            ) from error
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreError("The folder for this program's files cannot be made.") from error
+        with self._open() as database:
+            database.execute("INSERT OR REPLACE INTO pin VALUES (?, ?)", (f"{host}:{port}", chain_id))
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        if self._path.exists() and 0 < self._path.stat().st_size < _SQLITE_HEADER_SIZE:
+            raise self._damaged()  # SQLite would take such a file for an empty one
+        try:
+            with closing(sqlite3.connect(self._path, timeout=5)) as database, database:
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS pin (address TEXT PRIMARY KEY, chain_id BLOB NOT NULL)"
+                )
+                yield database
+        except sqlite3.Error as error:
+            raise self._damaged() from error
+
+    def _damaged(self) -> StoreError:
+        return StoreError(
+            f"The file with the servers you have used ({self._path.name}) is damaged or cannot be used: "
+            "ask for a join link with a # in it, then delete the file."
+        )
