@@ -125,6 +125,18 @@ def test_two_terminals_hold_a_scripted_conversation_and_end_with_zero(tmp_path: 
         assert "Connection established successfully" in status
 
 
+def test_ctrl_c_in_a_terminal_leaves_as_everybody_does(tmp_path: Path) -> None:
+    with server("--ephemeral", "--round-seconds", "0.3") as (_, link):
+        alice = client(link, tmp_path, "alice", peer="bob", action="--register")
+        assert alice.stderr is not None
+        assert any("bob is not registered yet" in line for line in alice.stderr)
+        alice.send_signal(signal.SIGINT)
+        _, status = alice.communicate(timeout=60)
+    assert alice.returncode == 130
+    assert "leaving: everybody who leaves stays for 7 more rounds" in status
+    assert "Traceback" not in status
+
+
 def test_a_terminal_with_nothing_to_say_to_nobody_ends(tmp_path: Path) -> None:
     with server("--ephemeral", "--round-seconds", "0.3") as (_, link):
         alice = client(link, tmp_path, "alice", peer="nobody", action="--register")

@@ -30,8 +30,9 @@ from iirs.client.events import (
     TextQueued,
     TextReceived,
 )
-from iirs.client.server_connection import ServerConnection
+from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
 
+_INTERRUPTED = 130
 ESTABLISHED = "Connection established successfully"
 
 _STATE_SENTENCES = {
@@ -85,8 +86,15 @@ class TerminalChat:
         self._input_over = False
 
     def run(self) -> int:
-        """Chat until the input ends and all is delivered. Returns 0, or 1 if cut off for good."""
+        """Chat until the input ends and all is delivered. Returns 0, 1 if cut off, 130 on Ctrl-C."""
         threading.Thread(target=self._read_lines, name="iirs-input", daemon=True).start()
+        try:
+            return self._chat()
+        except KeyboardInterrupt:
+            self._leave()
+            return _INTERRUPTED
+
+    def _chat(self) -> int:
         outboxes: queue.SimpleQueue[set[bytes]] = queue.SimpleQueue()
         self._connection.start()
         done_since: float | None = None
@@ -114,6 +122,7 @@ class TerminalChat:
         return self._pending is not None and not self._pending
 
     def _leave(self) -> int:
+        self._say(f"leaving: everybody who leaves stays for {LEAVE_ROUNDS} more rounds (Ctrl-C: at once)")
         self._connection.quit()
         while not self._connection.join(0.1):
             self._drain()
