@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from iirs.errors import OnionError
-from iirs.geometry import REPLY_KEY_SIZE, BatchKind, RandomBytes
-from iirs.suite import HpkeSuite, KeyPair, PublicKey
+from iirs.geometry import INVITATION_PLAIN_SIZE, REPLY_KEY_SIZE, BatchKind, RandomBytes
+from iirs.suite import HYBRID, HpkeSuite, KeyPair, PublicKey
 
 _ONION_LABEL = b"iirs/1 onion"
 _ENTRY_LABEL = b"iirs/1 entry"
@@ -83,6 +83,15 @@ def open_reply(reply_keys: Sequence[bytes], sealed: bytes) -> bytes:
     except InvalidTag as error:
         raise OnionError("a reply was lost or altered on its way back") from error
     return sealed
+
+
+def cover_invitation(random_bytes: RandomBytes) -> bytes:
+    """Return an invitation to nobody: a genuine seal to a throwaway key.
+
+    Random bytes would not do: half of them are not points of the curve.
+    """
+    public = HYBRID.load_public(HYBRID.generate().public_bytes)
+    return HYBRID.seal(public, random_bytes(INVITATION_PLAIN_SIZE), b"")
 
 
 def entry_offer_info(chain_id: bytes, certificate_hash: bytes, key_id: bytes) -> bytes:

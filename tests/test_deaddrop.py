@@ -19,12 +19,12 @@ from iirs.geometry import (
     PEER_MESSAGE_SIZE,
     REQUEST_SIZE,
 )
+from iirs.onion import cover_invitation
 from iirs.server.deaddrop import (
     DeadDrop,
     DeadDropManager,
     DeaddropMessage,
     GarbageCollector,
-    cover_invitation,
 )
 from iirs.suite import HYBRID
 

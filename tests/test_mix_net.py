@@ -12,8 +12,8 @@ import pytest
 
 from iirs.errors import ChainError, OnionError, PeerError
 from iirs.geometry import DROP_ID_SIZE, INVITATION_SIZE, PEER_MESSAGE_SIZE, BatchKind
-from iirs.onion import EntryChannel, RoundContext, open_reply, wrap
-from iirs.server.deaddrop import DeadDropManager, DeaddropMessage, GarbageCollector, cover_invitation
+from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
+from iirs.server.deaddrop import DeadDropManager, DeaddropMessage, GarbageCollector
 from iirs.server.mix_net import (
     Batch,
     Collected,

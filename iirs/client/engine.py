@@ -46,7 +46,6 @@ from iirs.errors import (
 )
 from iirs.geometry import (
     DROP_ID_SIZE,
-    INVITATION_PLAIN_SIZE,
     ONIONS_PER_SLOT,
     PEER_MESSAGE_SIZE,
     BatchKind,
@@ -54,8 +53,8 @@ from iirs.geometry import (
 )
 from iirs.identity import Identity
 from iirs.message import ContentKind, Message, PeerMessage
-from iirs.onion import EntryChannel, RoundContext, open_reply, wrap
-from iirs.suite import HYBRID, PublicKey
+from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
+from iirs.suite import PublicKey
 from iirs.wire import AccountRecord, Announcement, Bundle, Replies, RoundStatus, Upload, announcement_hash
 
 MAX_AHEAD = 1800
@@ -360,11 +359,8 @@ class Engine:
 
     def _invitations(self, active: list[Conversation], number: int) -> list[bytes]:
         real = [sealed for item in active if (sealed := item.invitation(number)) is not None]
-        return real + [self._cover_invitation() for _ in range(self.chain.slots - len(real))]
-
-    def _cover_invitation(self) -> bytes:
-        public = HYBRID.load_public(HYBRID.generate().public_bytes)
-        return HYBRID.seal(public, self._world.random_bytes(INVITATION_PLAIN_SIZE), b"")
+        idle = self.chain.slots - len(real)
+        return real + [cover_invitation(self._world.random_bytes) for _ in range(idle)]
 
     def _wrap(self, current: _Round, requests: list[bytes], invitations: list[bytes]) -> Message:
         if self._channel is None:

@@ -9,12 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from iirs.chain import JoinLink
-from iirs.client.accounts import Home, login, register
-from iirs.client.engine import Account
-from iirs.client.keys import storage_key
-from iirs.client.login_work import Remembered
+from iirs.client.accounts import Home
+from iirs.client.login_work import Credentials, NotLoggedIn, Remembered, log_in
 from iirs.client.server_connection import ServerConnection
-from iirs.client.store import open_store
 from iirs.client.terminal import Streams, TerminalChat
 from iirs.errors import AccountError, ConfigError, IirsError
 from iirs.identity import checked_name
@@ -85,7 +82,7 @@ def run_terminal(options: argparse.Namespace, home: Home, streams: Streams) -> i
     if not link_text:
         hint = f" [{remembered.link}]" if remembered.link else ""
         link_text = ask(f"Join link{hint}: ", "LINK") or remembered.link
-    link = JoinLink.parse(link_text)
+    JoinLink.parse(link_text)  # a link that is none is said before anything else is asked
     wants_to_register = options.register
     if not (options.register or options.login):
         wants_to_register = ask("(r)egister or (l)og in? ", "--register or --login").lower().startswith("r")
@@ -94,38 +91,34 @@ def run_terminal(options: argparse.Namespace, home: Home, streams: Streams) -> i
         password = _read_password(options.password_file)
     else:
         password = ask("Password: ", "--password-file", lambda text: getpass.getpass(text, streams.status))
-    _say_if_first_visit(link, home, streams)
-    if wants_to_register:
-        account = register(link, home, name, password, keys_stay_here=options.keys_stay_here)
-    else:
-        account = login(link, home, name, password)
     peer = checked_name(options.peer or ask("Whom do you want to talk to? ", "--peer"))
-    if peer == account.name:
+    if peer == name:
         raise AccountError("That is your own name. Choose somebody else to talk to.")
-    Remembered(link_text, account.name).write(home.folder)
-    connection = open_connection(link, home, account, streams)
+    credentials = Credentials(
+        link_text, name, password, new=wants_to_register, keys_stay_here=options.keys_stay_here
+    )
+    connection = _log_in(home, credentials, streams)
     return TerminalChat(connection, peer, streams, options.linger).run()
 
 
-def open_connection(link: JoinLink, home: Home, account: Account, streams: Streams) -> ServerConnection:
-    """Return the account's connection, not yet started; tell if a damaged store was set aside."""
-    path = home.account_file(account.chain, account.name, "store")
-    store, aside = open_store(path, storage_key(account.identity))
-    if aside is not None:
-        print(
-            f"iirs: this account's file was damaged; it is kept as {aside.name} and a new one begun",
-            file=streams.status,
-        )
-    return ServerConnection(link, account, store)
-
-
-def _say_if_first_visit(link: JoinLink, home: Home, streams: Streams) -> None:
-    if link.fingerprint is None and home.pins.get(link.host, link.port) is None:
+def _log_in(home: Home, credentials: Credentials, streams: Streams) -> ServerConnection:
+    """Return the account's connection, not yet started; tell what the person should know."""
+    result = log_in(home, credentials)
+    if result.on_trust:
         print(
             "iirs: first visit to this server, and the link has no fingerprint: it is taken on trust now "
             "and checked from here on",
             file=streams.status,
         )
+    if isinstance(result, NotLoggedIn):
+        raise AccountError(result.sentence)
+    if result.put_aside:
+        print(
+            f"iirs: this account's file was damaged; it is kept as {result.put_aside} and a new one begun",
+            file=streams.status,
+        )
+    Remembered(credentials.link, credentials.name).write(home.folder)
+    return result.connection
 
 
 def _read_password(path: Path) -> str:

@@ -101,7 +101,14 @@ class ClientWindow:
             "<Escape>": self._back_to_entry,
         }
         for sequence, action in keys.items():
-            self.window.bind(sequence, lambda _, act=action: act() or "break")  # type: ignore
+            self._bind(sequence, action)
+
+    def _bind(self, sequence: str, action: Callable[[], None]) -> None:
+        def act(_: tk.Event[tk.Misc]) -> str:
+            action()
+            return "break"
+
+        self.window.bind(sequence, act)
 
     # -- logging in ---------------------------------------------------------------------------------
 

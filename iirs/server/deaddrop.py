@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 
 from iirs.geometry import (
     DROP_ID_SIZE,
-    INVITATION_PLAIN_SIZE,
     PEER_MESSAGE_SIZE,
     REQUEST_SIZE,
     RandomBytes,
     padded_invitations,
 )
-from iirs.suite import HYBRID
+from iirs.onion import cover_invitation
 
 ACCESSES = 2
 
@@ -100,15 +99,6 @@ class DeadDropManager:
         """
         missing = padded_invitations(len(invitations)) - len(invitations)
         return sorted([*invitations, *(cover_invitation(self._random_bytes) for _ in range(missing))])
-
-
-def cover_invitation(random_bytes: RandomBytes) -> bytes:
-    """Return an invitation to nobody: a genuine seal to a throwaway key.
-
-    Random bytes would not do: half of them are not points of the curve.
-    """
-    public = HYBRID.load_public(HYBRID.generate().public_bytes)
-    return HYBRID.seal(public, random_bytes(INVITATION_PLAIN_SIZE), b"")
 
 
 class GarbageCollector:
