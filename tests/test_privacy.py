@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from iirs.client.events import Event, PeerChanged, PeerState, RoundClosed, Round
 from iirs.client.server_connection import LEAVE_ROUNDS
 from iirs.directory import Head
 from iirs.geometry import Geometry
-from iirs.message import HEADER_SIZE, Limits, Message
+from iirs.message import HEADER_SIZE, Limits, Message, MessageKind
 from iirs.server.service import ServiceSettings
 from iirs.tls import on_the_wire
 from iirs.wire import Upload, upload_limits
@@ -205,6 +206,35 @@ def test_whoever_quits_leaves_in_the_same_round_whatever_she_was_doing(
     idle = worlds("idle, alice quits").wire
     assert len(idle["alice"]) == 2 * (25 + LEAVE_ROUNDS)
     assert worlds(name).wire == idle
+
+
+def test_an_announcement_does_not_wait_for_the_commands_before_it(tmp_path: Path) -> None:
+    """Fixed: with many lines pasted at once, the upload waited until each was on disk, and came too late."""
+    happened: list[str] = []
+    may_go_on = threading.Event()
+
+    def tap(way: str, message: Message) -> None:
+        if way == "down" and message.kind is MessageKind.ANNOUNCE:
+            happened.append("announcement")
+
+    def work(_: Engine) -> None:
+        may_go_on.wait(10)
+        time.sleep(0.02)
+        happened.append("command")
+
+    with town(tmp_path, paced=False) as place:
+        alice = place.person("alice", tap=tap)
+        wait_until(lambda: bool(place.service.channels()))
+        place.service.run_round()
+        place.step()
+        wait_until(lambda: place.service.mix_net.collected == 1)
+        happened.clear()
+        for _ in range(100):
+            alice.connection.call(work)
+        place.service.run_round()
+        may_go_on.set()
+        wait_until(lambda: len(happened) == 101)
+    assert happened.index("announcement") < 50
 
 
 @pytest.mark.parametrize(

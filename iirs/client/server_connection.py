@@ -215,24 +215,22 @@ class ServerConnection:
         self._pass_on()
 
     def _next_item(self, until: float) -> Arrival | IirsError | _Command | None:
-        """Return what comes next, or ``None`` at ``until``; close to an upload commands have to wait."""
-        if self._deferred and not self._upload_is_close():
-            return self._deferred.popleft()
-        while (left := until - time.monotonic()) > 0:
+        """Return what comes next, or ``None`` at ``until``: what the server says goes before any command.
+
+        However many commands wait, an announcement never waits for more than the one being carried out,
+        and close to an upload they all wait: carrying one out may take the disk a while.
+        """
+        while True:
+            may_obey = bool(self._deferred) and not self._upload_is_close()
+            left = 0.0 if may_obey else max(0.0, until - time.monotonic())
             try:
                 item = self._inbox.get(timeout=left)
             except queue.Empty:
-                return None
-            if isinstance(item, tuple):
-                source, news = item
-                if source is self._line:
-                    return news
-            elif self._upload_is_close() or self._deferred:
-                # Carrying it out may take the disk a while, and the upload must not wait for that.
+                return self._deferred.popleft() if may_obey else None
+            if not isinstance(item, tuple):
                 self._deferred.append(item)
-            else:
-                return item
-        return None
+            elif item[0] is self._line:
+                return item[1]
 
     def _upload_is_close(self) -> bool:
         return self._timetable is not None and time.monotonic() > self._timetable.quiet_from
