@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import iirs.server.accounts
+import iirs.server.connectionThread
 from iirs.chain import JoinLink
 from iirs.client.accounts import Home, TryLaterError, enter, login, lookup, open_line, register
 from iirs.client.engine import Account, SessionStart
@@ -21,7 +23,7 @@ from iirs.client.store import ClientStore
 from iirs.directory import Entry
 from iirs.epoch import EpochKey
 from iirs.errors import AccountError, ChainError, ConfigError, ConnectionLostError, DirectoryError
-from iirs.geometry import VAULT_SIZE
+from iirs.geometry import ENTRY_SIZE, VAULT_SIZE
 from iirs.identity import Identity
 from iirs.message import Message, MessageKind
 from iirs.onion import entry_offer_info
@@ -33,6 +35,7 @@ from iirs.server.storage import LAST_ROUND, Storage
 from iirs.tls import make_certificate
 from iirs.wire import Login, Registration, Result
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, ROUND_SECONDS, Person, Town, knows, town, wait_until
+from tests.raw import greeted, login_message
 
 OPTIONS = ChainOptions(slots=1, round_seconds=ROUND_SECONDS, invite_every=3)
 
@@ -190,6 +193,32 @@ def test_too_many_registrations_from_one_address_are_refused(tmp_path: Path) -> 
         with pytest.raises(TryLaterError, match="Too many attempts"):
             place.register("carol")
         assert login(place.link, place.home("alice"), "alice", PASSWORD).name == "alice"
+
+
+def test_nobody_registers_once_the_directory_is_as_long_as_clients_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(iirs.server.accounts, "MAX_ENTRIES", 1)
+    with town(tmp_path, paced=False) as place:
+        place.register("alice")
+        with pytest.raises(TryLaterError):
+            place.register("bob")
+        assert login(place.link, place.home("alice"), "alice", PASSWORD).name == "alice"
+
+
+def test_a_directory_longer_than_what_may_wait_does_not_keep_people_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed: from 50,000 accounts on, whoever logged in was cut off as too slow."""
+    monkeypatch.setattr(iirs.server.connectionThread, "_BACKLOG_MAX", 100_000)
+    with town(tmp_path, paced=False) as place:
+        account = place.register("alice")
+        head, entries = place.service.accounts.snapshot()
+        monkeypatch.setattr(place.service.accounts, "snapshot", lambda: (head, entries * 15_000))
+        end, key = greeted(place.port)
+        with end:
+            end.say(login_message(account, key))
+            assert len(end.wait_for(MessageKind.DIRECTORY)) > 15_000 * ENTRY_SIZE
 
 
 def test_guessing_a_password_is_stopped_where_it_is_done_and_nowhere_else(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from iirs.directory import Directory, Entry, Head, head_content
 from iirs.errors import AccountError, ConfigError, DirectoryError
 from iirs.geometry import DIRECTORY_INCREMENT, RandomBytes
 from iirs.server.storage import Storage, StoredAccount
-from iirs.wire import AccountRecord, Login, Registration, Result
+from iirs.wire import MAX_ENTRIES, AccountRecord, Login, Registration, Result
 
 _SALT_SIZE = 16
 
@@ -82,7 +82,8 @@ class Accounts:
     def register(self, registration: Registration, address: str) -> Result:
         """Take in a new account, or say why not."""
         with self._lock:
-            if not self._registrations.allow(address):
+            # A longer directory would be refused by every client: nobody could log in any more.
+            if len(self._directory) >= MAX_ENTRIES or not self._registrations.allow(address):
                 return Result.TOO_MANY
             try:
                 entry = Entry.parse(self._chain.chain_id, registration.entry)

@@ -26,7 +26,7 @@ from iirs.message import Message, MessageKind, MessageReader
 from iirs.onion import EntryChannel
 from iirs.server.mix_net import Collected
 from iirs.server.writer import LeftoverWriter
-from iirs.tls import TlsPipe
+from iirs.tls import TlsPipe, on_the_wire
 from iirs.wire import (
     HELLO_LIMITS,
     AccountRecord,
@@ -115,6 +115,7 @@ class ConnectionThread(threading.Thread):
         self._lock = threading.Lock()
         self._pipe = TlsPipe(context, server_side=True)
         self._backlog = bytearray()
+        self._backlog_max = _BACKLOG_MAX
         self._closing = False
         self._state = State.HELLO
         self._reader = MessageReader(HELLO_LIMITS)
@@ -226,7 +227,10 @@ class ConnectionThread(threading.Thread):
             # Under the lock, so that the round's writer cannot announce before the directory has been sent.
             first = [Message(MessageKind.RESULT, bytes([Result.OK])), record.encode()]
             first += self._desk.enter(self)
-            self._put(b"".join(item.encode() for item in first))
+            plaintext = b"".join(item.encode() for item in first)
+            # However many are registered: a directory must never be too large for the people in it.
+            self._backlog_max = _BACKLOG_MAX + on_the_wire(len(plaintext))
+            self._put(plaintext)
 
     def _upload(self, message: Message) -> None:
         if self._desk.submit(self, Upload.decode(message, self._geometry)) is Collected.LATE:
@@ -255,7 +259,7 @@ class ConnectionThread(threading.Thread):
             self._closing = True
             return
         if not self._flush():
-            if len(self._backlog) > _BACKLOG_MAX:
+            if len(self._backlog) > self._backlog_max:
                 self._closing = True
                 self._shut_socket()
                 return
