@@ -227,7 +227,9 @@ class ServerConnection:
                 item = self._inbox.get(timeout=left)
             except queue.Empty:
                 return self._deferred.popleft() if may_obey else None
-            if not isinstance(item, tuple):
+            if item == self._say_goodbye:
+                self._deferred.appendleft(item)  # the rounds until leaving count from when it was asked for
+            elif not isinstance(item, tuple):
                 self._deferred.append(item)
             elif item[0] is self._line:
                 return item[1]

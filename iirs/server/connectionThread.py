@@ -155,11 +155,13 @@ class ConnectionThread(threading.Thread):
             pass  # the connection is gone; there is nobody to tell
         finally:
             self._state = State.CLOSED
-            self._desk.left(self)
-            self._shut()
-            self._linger()
-            self._writer.release(self._send_socket)
-            self._socket.close()
+            try:
+                self._desk.left(self)
+            finally:  # whatever the server's disk says, the socket is let go
+                self._shut()
+                self._linger()
+                self._writer.release(self._send_socket)
+                self._socket.close()
 
     def _serve(self) -> None:
         while not self._closing:
