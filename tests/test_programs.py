@@ -89,6 +89,22 @@ def test_a_server_from_a_checkout_keeps_its_chain_over_a_restart(tmp_path: Path)
     assert refused.stderr.startswith("iirs-server: --slots differs from the chain")
 
 
+def test_a_second_server_on_the_same_data_directory_is_refused(tmp_path: Path) -> None:
+    arguments = ("--data-dir", str(tmp_path), "--round-seconds", "0.3")
+    with server(*arguments):
+        refused = subprocess.run(
+            [sys.executable, "-m", "iirs.server.main", "--port", "0", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("iirs-server: The data directory is in use by another server")
+    with server(*arguments):
+        pass  # the lock went with the process
+
+
 def test_a_taken_port_is_refused_with_a_sentence() -> None:
     with server("--ephemeral") as (_, link):
         port = str(JoinLink.parse(link).port)

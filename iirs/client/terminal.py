@@ -82,6 +82,7 @@ class TerminalChat:
         self._unqueued = 0
         self._asked = False
         self._missing = False
+        self._told = False
         self._state = PeerState.IDLE
         self._input_over = False
 
@@ -109,6 +110,7 @@ class TerminalChat:
                 self._pending = outboxes.get()
             if not self._is_done():
                 done_since = None
+                self._say_what_is_left()
             elif done_since is None:
                 done_since = time.monotonic()
             elif time.monotonic() - done_since >= self._linger:
@@ -120,6 +122,12 @@ class TerminalChat:
         if not self._asked:
             return self._missing  # nothing was typed, and there cannot be anything from before
         return self._pending is not None and not self._pending
+
+    def _say_what_is_left(self) -> None:
+        waiting = len(self._typed) + self._unqueued + len(self._pending or ())
+        if self._input_over and waiting and not self._told:
+            self._told = True
+            self._say(f"texts not delivered yet: {waiting}; waiting for {self._peer} (Ctrl-C gives up)")
 
     def _leave(self) -> int:
         self._say(f"leaving: everybody who leaves stays for {LEAVE_ROUNDS} more rounds (Ctrl-C: at once)")
@@ -158,7 +166,7 @@ class TerminalChat:
     def _handle(self, event: Event, outboxes: queue.SimpleQueue[set[bytes]]) -> bool:
         match event:
             case ConnectionChanged(state, sentence):
-                self._say(" ".join(part for part in (state.value, sentence) if part))
+                self._say(": ".join(part for part in (state.value, sentence) if part))
                 return state is not ConnectionState.CLOSED
             case PeopleChanged(names) if not self._asked:
                 self._ask_when_known(names, outboxes)

@@ -251,6 +251,8 @@ class ClientWindow:
     def _come_into_sync(self, peer: str) -> None:
         if peer != self.model.open_peer:
             self.model.notice = f"You and {peer} are in sync."
+        elif not isinstance(self.window.focus_get(), tk.Entry | tk.Text):
+            self._back_to_entry()  # whoever has just clicked on Accept wants to type next
         text = self._to_say.pop(peer, "")
         if text:
             self._send(peer, text)

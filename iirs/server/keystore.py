@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
 import ssl
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +21,7 @@ CHAIN_FILE = "chain.toml"
 _IDENTITY_FILE = "identity.key"
 _CERTIFICATE_FILE = "tls.crt"
 _KEY_FILE = "tls.key"
+_LOCK_FILE = "lock"
 DEFAULT_SLOTS = 2
 DEFAULT_ROUND_SECONDS = 2.0
 DEFAULT_INVITE_EVERY = 5
@@ -68,6 +72,24 @@ def make_keys(options: ChainOptions) -> ServerKeys:
             "--slots must be 1 to 16 and --round-seconds 0.01 to 600: these values do not make a chain."
         ) from error
     return ServerKeys(chain, chain_file, identity, certificate, certificate_key)
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Hold a data directory for one server. Raises ``ConfigError`` if another one has it.
+
+    SQLite's lock, because it works alike on every system and ends with the process, however it ends.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = sqlite3.connect(folder / _LOCK_FILE, timeout=0.5)
+        lock.execute("BEGIN EXCLUSIVE")
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(
+            "The data directory is in use by another server, or cannot be written: check --data-dir."
+        ) from error
+    with closing(lock):
+        yield
 
 
 def load_or_make_keys(folder: Path, options: ChainOptions) -> ServerKeys:

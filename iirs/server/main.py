@@ -8,12 +8,13 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 from iirs.chain import DEFAULT_PORT, JoinLink
 from iirs.errors import ConfigError
 from iirs.paths import data_directory
-from iirs.server.keystore import ChainOptions, load_or_make_keys, make_keys
+from iirs.server.keystore import ChainOptions, hold_folder, load_or_make_keys, make_keys
 from iirs.server.service import Service, ServiceSettings
 from iirs.server.storage import Storage
 
@@ -50,7 +51,7 @@ def build_service(options: argparse.Namespace, settings: ServiceSettings) -> Ser
                 "--ephemeral keeps nothing, so it goes with neither --data-dir nor --database-url."
             )
         return Service(make_keys(chain_options), Storage("sqlite://"), settings)
-    folder = options.data_dir or data_directory("iirs-server")
+    folder = _folder(options)
     keys = load_or_make_keys(folder, chain_options)
     url = options.database_url or f"sqlite:///{(folder / 'server.sqlite').resolve()}"
     return Service(keys, Storage(url), settings)
@@ -65,11 +66,16 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: finished.set())
     try:
-        service = build_service(options, ServiceSettings())
-        port = service.start(options.host, options.port)
+        with nullcontext() if options.ephemeral else hold_folder(_folder(options)):
+            return _run(options, finished)
     except ConfigError as error:
         print(f"iirs-server: {error}", file=sys.stderr)
         return 2
+
+
+def _run(options: argparse.Namespace, finished: threading.Event) -> int:
+    service = build_service(options, ServiceSettings())
+    port = service.start(options.host, options.port)
     link = JoinLink(_reachable(options.host), port, service.chain.chain_id)
     print(f"iirs-server: {_TRUST_NOTE}", file=sys.stderr)
     print(f"iirs-server ready: {link}", flush=True)
@@ -77,6 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
         pass
     service.stop()
     return 0
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    return options.data_dir or data_directory("iirs-server")
 
 
 def _reachable(host: str) -> str:
