@@ -288,7 +288,7 @@ def test_without_a_screen_the_window_says_what_to_use_instead() -> None:
 
 def test_the_demo_delivers_everything_in_one_size_for_each_kind_of_round() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "iirs.demo", "--json", "--round-seconds", "0.5"],
+        [sys.executable, "-m", "iirs.demo", "--json", "--round-seconds", "1"],
         env=NO_SCREEN,
         capture_output=True,
         text=True,
@@ -307,7 +307,7 @@ def test_the_demo_delivers_everything_in_one_size_for_each_kind_of_round() -> No
 
 def test_the_demo_without_windows_tells_each_round_as_the_network_saw_it() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "iirs.demo", "--round-seconds", "0.5"],
+        [sys.executable, "-m", "iirs.demo", "--round-seconds", "1"],
         env=NO_SCREEN,
         capture_output=True,
         text=True,
