@@ -19,11 +19,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from iirs.errors import ChainError, ConfigError
 from iirs.geometry import CHAIN_FILE_MAX, Geometry
+from iirs.noise import B_MAX, MU_MAX, NO_NOISE, Noise
 from iirs.suite import SUITES
 
 DEFAULT_PORT = 12345
 MAX_HOPS = 8
 MAX_SLOTS = 16
+DEFAULT_PREKEY_ROUNDS = 43_200
+"""A day of rounds of 2 s."""
+_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 _LINK = re.compile(
     r"(?:iirs://)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
     r"(?:#(?P<fingerprint>[0-9a-fA-F]{64}))?"
@@ -39,6 +43,14 @@ class Hop:
     """``host:port``, or empty for the entry, whose address is in the link."""
     identity: bytes
     """Ed25519 public key, 32 bytes."""
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """Where a later hop listens for the hop before it. Raises ``ValueError`` if that is not said."""
+        match = _ADDRESS.fullmatch(self.address)
+        if match is None or not 0 < int(match["port"]) < 65536:
+            raise ValueError("not host:port")
+        return match["host"].strip("[]"), int(match["port"])
 
     def verify(self, signature: bytes, data: bytes) -> None:
         """Return if this hop signed ``data``. Raises ``ChainError`` if not."""
@@ -61,6 +73,10 @@ class Chain:
     entry_certificate: bytes
     """SHA-256 of the entry's TLS certificate (DER)."""
     hops: tuple[Hop, ...]
+    prekey_rounds: int
+    """Rounds after which every client renews the key its invitations are sealed to."""
+    noise: Noise
+    """What every hop but the last adds to a conversation batch."""
 
     @property
     def geometry(self) -> Geometry:
@@ -82,6 +98,8 @@ def render_chain(
     epoch_rounds: int,
     entry_certificate: bytes,
     hops: tuple[Hop, ...],
+    prekey_rounds: int = DEFAULT_PREKEY_ROUNDS,
+    noise: Noise = NO_NOISE,
 ) -> bytes:
     """Return a chain file. Parsing it back gives these values."""
     lines = [
@@ -92,6 +110,10 @@ def render_chain(
         f"round_ms = {round_ms}",
         f"invite_every = {invite_every}",
         f"epoch_rounds = {epoch_rounds}",
+        f"prekey_rounds = {prekey_rounds}",
+        f"noise_mu = {noise.mu}",
+        f"noise_b = {noise.b}",
+        f"noise_forced = {str(noise.forced).lower()}",
         f'entry_certificate = "{entry_certificate.hex()}"',
     ]
     for hop in hops:
@@ -124,11 +146,31 @@ def parse_chain(data: bytes) -> Chain:
             hops=tuple(
                 Hop(str(hop["name"]), str(hop["address"]), _hash(hop["identity"])) for hop in table["hop"]
             ),
+            prekey_rounds=_in_range(table["prekey_rounds"], 1, 10_000_000),
+            noise=Noise(
+                _in_range(table["noise_mu"], 0, MU_MAX),
+                _in_range(table["noise_b"], 0, B_MAX),
+                _boolean(table["noise_forced"]),
+            ),
         )
         _in_range(len(chain.hops), 1, MAX_HOPS)
+        _in_range(chain.noise.mu % 2, 0, 0)
+        for hop in chain.hops[1:]:
+            _ = hop.host_and_port
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ChainError("The chain file is damaged: a value is missing or out of range.") from error
+    if len(chain.hops) > 1 and chain.noise.protects_nothing and not chain.noise.forced:
+        raise ChainError(
+            "The chain's noise protects nobody from a server that interferes, and the file does not say "
+            "that this is on purpose: make the chain anew with more noise."
+        )
     return chain
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")
+    return value
 
 
 def _one_of(value: object, allowed: object) -> str:

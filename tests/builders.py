@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from iirs.chain import Chain, Hop, parse_chain, render_chain
 from iirs.directory import Directory, Entry, Head, head_content
 from iirs.identity import Identity
+from iirs.noise import Noise
 
 BOTH_SUITES = ("X25519", "MLKEM768_X25519")
 
@@ -44,6 +45,7 @@ def chain_values(**changes: Any) -> dict[str, Any]:
         "epoch_rounds": 30,
         "entry_certificate": bytes(32),
         "hops": hops,
+        "noise": Noise(0, 0, forced=True),
     }
     return {**values, **changes}
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from iirs.chain import DEFAULT_PORT, MAX_HOPS, Hop, JoinLink, parse_chain, render_chain
 from iirs.errors import ChainError, ConfigError
 from iirs.geometry import CHAIN_FILE_MAX
+from iirs.noise import Noise
 from iirs.suite import SUITES
 from tests.builders import chain_values, make_chain
 
@@ -29,11 +30,17 @@ FINGERPRINT = hashlib.sha256(b"chain").digest()
     round_ms=st.integers(10, 600_000),
     invite_every=st.integers(1, 1000),
     epoch_rounds=st.integers(1, 100_000),
+    prekey_rounds=st.integers(1, 10_000_000),
+    noise=st.builds(
+        Noise, st.integers(0, 1000).map(lambda half: 2 * half), st.integers(0, 99), st.just(True)
+    ),
     entry_certificate=st.binary(min_size=32, max_size=32),
     identities=st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=MAX_HOPS),
 )
 def test_a_chain_file_gives_back_the_values_it_was_made_of(identities: list[bytes], **values: Any) -> None:
-    hops = tuple(Hop(f"hop{place}", f"host:{place}", key) for place, key in enumerate(identities))
+    hops = tuple(
+        Hop(f"hop{place}", f"host:{place}" if place else "", key) for place, key in enumerate(identities)
+    )
     data = render_chain(hops=hops, **values)
     chain = parse_chain(data)
     assert {name: getattr(chain, name) for name in values} == values
@@ -64,6 +71,13 @@ def test_any_change_of_a_byte_makes_another_chain() -> None:
         {"invite_every": 1001},
         {"epoch_rounds": 0},
         {"epoch_rounds": 100_001},
+        {"prekey_rounds": 0},
+        {"noise": Noise(3, 1, forced=True)},
+        {"noise": Noise(-2, 1, forced=True)},
+        {"noise": Noise(2, -1, forced=True)},
+        {"hops": (HOP, HOP)},
+        {"hops": (HOP, Hop("later", "host:0", bytes(32)))},
+        {"hops": (HOP, Hop("later", "host:65536", bytes(32)))},
         {"suite": "ROT13"},
         {"suite": ""},
         {"entry_certificate": bytes(31)},
@@ -105,6 +119,25 @@ GOOD = render_chain(**chain_values()).decode()
 def test_a_chain_file_that_is_damaged_is_refused(text: str) -> None:
     with pytest.raises(ChainError, match="damaged"):
         parse_chain(text.encode())
+
+
+TWO_HOPS = (HOP, Hop("later", "host:1", bytes(32)))
+
+
+@pytest.mark.parametrize("noise", [Noise(0, 0), Noise(300_000, 3), Noise(10, 8), Noise(100, 7)], ids=str)
+def test_noise_that_protects_nothing_is_refused_unless_forced(noise: Noise) -> None:
+    values = chain_values(hops=TWO_HOPS)
+    with pytest.raises(ChainError, match="protects nobody"):
+        parse_chain(render_chain(**{**values, "noise": noise}))
+    forced = Noise(noise.mu, noise.b, forced=True)
+    assert parse_chain(render_chain(**{**values, "noise": forced})).noise == forced
+    assert parse_chain(render_chain(**{**values, "noise": noise, "hops": (HOP,)})).noise == noise
+
+
+def test_noise_that_protects_needs_no_forcing() -> None:
+    chain = parse_chain(render_chain(**chain_values(hops=TWO_HOPS, noise=Noise(1000, 50))))
+    assert chain.noise == Noise(1000, 50)
+    assert chain.hops[1].host_and_port == ("host", 1)
 
 
 def test_a_chain_file_of_another_version_or_too_long_is_refused() -> None:
