@@ -131,7 +131,12 @@ class Directory:
             raise DirectoryError("The directory names somebody twice.")
         self._positions[entry.name] = len(self.entries)
         self.entries.append(entry)
-        self.digests.append(hashlib.sha256(_CHAIN_LABEL + self.digests[-1] + entry.raw).digest())
+        self.digests.append(self.next_digest(self.digests[-1], entry.raw))
+
+    @staticmethod
+    def next_digest(digest: bytes, entry: bytes) -> bytes:
+        """Return the digest after one more entry, given as its raw bytes."""
+        return hashlib.sha256(_CHAIN_LABEL + digest + entry).digest()
 
     def position(self, name: str) -> int:
         """Return where ``name`` stands. Raises ``AccountError`` if nobody has that name."""
@@ -164,7 +169,7 @@ class Directory:
         digest = self.digests[-1]
         digests = list(self.digests)
         for entry in trial:
-            digest = hashlib.sha256(_CHAIN_LABEL + digest + entry.raw).digest()
+            digest = self.next_digest(digest, entry.raw)
             digests.append(digest)
         if head.length >= len(digests) or digests[head.length] != head.digest:
             raise DirectoryError("The directory does not agree with the head its servers signed.")

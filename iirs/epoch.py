@@ -62,6 +62,13 @@ class EpochKey:
         except ValueError as error:
             raise ChainError("A server of this chain shows a key that is not one.") from error
 
+    def verified_for(self, chain: Chain, hop: int, round_number: int) -> PublicKey:
+        """Return the key if ``hop`` signed it for a range with this round. Raises ``ChainError`` if not."""
+        key = self.verified(chain, hop)
+        if not self.first_round <= round_number <= self.last_round:
+            raise ChainError("A server of this chain shows a key that is not for this round.")
+        return key
+
 
 class EpochKeyring:
     """A hop's own epoch keys: the current one, and the last one for a grace of two rounds."""

@@ -22,6 +22,16 @@ class OnionError(IirsError):
     """An onion or sealed reply does not open: drop the item, finish the round."""
 
 
+class HopError(IirsError):
+    """A hop of the chain did not do its part: abandon this round, and try again with the next."""
+
+    def __init__(self, hop: int, why: str) -> None:
+        """``hop`` counts from 0; ``why`` is for the people who run the servers."""
+        super().__init__(f"hop {hop} {why}")
+        self.hop = hop
+        self.why = why
+
+
 class PeerMessageError(IirsError):
     """A peer message does not authenticate: treat it as a loss."""
 

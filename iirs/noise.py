@@ -32,6 +32,10 @@ class Noise:
     forced: bool = False
     """The chain's makers insisted on settings that protect nothing, for a test or a demonstration."""
 
+    def draw(self, random_bytes: object) -> NoiseCount:
+        """TEMP."""
+        return NoiseCount(self.mu, self.mu // 2)
+
     @property
     def epsilon(self) -> float:
         """The privacy loss of one round in which somebody interfered: ``4 / b`` (Vuvuzela, theorem 1)."""
@@ -49,3 +53,11 @@ class Noise:
 
 
 NO_NOISE = Noise(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseCount:
+    """TEMP."""
+
+    singles: int
+    pairs: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -37,8 +38,13 @@ class RoundContext:
 
     def info(self, hop: int, kind: BatchKind) -> bytes:
         """Return the HPKE ``info`` (or AEAD data) of the layer for ``hop``."""
-        place = struct.pack(">BQB", hop, self.round_number, kind)
-        return _ONION_LABEL + self.chain_id + place + self.announcement_hash
+        return _layer_info(self.chain_id, self.round_number, self.announcement_hash, hop, kind)
+
+
+@lru_cache(maxsize=64)
+def _layer_info(chain_id: bytes, round_number: int, digest: bytes, hop: int, kind: BatchKind) -> bytes:
+    # The same for every onion of a batch: a hop asks for it thousands of times a round.
+    return _ONION_LABEL + chain_id + struct.pack(">BQB", hop, round_number, kind) + digest
 
 
 def wrap(
@@ -48,16 +54,17 @@ def wrap(
     context: RoundContext,
     kind: BatchKind,
     random_bytes: RandomBytes,
+    first_hop: int = 1,
 ) -> tuple[bytes, list[bytes]]:
-    """Wrap ``payload`` for the later hops, whose keys are given in the order 1 .. n-1.
+    """Wrap ``payload`` for the hops from ``first_hop`` on, whose keys are given in that order up to n-1.
 
-    Returns the onion and the reply keys, hop 1's first. With no later hops the onion is the payload.
+    Returns the onion and the reply keys, ``first_hop``'s first. With no hops the onion is the payload.
     """
     onion = payload
     reply_keys: list[bytes] = []
-    for hop in range(len(hop_keys), 0, -1):
+    for place in range(len(hop_keys) - 1, -1, -1):
         reply_key = random_bytes(REPLY_KEY_SIZE)
-        onion = suite.seal(hop_keys[hop - 1], reply_key + onion, context.info(hop, kind))
+        onion = suite.seal(hop_keys[place], reply_key + onion, context.info(first_hop + place, kind))
         reply_keys.insert(0, reply_key)
     return onion, reply_keys
 
@@ -108,8 +115,8 @@ class EntryChannel:
 
     def __init__(self, secret: bytes, binding: bytes, epoch: int) -> None:
         """Start from the 32-byte ``secret`` the client sealed with ``binding`` as its HPKE info."""
-        self._chain = _derive(secret, b"start" + binding)
         self._epoch = epoch
+        self._set(_derive(secret, b"start" + binding))
 
     def advance(self, epoch: int) -> None:
         """Step to ``epoch``'s keys; those of earlier epochs are gone.
@@ -118,37 +125,41 @@ class EntryChannel:
         """
         if not 0 <= epoch - self._epoch <= MAX_EPOCH_STEPS:
             raise OnionError("the entry's epoch went back, or too far ahead")
+        if epoch == self._epoch:
+            return
+        chain = self._chain
         for _ in range(epoch - self._epoch):
-            self._chain = _derive(self._chain, b"next epoch")
+            chain = _derive(chain, b"next epoch")
         self._epoch = epoch
+        self._set(chain)
 
     def seal_up(self, context: RoundContext, kind: BatchKind, index: int, onion: bytes) -> bytes:
         """Client: seal one onion for upload, 16 bytes longer."""
-        data = context.info(0, kind)
-        return self._cipher(b"up").encrypt(_nonce(context, index), onion, data)
+        return self._up.encrypt(_nonce(context, index), onion, context.info(0, kind))
 
     def open_up(self, context: RoundContext, kind: BatchKind, index: int, sealed: bytes) -> bytes:
         """Entry: open one uploaded onion. Raises ``OnionError``."""
         try:
-            return self._cipher(b"up").decrypt(_nonce(context, index), sealed, context.info(0, kind))
+            return self._up.decrypt(_nonce(context, index), sealed, context.info(0, kind))
         except InvalidTag as error:
             raise OnionError("an uploaded onion does not open") from error
 
     def seal_down(self, context: RoundContext, index: int, reply: bytes) -> bytes:
         """Entry: seal one reply, 16 bytes longer."""
         data = context.info(0, BatchKind.CONVERSATION)
-        return self._cipher(b"down").encrypt(_nonce(context, index), reply, data)
+        return self._down.encrypt(_nonce(context, index), reply, data)
 
     def open_down(self, context: RoundContext, index: int, sealed: bytes) -> bytes:
         """Client: open one reply. Raises ``OnionError``."""
         try:
             data = context.info(0, BatchKind.CONVERSATION)
-            return self._cipher(b"down").decrypt(_nonce(context, index), sealed, data)
+            return self._down.decrypt(_nonce(context, index), sealed, data)
         except InvalidTag as error:
             raise OnionError("a reply does not open") from error
 
-    def _cipher(self, direction: bytes) -> ChaCha20Poly1305:
-        return ChaCha20Poly1305(_derive(self._chain, direction))
+    def _set(self, chain: bytes) -> None:
+        self._chain = chain
+        self._up, self._down = (ChaCha20Poly1305(_derive(chain, way)) for way in (b"up", b"down"))
 
 
 def _nonce(context: RoundContext, index: int) -> bytes:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
@@ -33,23 +34,42 @@ def on_the_wire(plaintext_size: int) -> int:
     return plaintext_size + -(-plaintext_size // RECORD_MAX) * RECORD_OVERHEAD
 
 
+_VALID_FROM = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+_SignedBy = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
+
+
 def make_certificate() -> tuple[bytes, bytes]:
     """Return a fresh self-signed certificate and its private key, both PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "iirs")])
-    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    certificate = (
+    certificate = _certificate("iirs", "iirs", key.public_key(), key)
+    return certificate.public_bytes(Encoding.PEM), _private_pem(key)
+
+
+def _certificate(
+    subject: str,
+    issuer: str,
+    key: ec.EllipticCurvePublicKey | Ed25519PublicKey,
+    signer: _SignedBy,
+    *,
+    authority: bool | None = None,
+) -> x509.Certificate:
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start.replace(year=2120))
-        .sign(key, SHA256())
+        .not_valid_before(_VALID_FROM)
+        .not_valid_after(_VALID_FROM.replace(year=2120))
     )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return certificate.public_bytes(Encoding.PEM), private
+    if authority is not None:
+        constraints = x509.BasicConstraints(ca=authority, path_length=0 if authority else None)
+        builder = builder.add_extension(constraints, critical=True)
+    return builder.sign(signer, None if isinstance(signer, Ed25519PrivateKey) else SHA256())
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def certificate_hash(pem: bytes) -> bytes:
@@ -62,13 +82,17 @@ def server_context(certificate_pem: bytes, key_pem: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
+    _load_pair(context, certificate_pem, key_pem)
+    return context
+
+
+def _load_pair(context: ssl.SSLContext, certificate_pem: bytes, key_pem: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:  # ssl reads from files only; the folder is mode 0700
         path = Path(folder) / "pair.pem"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(key_pem + certificate_pem)
         context.load_cert_chain(path)
-    return context
 
 
 def client_context() -> ssl.SSLContext:
@@ -78,6 +102,34 @@ def client_context() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def link_context(identity: Ed25519PrivateKey, neighbour: bytes, *, server_side: bool) -> ssl.SSLContext:
+    """Return a context for the link between two hops: mutual TLS 1.3, pinned to both hops' identities.
+
+    ``identity`` vouches for a fresh key of this process; ``neighbour`` is the other hop's Ed25519 public
+    key, 32 bytes. OpenSSL checks during the handshake that the neighbour's identity signed the key it uses:
+    it is given a trust anchor made of that public key alone. (An anchor's own signature is not checked, so
+    nobody needs the neighbour's private key to make one.)
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    if server_side:
+        context.num_tickets = 0
+    own, other = (_issuer(key) for key in (identity.public_key().public_bytes_raw(), neighbour))
+    key = ec.generate_private_key(ec.SECP256R1())
+    leaf = _certificate("iirs link", own, key.public_key(), identity, authority=False)
+    _load_pair(context, leaf.public_bytes(Encoding.PEM), _private_pem(key))
+    public = Ed25519PublicKey.from_public_bytes(neighbour)
+    anchor = _certificate(other, other, public, Ed25519PrivateKey.generate(), authority=True)
+    context.load_verify_locations(cadata=anchor.public_bytes(Encoding.DER))
+    return context
+
+
+def _issuer(public: bytes) -> str:
+    return f"iirs hop {public.hex()[:40]}"
 
 
 class TlsPipe:

@@ -30,6 +30,7 @@ from iirs.geometry import (
     REGISTER_SIZE,
     RESULT_SIZE,
     SIGNATURE_SIZE,
+    STANDBY_SIZE,
     VAULT_SIZE,
     BatchKind,
     Geometry,
@@ -51,6 +52,7 @@ class Result(IntEnum):
     INVALID = 4
     TOO_MANY = 5
     STALE_KEY = 6
+    NOT_YET = 7
 
     @property
     def sentence(self) -> str:
@@ -66,6 +68,7 @@ _RESULT_SENTENCES = {
     Result.INVALID: "The server did not accept this registration: a field is not as it must be.",
     Result.TOO_MANY: "Too many attempts. Wait a minute, then try again.",
     Result.STALE_KEY: "The server has changed its key just now; the next attempt will work.",
+    Result.NOT_YET: "Not every server of the chain has signed this registration yet. Try again in a moment.",
 }
 
 
@@ -77,6 +80,7 @@ class CloseReason(IntEnum):
     PROTOCOL = 2
     TIMEOUT = 3
     VERSION = 4
+    INCOMPLETE = 5
 
     @property
     def sentence(self) -> str:
@@ -89,6 +93,7 @@ _CLOSE_SENTENCES = {
     CloseReason.REPLACED: "This account logged in somewhere else, so this window is no longer connected.",
     CloseReason.PROTOCOL: "The server could not understand a message and closed this connection.",
     CloseReason.TIMEOUT: "The server heard nothing for too long and closed this connection.",
+    CloseReason.INCOMPLETE: "A server of the chain is not there yet. It will be tried again.",
     CloseReason.VERSION: "The server speaks another version of the protocol. Update the older of the two.",
 }
 
@@ -127,6 +132,7 @@ def session_limits(geometry: Geometry) -> Limits:
         MessageKind.ANNOUNCE: geometry.announce_size,
         MessageKind.REPLIES: geometry.replies_size,
         MessageKind.CLOSE: CLOSE_SIZE,
+        MessageKind.STANDBY: STANDBY_SIZE,
     }
     limits = {kind: (size, size) for kind, size in fixed.items()}
     head = geometry.head_size
@@ -297,6 +303,31 @@ class Announcement:
         return RoundFlags.INVITE in self.flags
 
 
+_UNKNOWN_HOP = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """Sent instead of an announcement, once a round period, while a hop of the chain does not answer."""
+
+    hop: int | None
+    """The hop that does not answer, from 1 (the entry is 0, and says this); ``None``: not known."""
+
+    def encode(self) -> Message:
+        """Return the STANDBY message, the same for every client."""
+        return Message(MessageKind.STANDBY, bytes([_UNKNOWN_HOP if self.hop is None else self.hop]))
+
+    @classmethod
+    def decode(cls, body: bytes, geometry: Geometry) -> Standby:
+        """Read a STANDBY body. Raises ``PeerError`` if the chain has no such later hop."""
+        hop = body[0]
+        if hop == _UNKNOWN_HOP:
+            return cls(None)
+        if not 1 <= hop < geometry.hops:
+            raise PeerError("The server waits for a server that is not in its chain.")
+        return cls(hop)
+
+
 def announcement_hash(encoded: bytes) -> bytes:
     """Return the SHA-256 of an encoded announcement."""
     return hashlib.sha256(encoded).digest()
@@ -364,8 +395,12 @@ class Bundle:
 
     def encode(self) -> Message:
         """Return the BUNDLE message."""
+        return Message(MessageKind.BUNDLE, self.encode_body())
+
+    def encode_body(self) -> bytes:
+        """Return the body of the BUNDLE message."""
         start = struct.pack(">QI", self.round_number, len(self.invitations))
-        return Message(MessageKind.BUNDLE, start + b"".join(self.invitations) + self.signature)
+        return start + b"".join(self.invitations) + self.signature
 
     @classmethod
     def decode(cls, body: bytes, chain: Chain) -> Bundle:

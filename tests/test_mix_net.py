@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
@@ -14,17 +15,8 @@ from iirs.errors import ChainError, OnionError, PeerError
 from iirs.geometry import DROP_ID_SIZE, INVITATION_SIZE, PEER_MESSAGE_SIZE, BatchKind
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage, GarbageCollector
-from iirs.server.mix_net import (
-    Batch,
-    Collected,
-    DeadDrops,
-    MixHop,
-    MixNet,
-    MixStage,
-    NextHop,
-    RoundOutcome,
-    random_permutation,
-)
+from iirs.server.mix_hop import Batch, DeadDrops, MixHop, MixStage, NextHop, random_permutation
+from iirs.server.mix_net import Collected, MixNet, RoundOutcome
 from iirs.suite import HYBRID, KeyPair
 from iirs.wire import Bundle, Replies, RoundStatus, Upload
 from tests.builders import BOTH_SUITES, ChainKeys, make_chain
@@ -499,6 +491,9 @@ def test_the_scheduler_runs_a_round_from_closing_to_delivery() -> None:
     class Front:
         def channels(self) -> dict[Hashable, EntryChannel]:
             return {"alice": alice.entry_end, "bob": bob.entry_end}
+
+        def give_up_at(self) -> float:
+            return math.inf
 
         def deliver(self, outcome: RoundOutcome | None) -> None:
             delivered.append(outcome)

@@ -159,7 +159,7 @@ def _check(body: bytes) -> None:
         result = Result(body[0])
     except ValueError as error:
         raise PeerError("The server gave an answer this program does not know.") from error
-    if result in {Result.STALE_KEY, Result.TOO_MANY}:
+    if result in {Result.STALE_KEY, Result.TOO_MANY, Result.NOT_YET}:
         raise TryLaterError(result.sentence)
     if result is not Result.OK:
         raise AccountError(result.sentence)

@@ -10,9 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from iirs.chain import Chain
-from iirs.directory import Directory, Entry, Head, head_content
-from iirs.errors import AccountError, ConfigError, DirectoryError
+from iirs.directory import Directory, Entry, Head
+from iirs.errors import AccountError, ConfigError, DirectoryError, HopError
 from iirs.geometry import DIRECTORY_INCREMENT, RandomBytes
+from iirs.server.preparer import Increment
 from iirs.server.storage import Storage, StoredAccount
 from iirs.wire import MAX_ENTRIES, AccountRecord, Login, Registration, Result
 
@@ -50,19 +51,19 @@ class Accounts:
         self,
         chain: Chain,
         storage: Storage,
-        sign: Callable[[bytes], bytes],
+        sign_alone: Callable[[int, bytes], Head] | None,
         random_bytes: RandomBytes,
         *,
         registrations: RateLimit,
         logins: RateLimit,
     ) -> None:
-        """Load the directory. ``sign`` is the hop identity's signature over a head.
+        """Load the directory. ``sign_alone`` signs a head in a chain of one; it is ``None`` in a longer one.
 
         Raises ``ConfigError`` if the database is not this chain's.
         """
         self._chain = chain
         self._storage = storage
-        self._sign = sign
+        self._sign_alone = sign_alone
         self._random_bytes = random_bytes
         self._registrations = registrations
         self._logins = logins
@@ -77,7 +78,10 @@ class Accounts:
                     "The database is damaged or another chain's: check --database-url and --data-dir."
                 ) from error
             self._accounts[account.name] = account
+        # What was announced before a restart is not known any more: a client that holds less logs in anew.
         self._published = len(self._directory)
+        self._head: Head | None = None
+        self._announced = threading.Condition(self._lock)
 
     def register(self, registration: Registration, address: str) -> Result:
         """Take in a new account, or say why not."""
@@ -127,23 +131,47 @@ class Accounts:
         return Result.OK, AccountRecord(account.position, last_round, account.vault)
 
     def snapshot(self) -> tuple[Head, list[bytes]]:
-        """Return the whole directory with its signed head, entries not yet announced included."""
-        with self._lock:
-            return self._head(len(self._directory)), [entry.raw for entry in self._directory.entries]
+        """Return the directory with its signed head, as a new session is to be told it.
 
-    def publish(self) -> tuple[Head, int, tuple[bytes, ...]]:
-        """Move the announced length on by at most two; return head, where the new entries start, and them."""
+        A chain of one signs all that is registered on the spot. In a longer one it is what was announced
+        last, because every hop must have signed the head. Raises ``HopError`` if nothing was announced yet.
+        """
+        with self._lock:
+            if self._sign_alone is not None:
+                length = len(self._directory)
+                head = self._sign_alone(length, self._directory.digests[length])
+            elif self._head is not None:
+                head = self._head
+            else:
+                raise HopError(0, "has not announced a round yet")
+            return head, [entry.raw for entry in self._directory.entries[: head.length]]
+
+    def wait_announced(self, position: int, seconds: float) -> bool:
+        """Wait until an account can be in ``snapshot``; False if it is not by then."""
+        with self._announced:
+            return self._sign_alone is not None or self._announced.wait_for(
+                lambda: self._head is not None and position < self._head.length, seconds
+            )
+
+    def next_increment(self) -> Increment:
+        """Return what the next round is to announce: the next entries, as many as an announcement holds."""
         with self._lock:
             start = self._published
-            entries = tuple(
-                entry.raw for entry in self._directory.entries[start : start + DIRECTORY_INCREMENT]
-            )
-            self._published += len(entries)
-            return self._head(self._published), start, entries
+            entries = self._directory.entries[start : start + DIRECTORY_INCREMENT]
+            digest = self._directory.digests[start + len(entries)]
+            return Increment(start, tuple(entry.raw for entry in entries), digest)
 
-    def _head(self, length: int) -> Head:
-        digest = self._directory.digests[length]
-        return Head(length, digest, self._sign(head_content(self._chain.chain_id, length, digest)))
+    def raw_entries(self) -> list[bytes]:
+        """Return every entry, in order of registration."""
+        with self._lock:
+            return [entry.raw for entry in self._directory.entries]
+
+    def publish(self, head: Head) -> None:
+        """Take the directory up to ``head`` as announced: every hop has signed it."""
+        with self._announced:
+            self._published = head.length
+            self._head = head
+            self._announced.notify_all()
 
 
 def _secret_hash(salt: bytes, secret: bytes) -> bytes:

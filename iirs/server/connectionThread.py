@@ -20,7 +20,7 @@ from enum import Enum
 from typing import Protocol
 
 from iirs import PROTOCOL_VERSION
-from iirs.errors import AccountError, IirsError, OnionError, PeerError
+from iirs.errors import AccountError, HopError, IirsError, OnionError, PeerError
 from iirs.geometry import Geometry
 from iirs.message import Message, MessageKind, MessageReader
 from iirs.onion import EntryChannel
@@ -56,7 +56,7 @@ class Desk(Protocol):
     """What a connection needs of the server; every call returns quickly and holds no lock on return."""
 
     def greeting(self) -> list[Message]:
-        """Return the chain file and the current epoch keys."""
+        """Return the chain file and the current epoch keys. Raises ``HopError`` if there are none yet."""
         ...
 
     def register(self, registration: Registration, address: str) -> Result:
@@ -204,7 +204,10 @@ class ConnectionThread(threading.Thread):
             return
         self._state = State.GREETED
         self._reader.limits = greeting_limits(self._geometry)
-        self.send(self._desk.greeting())
+        try:
+            self.send(self._desk.greeting())
+        except HopError:
+            self.close(CloseReason.INCOMPLETE)
 
     def _login(self, message: Message) -> None:
         try:

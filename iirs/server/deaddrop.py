@@ -21,6 +21,8 @@ from iirs.geometry import (
 from iirs.onion import cover_invitation
 
 ACCESSES = 2
+DropObserver = Callable[[Counter[int], Sequence[bytes]], None]
+"""Glass box for tests and simulations only: handed the histogram of access counts, and the ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class DeadDropManager:
     def __init__(
         self,
         random_bytes: RandomBytes,
-        observe: Callable[[Counter[int], Sequence[bytes]], None] | None = None,
+        observe: DropObserver | None = None,
     ) -> None:
         self._random_bytes = random_bytes
         self._observe = observe

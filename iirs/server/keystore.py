@@ -18,9 +18,9 @@ from iirs.errors import ChainError, ConfigError
 from iirs.tls import certificate_hash, make_certificate, server_context
 
 CHAIN_FILE = "chain.toml"
-_IDENTITY_FILE = "identity.key"
-_CERTIFICATE_FILE = "tls.crt"
-_KEY_FILE = "tls.key"
+IDENTITY_FILE = "identity.key"
+CERTIFICATE_FILE = "tls.crt"
+KEY_FILE = "tls.key"
 _LOCK_FILE = "lock"
 DEFAULT_SLOTS = 2
 DEFAULT_ROUND_SECONDS = 2.0
@@ -50,6 +50,15 @@ class ServerKeys:
     certificate_key: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class HopKeys:
+    """A later hop's identity, and its place in the chain."""
+
+    chain: Chain
+    hop: int
+    identity: Ed25519PrivateKey = field(repr=False)
+
+
 def make_keys(options: ChainOptions) -> ServerKeys:
     """Return a fresh one-server chain. Raises ``ConfigError`` if an option is out of range."""
     identity = Ed25519PrivateKey.generate()
@@ -57,7 +66,7 @@ def make_keys(options: ChainOptions) -> ServerKeys:
     chain_file = render_chain(
         suite=options.suite or DEFAULT_SUITE,
         slots=DEFAULT_SLOTS if options.slots is None else options.slots,
-        round_ms=_milliseconds(
+        round_ms=milliseconds(
             DEFAULT_ROUND_SECONDS if options.round_seconds is None else options.round_seconds
         ),
         invite_every=options.invite_every or DEFAULT_INVITE_EVERY,
@@ -101,17 +110,17 @@ def load_or_make_keys(folder: Path, options: ChainOptions) -> ServerKeys:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (folder / CHAIN_FILE).exists():
-            if (folder / _IDENTITY_FILE).exists():
+            if (folder / IDENTITY_FILE).exists():
                 raise ConfigError(
                     f"The data directory has an identity but no {CHAIN_FILE}: restore that file from a copy, "
                     "or, if no client has ever used this server, delete the directory."
                 )
             keys = make_keys(options)
             private = keys.identity.private_bytes_raw()
-            _write(folder / _IDENTITY_FILE, private, 0o600)
-            _write(folder / _KEY_FILE, keys.certificate_key, 0o600)
-            _write(folder / _CERTIFICATE_FILE, keys.certificate, 0o644)
-            _write(folder / CHAIN_FILE, keys.chain_file, 0o644)  # last: its presence means all is there
+            write_file(folder / IDENTITY_FILE, private, 0o600)
+            write_file(folder / KEY_FILE, keys.certificate_key, 0o600)
+            write_file(folder / CERTIFICATE_FILE, keys.certificate, 0o644)
+            write_file(folder / CHAIN_FILE, keys.chain_file, 0o644)  # last: its presence means all is there
             return keys
         return _check(_load(folder), options)
     except OSError as error:
@@ -120,11 +129,11 @@ def load_or_make_keys(folder: Path, options: ChainOptions) -> ServerKeys:
 
 def _load(folder: Path) -> ServerKeys:
     chain_file = (folder / CHAIN_FILE).read_bytes()
-    certificate = (folder / _CERTIFICATE_FILE).read_bytes()
-    certificate_key = (folder / _KEY_FILE).read_bytes()
+    certificate = (folder / CERTIFICATE_FILE).read_bytes()
+    certificate_key = (folder / KEY_FILE).read_bytes()
     try:
         server_context(certificate, certificate_key)
-        identity = Ed25519PrivateKey.from_private_bytes((folder / _IDENTITY_FILE).read_bytes())
+        identity = load_identity(folder)
         chain = parse_chain(chain_file)
         fits = (
             certificate_hash(certificate) == chain.entry_certificate
@@ -137,11 +146,47 @@ def _load(folder: Path) -> ServerKeys:
     return ServerKeys(chain, chain_file, identity, certificate, certificate_key)
 
 
+def load_hop_keys(folder: Path) -> HopKeys:
+    """Return the place of the identity kept in ``folder`` in the chain kept there.
+
+    Raises ``ConfigError`` if something is missing or damaged, or if the place is the entry's.
+    """
+    try:
+        chain = parse_chain((folder / CHAIN_FILE).read_bytes())
+        identity = load_identity(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"The data directory has no {CHAIN_FILE} and {IDENTITY_FILE} that can be read: make them with "
+            "iirs-chain, or check --data-dir."
+        ) from error
+    except ChainError as error:
+        raise ConfigError(str(error)) from error
+    public = identity.public_key().public_bytes_raw()
+    places = [place for place, hop in enumerate(chain.hops) if hop.identity == public]
+    if not places:
+        raise ConfigError("The identity in the data directory belongs to no hop of the chain there.")
+    if places[0] == 0:
+        raise ConfigError("The identity in the data directory is the entry's: run it with iirs-server.")
+    return HopKeys(chain, places[0], identity)
+
+
+def load_identity(folder: Path) -> Ed25519PrivateKey:
+    """Return the identity kept in ``folder``. Raises ``OSError``, or ``ConfigError`` if it is not one."""
+    path = folder / IDENTITY_FILE
+    data = path.read_bytes()
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise ConfigError(f"{IDENTITY_FILE} can be read by other users: make it private (chmod 600).")
+    try:
+        return Ed25519PrivateKey.from_private_bytes(data)
+    except ValueError as error:
+        raise ConfigError("The data directory is damaged: restore it from a copy.") from error
+
+
 def _check(keys: ServerKeys, options: ChainOptions) -> ServerKeys:
     asked = {
         "--slots": (options.slots, keys.chain.slots),
         "--round-seconds": (
-            None if options.round_seconds is None else _milliseconds(options.round_seconds),
+            None if options.round_seconds is None else milliseconds(options.round_seconds),
             keys.chain.round_ms,
         ),
     }
@@ -154,11 +199,13 @@ def _check(keys: ServerKeys, options: ChainOptions) -> ServerKeys:
     return keys
 
 
-def _milliseconds(seconds: float) -> int:
+def milliseconds(seconds: float) -> int:
+    """Return whole milliseconds, or 0 for what is no length of time."""
     return round(seconds * 1000) if math.isfinite(seconds) else 0  # 0 is out of range, as "nan" and "inf" are
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def write_file(path: Path, data: bytes, mode: int) -> None:
+    """Write a file whose mode is never wider than ``mode``; on return it is on disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

@@ -18,9 +18,13 @@ from iirs.server.keystore import ChainOptions, hold_folder, load_or_make_keys, m
 from iirs.server.service import Service, ServiceSettings
 from iirs.server.storage import Storage
 
-_TRUST_NOTE = (
+_TRUST_ALONE = (
     "note: this chain is one server, so whoever runs it must be trusted not to look at who talks to whom; "
     "the network, and everybody else, learns only who is registered and who is online"
+)
+_TRUST_CHAIN = (
+    "note: who talks to whom is hidden if any one of the chain's {hops} servers is honest; the network, and "
+    "everybody else, learns only who is registered and who is online"
 )
 
 
@@ -77,7 +81,9 @@ def _run(options: argparse.Namespace, finished: threading.Event) -> int:
     service = build_service(options, ServiceSettings())
     port = service.start(options.host, options.port)
     link = JoinLink(_reachable(options.host), port, service.chain.chain_id)
-    print(f"iirs-server: {_TRUST_NOTE}", file=sys.stderr)
+    hops = len(service.chain.hops)
+    trust = _TRUST_ALONE if hops == 1 else _TRUST_CHAIN.format(hops=hops)
+    print(f"iirs-server: {trust}", file=sys.stderr)
     print(f"iirs-server ready: {link}", flush=True)
     while not finished.wait(1.0):  # a bounded wait, so that signals arrive on every platform
         pass

@@ -1,200 +1,24 @@
 """The mix net: collects a round's onions, runs it through the chain and back, hands out the replies.
 
-``MixHop`` is one server's work on one batch, the same at every place in the chain; ``MixNet`` is the
-entry: it keeps the clients' uploads, opens the entry's own layer and starts the chain.
-No socket and no clock in here; the scheduler calls ``MixNet.run_round``.
+``MixNet`` is the entry: it keeps the clients' uploads, opens the entry's own layer and starts the chain, of
+which ``mix_hop`` has the other parts. No socket and no clock in here; the scheduler calls ``run_round``.
 """
 
 from __future__ import annotations
 
-import hashlib
+import math
 import threading
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from enum import Enum
-from random import SystemRandom
 from typing import Protocol
 
 from iirs.chain import Chain
-from iirs.errors import OnionError, PeerError
-from iirs.geometry import BatchKind, Geometry, RandomBytes
-from iirs.onion import EntryChannel, RoundContext, peel, seal_reply
-from iirs.server.deaddrop import DeadDropManager, DeaddropMessage
-from iirs.suite import KeyPair
+from iirs.errors import HopError, OnionError, PeerError
+from iirs.geometry import BatchKind, RandomBytes
+from iirs.onion import EntryChannel, RoundContext
+from iirs.server.mix_hop import MixStage
 from iirs.wire import Bundle, Replies, RoundStatus, Upload
-
-_system_random = SystemRandom()
-
-
-def random_permutation(count: int) -> list[int]:
-    """Return a uniform permutation of ``range(count)`` from the operating system's randomness."""
-    order = list(range(count))
-    _system_random.shuffle(order)
-    return order
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """All onions of one round and kind, as they enter one hop."""
-
-    context: RoundContext
-    kind: BatchKind
-    onions: Sequence[bytes] = field(repr=False)
-
-
-class NextHop(Protocol):
-    """What follows a hop: another hop, or the dead drops."""
-
-    def exchange(self, batch: Batch) -> list[bytes]:
-        """Return one reply for each onion of a conversation batch, in the same order."""
-        ...
-
-    def collect_invitations(self, batch: Batch) -> Bundle:
-        """Return the signed contents of dead drop 0 after this batch."""
-        ...
-
-
-class DeadDrops:
-    """The end of the chain: hands the innermost payloads to the ``DeadDropManager``."""
-
-    def __init__(
-        self,
-        manager: DeadDropManager,
-        chain_id: bytes,
-        sign: Callable[[bytes], bytes],
-    ) -> None:
-        self._manager = manager
-        self._chain_id = chain_id
-        self._sign = sign
-
-    def exchange(self, batch: Batch) -> list[bytes]:
-        """Swap the requests of a round."""
-        return self._manager.handle_messages([DeaddropMessage.decode(request) for request in batch.onions])
-
-    def collect_invitations(self, batch: Batch) -> Bundle:
-        """Gather the invitations of a round and sign them."""
-        gathered = tuple(self._manager.collect_invitations(batch.onions))
-        bundle = Bundle(batch.context.round_number, gathered)
-        signature = self._sign(bundle.signed_content(self._chain_id))
-        return Bundle(bundle.round_number, gathered, signature)
-
-
-class MixStage:
-    """What every hop does with an opened batch: drop duplicates, shuffle, pass on, undo on the way back."""
-
-    def __init__(
-        self,
-        geometry: Geometry,
-        hop: int,
-        next_hop: NextHop,
-        random_bytes: RandomBytes,
-        permute: Callable[[int], list[int]] = random_permutation,
-    ) -> None:
-        self._reply_size = geometry.reply_size(geometry.hops - 1 - hop)
-        self._next = next_hop
-        self._random_bytes = random_bytes
-        self._permute = permute
-
-    def exchange(self, context: RoundContext, opened: Sequence[bytes | None]) -> list[bytes]:
-        """Return a reply for each place of ``opened``; ``None`` (did not open) gets random bytes."""
-        places = self._distinct(opened)
-        order = self._permute(len(places))
-        onions = [opened[places[position]] or b"" for position in order]
-        answers = self._next.exchange(Batch(context, BatchKind.CONVERSATION, onions))
-        if len(answers) != len(onions) or any(len(answer) != self._reply_size for answer in answers):
-            raise OnionError("the next hop gave back a batch of another shape")
-        replies: dict[int, bytes] = {
-            places[position]: answer for position, answer in zip(order, answers, strict=True)
-        }
-        return [
-            replies[place] if place in replies else self._random_bytes(self._reply_size)
-            for place in range(len(opened))
-        ]
-
-    def collect_invitations(self, context: RoundContext, opened: Sequence[bytes | None]) -> Bundle:
-        """Pass a batch of invitations on; nothing comes back but the bundle for everybody."""
-        places = self._distinct(opened)
-        order = self._permute(len(places))
-        onions = [opened[places[position]] or b"" for position in order]
-        return self._next.collect_invitations(Batch(context, BatchKind.INVITATION, onions))
-
-    @staticmethod
-    def _distinct(opened: Sequence[bytes | None]) -> list[int]:
-        seen: set[bytes] = set()
-        places = []
-        for place, onion in enumerate(opened):
-            if onion is None:
-                continue
-            digest = hashlib.sha256(onion).digest()
-            if digest not in seen:
-                seen.add(digest)
-                places.append(place)
-        return places
-
-
-class MixHop:
-    """A later hop (1 .. n-1): peels its layer off every onion, mixes, and seals the replies.
-
-    Accepts one batch a round and kind, rounds strictly increasing: a repeat is refused unprocessed.
-    """
-
-    def __init__(
-        self,
-        geometry: Geometry,
-        hop: int,
-        key: Callable[[int], KeyPair],
-        stage: MixStage,
-        random_bytes: RandomBytes,
-        store_round: Callable[[int, BatchKind], None] = lambda round_number, kind: None,
-    ) -> None:
-        """``key`` gives the private key for a round number; ``store_round`` makes a round final on disk."""
-        self._geometry = geometry
-        self._hop = hop
-        self._key = key
-        self._stage = stage
-        self._random_bytes = random_bytes
-        self._store_round = store_round
-        self._last = dict.fromkeys(BatchKind, -1)
-
-    def exchange(self, batch: Batch) -> list[bytes]:
-        """Return a sealed reply for each onion, in the same order. Raises ``OnionError`` on a repeat."""
-        reply_keys, opened = self._open(batch)
-        inner = self._stage.exchange(batch.context, opened)
-        reply_size = self._geometry.reply_size(self._geometry.hops - self._hop)
-        return [
-            self._random_bytes(reply_size) if key is None else seal_reply(key, reply)
-            for key, reply in zip(reply_keys, inner, strict=True)
-        ]
-
-    def collect_invitations(self, batch: Batch) -> Bundle:
-        """Peel and pass on a batch of invitations."""
-        return self._stage.collect_invitations(batch.context, self._open(batch)[1])
-
-    def _open(self, batch: Batch) -> tuple[list[bytes | None], list[bytes | None]]:
-        if batch.context.round_number <= self._last[batch.kind]:
-            raise OnionError("a batch for a round that is over")
-        self._last[batch.kind] = batch.context.round_number
-        self._store_round(batch.context.round_number, batch.kind)
-        key = self._key(batch.context.round_number)
-        opened_before: set[bytes] = set()
-        reply_keys: list[bytes | None] = []
-        opened: list[bytes | None] = []
-        for onion in batch.onions:
-            digest = hashlib.sha256(onion).digest()
-            reply_key, inner = (None, None) if digest in opened_before else self._peel(onion, key, batch)
-            opened_before.add(digest)
-            reply_keys.append(reply_key)
-            opened.append(inner)
-        return reply_keys, opened
-
-    def _peel(self, onion: bytes, key: KeyPair, batch: Batch) -> tuple[bytes, bytes] | tuple[None, None]:
-        remaining = self._geometry.hops - self._hop
-        if len(onion) != self._geometry.onion_size(remaining, batch.kind):
-            return None, None
-        try:
-            return peel(onion, key, self._geometry.suite, batch.context, self._hop, batch.kind)
-        except OnionError:
-            return None, None
 
 
 class Collected(Enum):
@@ -213,7 +37,13 @@ class RoundOutcome:
     bundle: Bundle | None
     uploads: int
     late: int
-    lost: bool = False
+    why_lost: str = ""
+    """Empty unless the round was lost: which hop did not do its part."""
+
+    @property
+    def lost(self) -> bool:
+        """True if the round failed, for everyone alike."""
+        return bool(self.why_lost)
 
 
 class RoundFront(Protocol):
@@ -221,6 +51,10 @@ class RoundFront(Protocol):
 
     def channels(self) -> dict[Hashable, EntryChannel]:
         """Return every client in session, with its entry channel."""
+        ...
+
+    def give_up_at(self) -> float:
+        """Return until when the round that closes now may take (monotonic seconds)."""
         ...
 
     def deliver(self, outcome: RoundOutcome | None) -> None:
@@ -277,9 +111,11 @@ class MixNet:
 
     def run_round(self, front: RoundFront) -> None:
         """Run one round from closing to delivery: what the scheduler calls."""
-        front.deliver(self.close_round(front.channels()))
+        front.deliver(self.close_round(front.channels(), front.give_up_at()))
 
-    def close_round(self, channels: dict[Hashable, EntryChannel]) -> RoundOutcome | None:
+    def close_round(
+        self, channels: dict[Hashable, EntryChannel], give_up_at: float = math.inf
+    ) -> RoundOutcome | None:
         """Close the batch, run it through the chain, and return what each of ``channels`` is to be sent.
 
         Clients without an upload get random bytes of the usual size. A failure anywhere in the chain
@@ -296,64 +132,61 @@ class MixNet:
             channel.advance(context.round_number // self._epoch_rounds)
         batch = {client: upload for client, upload in queue.items() if client in channels}
         try:
-            answers = self._exchange(context, batch, channels)
-            bundle = self._collect_invitations(context, batch, channels) if self._invites else None
-        except OnionError:
+            opened = self._open(context, BatchKind.CONVERSATION, batch, channels)
+            answers = self._stage.exchange(context, opened, give_up_at)
+            bundle = None
+            if self._invites:
+                opened = self._open(context, BatchKind.INVITATION, batch, channels)
+                bundle = self._stage.collect_invitations(context, opened, give_up_at)
+        except (OnionError, HopError) as error:
             lost = {client: self._filler(context, RoundStatus.LOST) for client in channels}
-            return RoundOutcome(context, lost, None, len(batch), late, lost=True)
+            return RoundOutcome(context, lost, None, len(batch), late, str(error))
+        sealed = self._seal(context, batch, channels, answers)
         replies = {
-            client: Replies(context.round_number, RoundStatus.DONE, answers[client])
-            if client in answers
+            client: Replies(context.round_number, RoundStatus.DONE, sealed[client])
+            if client in sealed
             else self._filler(context, RoundStatus.MISSING)
             for client in channels
         }
         return RoundOutcome(context, replies, bundle, len(batch), late)
 
-    def _exchange(
+    def _open(
+        self,
+        context: RoundContext,
+        kind: BatchKind,
+        batch: dict[Hashable, Upload],
+        channels: dict[Hashable, EntryChannel],
+    ) -> list[bytes | None]:
+        first = 0 if kind is BatchKind.CONVERSATION else self._geometry.onions_per_client
+        opened: list[bytes | None] = []
+        for client, upload in batch.items():
+            channel = channels[client]
+            onions = upload.onions if kind is BatchKind.CONVERSATION else upload.invitations
+            for index, onion in enumerate(onions, first):
+                try:
+                    opened.append(channel.open_up(context, kind, index, onion))
+                except OnionError:
+                    opened.append(None)
+        return opened
+
+    def _seal(
         self,
         context: RoundContext,
         batch: dict[Hashable, Upload],
         channels: dict[Hashable, EntryChannel],
+        answers: Sequence[bytes],
     ) -> dict[Hashable, tuple[bytes, ...]]:
-        opened = [
-            _opened(channels[client], context, BatchKind.CONVERSATION, index, onion)
-            for client, upload in batch.items()
-            for index, onion in enumerate(upload.onions)
-        ]
-        replies = iter(self._stage.exchange(context, opened))
+        count = self._geometry.onions_per_client
         return {
             client: tuple(
-                channels[client].seal_down(context, index, next(replies))
-                for index in range(self._geometry.onions_per_client)
+                channels[client].seal_down(context, index, answers[place * count + index])
+                for index in range(count)
             )
-            for client in batch
+            for place, client in enumerate(batch)
         }
-
-    def _collect_invitations(
-        self,
-        context: RoundContext,
-        batch: dict[Hashable, Upload],
-        channels: dict[Hashable, EntryChannel],
-    ) -> Bundle:
-        first = self._geometry.onions_per_client
-        opened = [
-            _opened(channels[client], context, BatchKind.INVITATION, first + index, onion)
-            for client, upload in batch.items()
-            for index, onion in enumerate(upload.invitations)
-        ]
-        return self._stage.collect_invitations(context, opened)
 
     def _filler(self, context: RoundContext, status: RoundStatus) -> Replies:
         size, count = self._geometry.entry_reply_size, self._geometry.onions_per_client
         noise = self._random_bytes(size * count)
         pieces = tuple(noise[start : start + size] for start in range(0, size * count, size))
         return Replies(context.round_number, status, pieces)
-
-
-def _opened(
-    channel: EntryChannel, context: RoundContext, kind: BatchKind, index: int, onion: bytes
-) -> bytes | None:
-    try:
-        return channel.open_up(context, kind, index, onion)
-    except OnionError:
-        return None

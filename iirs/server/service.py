@@ -7,23 +7,28 @@ import os
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from iirs.epoch import EpochKeyring
-from iirs.errors import ConfigError
+from iirs.directory import Head, head_content
+from iirs.epoch import EpochKey, EpochKeyring
+from iirs.errors import ConfigError, HopError
 from iirs.geometry import INVITATION_SIZE, RandomBytes, padded_invitations
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, RoundContext, entry_offer_info
 from iirs.server.accounts import Accounts, RateLimit
 from iirs.server.connectionThread import ConnectionSettings, ConnectionThread
-from iirs.server.deaddrop import DeadDropManager
+from iirs.server.deaddrop import DeadDropManager, DropObserver
+from iirs.server.hop import Successor
 from iirs.server.keystore import ServerKeys
-from iirs.server.mix_net import Collected, DeadDrops, MixNet, MixStage, RoundOutcome
+from iirs.server.mix_hop import DeadDrops, MixStage, NextHop, StageView, no_noise
+from iirs.server.mix_net import Collected, MixNet, RoundOutcome
+from iirs.server.next_hop import NextHopLink
+from iirs.server.noise_maker import NoiseMaker
+from iirs.server.preparer import Increment, Preparer, Ready
 from iirs.server.storage import LAST_ROUND, Storage
 from iirs.server.writer import LeftoverWriter
 from iirs.tls import server_context
@@ -35,6 +40,7 @@ from iirs.wire import (
     Registration,
     Result,
     RoundFlags,
+    Standby,
     Upload,
     announcement_hash,
     encode_directory,
@@ -58,8 +64,14 @@ class ServiceSettings:
     clock: Callable[[], float] = time.time
     random_bytes: RandomBytes = os.urandom
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
-    observe: Callable[[Counter[int], Sequence[bytes]], None] | None = None
+    hop_seconds: float = 3.0
+    """How long the later hops may take for a round, or one and a half rounds if that is longer."""
+    sign_seconds: float = 8.0
+    """How long a login waits until every hop has signed the registration."""
+    observe: DropObserver | None = None
     """Glass box for tests and simulations only; see ``DeadDropManager``."""
+    observe_stage: Callable[[StageView], None] | None = None
+    """The same for what the entry mixes."""
 
 
 class Service:
@@ -72,23 +84,27 @@ class Service:
         self._settings = settings
         self._tls = server_context(keys.certificate, keys.certificate_key)
         self._keyring = EpochKeyring(keys.chain, 0, keys.identity)
+        self._alone = len(keys.chain.hops) == 1
         self.accounts = Accounts(
             keys.chain,
             storage,
-            keys.identity.sign,
+            self._sign_head if self._alone else None,
             settings.random_bytes,
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
             logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
         )
-        manager = DeadDropManager(settings.random_bytes, settings.observe)
-        drops = DeadDrops(manager, keys.chain.chain_id, keys.identity.sign)
-        stage = MixStage(keys.chain.geometry, 0, drops, settings.random_bytes)
-        self.mix_net = MixNet(keys.chain, stage, settings.random_bytes)
+        self._successor: Successor | None = None
+        if not self._alone:
+            self._successor = NextHopLink(keys.chain, 0, keys.identity)
+        self._preparer = Preparer(keys.chain, keys.identity, self._keyring, self._successor)
+        self._noise = NoiseMaker(keys.chain, 0, settings.random_bytes)
+        self.mix_net = MixNet(keys.chain, self._stage(), settings.random_bytes)
         clock_round = int(settings.clock() * 1000) // keys.chain.round_ms
         self._round_number = max(storage.number(LAST_ROUND) + 1, clock_round)
         self._executed = 0
         self._online = 0
-        self._epoch_key = self._keyring.current(self._round_number)
+        self._keys_announced: tuple[EpochKey, ...] = ()
+        self._standing_by: HopError | None = None
         self._lock = threading.Lock()
         self._connections: set[ConnectionThread] = set()
         self._sessions: dict[int, ConnectionThread] = {}
@@ -102,6 +118,27 @@ class Service:
         self._closes_at = 0.0
         self._writer = LeftoverWriter()
         self._listener: socket.socket | None = None
+
+    def _stage(self) -> MixStage:
+        keys, settings = self._keys, self._settings
+        manager = DeadDropManager(settings.random_bytes, settings.observe)
+        behind: NextHop = self._successor or DeadDrops(manager, keys.chain.chain_id, keys.identity.sign)
+        return MixStage(
+            keys.chain.geometry,
+            0,
+            behind,
+            settings.random_bytes,
+            noise=no_noise if self._successor is None else self._noise_onions,
+            observe=settings.observe_stage,
+        )
+
+    def _noise_onions(self, context: RoundContext) -> Sequence[bytes]:
+        return self._noise.take(context).onions
+
+    def _sign_head(self, length: int, digest: bytes) -> Head:
+        return Head(
+            length, digest, self._keys.identity.sign(head_content(self.chain.chain_id, length, digest))
+        )
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -120,7 +157,7 @@ class Service:
             ) from error
         self._writer.start()
         self._paced, self._first_tick = paced, time.time() + self.chain.round_ms / 1000
-        self._open_next()
+        self._show_chain(self._open_next())
         if paced:
             self._scheduler.add_job(
                 self._tick,
@@ -171,6 +208,8 @@ class Service:
         for connection in connections:
             connection.join(max(0.0, deadline - time.monotonic()))
         self._writer.stop()
+        if self._successor is not None:
+            self._successor.close()
         self._storage.close()
 
     def _accept(self) -> None:
@@ -214,38 +253,68 @@ class Service:
             sessions = list(self._sessions.values())
         return {session: session.channel for session in sessions if session.channel is not None}
 
+    def give_up_at(self) -> float:
+        """Return until when the later hops may take for what they are asked now (monotonic seconds)."""
+        return time.monotonic() + max(self._settings.hop_seconds, 1.5 * self.chain.round_ms / 1000)
+
     def deliver(self, outcome: RoundOutcome | None) -> None:
-        """Send everyone their replies, announce the next round, and open it."""
+        """Send everyone their replies, and announce the next round and open it.
+
+        If a hop does not answer there is no next round yet: everyone is told to stand by, and the next
+        tick tries again.
+        """
+        bundle: list[Message] = []
         if outcome is not None:
+            self._executed += 1
             self._online = outcome.uploads
+            bundle = [] if outcome.bundle is None else [outcome.bundle.encode()]
             _log.info(
                 "round %d: %d uploads, %d late, invitations %s%s",
                 outcome.context.round_number,
                 outcome.uploads,
                 outcome.late,
                 "no" if outcome.bundle is None else "yes",
-                ", LOST" if outcome.lost else "",
+                f", LOST: {outcome.why_lost}" if outcome.lost else "",
             )
-        self._executed += 1
-        announcement, keys = self._open_next()
-        bundle = [outcome.bundle.encode()] if outcome is not None and outcome.bundle is not None else []
+        opened = self._open_next()
         with self._lock:
             sessions = list(self._sessions.values())
         for session in sessions:
             messages: list[Message] = []
             if outcome is not None and session in outcome.replies:
                 messages = [outcome.replies[session].encode(), *bundle]
-            session.send([*messages, *keys, _announce(announcement, session)])
+            if opened is None:
+                messages.append(self._standby())
+            else:
+                messages += [*opened.keys, _announce(opened.announcement, session)]
+            session.send(messages)
+        self._show_chain(opened)
 
-    def _open_next(self) -> tuple[bytes, list[Message]]:
-        number = self._round_number
+    def _standby(self) -> Message:
+        return Standby(None if self._standing_by is None else self._standing_by.hop).encode()
+
+    def _open_next(self) -> _Opened | None:
+        """Open the next round; ``None`` if a hop does not do its part."""
+        number, increment = self._round_number, self.accounts.next_increment()
+        try:
+            ready = self._preparer.prepare(number, increment, self.accounts.raw_entries(), self.give_up_at())
+        except HopError as error:
+            if self._standing_by is None or str(self._standing_by) != str(error):
+                _log.warning("no round can be announced: %s", error)
+            self._standing_by = error
+            return None
+        if self._standing_by is not None:
+            _log.warning("the chain is complete again")
+        self._standing_by = None
         self._storage.set_number(LAST_ROUND, number)
         self._round_number += 1
-        epoch_key = self._keyring.current(number)
-        changed, self._epoch_key = epoch_key != self._epoch_key, epoch_key
+        self.accounts.publish(ready.head)
+        return self._announce_round(number, increment, ready)
+
+    def _announce_round(self, number: int, increment: Increment, ready: Ready) -> _Opened:
+        changed, self._keys_announced = ready.keys != self._keys_announced, ready.keys
         invite_every = self._invite_every()
         invites = self._executed % invite_every == invite_every - 1
-        head, start, entries = self.accounts.publish()
         collect = self._seconds_to_collect()
         self._closes_at = time.monotonic() + collect
         announcement = Announcement(
@@ -254,14 +323,26 @@ class Service:
             round(collect * 1000),
             invite_every,
             self._online,
-            (epoch_key.key_id,),
-            head,
-            start,
-            entries,
+            tuple(key.key_id for key in ready.keys),
+            ready.head,
+            increment.start,
+            increment.entries,
         ).encode()
         context = RoundContext(self.chain.chain_id, number, announcement_hash(announcement))
+        if self._successor is not None:
+            public = [key.verified(self.chain, hop) for hop, key in enumerate(ready.keys)]
+            self._noise.begin(context, public[1:])
         self.mix_net.open_round(context, invites)
-        return announcement, [Message(MessageKind.KEYS, epoch_key.encode())] if changed else []
+        return _Opened(announcement, [self._current_keys()] if changed else [])
+
+    def _show_chain(self, opened: _Opened | None) -> None:
+        # After the clients have been told: the later hops need to know only before the batch comes.
+        if opened is None or self._successor is None:
+            return
+        try:
+            self._successor.open_round(opened.announcement, self.give_up_at())
+        except HopError as error:
+            _log.warning("the round that is open will be lost: %s", error)
 
     def _invite_every(self) -> int:
         bundle = padded_invitations(self._online * self.chain.slots) * INVITATION_SIZE
@@ -271,7 +352,9 @@ class Service:
     # -- Desk: what a connection asks for -----------------------------------------------------------
 
     def greeting(self) -> list[Message]:
-        """Return the chain file and the current epoch keys."""
+        """Return the chain file and the current epoch keys. Raises ``HopError`` if there are none yet."""
+        if self._standing_by is not None and not self._keys_announced:
+            raise self._standing_by
         return [Message(MessageKind.CHAIN, self._keys.chain_file), self._current_keys()]
 
     def register(self, registration: Registration, address: str) -> Result:
@@ -281,6 +364,10 @@ class Service:
     def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
         """Check a login secret."""
         result, record = self.accounts.login(login, address)
+        if record is not None and not self.accounts.wait_announced(
+            record.position, self._settings.sign_seconds
+        ):
+            return Result.NOT_YET, None
         if record is not None:
             with self._lock:
                 live = self._sessions.get(record.position)
@@ -323,7 +410,15 @@ class Service:
             self._storage.set_last_round(connection.position, connection.last_round)
 
     def _current_keys(self) -> Message:
-        return Message(MessageKind.KEYS, self._epoch_key.encode())
+        return Message(MessageKind.KEYS, b"".join(key.encode() for key in self._keys_announced))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A round that is open: its announcement, and KEYS if they have changed."""
+
+    announcement: bytes
+    keys: list[Message]
 
 
 def _announce(announcement: bytes, session: ConnectionThread) -> Message:

@@ -1,0 +1,252 @@
+"""``iirs-chain``: makes the identities of a chain's hops, and the one file that names them all.
+
+``init`` makes everything at once, for one machine or one owner. Owners who need not trust each other make
+their hops with ``hop``, hand each other the public part, and put it together with ``join``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from iirs.chain import MAX_HOPS, Chain, Hop, parse_chain, render_chain
+from iirs.errors import ChainError, ConfigError, IirsError
+from iirs.noise import NO_NOISE, Noise
+from iirs.server.keystore import (
+    CERTIFICATE_FILE,
+    CHAIN_FILE,
+    DEFAULT_EPOCH_ROUNDS,
+    DEFAULT_INVITE_EVERY,
+    DEFAULT_ROUND_SECONDS,
+    DEFAULT_SLOTS,
+    DEFAULT_SUITE,
+    IDENTITY_FILE,
+    KEY_FILE,
+    milliseconds,
+    write_file,
+)
+from iirs.suite import SUITES
+from iirs.tls import certificate_hash, make_certificate
+
+HOP_FILE = "hop.toml"
+DEFAULT_NOISE_SHARE = 0.25
+_FIRST_PORT = 12346
+_TRIALS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The public part of one hop, as its owner hands it round."""
+
+    hop: Hop
+    certificate: bytes | None
+    """SHA-256 of the TLS certificate, of the entry only."""
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the command line's values. Exits with 2 and a sentence if they make no sense."""
+    parser = argparse.ArgumentParser(
+        prog="iirs-chain", description="Make the identities and the chain file of a chain of servers."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    init = commands.add_parser("init", help="make a whole chain at once, for one machine")
+    init.add_argument("folder", type=Path, help="a new folder; each hop gets one of its own in it")
+    init.add_argument("--hops", type=int, default=3, help="how many servers, 2 to 8 (default: 3)")
+    init.add_argument(
+        "--first-port", type=int, default=_FIRST_PORT, help="port of hop 1; the next ones follow"
+    )
+
+    hop = commands.add_parser("hop", help="make one hop: secrets that stay here, and a public part")
+    hop.add_argument("folder", type=Path, help="the hop's data directory")
+    hop.add_argument("--name", required=True, help="what to call it in the chain file")
+    hop.add_argument("--address", default="", help="HOST:PORT where the hop before finds it")
+    hop.add_argument("--entry", action="store_true", help="this is the entry, which people connect to")
+
+    join = commands.add_parser("join", help="make the chain file from every hop's public part")
+    join.add_argument("parts", type=Path, nargs="+", help=f"each hop's {HOP_FILE}, the entry's first")
+    join.add_argument("--output", type=Path, default=Path(CHAIN_FILE), help="where to write the chain file")
+
+    show = commands.add_parser("show", help="say what a chain file means, its noise included")
+    show.add_argument("file", type=Path)
+
+    for command in (init, join):
+        command.add_argument("--suite", choices=sorted(SUITES), default=DEFAULT_SUITE)
+        command.add_argument("--slots", type=int, default=DEFAULT_SLOTS)
+        command.add_argument("--round-seconds", type=float, default=DEFAULT_ROUND_SECONDS)
+        command.add_argument("--invite-every", type=int, default=DEFAULT_INVITE_EVERY)
+        command.add_argument("--epoch-rounds", type=int, default=DEFAULT_EPOCH_ROUNDS)
+        command.add_argument(
+            "--noise-share",
+            type=float,
+            default=DEFAULT_NOISE_SHARE,
+            help="share of this machine's time that noise may take (default: 0.25)",
+        )
+        command.add_argument("--noise-mu", type=int, help="mean number of singles, instead of a share")
+        command.add_argument("--noise-b", type=int, help="scale of the noise; goes with --noise-mu")
+        command.add_argument(
+            "--force", action="store_true", help="take noise that protects nobody, for a test or a lesson"
+        )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do one command. Returns 0, or 2 if it could not be done."""
+    options = parse_arguments(arguments)
+    commands = {"init": _init, "hop": _hop, "join": _join, "show": _show}
+    try:
+        commands[options.command](options)
+    except OSError as error:
+        print(f"iirs-chain: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 2
+    except IirsError as error:
+        print(f"iirs-chain: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _init(options: argparse.Namespace) -> None:
+    if not 2 <= options.hops <= MAX_HOPS:
+        raise ConfigError(f"--hops must be 2 to {MAX_HOPS}; a chain of one needs no iirs-chain.")
+    if not 0 < options.first_port <= 65536 - options.hops:
+        raise ConfigError("--first-port must leave room for a port a hop.")
+    if options.folder.exists() and any(options.folder.iterdir()):
+        raise ConfigError("The folder is not empty: a chain is made in a new one.")
+    folders = [options.folder / f"hop{number}" for number in range(options.hops)]
+    places = []
+    for number, folder in enumerate(folders):
+        address = f"127.0.0.1:{options.first_port + number - 1}" if number else ""
+        name = f"mix{number}" if number else "entry"
+        places.append(_make_hop(folder, name, address, entry=number == 0))
+    chain_file = _render(places, options)
+    for folder in (options.folder, *folders):
+        write_file(folder / CHAIN_FILE, chain_file, 0o644)
+    _tell(parse_chain(chain_file))
+    print("\nStart the last hop first, each in a terminal of its own:\n")
+    for folder in reversed(folders[1:]):
+        print(f"  iirs-mix --data-dir {folder}")
+    print(f"  iirs-server --data-dir {folders[0]}")
+
+
+def _hop(options: argparse.Namespace) -> None:
+    if (options.folder / IDENTITY_FILE).exists():
+        raise ConfigError("The folder has an identity already: a hop is made in a new one.")
+    if options.entry == bool(options.address):
+        raise ConfigError("A hop needs --address HOST:PORT, or --entry, which has none in the file.")
+    place = _make_hop(options.folder, options.name, options.address, entry=options.entry)
+    part = f"# public: hand it to whoever makes the chain file\n{_part(place)}"
+    write_file(options.folder / HOP_FILE, part.encode(), 0o644)
+    print(part)
+    print(f"Hand round {options.folder / HOP_FILE}; everything else in that folder stays secret.")
+
+
+def _join(options: argparse.Namespace) -> None:
+    places = [_read_part(path) for path in options.parts]
+    if places[0].certificate is None or any(place.certificate is not None for place in places[1:]):
+        raise ConfigError("The first part must be the entry's, made with --entry, and no other.")
+    if options.output.exists():
+        raise ConfigError(f"{options.output} is there already; a chain file is never changed.")
+    chain_file = _render(places, options)
+    write_file(options.output, chain_file, 0o644)
+    _tell(parse_chain(chain_file))
+    print(f"\nEvery owner compares the fingerprint and puts this file beside the identity, as {CHAIN_FILE}.")
+
+
+def _show(options: argparse.Namespace) -> None:
+    _tell(parse_chain(options.file.read_bytes()))
+
+
+def _make_hop(folder: Path, name: str, address: str, *, entry: bool) -> _Place:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    identity = Ed25519PrivateKey.generate()
+    hop = Hop(name, address, identity.public_key().public_bytes_raw())
+    _checked_place(hop, entry=entry)
+    digest = None
+    if entry:
+        certificate, key = make_certificate()
+        write_file(folder / KEY_FILE, key, 0o600)
+        write_file(folder / CERTIFICATE_FILE, certificate, 0o644)
+        digest = certificate_hash(certificate)
+    write_file(folder / IDENTITY_FILE, identity.private_bytes_raw(), 0o600)
+    return _Place(hop, digest)
+
+
+def _checked_place(hop: Hop, *, entry: bool) -> None:
+    if not hop.name.isprintable() or not hop.name or set(hop.name) & {'"', "\\"}:
+        raise ConfigError("A hop's name must be printable, without quotes and backslashes.")
+    try:
+        if not entry:
+            _ = hop.host_and_port
+    except ValueError as error:
+        raise ConfigError("--address must be HOST:PORT, an IPv6 address in brackets.") from error
+
+
+def _part(place: _Place) -> str:
+    lines = [
+        f'name = "{place.hop.name}"',
+        f'address = "{place.hop.address}"',
+        f'identity = "{place.hop.identity.hex()}"',
+    ]
+    if place.certificate is not None:
+        lines.append(f'entry_certificate = "{place.certificate.hex()}"')
+    return "\n".join(lines) + "\n"
+
+
+def _read_part(path: Path) -> _Place:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+        certificate = bytes.fromhex(table["entry_certificate"]) if "entry_certificate" in table else None
+        hop = Hop(str(table["name"]), str(table["address"]), bytes.fromhex(table["identity"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} is not a hop's public part, as iirs-chain hop makes it.") from error
+    _checked_place(hop, entry=certificate is not None)
+    return _Place(hop, certificate)
+
+
+def _render(places: list[_Place], options: argparse.Namespace) -> bytes:
+    noise = _noise(options, len(places))
+    if noise.protects_nothing and not options.force and len(places) > 1:
+        raise ConfigError(
+            "This noise protects nobody: one round that is interfered with costs epsilon "
+            f"{noise.epsilon:.2g}, delta {noise.delta:.1g}. Take more, or --force for a test or a lesson."
+        )
+    chain_file = render_chain(
+        suite=options.suite,
+        slots=options.slots,
+        round_ms=milliseconds(options.round_seconds),
+        invite_every=options.invite_every,
+        epoch_rounds=options.epoch_rounds,
+        entry_certificate=places[0].certificate or b"",
+        hops=tuple(place.hop for place in places),
+        noise=noise,
+    )
+    try:
+        parse_chain(chain_file)
+    except ChainError as error:
+        raise ConfigError(f"These values do not make a chain. {error}") from error
+    return chain_file
+
+
+def _noise(options: argparse.Namespace, hops: int) -> Noise:
+    if (options.noise_mu is None) != (options.noise_b is None):
+        raise ConfigError("--noise-mu and --noise-b go together.")
+    if hops == 1:
+        return NO_NOISE
+    if options.noise_mu is not None:
+        return Noise(options.noise_mu, options.noise_b, forced=options.force)
+    raise ConfigError("to come")
+
+
+def _tell(chain: Chain) -> None:
+    print(f"fingerprint: {chain.fingerprint}")
+    for number, hop in enumerate(chain.hops):
+        print(f"  hop {number}: {hop.name} {hop.address or '(its address is in the join link)'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""``LaterHop``: one mix server behind the entry, from the keys before a round to the replies after it.
+
+States of a round here: prepared (key shown, head signed) -> opened (announcement accepted, noise begun) ->
+run (one batch of each kind). Each only once, rounds strictly increasing; what is refused changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from iirs.chain import Chain
+from iirs.directory import head_content
+from iirs.epoch import EpochKey, EpochKeyring
+from iirs.errors import ChainError, OnionError, PeerError
+from iirs.geometry import RandomBytes
+from iirs.onion import RoundContext
+from iirs.server.deaddrop import DeadDropManager, DropObserver
+from iirs.server.hop_state import HopState
+from iirs.server.link import BehindError, Prepare, Prepared, Refusal, refused
+from iirs.server.mix_hop import Batch, DeadDrops, MixHop, MixStage, NextHop, StageView, no_noise
+from iirs.server.noise_maker import NoiseMaker
+from iirs.suite import KeyPair
+from iirs.wire import Announcement, Bundle, announcement_hash
+
+MAX_AHEAD_SECONDS = 3600.0
+"""A hop makes no key for a round further ahead of its own clock than this."""
+
+
+class Successor(NextHop, Protocol):
+    """All that a hop asks of the one behind it. Every call may raise ``HopError``."""
+
+    def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
+        """Return keys and signatures of this hop and all behind it. Raises ``BehindError``."""
+        ...
+
+    def open_round(self, announcement: bytes, give_up_at: float) -> None:
+        """Take in a round's announcement."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection, if there is one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HopWorld:
+    """What a hop takes from outside, so that a test can own it."""
+
+    random_bytes: RandomBytes
+    clock: Callable[[], float] = time.time
+    observe: Callable[[StageView], None] | None = None
+    observe_drops: DropObserver | None = None
+    """Glass box for tests and simulations only; see ``DeadDropManager``."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """What was shown of the round that comes next."""
+
+    number: int
+    keys: tuple[EpochKey, ...]
+    context: RoundContext | None = field(default=None)
+
+
+class LaterHop:
+    """Hop 1 .. n-1. Not thread-safe: one thread asks."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        hop: int,
+        identity: Ed25519PrivateKey,
+        state: HopState,
+        world: HopWorld,
+        successor: Successor | None,
+    ) -> None:
+        """``successor`` is the hop behind this one; ``None`` at the end of the chain."""
+        self._chain = chain
+        self._hop = hop
+        self._identity = identity
+        self._state = state
+        self._world = world
+        self._successor = successor
+        self._keyring = EpochKeyring(chain, hop, identity)
+        self._noise = NoiseMaker(chain, hop, world.random_bytes)
+        self._round: _Round | None = None
+        manager = DeadDropManager(world.random_bytes, world.observe_drops)
+        behind: NextHop = successor or DeadDrops(manager, chain.chain_id, identity.sign)
+        stage = MixStage(
+            chain.geometry,
+            hop,
+            behind,
+            world.random_bytes,
+            noise=no_noise if successor is None else lambda context: self._noise.take(context).onions,
+            observe=world.observe,
+        )
+        self._mix = MixHop(
+            chain.geometry, hop, self._key, stage, world.random_bytes, state.set_round, state.rounds
+        )
+
+    def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
+        """Return this hop's epoch key for the round and its signature under the head, and those behind it.
+
+        A hop signs only what continues the directory it signed before, and never two heads of one length.
+        """
+        clock_round = (self._world.clock() + MAX_AHEAD_SECONDS) * 1000 // self._chain.round_ms
+        if request.round_number > clock_round:
+            raise refused(self._hop, Refusal.CLOCK)
+        held = self._state.witnessed.length
+        if request.base > held:
+            raise BehindError(self._hop, held)
+        if request.length < held:
+            raise refused(self._hop, Refusal.DIRECTORY)
+        self._state.extend(request.entries[held - request.base :])
+        head = self._state.witnessed
+        content = head_content(self._chain.chain_id, head.length, head.digest)
+        behind = Prepared()
+        if self._successor is not None:
+            behind = self._successor.prepare(request, give_up_at)
+            try:
+                behind.check(self._chain, self._hop + 1, request.round_number, content)
+            except ChainError as error:
+                raise refused(self._hop + 1, Refusal.MALFORMED) from error
+        own = self._keyring.current(request.round_number)
+        keys = (own, *behind.keys)
+        self._round = _Round(request.round_number, keys)
+        return Prepared(keys, (self._identity.sign(content), *behind.signatures))
+
+    def open_round(self, announcement: bytes, give_up_at: float) -> None:
+        """Accept the announcement of the round that was prepared: one, whatever comes after it.
+
+        It must name the keys that were shown, and a head that every hop signed.
+        """
+        current = self._round
+        if current is None or current.context is not None or current.number <= self._state.announced:
+            raise refused(self._hop, Refusal.STALE)
+        try:
+            shown = Announcement.decode(announcement, self._chain.geometry)
+            shown.head.verify(self._chain)
+        except (PeerError, ChainError) as error:
+            raise refused(self._hop, Refusal.MALFORMED) from error
+        if shown.round_number != current.number:
+            raise refused(self._hop, Refusal.STALE)
+        if shown.key_ids[self._hop :] != tuple(key.key_id for key in current.keys):
+            raise refused(self._hop, Refusal.KEY)
+        self._state.set_announced(current.number)
+        context = RoundContext(self._chain.chain_id, current.number, announcement_hash(announcement))
+        current.context = context
+        if self._successor is not None:
+            public = [
+                key.verified(self._chain, self._hop + 1 + place) for place, key in enumerate(current.keys[1:])
+            ]
+            self._noise.begin(context, public)
+            self._successor.open_round(announcement, give_up_at)
+
+    def context(self, round_number: int) -> RoundContext:
+        """Return what the layers of this round are bound to. Raises ``HopError`` if it is not open."""
+        current = self._round
+        if current is None or current.number != round_number or current.context is None:
+            raise refused(self._hop, Refusal.STALE)
+        return current.context
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        """Return a sealed reply for each onion, in the same order."""
+        try:
+            return self._mix.exchange(batch)
+        except OnionError as error:
+            raise refused(self._hop, Refusal.STALE) from error
+
+    def collect_invitations(self, batch: Batch) -> Bundle:
+        """Peel and pass on a batch of invitations."""
+        try:
+            return self._mix.collect_invitations(batch)
+        except OnionError as error:
+            raise refused(self._hop, Refusal.STALE) from error
+
+    def close(self) -> None:
+        """Let go of the link to the hop behind."""
+        if self._successor is not None:
+            self._successor.close()
+
+    def _key(self, round_number: int) -> KeyPair:
+        current = self._round
+        if current is None or current.number != round_number:
+            raise refused(self._hop, Refusal.STALE)
+        return self._keyring.find(current.keys[0].key_id)[1]

@@ -1,0 +1,96 @@
+"""What a later hop must remember across restarts: which rounds are over, and which directory it signed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iirs.directory import Directory
+from iirs.errors import ConfigError
+from iirs.geometry import BatchKind
+
+_FILE = "hop.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """A directory head: how many entries, and the digest of all of them."""
+
+    length: int
+    digest: bytes
+
+
+class HopState:
+    """Kept in one small file, replaced as a whole; what a method sets is on disk when it returns.
+
+    With ``folder`` None everything is in memory only, for tests and simulations.
+    """
+
+    def __init__(self, folder: Path | None, chain_id: bytes) -> None:
+        """Raises ``ConfigError`` if the file is damaged: guessing would let a round be run twice."""
+        self._path = None if folder is None else folder / _FILE
+        self._chain_id = chain_id
+        self.rounds = dict.fromkeys(BatchKind, -1)
+        self.announced = -1
+        """The last round whose announcement was accepted."""
+        self.witnessed = Witnessed(0, Directory(chain_id).digests[0])
+        if self._path is not None and self._path.exists():
+            try:
+                self._take(json.loads(self._path.read_text("ascii")))
+            except (OSError, KeyError, TypeError, ValueError) as error:
+                raise ConfigError(
+                    f"{_FILE} in the data directory is damaged or another chain's. Restore it from a copy, "
+                    "or delete it while the chain is stopped: then the directory is signed from its start."
+                ) from error
+
+    def set_round(self, round_number: int, kind: BatchKind) -> None:
+        """Remember that a batch of this round and kind has been accepted."""
+        self.rounds[kind] = round_number
+        self._write()
+
+    def set_announced(self, round_number: int) -> None:
+        """Remember that an announcement of this round has been accepted."""
+        self.announced = round_number
+        self._write()
+
+    def extend(self, entries: Iterable[bytes]) -> None:
+        """Go on to the head after ``entries``."""
+        length, digest = self.witnessed.length, self.witnessed.digest
+        for entry in entries:
+            length, digest = length + 1, Directory.next_digest(digest, entry)
+        if length != self.witnessed.length:
+            self.witnessed = Witnessed(length, digest)
+            self._write()
+
+    def _take(self, table: dict[str, Any]) -> None:
+        if bytes.fromhex(table["chain"]) != self._chain_id:
+            raise ValueError("another chain's state")
+        self.rounds = {kind: int(table["rounds"][kind.name]) for kind in BatchKind}
+        self.announced = int(table["announced"])
+        digest = bytes.fromhex(table["digest"])
+        if len(digest) != hashlib.sha256().digest_size:
+            raise ValueError("not a digest")
+        self.witnessed = Witnessed(int(table["length"]), digest)
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        table = {
+            "chain": self._chain_id.hex(),
+            "rounds": {kind.name: number for kind, number in self.rounds.items()},
+            "announced": self.announced,
+            "length": self.witnessed.length,
+            "digest": self.witnessed.digest.hex(),
+        }
+        fresh = self._path.with_suffix(".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            json.dump(table, file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)

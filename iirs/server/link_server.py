@@ -1,0 +1,174 @@
+"""``LinkServer``: the link from the hop before, from the side that answers.
+
+One thread accepts, one per newcomer shakes hands (bounded in number and time), and one, ``serve``, owns the
+``LaterHop`` and answers whoever was admitted last. Only the hop before is admitted: the handshake fails for
+anybody else, which is logged and disturbs nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import ssl
+import threading
+import time
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from iirs.chain import Chain
+from iirs.errors import ConfigError, HopError, PeerError
+from iirs.geometry import BatchKind
+from iirs.server import link
+from iirs.server.hop import LaterHop
+from iirs.server.link import BatchHeader, BehindError, Frame, LinkKind, Prepare
+from iirs.server.mix_hop import Batch
+from iirs.server.next_hop import FrameStream
+from iirs.tls import link_context
+
+_log = logging.getLogger("iirs.mix")
+_HANDSHAKE_SECONDS = 5.0
+_HANDSHAKES_MAX = 16
+_FRAME_SECONDS = 10.0
+"""A request that has begun to arrive must be there after so long."""
+
+
+class LinkServer:
+    """Listens for the hop before. ``listen``, then ``serve`` until ``stop``."""
+
+    def __init__(self, chain: Chain, hop: int, identity: Ed25519PrivateKey, later_hop: LaterHop) -> None:
+        self._chain = chain
+        self._hop = hop
+        self._later_hop = later_hop
+        self._context = link_context(identity, chain.hops[hop - 1].identity, server_side=True)
+        self._admitted: queue.SimpleQueue[FrameStream | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._current: FrameStream | None = None
+        self._handshakes = threading.BoundedSemaphore(_HANDSHAKES_MAX)
+        self._stopping = threading.Event()
+        self._listener: socket.socket | None = None
+        self.rounds = 0
+        """Conversation batches run so far."""
+
+    def listen(self, host: str, port: int) -> int:
+        """Begin to accept; return the port. Raises ``ConfigError`` if the address cannot be had."""
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._listener = socket.create_server((host, port), family=family, backlog=64)
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                "This address and port cannot be listened on: another program may hold the port, "
+                "or the address is not this machine's."
+            ) from error
+        threading.Thread(target=self._accept, name="iirs-accept", daemon=True).start()
+        return int(self._listener.getsockname()[1])
+
+    def stop(self) -> None:
+        """End ``serve`` and let go of the socket; safe from any thread."""
+        self._stopping.set()
+        if self._listener is not None:
+            try:
+                self._listener.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                _log.debug("the listener was closed already")
+            self._listener.close()
+        self._admit(None)
+
+    def serve(self) -> None:
+        """Answer whoever was admitted last, until stopped."""
+        while not self._stopping.is_set():
+            stream = self._admitted.get()
+            if stream is None:
+                break
+            try:
+                while not self._stopping.is_set():
+                    self._answer(stream)
+            except (OSError, PeerError) as error:
+                _log.info("the link from hop %d ended: %s", self._hop - 1, type(error).__name__)
+            finally:
+                stream.release()
+        self._later_hop.close()
+
+    # -- admission ------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set() and self._listener is not None:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                if self._stopping.is_set():
+                    return
+                time.sleep(0.1)  # out of file descriptors, most likely
+                continue
+            if not self._handshakes.acquire(blocking=False):
+                sock.close()
+                continue
+            threading.Thread(
+                target=self._shake_hands, args=(sock,), name="iirs-handshake", daemon=True
+            ).start()
+
+    def _shake_hands(self, sock: socket.socket) -> None:
+        try:
+            sock.settimeout(_HANDSHAKE_SECONDS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._admit(FrameStream(self._context.wrap_socket(sock, server_side=True)))
+            _log.info("hop %d is linked", self._hop - 1)
+        except (OSError, ssl.SSLError):
+            sock.close()
+            _log.warning("refused a connection that is not from hop %d of this chain", self._hop - 1)
+        finally:
+            self._handshakes.release()
+
+    def _admit(self, stream: FrameStream | None) -> None:
+        """Hand a stream to ``serve``, and end the one before: the hop before has connected anew."""
+        with self._lock:
+            before, self._current = self._current, stream
+        if before is not None:
+            before.close()
+        self._admitted.put(stream)
+
+    # -- answering ------------------------------------------------------------------------------------
+
+    def _answer(self, stream: FrameStream) -> None:
+        stream.wait()
+        arriving_until = time.monotonic() + _FRAME_SECONDS
+        frame = stream.receive(link.requests(self._chain.geometry), arriving_until)
+        try:
+            match frame.kind:
+                case LinkKind.PREPARE:
+                    request, budget = Prepare.decode(frame.body)
+                    reply = [self._later_hop.prepare(request, _until(budget)).encode()]
+                case LinkKind.OPEN:
+                    announcement, budget = link.decode_open(frame.body)
+                    self._later_hop.open_round(announcement, _until(budget))
+                    reply = [Frame(LinkKind.OPENED)]
+                case _:
+                    reply = self._run(stream, frame)
+        except BehindError as error:
+            reply = [error.encode()]
+        except HopError as error:
+            _log.warning("%s", error)
+            reply = [link.encode_refusal(error)]
+        stream.send(reply, time.monotonic() + _FRAME_SECONDS)
+
+    def _run(self, stream: FrameStream, frame: Frame) -> list[Frame]:
+        header, budget = BatchHeader.decode(frame.body)
+        until = _until(budget)
+        geometry = self._chain.geometry
+        size = geometry.onion_size(geometry.hops - self._hop, header.kind)
+        # Read whole before anything is refused, so that the link stays usable.
+        data = stream.receive_chunks(header.count * size, until)
+        onions = [data[start : start + size] for start in range(0, len(data), size)]
+        batch = Batch(self._later_hop.context(header.round_number), header.kind, onions, until)
+        if header.kind is BatchKind.INVITATION:
+            body = self._later_hop.collect_invitations(batch).encode_body()
+            pieces = [body[start : start + link.CHUNK_MAX] for start in range(0, len(body), link.CHUNK_MAX)]
+        else:
+            pieces = self._later_hop.exchange(batch)
+            self.rounds += 1
+            _log.info("round %d: %d onions", header.round_number, header.count)
+        return [link.result_header(sum(map(len, pieces))), *link.chunks(pieces)]
+
+
+def _until(budget_ms: int) -> float:
+    return time.monotonic() + budget_ms / 1000

@@ -1,0 +1,237 @@
+"""What every hop does with a batch: drop duplicates, add noise, shuffle, pass on, and back.
+
+``MixStage`` is the part that every place in the chain shares; ``MixHop`` is a later hop, which peels its
+layer off before and seals the replies after; ``DeadDrops`` is the end. No socket and no clock in here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import SystemRandom
+from typing import Protocol
+
+from iirs.errors import OnionError
+from iirs.geometry import BatchKind, Geometry, RandomBytes
+from iirs.onion import RoundContext, peel, seal_reply
+from iirs.server.deaddrop import DeadDropManager, DeaddropMessage
+from iirs.suite import KeyPair
+from iirs.wire import Bundle
+
+_system_random = SystemRandom()
+
+
+def random_permutation(count: int) -> list[int]:
+    """Return a uniform permutation of ``range(count)`` from the operating system's randomness."""
+    order = list(range(count))
+    _system_random.shuffle(order)
+    return order
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All onions of one round and kind, as they enter one hop."""
+
+    context: RoundContext
+    kind: BatchKind
+    onions: Sequence[bytes] = field(repr=False)
+    give_up_at: float = math.inf
+    """When whoever passes this batch on stops to wait for the answer (monotonic seconds)."""
+
+
+class NextHop(Protocol):
+    """What follows a hop: another hop, or the dead drops."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        """Return one reply for each onion of a conversation batch, in the same order."""
+        ...
+
+    def collect_invitations(self, batch: Batch) -> Bundle:
+        """Return the signed contents of dead drop 0 after this batch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """What one hop sees of one batch: counts, for the openly marked glass box and for tests."""
+
+    round_number: int
+    kind: BatchKind
+    arrived: int
+    """Onions in the batch."""
+    mixed: int
+    """Of these, opened and distinct."""
+    noise: int
+    """Onions of the hop's own noise among those passed on."""
+
+
+NoiseSource = Callable[[RoundContext], Sequence[bytes]]
+"""Gives the onions a hop adds to the conversation batch of a round."""
+
+
+def no_noise(_: RoundContext) -> Sequence[bytes]:
+    """Return nothing: what the last hop adds, behind which there is nobody to hide from."""
+    return ()
+
+
+class DeadDrops:
+    """The end of the chain: hands the innermost payloads to the ``DeadDropManager``."""
+
+    def __init__(
+        self,
+        manager: DeadDropManager,
+        chain_id: bytes,
+        sign: Callable[[bytes], bytes],
+    ) -> None:
+        self._manager = manager
+        self._chain_id = chain_id
+        self._sign = sign
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        """Swap the requests of a round."""
+        return self._manager.handle_messages([DeaddropMessage.decode(request) for request in batch.onions])
+
+    def collect_invitations(self, batch: Batch) -> Bundle:
+        """Gather the invitations of a round and sign them."""
+        gathered = tuple(self._manager.collect_invitations(batch.onions))
+        bundle = Bundle(batch.context.round_number, gathered)
+        signature = self._sign(bundle.signed_content(self._chain_id))
+        return Bundle(bundle.round_number, gathered, signature)
+
+
+class MixStage:
+    """What every hop does with an opened batch: drop duplicates, add noise, shuffle, pass on, and back."""
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        hop: int,
+        next_hop: NextHop,
+        random_bytes: RandomBytes,
+        permute: Callable[[int], list[int]] = random_permutation,
+        noise: NoiseSource = no_noise,
+        observe: Callable[[StageView], None] | None = None,
+    ) -> None:
+        """``observe`` is for the openly marked glass box and for tests; it is handed counts only."""
+        self._reply_size = geometry.reply_size(geometry.hops - 1 - hop)
+        self._next = next_hop
+        self._random_bytes = random_bytes
+        self._permute = permute
+        self._noise = noise
+        self._observe = observe
+
+    def exchange(
+        self, context: RoundContext, opened: Sequence[bytes | None], give_up_at: float = math.inf
+    ) -> list[bytes]:
+        """Return a reply for each place of ``opened``; ``None`` (did not open) gets random bytes."""
+        places, onions = _distinct(opened)
+        noise = self._noise(context)
+        onions += noise
+        self._tell(context, BatchKind.CONVERSATION, len(opened), len(places), len(noise))
+        order = self._permute(len(onions))
+        mixed = [onions[position] for position in order]
+        answers = self._next.exchange(Batch(context, BatchKind.CONVERSATION, mixed, give_up_at))
+        if len(answers) != len(mixed) or any(len(answer) != self._reply_size for answer in answers):
+            raise OnionError("the next hop gave back a batch of another shape")
+        replies: list[bytes | None] = [None] * len(opened)
+        for position, answer in zip(order, answers, strict=True):
+            if position < len(places):  # what comes after is noise, whose replies nobody waits for
+                replies[places[position]] = answer
+        return [reply or self._random_bytes(self._reply_size) for reply in replies]
+
+    def collect_invitations(
+        self, context: RoundContext, opened: Sequence[bytes | None], give_up_at: float = math.inf
+    ) -> Bundle:
+        """Pass a batch of invitations on; nothing comes back but the bundle for everybody."""
+        places, onions = _distinct(opened)
+        self._tell(context, BatchKind.INVITATION, len(opened), len(places), 0)
+        mixed = [onions[position] for position in self._permute(len(onions))]
+        bundle = self._next.collect_invitations(Batch(context, BatchKind.INVITATION, mixed, give_up_at))
+        if bundle.round_number != context.round_number:
+            raise OnionError("the next hop gave back the bundle of another round")
+        return bundle
+
+    def _tell(self, context: RoundContext, kind: BatchKind, arrived: int, mixed: int, noise: int) -> None:
+        if self._observe is not None:
+            self._observe(StageView(context.round_number, kind, arrived, mixed, noise))
+
+
+def _distinct(opened: Sequence[bytes | None]) -> tuple[list[int], list[bytes]]:
+    """Return the places of what opened, each content once, and the contents."""
+    seen: set[bytes] = set()
+    places: list[int] = []
+    onions: list[bytes] = []
+    for place, onion in enumerate(opened):
+        if onion is not None and onion not in seen:
+            seen.add(onion)
+            places.append(place)
+            onions.append(onion)
+    return places, onions
+
+
+class MixHop:
+    """A later hop (1 .. n-1): peels its layer off every onion, mixes, and seals the replies.
+
+    Accepts one batch a round and kind, rounds strictly increasing: a repeat is refused unprocessed.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        hop: int,
+        key: Callable[[int], KeyPair],
+        stage: MixStage,
+        random_bytes: RandomBytes,
+        store_round: Callable[[int, BatchKind], None] = lambda round_number, kind: None,
+        last_rounds: Mapping[BatchKind, int] | None = None,
+    ) -> None:
+        """``key`` gives the private key for a round number; ``store_round`` makes a round final on disk.
+
+        ``last_rounds`` are those stored before a restart.
+        """
+        self._geometry = geometry
+        self._hop = hop
+        self._key = key
+        self._stage = stage
+        self._random_bytes = random_bytes
+        self._store_round = store_round
+        self._last = {**dict.fromkeys(BatchKind, -1), **(last_rounds or {})}
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        """Return a sealed reply for each onion, in the same order. Raises ``OnionError`` on a repeat."""
+        reply_keys, opened = self._open(batch)
+        inner = self._stage.exchange(batch.context, opened, batch.give_up_at)
+        reply_size = self._geometry.reply_size(self._geometry.hops - self._hop)
+        return [
+            self._random_bytes(reply_size) if key is None else seal_reply(key, reply)
+            for key, reply in zip(reply_keys, inner, strict=True)
+        ]
+
+    def collect_invitations(self, batch: Batch) -> Bundle:
+        """Peel and pass on a batch of invitations."""
+        return self._stage.collect_invitations(batch.context, self._open(batch)[1], batch.give_up_at)
+
+    def _open(self, batch: Batch) -> tuple[list[bytes | None], list[bytes | None]]:
+        if batch.context.round_number <= self._last[batch.kind]:
+            raise OnionError("a batch for a round that is over")
+        self._last[batch.kind] = batch.context.round_number
+        self._store_round(batch.context.round_number, batch.kind)
+        key = self._key(batch.context.round_number)
+        size = self._geometry.onion_size(self._geometry.hops - self._hop, batch.kind)
+        seen: set[bytes] = set()
+        reply_keys: list[bytes | None] = []
+        opened: list[bytes | None] = []
+        for onion in batch.onions:
+            reply_key, inner = None, None
+            if onion not in seen and len(onion) == size:
+                seen.add(onion)
+                with suppress(OnionError):
+                    reply_key, inner = self._peel(onion, key, batch)
+            reply_keys.append(reply_key)
+            opened.append(inner)
+        return reply_keys, opened
+
+    def _peel(self, onion: bytes, key: KeyPair, batch: Batch) -> tuple[bytes, bytes]:
+        return peel(onion, key, self._geometry.suite, batch.context, self._hop, batch.kind)

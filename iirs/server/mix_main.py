@@ -1,0 +1,94 @@
+"""``iirs-mix``: runs one later hop of a chain."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+from iirs.errors import ConfigError
+from iirs.paths import data_directory
+from iirs.server.glass_box import GlassBox
+from iirs.server.hop import HopWorld, LaterHop
+from iirs.server.hop_state import HopState
+from iirs.server.keystore import HopKeys, hold_folder, load_hop_keys
+from iirs.server.link_server import LinkServer
+from iirs.server.next_hop import NextHopLink
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the command line's values. Exits with 2 and a sentence if they make no sense."""
+    parser = argparse.ArgumentParser(
+        prog="iirs-mix",
+        description="Run a later hop of a chain of servers. Its data directory is made with iirs-chain.",
+    )
+    parser.add_argument("--data-dir", type=Path, help="where chain file, identity and state are kept")
+    parser.add_argument("--host", help="address to listen on (default: all; --port too)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: the chain file's)")
+    parser.add_argument("--glass-box", type=Path, help="write what this hop sees to a file, openly marked")
+    parser.add_argument(
+        "--log-level", choices=["debug", "info", "warning"], default="warning", help="how much to say"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a hop until Ctrl-C or SIGTERM. Returns 0, or 2 if it could not start."""
+    options = parse_arguments(arguments)
+    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
+    folder = options.data_dir or data_directory("iirs-mix")
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(hold_folder(folder))
+            keys = load_hop_keys(folder)
+            return _run(options, folder, keys, stack)
+    except ConfigError as error:
+        print(f"iirs-mix: {error}", file=sys.stderr)
+        return 2
+
+
+def build(keys: HopKeys, state: HopState, world: HopWorld) -> LinkServer:
+    """Return a hop ready to listen, linked to the one behind it."""
+    chain, hop = keys.chain, keys.hop
+    is_last = hop == len(chain.hops) - 1
+    successor = None if is_last else NextHopLink(chain, hop, keys.identity)
+    later_hop = LaterHop(chain, hop, keys.identity, state, world, successor)
+    return LinkServer(chain, hop, keys.identity, later_hop)
+
+
+def _run(options: argparse.Namespace, folder: Path, keys: HopKeys, stack: ExitStack) -> int:
+    world = HopWorld(os.urandom)
+    if options.glass_box is not None:
+        box = stack.enter_context(GlassBox(options.glass_box, keys.hop))
+        world = HopWorld(os.urandom, observe=box.stage, observe_drops=box.drops)
+        print(f"iirs-mix: {box.warning}", file=sys.stderr)
+    server = build(keys, HopState(folder, keys.chain.chain_id), world)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: finished.set())
+    finished = threading.Event()
+    host, port = _address(options, keys)
+    server.listen(host, port)
+    serving = threading.Thread(target=server.serve, name="iirs-serve", daemon=True)
+    serving.start()
+    hops = len(keys.chain.hops)
+    print(f"iirs-mix ready: hop {keys.hop} of {hops}, chain {keys.chain.fingerprint}", flush=True)
+    while not finished.wait(1.0):  # a bounded wait, so that signals arrive on every platform
+        pass
+    server.stop()
+    serving.join(2.0)
+    return 0
+
+
+def _address(options: argparse.Namespace, keys: HopKeys) -> tuple[str, int]:
+    host, port = keys.chain.hops[keys.hop].host_and_port
+    everywhere = "::" if ":" in host else "0.0.0.0"  # noqa: S104  # only the hop before passes the handshake
+    return options.host or everywhere, port if options.port is None else options.port
+
+
+if __name__ == "__main__":
+    sys.exit(main())
