@@ -2,19 +2,45 @@
 
 A *single* accesses a dead drop of its own once, a *pair* accesses one twice. They stand against whoever
 interferes: block one person's upload and, if she was talking, two singles appear at the last hop, among
-these. Vuvuzela (SOSP'15, section 4.2) has the idea and the accounting.
+these. Vuvuzela (SOSP'15, section 4.2) has the idea and the accounting; ``docs/protocol.md`` section 7 says
+what a hop does.
+
+Drawing uses whole numbers only. A Laplace draw made of floating-point numbers has gaps and uneven
+probabilities in its last bits, which give away what it was added to (Mironov, CCS'12).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+
+from iirs.errors import ConfigError
+from iirs.geometry import RandomBytes
 
 WEAK_EPSILON = 0.5
 """A round that costs more than this protects nobody for long: ten of them and the budget is gone."""
 WEAK_DELTA = 1e-4
 MU_MAX = 10_000_000
 B_MAX = 1_000_000
+DELTA_PER_ROUND = 1e-9
+"""What ``noise_for`` aims at: a day of rounds of 2 s (43,200) adds up to 4e-5, less than half of 1e-4."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseCount:
+    """What one hop adds to one batch."""
+
+    singles: int
+    """Requests to a drop of their own each."""
+    pairs: int
+    """Drops with two requests each."""
+
+    @property
+    def onions(self) -> int:
+        """Onions to make: one a single, two a pair."""
+        return self.singles + 2 * self.pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +58,6 @@ class Noise:
     forced: bool = False
     """The chain's makers insisted on settings that protect nothing, for a test or a demonstration."""
 
-    def draw(self, random_bytes: object) -> NoiseCount:
-        """TEMP."""
-        return NoiseCount(self.mu, self.mu // 2)
-
     @property
     def epsilon(self) -> float:
         """The privacy loss of one round in which somebody interfered: ``4 / b`` (Vuvuzela, theorem 1)."""
@@ -44,20 +66,121 @@ class Noise:
     @property
     def delta(self) -> float:
         """The chance that this bound fails in one round: ``exp((2 - mu) / b)`` (Vuvuzela, theorem 1)."""
-        return min(1.0, math.exp((2 - self.mu) / self.b)) if self.b else 1.0
+        return math.exp(min(0.0, (2 - self.mu) / self.b)) if self.b else 1.0
 
     @property
     def protects_nothing(self) -> bool:
         """True if one round alone costs so much that nobody should rely on it."""
         return self.epsilon > WEAK_EPSILON or self.delta > WEAK_DELTA
 
+    def draw(self, random_bytes: RandomBytes) -> NoiseCount:
+        """Return what one hop adds to one batch: fresh, independent of everything before.
+
+        With ``b = 0`` that is the mean, every time.
+        """
+        singles = self.mu + discrete_laplace(Fraction(self.b), random_bytes)
+        pairs = self.mu // 2 + discrete_laplace(Fraction(self.b, 2), random_bytes)
+        return NoiseCount(max(0, singles), max(0, pairs))
+
 
 NO_NOISE = Noise(0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class NoiseCount:
-    """TEMP."""
+# -- sizing -----------------------------------------------------------------------------------------------
 
-    singles: int
-    pairs: int
+
+@dataclass(frozen=True, slots=True)
+class OnionCost:
+    """Measured seconds of one machine's whole time, all its cores together."""
+
+    make: Callable[[int], float]
+    """Seconds to make one noise onion with this many layers (1 and more)."""
+    peel: float
+    """Seconds to open one layer of one onion."""
+
+
+def noise_for(
+    cost: OnionCost, *, hops: int, round_ms: int, share: float, delta: float = DELTA_PER_ROUND
+) -> Noise:
+    """Return the most noise that costs the busiest hop at most ``share`` of each round, on average.
+
+    Hop h opens the ``2 * mu`` onions that each of the h hops before it added and, unless it is the last,
+    makes ``2 * mu`` with n-1-h layers itself. ``b`` is then the largest scale with at most ``delta`` a
+    round. The result may protect nothing, on slow machines or for a small share: ask it. A chain of one
+    gets none. Raises ``ConfigError`` for values that make no sense.
+    """
+    if hops == 1:
+        return NO_NOISE
+    seconds = share * round_ms / 1000
+    sensible = hops > 1 and round_ms > 0 and 0 < share <= 1 and 0 < delta < 1
+    if not sensible:
+        raise ConfigError(
+            "Noise is sized for a chain of at least one hop, rounds of some length, a share of the machine's "
+            "time between 0 and 1, and a delta between 0 and 1."
+        )
+    busiest = max(
+        hop * cost.peel + (cost.make(hops - 1 - hop) if hop < hops - 1 else 0.0) for hop in range(hops)
+    )
+    if not (math.isfinite(busiest) and busiest > 0):
+        raise ConfigError("What an onion costs must be a number of seconds above zero.")
+    mu = min(MU_MAX, 2 * int(seconds / busiest / 4))
+    b = min(B_MAX, max(0, int((mu - 2) / -math.log(delta))))
+    return Noise(mu, b)
+
+
+# -- drawing ----------------------------------------------------------------------------------------------
+
+
+def discrete_laplace(scale: Fraction, random_bytes: RandomBytes) -> int:
+    """Return x with a probability in proportion to ``exp(-abs(x) / scale)``, exactly; 0 for a scale of 0.
+
+    After Canonne, Kamath and Steinke, "The Discrete Gaussian for Differential Privacy" (2020), algorithm
+    2. The work does not grow with the scale. Raises ``ValueError`` for a scale below 0.
+    """
+    if scale < 0:
+        raise ValueError("a scale is not below zero")
+    if scale == 0:
+        return 0
+    while True:
+        magnitude = _geometric(scale.numerator, random_bytes) // scale.denominator
+        negative = _below(2, random_bytes) == 1
+        if magnitude or not negative:  # zero has one sign only, or it would come twice as often
+            return -magnitude if negative else magnitude
+
+
+def _geometric(scale: int, random_bytes: RandomBytes) -> int:
+    """Return x >= 0 with a probability in proportion to ``exp(-x / scale)``: remainder, then quotient."""
+    while True:
+        remainder = _below(scale, random_bytes)
+        if _survives(Fraction(remainder, scale), random_bytes):
+            break
+    quotient = 0
+    while _survives(Fraction(1), random_bytes):
+        quotient += 1
+    return quotient * scale + remainder
+
+
+def _survives(exponent: Fraction, random_bytes: RandomBytes) -> bool:
+    """Return true with probability ``exp(-exponent)``, for an exponent from 0 to 1.
+
+    Draws with chances exponent/1, exponent/2, ... until one fails. That the first k succeed has
+    probability exponent^k / k!, so that the failure comes at an odd place is the exponential's series.
+    """
+    place = 1
+    while _happens(exponent / place, random_bytes):
+        place += 1
+    return place % 2 == 1
+
+
+def _happens(chance: Fraction, random_bytes: RandomBytes) -> bool:
+    return _below(chance.denominator, random_bytes) < chance.numerator
+
+
+def _below(limit: int, random_bytes: RandomBytes) -> int:
+    """Return a uniform whole number from 0 to ``limit - 1``; draws again rather than take a remainder."""
+    bits = (limit - 1).bit_length()
+    size = (bits + 7) // 8
+    while True:
+        value = int.from_bytes(random_bytes(size)) >> (8 * size - bits)
+        if value < limit:
+            return value

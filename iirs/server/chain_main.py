@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import MAX_HOPS, Chain, Hop, parse_chain, render_chain
 from iirs.errors import ChainError, ConfigError, IirsError
-from iirs.noise import NO_NOISE, Noise
+from iirs.noise import NO_NOISE, Noise, OnionCost, noise_for
 from iirs.server.keystore import (
     CERTIFICATE_FILE,
     CHAIN_FILE,
@@ -239,7 +240,37 @@ def _noise(options: argparse.Namespace, hops: int) -> Noise:
         return NO_NOISE
     if options.noise_mu is not None:
         return Noise(options.noise_mu, options.noise_b, forced=options.force)
-    raise ConfigError("to come")
+    round_ms = milliseconds(options.round_seconds)
+    cost = measure(options.suite, hops)
+    chosen = noise_for(cost, hops=hops, round_ms=round_ms, share=options.noise_share)
+    return replace(chosen, forced=options.force)
+
+
+def measure(suite_name: str, hops: int) -> OnionCost:
+    """Return what an onion costs here: the fastest of some trials, on one core."""
+    suite = SUITES[suite_name]
+    pairs = [suite.generate() for _ in range(hops - 1)]
+    keys = [suite.load_public(pair.public_bytes) for pair in pairs]
+    context = RoundContext(bytes(32), 0, bytes(32))
+    request = bytes(REQUEST_SIZE)
+
+    def make(layers: int) -> bytes:
+        return wrap(request, keys[:layers], suite, context, BatchKind.CONVERSATION, os.urandom)[0]
+
+    onion = make(1)
+    return OnionCost(
+        lambda layers: _fastest(lambda: make(layers)),
+        _fastest(lambda: peel(onion, pairs[0], suite, context, 1, BatchKind.CONVERSATION)),
+    )
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(_TRIALS):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times)
 
 
 def _tell(chain: Chain) -> None:
