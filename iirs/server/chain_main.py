@@ -7,7 +7,9 @@ their hops with ``hop``, hand each other the public part, and put it together wi
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import MAX_HOPS, Chain, Hop, parse_chain, render_chain
 from iirs.errors import ChainError, ConfigError, IirsError
+from iirs.geometry import REQUEST_SIZE, BatchKind
 from iirs.noise import NO_NOISE, Noise, OnionCost, noise_for
+from iirs.onion import RoundContext, peel, wrap
 from iirs.server.keystore import (
     CERTIFICATE_FILE,
     CHAIN_FILE,
@@ -118,13 +122,14 @@ def _init(options: argparse.Namespace) -> None:
         raise ConfigError("--first-port must leave room for a port a hop.")
     if options.folder.exists() and any(options.folder.iterdir()):
         raise ConfigError("The folder is not empty: a chain is made in a new one.")
+    noise = _noise(options, options.hops)
     folders = [options.folder / f"hop{number}" for number in range(options.hops)]
     places = []
     for number, folder in enumerate(folders):
         address = f"127.0.0.1:{options.first_port + number - 1}" if number else ""
         name = f"mix{number}" if number else "entry"
         places.append(_make_hop(folder, name, address, entry=number == 0))
-    chain_file = _render(places, options)
+    chain_file = _render(places, options, noise)
     for folder in (options.folder, *folders):
         write_file(folder / CHAIN_FILE, chain_file, 0o644)
     _tell(parse_chain(chain_file))
@@ -152,7 +157,7 @@ def _join(options: argparse.Namespace) -> None:
         raise ConfigError("The first part must be the entry's, made with --entry, and no other.")
     if options.output.exists():
         raise ConfigError(f"{options.output} is there already; a chain file is never changed.")
-    chain_file = _render(places, options)
+    chain_file = _render(places, options, _noise(options, len(places)))
     write_file(options.output, chain_file, 0o644)
     _tell(parse_chain(chain_file))
     print(f"\nEvery owner compares the fingerprint and puts this file beside the identity, as {CHAIN_FILE}.")
@@ -209,13 +214,7 @@ def _read_part(path: Path) -> _Place:
     return _Place(hop, certificate)
 
 
-def _render(places: list[_Place], options: argparse.Namespace) -> bytes:
-    noise = _noise(options, len(places))
-    if noise.protects_nothing and not options.force and len(places) > 1:
-        raise ConfigError(
-            "This noise protects nobody: one round that is interfered with costs epsilon "
-            f"{noise.epsilon:.2g}, delta {noise.delta:.1g}. Take more, or --force for a test or a lesson."
-        )
+def _render(places: list[_Place], options: argparse.Namespace, noise: Noise) -> bytes:
     chain_file = render_chain(
         suite=options.suite,
         slots=options.slots,
@@ -239,11 +238,17 @@ def _noise(options: argparse.Namespace, hops: int) -> Noise:
     if hops == 1:
         return NO_NOISE
     if options.noise_mu is not None:
-        return Noise(options.noise_mu, options.noise_b, forced=options.force)
-    round_ms = milliseconds(options.round_seconds)
-    cost = measure(options.suite, hops)
-    chosen = noise_for(cost, hops=hops, round_ms=round_ms, share=options.noise_share)
-    return replace(chosen, forced=options.force)
+        noise = Noise(options.noise_mu, options.noise_b, forced=options.force)
+    else:
+        cost, round_ms = measure(options.suite, hops), milliseconds(options.round_seconds)
+        noise = noise_for(cost, hops=hops, round_ms=round_ms, share=options.noise_share)
+        noise = replace(noise, forced=options.force)
+    if noise.protects_nothing and not options.force:
+        raise ConfigError(
+            "This noise protects nobody: one round that is interfered with costs epsilon "
+            f"{noise.epsilon:.2g}, delta {noise.delta:.1g}. Take more, or --force for a test or a lesson."
+        )
+    return noise
 
 
 def measure(suite_name: str, hops: int) -> OnionCost:
