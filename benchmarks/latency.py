@@ -28,7 +28,8 @@ from iirs.client.keys import StretchCost, storage_key
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store import ClientStore
 from iirs.server.keystore import ChainOptions, make_keys
-from iirs.server.service import Service, ServiceSettings
+from iirs.server.service import Service
+from iirs.server.settings import ServiceSettings
 from iirs.server.storage import Storage
 
 _NAMES = ("alice", "bob")

@@ -30,7 +30,8 @@ from iirs.onion import entry_offer_info
 from iirs.server.accounts import RateLimit
 from iirs.server.keystore import ChainOptions, ServerKeys, load_or_make_keys, make_keys
 from iirs.server.main import build_service, parse_arguments
-from iirs.server.service import Service, ServiceSettings
+from iirs.server.service import Service
+from iirs.server.settings import ServiceSettings
 from iirs.server.storage import LAST_ROUND, Storage
 from iirs.tls import make_certificate
 from iirs.wire import Login, Registration, Result

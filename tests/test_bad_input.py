@@ -25,7 +25,8 @@ from iirs.identity import Identity
 from iirs.message import HEADER_SIZE, Message, MessageKind
 from iirs.server.connectionThread import ConnectionSettings, ConnectionThread
 from iirs.server.keystore import ChainOptions, make_keys
-from iirs.server.service import Service, ServiceSettings
+from iirs.server.service import Service
+from iirs.server.settings import ServiceSettings
 from iirs.server.storage import Storage
 from iirs.server.writer import LeftoverWriter
 from iirs.tls import client_context, make_certificate, server_context

@@ -33,7 +33,8 @@ from iirs.identity import Identity
 from iirs.message import Message, MessageKind
 from iirs.onion import MAX_EPOCH_STEPS
 from iirs.server.keystore import ChainOptions, make_keys
-from iirs.server.service import Service, ServiceSettings
+from iirs.server.service import Service
+from iirs.server.settings import ServiceSettings
 from iirs.server.storage import Storage
 from iirs.tls import server_context
 from iirs.wire import AccountRecord, Announcement, Bundle, CloseReason, Replies, Result, RoundStatus

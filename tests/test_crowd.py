@@ -9,7 +9,7 @@ import pytest
 
 from iirs.client.events import PeerChanged
 from iirs.client.server_connection import ConnectionOptions
-from iirs.server.service import ServiceSettings
+from iirs.server.settings import ServiceSettings
 from tests.harness import Person, Town, town, wait_until
 
 PEOPLE = 200

@@ -24,7 +24,7 @@ from iirs.client.server_connection import LEAVE_ROUNDS
 from iirs.directory import Head
 from iirs.geometry import Geometry
 from iirs.message import HEADER_SIZE, Limits, Message, MessageKind
-from iirs.server.service import ServiceSettings
+from iirs.server.settings import ServiceSettings
 from iirs.tls import on_the_wire
 from iirs.wire import Upload, upload_limits
 from iirs.wiretap import Burst, Way, Wiretap

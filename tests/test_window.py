@@ -25,7 +25,8 @@ from iirs.client.log_view import LogView  # noqa: E402
 from iirs.client.login_work import Credentials  # noqa: E402
 from iirs.client.window import Start  # noqa: E402
 from iirs.server.keystore import ChainOptions, make_keys  # noqa: E402
-from iirs.server.service import Service, ServiceSettings  # noqa: E402
+from iirs.server.service import Service  # noqa: E402
+from iirs.server.settings import ServiceSettings  # noqa: E402
 from iirs.server.storage import Storage  # noqa: E402
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Town, town, wait_until  # noqa: E402
 from tests.screen import (  # noqa: E402

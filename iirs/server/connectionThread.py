@@ -136,6 +136,10 @@ class ConnectionThread(threading.Thread):
         self._send(Message(MessageKind.CLOSE, bytes([reason])).encode())
         self._shut()
 
+    def excuse(self) -> None:
+        """Take it that nothing can be uploaded now: there is no round to upload for."""
+        self._deadline = time.monotonic() + self._settings.idle_seconds
+
     def take_late_notice(self) -> bool:
         """Return whether an upload came too late since the last time this was asked."""
         late, self._late = self._late, False
@@ -166,7 +170,10 @@ class ConnectionThread(threading.Thread):
     def _serve(self) -> None:
         while not self._closing:
             self._socket.settimeout(self._patience())
-            data = self._socket.recv(_RECEIVE_CHUNK)
+            try:
+                data = self._socket.recv(_RECEIVE_CHUNK)
+            except TimeoutError:
+                continue  # the deadline may have been moved meanwhile
             if not data:
                 return
             with self._lock:

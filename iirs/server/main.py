@@ -15,7 +15,8 @@ from iirs.chain import DEFAULT_PORT, JoinLink
 from iirs.errors import ConfigError
 from iirs.paths import data_directory
 from iirs.server.keystore import ChainOptions, hold_folder, load_or_make_keys, make_keys
-from iirs.server.service import Service, ServiceSettings
+from iirs.server.service import Service
+from iirs.server.settings import ServiceSettings
 from iirs.server.storage import Storage
 
 _TRUST_ALONE = (

@@ -3,75 +3,39 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from iirs.directory import Head, head_content
-from iirs.epoch import EpochKey, EpochKeyring
-from iirs.errors import ConfigError, HopError
-from iirs.geometry import INVITATION_SIZE, RandomBytes, padded_invitations
+from iirs.errors import ConfigError
 from iirs.message import Message, MessageKind
-from iirs.onion import EntryChannel, RoundContext, entry_offer_info
+from iirs.onion import EntryChannel, entry_offer_info
 from iirs.server.accounts import Accounts, RateLimit
-from iirs.server.connectionThread import ConnectionSettings, ConnectionThread
-from iirs.server.deaddrop import DeadDropManager, DropObserver
-from iirs.server.hop import Successor
+from iirs.server.announcer import Announcer, Opened
+from iirs.server.connectionThread import ConnectionThread
 from iirs.server.keystore import ServerKeys
-from iirs.server.mix_hop import DeadDrops, MixStage, NextHop, StageView, no_noise
-from iirs.server.mix_net import Collected, MixNet, RoundOutcome
-from iirs.server.next_hop import NextHopLink
-from iirs.server.noise_maker import NoiseMaker
-from iirs.server.preparer import Increment, Preparer, Ready
-from iirs.server.storage import LAST_ROUND, Storage
+from iirs.server.mix_net import Collected, RoundOutcome
+from iirs.server.settings import ServiceSettings
+from iirs.server.storage import Storage
 from iirs.server.writer import LeftoverWriter
 from iirs.tls import server_context
 from iirs.wire import (
     AccountRecord,
-    Announcement,
     CloseReason,
     Login,
     Registration,
     Result,
-    RoundFlags,
-    Standby,
     Upload,
-    announcement_hash,
     encode_directory,
 )
 
 _log = logging.getLogger("iirs.server")
 _IDLE_ROUNDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceSettings:
-    """Bounds and sources of a running server."""
-
-    max_connections: int = 5000
-    bundle_bytes_per_second: int = 64 * 1024
-    """Invitation rounds are stretched so that bundles stay under this for each client."""
-    registrations_burst: float = 100
-    registrations_per_second: float = 1.0
-    failed_logins_burst: float = 10
-    failed_logins_per_second: float = 0.2
-    clock: Callable[[], float] = time.time
-    random_bytes: RandomBytes = os.urandom
-    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
-    hop_seconds: float = 3.0
-    """How long the later hops may take for a round, or one and a half rounds if that is longer."""
-    sign_seconds: float = 8.0
-    """How long a login waits until every hop has signed the registration."""
-    observe: DropObserver | None = None
-    """Glass box for tests and simulations only; see ``DeadDropManager``."""
-    observe_stage: Callable[[StageView], None] | None = None
-    """The same for what the entry mixes."""
 
 
 class Service:
@@ -83,28 +47,16 @@ class Service:
         self._storage = storage
         self._settings = settings
         self._tls = server_context(keys.certificate, keys.certificate_key)
-        self._keyring = EpochKeyring(keys.chain, 0, keys.identity)
-        self._alone = len(keys.chain.hops) == 1
+        self._announcer = Announcer(keys, storage, settings)
+        self.mix_net = self._announcer.mix_net
         self.accounts = Accounts(
             keys.chain,
             storage,
-            self._sign_head if self._alone else None,
+            self._announcer.sign_alone if len(keys.chain.hops) == 1 else None,
             settings.random_bytes,
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
             logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
         )
-        self._successor: Successor | None = None
-        if not self._alone:
-            self._successor = NextHopLink(keys.chain, 0, keys.identity)
-        self._preparer = Preparer(keys.chain, keys.identity, self._keyring, self._successor)
-        self._noise = NoiseMaker(keys.chain, 0, settings.random_bytes)
-        self.mix_net = MixNet(keys.chain, self._stage(), settings.random_bytes)
-        clock_round = int(settings.clock() * 1000) // keys.chain.round_ms
-        self._round_number = max(storage.number(LAST_ROUND) + 1, clock_round)
-        self._executed = 0
-        self._online = 0
-        self._keys_announced: tuple[EpochKey, ...] = ()
-        self._standing_by: HopError | None = None
         self._lock = threading.Lock()
         self._connections: set[ConnectionThread] = set()
         self._sessions: dict[int, ConnectionThread] = {}
@@ -118,27 +70,6 @@ class Service:
         self._closes_at = 0.0
         self._writer = LeftoverWriter()
         self._listener: socket.socket | None = None
-
-    def _stage(self) -> MixStage:
-        keys, settings = self._keys, self._settings
-        manager = DeadDropManager(settings.random_bytes, settings.observe)
-        behind: NextHop = self._successor or DeadDrops(manager, keys.chain.chain_id, keys.identity.sign)
-        return MixStage(
-            keys.chain.geometry,
-            0,
-            behind,
-            settings.random_bytes,
-            noise=no_noise if self._successor is None else self._noise_onions,
-            observe=settings.observe_stage,
-        )
-
-    def _noise_onions(self, context: RoundContext) -> Sequence[bytes]:
-        return self._noise.take(context).onions
-
-    def _sign_head(self, length: int, digest: bytes) -> Head:
-        return Head(
-            length, digest, self._keys.identity.sign(head_content(self.chain.chain_id, length, digest))
-        )
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -157,7 +88,7 @@ class Service:
             ) from error
         self._writer.start()
         self._paced, self._first_tick = paced, time.time() + self.chain.round_ms / 1000
-        self._show_chain(self._open_next())
+        self._announcer.show_chain(self._open_next())
         if paced:
             self._scheduler.add_job(
                 self._tick,
@@ -184,10 +115,12 @@ class Service:
     def _seconds_to_collect(self) -> float:
         """Return how long the round that opens now stays open: until the next tick half a round away."""
         period = self.chain.round_ms / 1000
-        if not self._paced:
-            return period
-        left = -(time.time() - self._first_tick) % period
-        return left if left > period / 2 else left + period
+        left = period
+        if self._paced:
+            left = -(time.time() - self._first_tick) % period
+            left += 0.0 if left > period / 2 else period
+        self._closes_at = time.monotonic() + left
+        return left
 
     def stop(self) -> None:
         """Finish the round that runs, tell every client, and let go of everything."""
@@ -208,8 +141,7 @@ class Service:
         for connection in connections:
             connection.join(max(0.0, deadline - time.monotonic()))
         self._writer.stop()
-        if self._successor is not None:
-            self._successor.close()
+        self._announcer.close()
         self._storage.close()
 
     def _accept(self) -> None:
@@ -253,10 +185,6 @@ class Service:
             sessions = list(self._sessions.values())
         return {session: session.channel for session in sessions if session.channel is not None}
 
-    def give_up_at(self) -> float:
-        """Return until when the later hops may take for what they are asked now (monotonic seconds)."""
-        return time.monotonic() + max(self._settings.hop_seconds, 1.5 * self.chain.round_ms / 1000)
-
     def deliver(self, outcome: RoundOutcome | None) -> None:
         """Send everyone their replies, and announce the next round and open it.
 
@@ -265,8 +193,7 @@ class Service:
         """
         bundle: list[Message] = []
         if outcome is not None:
-            self._executed += 1
-            self._online = outcome.uploads
+            self._announcer.note(outcome)
             bundle = [] if outcome.bundle is None else [outcome.bundle.encode()]
             _log.info(
                 "round %d: %d uploads, %d late, invitations %s%s",
@@ -284,78 +211,25 @@ class Service:
             if outcome is not None and session in outcome.replies:
                 messages = [outcome.replies[session].encode(), *bundle]
             if opened is None:
-                messages.append(self._standby())
+                session.excuse()
+                messages.append(self._announcer.standby())
             else:
                 messages += [*opened.keys, _announce(opened.announcement, session)]
             session.send(messages)
-        self._show_chain(opened)
+        self._announcer.show_chain(opened)
 
-    def _standby(self) -> Message:
-        return Standby(None if self._standing_by is None else self._standing_by.hop).encode()
+    def give_up_at(self) -> float:
+        """Return until when the later hops may take for what they are asked now (monotonic seconds)."""
+        return self._announcer.give_up_at()
 
-    def _open_next(self) -> _Opened | None:
-        """Open the next round; ``None`` if a hop does not do its part."""
-        number, increment = self._round_number, self.accounts.next_increment()
-        try:
-            ready = self._preparer.prepare(number, increment, self.accounts.raw_entries(), self.give_up_at())
-        except HopError as error:
-            if self._standing_by is None or str(self._standing_by) != str(error):
-                _log.warning("no round can be announced: %s", error)
-            self._standing_by = error
-            return None
-        if self._standing_by is not None:
-            _log.warning("the chain is complete again")
-        self._standing_by = None
-        self._storage.set_number(LAST_ROUND, number)
-        self._round_number += 1
-        self.accounts.publish(ready.head)
-        return self._announce_round(number, increment, ready)
-
-    def _announce_round(self, number: int, increment: Increment, ready: Ready) -> _Opened:
-        changed, self._keys_announced = ready.keys != self._keys_announced, ready.keys
-        invite_every = self._invite_every()
-        invites = self._executed % invite_every == invite_every - 1
-        collect = self._seconds_to_collect()
-        self._closes_at = time.monotonic() + collect
-        announcement = Announcement(
-            number,
-            RoundFlags.INVITE if invites else RoundFlags.NONE,
-            round(collect * 1000),
-            invite_every,
-            self._online,
-            tuple(key.key_id for key in ready.keys),
-            ready.head,
-            increment.start,
-            increment.entries,
-        ).encode()
-        context = RoundContext(self.chain.chain_id, number, announcement_hash(announcement))
-        if self._successor is not None:
-            public = [key.verified(self.chain, hop) for hop, key in enumerate(ready.keys)]
-            self._noise.begin(context, public[1:])
-        self.mix_net.open_round(context, invites)
-        return _Opened(announcement, [self._current_keys()] if changed else [])
-
-    def _show_chain(self, opened: _Opened | None) -> None:
-        # After the clients have been told: the later hops need to know only before the batch comes.
-        if opened is None or self._successor is None:
-            return
-        try:
-            self._successor.open_round(opened.announcement, self.give_up_at())
-        except HopError as error:
-            _log.warning("the round that is open will be lost: %s", error)
-
-    def _invite_every(self) -> int:
-        bundle = padded_invitations(self._online * self.chain.slots) * INVITATION_SIZE
-        allowed = self._settings.bundle_bytes_per_second * self.chain.round_ms / 1000
-        return min(1000, max(self.chain.invite_every, int(-(-bundle // allowed))))
+    def _open_next(self) -> Opened | None:
+        return self._announcer.open_next(self.accounts, self._seconds_to_collect)
 
     # -- Desk: what a connection asks for -----------------------------------------------------------
 
     def greeting(self) -> list[Message]:
         """Return the chain file and the current epoch keys. Raises ``HopError`` if there are none yet."""
-        if self._standing_by is not None and not self._keys_announced:
-            raise self._standing_by
-        return [Message(MessageKind.CHAIN, self._keys.chain_file), self._current_keys()]
+        return [Message(MessageKind.CHAIN, self._keys.chain_file), self._announcer.keys_message()]
 
     def register(self, registration: Registration, address: str) -> Result:
         """Take in a new account."""
@@ -378,7 +252,7 @@ class Service:
     def open_channel(self, login: Login) -> EntryChannel:
         """Open the client's offer of a session secret. Raises ``OnionError``."""
         info = entry_offer_info(self.chain.chain_id, self.chain.entry_certificate, login.key_id)
-        epoch_key, pair = self._keyring.find(login.key_id)
+        epoch_key, pair = self._announcer.find_key(login.key_id)
         secret = self.chain.geometry.suite.open(pair, login.offer, info)
         return EntryChannel(secret, info, epoch_key.first_round // self.chain.epoch_rounds)
 
@@ -391,7 +265,7 @@ class Service:
             replaced.close(CloseReason.REPLACED)
         # Only now: an entry announced before this session was listed must be in the snapshot.
         head, entries = self.accounts.snapshot()
-        return [encode_directory(head, entries), self._current_keys()]
+        return [encode_directory(head, entries), self._announcer.keys_message()]
 
     def submit(self, connection: ConnectionThread, upload: Upload) -> Collected:
         """Queue an upload for the round. Raises ``PeerError``."""
@@ -408,17 +282,6 @@ class Service:
                 del self._sessions[connection.position]
         if connection.last_round:
             self._storage.set_last_round(connection.position, connection.last_round)
-
-    def _current_keys(self) -> Message:
-        return Message(MessageKind.KEYS, b"".join(key.encode() for key in self._keys_announced))
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A round that is open: its announcement, and KEYS if they have changed."""
-
-    announcement: bytes
-    keys: list[Message]
 
 
 def _announce(announcement: bytes, session: ConnectionThread) -> Message:

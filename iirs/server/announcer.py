@@ -1,0 +1,177 @@
+"""``Announcer``: the entry's place in the chain, and what each round is announced with.
+
+States: complete (a round can be announced) <-> standing by (a hop does not do its part; the next tick tries
+again, under the same round number). The scheduler's thread owns it; ``find_key`` and ``keys_message`` may be
+called from any.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from iirs.directory import Head, head_content
+from iirs.epoch import EpochKey, EpochKeyring
+from iirs.errors import HopError
+from iirs.geometry import INVITATION_SIZE, padded_invitations
+from iirs.message import Message, MessageKind
+from iirs.onion import RoundContext
+from iirs.server.accounts import Accounts
+from iirs.server.deaddrop import DeadDropManager
+from iirs.server.hop import Successor
+from iirs.server.keystore import ServerKeys
+from iirs.server.mix_hop import DeadDrops, MixStage, NextHop, no_noise
+from iirs.server.mix_net import MixNet, RoundOutcome
+from iirs.server.next_hop import NextHopLink
+from iirs.server.noise_maker import NoiseMaker
+from iirs.server.preparer import Increment, Preparer, Ready
+from iirs.server.settings import ServiceSettings
+from iirs.server.storage import LAST_ROUND, Storage
+from iirs.suite import KeyPair
+from iirs.wire import Announcement, RoundFlags, Standby, announcement_hash
+
+_log = logging.getLogger("iirs.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A round that is open: its announcement, and KEYS if they have changed."""
+
+    announcement: bytes
+    keys: tuple[Message, ...]
+
+
+class Announcer:
+    """Opens rounds in ``mix_net`` and links to the hop behind the entry, if there is one."""
+
+    def __init__(self, keys: ServerKeys, storage: Storage, settings: ServiceSettings) -> None:
+        self._chain = keys.chain
+        self._identity = keys.identity
+        self._storage = storage
+        self._settings = settings
+        self._keyring = EpochKeyring(keys.chain, 0, keys.identity)
+        self._successor: Successor | None = None
+        if len(keys.chain.hops) > 1:
+            self._successor = NextHopLink(keys.chain, 0, keys.identity)
+        self._preparer = Preparer(keys.chain, keys.identity, self._keyring, self._successor)
+        self._noise = NoiseMaker(keys.chain, 0, settings.random_bytes)
+        self.mix_net = MixNet(keys.chain, self._stage(), settings.random_bytes)
+        clock_round = int(settings.clock() * 1000) // keys.chain.round_ms
+        self._round_number = max(storage.number(LAST_ROUND) + 1, clock_round)
+        self._executed = 0
+        self._online = 0
+        self._keys_announced: tuple[EpochKey, ...] = ()
+        self._standing_by: HopError | None = None
+
+    def _stage(self) -> MixStage:
+        settings = self._settings
+        manager = DeadDropManager(settings.random_bytes, settings.observe)
+        behind: NextHop = self._successor or DeadDrops(manager, self._chain.chain_id, self._identity.sign)
+        return MixStage(
+            self._chain.geometry,
+            0,
+            behind,
+            settings.random_bytes,
+            noise=no_noise if self._successor is None else self._noise_onions,
+            observe=settings.observe_stage,
+        )
+
+    def _noise_onions(self, context: RoundContext) -> Sequence[bytes]:
+        return self._noise.take(context).onions
+
+    def sign_alone(self, length: int, digest: bytes) -> Head:
+        """Return a directory head signed by the entry only: enough in a chain of one."""
+        signature = self._identity.sign(head_content(self._chain.chain_id, length, digest))
+        return Head(length, digest, signature)
+
+    def find_key(self, key_id: bytes) -> tuple[EpochKey, KeyPair]:
+        """Return the entry's epoch key with this id. Raises ``OnionError`` if it is gone."""
+        return self._keyring.find(key_id)
+
+    def keys_message(self) -> Message:
+        """Return KEYS as announced last. Raises ``HopError`` if no round was announced yet."""
+        if not self._keys_announced:
+            raise self._standing_by or HopError(0, "has not announced a round yet")
+        return Message(MessageKind.KEYS, b"".join(key.encode() for key in self._keys_announced))
+
+    def standby(self) -> Message:
+        """Return STANDBY, which names the hop that does not do its part."""
+        return Standby(None if self._standing_by is None else self._standing_by.hop).encode()
+
+    def give_up_at(self) -> float:
+        """Return until when the later hops may take for what they are asked now (monotonic seconds)."""
+        return time.monotonic() + max(self._settings.hop_seconds, 1.5 * self._chain.round_ms / 1000)
+
+    @property
+    def last_round(self) -> int:
+        """The round announced last."""
+        return self._round_number - 1
+
+    def note(self, outcome: RoundOutcome) -> None:
+        """Count a round that was executed."""
+        self._executed += 1
+        self._online = outcome.uploads
+
+    def open_next(self, accounts: Accounts, seconds_to_collect: Callable[[], float]) -> Opened | None:
+        """Open the next round; ``None`` if a hop does not do its part."""
+        number, increment = self._round_number, accounts.next_increment()
+        try:
+            ready = self._preparer.prepare(number, increment, accounts.raw_entries(), self.give_up_at())
+        except HopError as error:
+            if str(self._standing_by) != str(error):
+                _log.warning("no round can be announced: %s", error)
+            self._standing_by = error
+            return None
+        if self._standing_by is not None:
+            _log.warning("the chain is complete again")
+        self._standing_by = None
+        self._storage.set_number(LAST_ROUND, number)
+        self._round_number += 1
+        accounts.publish(ready.head)
+        return self._open(number, increment, ready, seconds_to_collect())
+
+    def _open(self, number: int, increment: Increment, ready: Ready, collect: float) -> Opened:
+        invite_every = self._invite_every()
+        invites = self._executed % invite_every == invite_every - 1
+        announcement = Announcement(
+            number,
+            RoundFlags.INVITE if invites else RoundFlags.NONE,
+            round(collect * 1000),
+            invite_every,
+            self._online,
+            tuple(key.key_id for key in ready.keys),
+            ready.head,
+            increment.start,
+            increment.entries,
+        ).encode()
+        context = RoundContext(self._chain.chain_id, number, announcement_hash(announcement))
+        if self._successor is not None:
+            public = [key.verified(self._chain, hop) for hop, key in enumerate(ready.keys)]
+            self._noise.begin(context, public[1:])
+        self.mix_net.open_round(context, invites)
+        changed, self._keys_announced = ready.keys != self._keys_announced, ready.keys
+        return Opened(announcement, (self.keys_message(),) if changed else ())
+
+    def _invite_every(self) -> int:
+        bundle = padded_invitations(self._online * self._chain.slots) * INVITATION_SIZE
+        allowed = self._settings.bundle_bytes_per_second * self._chain.round_ms / 1000
+        return min(1000, max(self._chain.invite_every, int(-(-bundle // allowed))))
+
+    def show_chain(self, opened: Opened | None) -> None:
+        """Show an announcement to the later hops, which need it before the batch comes.
+
+        After the clients have been told, so that it costs them no time. If it fails, so will the round.
+        """
+        if opened is None or self._successor is None:
+            return
+        try:
+            self._successor.open_round(opened.announcement, self.give_up_at())
+        except HopError as error:
+            _log.warning("the round that is open will be lost: %s", error)
+
+    def close(self) -> None:
+        """Let go of the link to the hop behind."""
+        if self._successor is not None:
+            self._successor.close()

@@ -1,0 +1,37 @@
+"""Bounds and sources of a running server, with the values it uses unless a test or simulation owns them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from iirs.geometry import RandomBytes
+from iirs.server.connectionThread import ConnectionSettings
+from iirs.server.deaddrop import DropObserver
+from iirs.server.mix_hop import StageView
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Bounds and sources of a running server."""
+
+    max_connections: int = 5000
+    bundle_bytes_per_second: int = 64 * 1024
+    """Invitation rounds are stretched so that bundles stay under this for each client."""
+    registrations_burst: float = 100
+    registrations_per_second: float = 1.0
+    failed_logins_burst: float = 10
+    failed_logins_per_second: float = 0.2
+    clock: Callable[[], float] = time.time
+    random_bytes: RandomBytes = os.urandom
+    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
+    hop_seconds: float = 3.0
+    """How long the later hops may take for a round, or one and a half rounds if that is longer."""
+    sign_seconds: float = 8.0
+    """How long a login waits until every hop has signed the registration."""
+    observe: DropObserver | None = None
+    """Glass box for tests and simulations only; see ``DeadDropManager``."""
+    observe_stage: Callable[[StageView], None] | None = None
+    """The same for what the entry mixes."""
