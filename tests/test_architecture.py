@@ -156,7 +156,7 @@ PURE = {
     "iirs.server.mix_net",
     "iirs.client.sync", "iirs.client.chat_session", "iirs.client.conversation", "iirs.client.invitations",
     "iirs.client.exchange", "iirs.client.events", "iirs.client.keys", "iirs.client.display",
-    "iirs.client.text_layout", "iirs.client.chat_model",
+    "iirs.client.text_layout", "iirs.client.chat_model", "iirs.client.health",
 }  # fmt: skip
 IMPURE = {
     "socket", "ssl", "sqlite3", "tkinter", "sqlalchemy", "apscheduler", "logging", "threading", "selectors",

@@ -23,6 +23,7 @@ from iirs.client.events import (
     TextQueued,
     TextReceived,
 )
+from iirs.client.health import RoundHealth
 from iirs.client.text_layout import shorten
 
 ESTABLISHED = "Connection established successfully"
@@ -146,6 +147,7 @@ class ChatModel:
         self.people: tuple[str, ...] = ()
         self.talks: dict[str, Talk] = {}
         self.round: Round | None = None
+        self.health = RoundHealth()
         self.notice = ""
         """The newest sentence the person should see; whoever has shown it clears it."""
         self.alarms: list[str] = []
@@ -213,7 +215,9 @@ class ChatModel:
             closes_at = time.monotonic() + event.seconds
             invites = event.invite_every * event.round_seconds
             self.round = Round(event.round_number, closes_at, event.seconds, event.online, invites)
-        elif self.round is not None and self.round.number == event.round_number:
+            return
+        self.health = self.health.after(event.fate)
+        if self.round is not None and self.round.number == event.round_number:
             self.round.closed, self.round.clean = True, event.clean
 
     def _take_peer(self, event: PeerChanged) -> None:

@@ -26,6 +26,7 @@ from iirs.client.events import (
     PeerState,
     PeopleChanged,
     RoundClosed,
+    RoundFate,
     RoundOpened,
     TextChanged,
     TextQueued,
@@ -166,7 +167,8 @@ class Engine:
             self.account.identity.receiving.public_bytes,
         ):
             raise DirectoryError("The server's list of people shows other keys under this account's name.")
-        self._channel, self._position, self._round = start.channel, position, None
+        self._give_up_round()
+        self._channel, self._position = start.channel, position
         self._hop_keys = {}
         self.take_keys(start.epoch_keys)
         self._keep_head(start.head)
@@ -292,6 +294,7 @@ class Engine:
         self._keep_head(announcement.head)
         if len(self.directory) != before:
             self._people_changed()
+        self._give_up_round()
         context = RoundContext(self.chain.chain_id, number, announcement_hash(encoded))
         self._round = _Round(context, announcement)
         self._round_number = number
@@ -308,6 +311,12 @@ class Engine:
         )
         self._note_states()
         return announcement
+
+    def _give_up_round(self) -> None:
+        """Take a round that is still open as lost: its replies can come no more."""
+        if self._round is not None:
+            self._events.append(RoundClosed(self._round.context.round_number, RoundFate.LOST))
+            self._round = None
 
     def build_upload(self) -> Message | None:
         """Return the upload of the open round, once; ``None`` if there is no round to upload for.
@@ -390,7 +399,7 @@ class Engine:
         self._round = None
         done = replies.status is RoundStatus.DONE
         opened = [self._open(current, index, reply) for index, reply in enumerate(replies.replies)]
-        clean = done
+        clean = True
         for slot, used in enumerate(current.slots):
             mine = opened[slot * ONIONS_PER_SLOT : (slot + 1) * ONIONS_PER_SLOT]
             if isinstance(used, _Cover):
@@ -400,7 +409,8 @@ class Engine:
         for conversation in self._conversations.values():
             self._save(conversation)
         self._store.commit()
-        self._events.append(RoundClosed(current.context.round_number, clean))
+        fate = RoundFate.LOST if not done else RoundFate.CLEAN if clean else RoundFate.TAMPERED
+        self._events.append(RoundClosed(current.context.round_number, fate))
         self._note_states()
 
     def _open(self, current: _Round, index: int, sealed: bytes) -> bytes:

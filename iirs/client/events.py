@@ -56,12 +56,28 @@ class RoundOpened:
     round_seconds: float
 
 
+class RoundFate(Enum):
+    """What became of our part of a round that was announced to us."""
+
+    CLEAN = "clean"
+    """All that could be checked came back as it should."""
+    TAMPERED = "tampered with"
+    """The round was done, and something of ours or of a peer's was missing or altered."""
+    LOST = "lost"
+    """The round failed, our upload was not in it, or nothing was heard of it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class RoundClosed:
-    """A round's replies came. ``clean`` is False if anything of ours was missing or altered."""
+    """A round is over for us: its replies came, or can come no more."""
 
     round_number: int
-    clean: bool
+    fate: RoundFate
+
+    @property
+    def clean(self) -> bool:
+        """False if anything of ours was missing or altered."""
+        return self.fate is RoundFate.CLEAN
 
 
 @dataclass(frozen=True, slots=True)
