@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from iirs.client.events import ConnectionState, PeerAsks, PeerState, TextReceive
 from iirs.client.log_view import LogView  # noqa: E402
 from iirs.client.login_work import Credentials  # noqa: E402
 from iirs.client.window import Start  # noqa: E402
+from iirs.server.deaddrop import DeadDropManager, DeaddropMessage  # noqa: E402
 from iirs.server.keystore import ChainOptions, make_keys  # noqa: E402
 from iirs.server.service import Service, ServiceSettings  # noqa: E402
 from iirs.server.storage import Storage  # noqa: E402
@@ -345,6 +347,38 @@ def test_a_lost_server_is_said_and_the_window_comes_back_by_itself(screen: Scree
         screen.close_all()
     finally:
         service.stop()
+
+
+def test_a_tampered_round_is_said_and_many_of_them_are_explained(
+    screen: Screen, place: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, to_spoil = DeadDropManager.handle_messages, [0]
+
+    def spoil(manager: DeadDropManager, messages: Sequence[DeaddropMessage]) -> list[bytes]:
+        replies = honest(manager, messages)
+        if to_spoil[0] and replies:
+            to_spoil[0] -= 1
+            replies[0] = os.urandom(len(replies[0]))
+        return replies
+
+    monkeypatch.setattr(DeadDropManager, "handle_messages", spoil)
+    window = enter(screen, place, "alice")
+    line = main_page(window).status.health
+
+    def says(pattern: str) -> bool:
+        return re.fullmatch(pattern, words(line).strip()) is not None
+
+    screen.pump(lambda: says(r"0 of the last \d+ rounds were tampered with or lost"))
+    calm = str(line.text.cget("foreground"))
+    to_spoil[0] = 1
+    screen.pump(lambda: says(r"1 of the last \d+ rounds was tampered with or lost"))
+    assert str(line.text.cget("foreground")) != calm
+    to_spoil[0] = 2
+    somebody = "Somebody between you and your peers drops or changes messages"
+    repeated = "Texts are repeated until they arrive"
+    screen.pump(
+        lambda: says(rf"3 of the last \d+ rounds were tampered with or lost\. {somebody}\. {repeated}\.")
+    )
 
 
 def test_closing_hangs_up_first_and_a_second_close_does_not_wait(screen: Screen, place: Town) -> None:

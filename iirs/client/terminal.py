@@ -26,10 +26,13 @@ from iirs.client.events import (
     PeerChanged,
     PeerState,
     PeopleChanged,
+    RoundClosed,
+    RoundFate,
     TextChanged,
     TextQueued,
     TextReceived,
 )
+from iirs.client.health import RoundHealth
 from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
 
 _INTERRUPTED = 130
@@ -84,6 +87,7 @@ class TerminalChat:
         self._missing = False
         self._told = False
         self._state = PeerState.IDLE
+        self._health = RoundHealth()
         self._input_over = False
 
     def run(self) -> int:
@@ -172,6 +176,8 @@ class TerminalChat:
                 self._ask_when_known(names, outboxes)
             case PeerChanged(peer, state, established) if peer == self._peer:
                 self._peer_changed(state, established=established)
+            case RoundClosed(_, fate):
+                self._round_closed(fate)
             case PeerAsks(peer):
                 self._say(f"{peer} asks to talk to you")
             case TextQueued(_, text_id):
@@ -206,6 +212,13 @@ class TerminalChat:
             self._say(_STATE_SENTENCES[state].format(peer=self._peer))
         if state is PeerState.ENDED and self._pending:
             self._connection.ask(self._peer)  # there is something left to say
+
+    def _round_closed(self, fate: RoundFate) -> None:
+        before, self._health = self._health, self._health.after(fate)
+        if self._health.troubled > before.troubled:
+            self._say(self._health.sentence)
+        if self._health.meaning and not before.meaning:
+            self._say(self._health.meaning)
 
     def _show(self, event: TextReceived) -> None:
         # Later lines are indented, so that no text can pass itself off as another person's.
