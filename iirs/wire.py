@@ -30,6 +30,7 @@ from iirs.geometry import (
     REGISTER_SIZE,
     RESULT_SIZE,
     SIGNATURE_SIZE,
+    STANDBY_SIZE,
     VAULT_SIZE,
     BatchKind,
     Geometry,
@@ -127,6 +128,7 @@ def session_limits(geometry: Geometry) -> Limits:
         MessageKind.ANNOUNCE: geometry.announce_size,
         MessageKind.REPLIES: geometry.replies_size,
         MessageKind.CLOSE: CLOSE_SIZE,
+        MessageKind.STANDBY: STANDBY_SIZE,
     }
     limits = {kind: (size, size) for kind, size in fixed.items()}
     head = geometry.head_size
@@ -295,6 +297,31 @@ class Announcement:
     def has_invitations(self) -> bool:
         """True if this round carries the second batch."""
         return RoundFlags.INVITE in self.flags
+
+
+_UNKNOWN_HOP = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """Sent instead of an announcement, once a round period, while a hop of the chain does not answer."""
+
+    hop: int | None
+    """The hop that does not answer, from 1 (the entry is 0, and says this); ``None``: not known."""
+
+    def encode(self) -> Message:
+        """Return the STANDBY message, the same for every client."""
+        return Message(MessageKind.STANDBY, bytes([_UNKNOWN_HOP if self.hop is None else self.hop]))
+
+    @classmethod
+    def decode(cls, body: bytes, geometry: Geometry) -> Standby:
+        """Read a STANDBY body. Raises ``PeerError`` if the chain has no such later hop."""
+        hop = body[0]
+        if hop == _UNKNOWN_HOP:
+            return cls(None)
+        if not 1 <= hop < geometry.hops:
+            raise PeerError("The server waits for a server that is not in its chain.")
+        return cls(hop)
 
 
 def announcement_hash(encoded: bytes) -> bytes:

@@ -293,6 +293,7 @@ def test_random_in_another_place_is_caught(module: str, addition: str) -> None:
 LINES_MAX = 400
 LONGER = {
     "iirs.client.engine": "the one place that sees a whole round: its parts store in one order",
+    "iirs.wire": "every body there is, one after the other as in section 3: to be looked up, not read",
 }
 
 

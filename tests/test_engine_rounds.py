@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from iirs.client.engine import Account, Engine, SessionStart, World
-from iirs.client.events import RoundClosed, RoundFate
+from iirs.client.events import RoundClosed, RoundFate, StandingBy
 from iirs.client.health import RoundHealth
 from iirs.client.store import ClientStore
+from iirs.client.sync import PATIENCE
 from iirs.geometry import PEER_MESSAGE_SIZE, VAULT_SIZE, BatchKind
 from iirs.message import Message
 from iirs.onion import EntryChannel, RoundContext
@@ -22,6 +23,7 @@ from iirs.wire import (
     Replies,
     RoundFlags,
     RoundStatus,
+    Standby,
     Upload,
     announcement_hash,
 )
@@ -191,3 +193,48 @@ def test_what_is_uploaded_is_the_same_bytes_whatever_became_of_earlier_rounds() 
     other = Entry(seed=1)
     other.play()
     assert other.uploads[0] != untouched.uploads[0]
+
+
+# -- standing by ---------------------------------------------------------------------------------------
+
+
+def stored(entry: Entry) -> list[object]:
+    return [entry.store.get(name) for name in ("last_round", "head", "conversations", "sync:bob", "chat:bob")]
+
+
+def test_while_standing_by_there_is_nothing_to_upload_and_nothing_changes() -> None:
+    entry = Entry()
+    entry.play()
+    entry.engine.ask("bob")
+    entry.engine.send("bob", "hello")
+    before = stored(entry)
+    entry.engine.take_events()
+    for _ in range(3 * PATIENCE):
+        entry.engine.stand_by(Standby(None))
+        assert entry.engine.build_upload() is None
+    assert set(entry.engine.take_events()) == {StandingBy(None, 1)}
+    assert stored(entry) == before
+    entry.play()
+    assert entry.fates == [RoundFate.CLEAN]
+    assert stored(entry) != before
+
+
+def test_a_round_lost_before_a_standby_is_lost_once_and_one_never_closed_too() -> None:
+    entry = Entry()
+    entry.play(status=RoundStatus.LOST)
+    entry.engine.stand_by(Standby(None))
+    assert entry.fates == [RoundFate.LOST]
+    entry.announce()
+    entry.engine.stand_by(Standby(None))
+    assert entry.engine.build_upload() is None
+    assert entry.fates == [RoundFate.LOST]
+
+
+def test_uploads_after_a_pause_are_the_bytes_they_would_have_been() -> None:
+    straight, paused = Entry(), Entry()
+    for number in range(20):
+        straight.play()
+        paused.play()
+        if number % 3 == 0:
+            paused.engine.stand_by(Standby(None))
+    assert straight.uploads == paused.uploads

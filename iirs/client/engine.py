@@ -4,7 +4,7 @@ The engine owns the conversations and the slots. Whatever the person does, each 
 one upload of constant size, and nothing received changes when or whether it goes.
 
 Order of a round: ``open_round`` -> ``build_upload`` (stores the stepped state, then returns bytes) ->
-``close_round`` and, in invite rounds, ``take_bundle``.
+``close_round`` and, in invite rounds, ``take_bundle``. ``stand_by`` comes instead while there are no rounds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from iirs.client.events import (
     RoundClosed,
     RoundFate,
     RoundOpened,
+    StandingBy,
     TextChanged,
     TextQueued,
     TextReceived,
@@ -56,7 +57,16 @@ from iirs.identity import Identity
 from iirs.message import ContentKind, Message, PeerMessage
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
 from iirs.suite import PublicKey
-from iirs.wire import AccountRecord, Announcement, Bundle, Replies, RoundStatus, Upload, announcement_hash
+from iirs.wire import (
+    AccountRecord,
+    Announcement,
+    Bundle,
+    Replies,
+    RoundStatus,
+    Standby,
+    Upload,
+    announcement_hash,
+)
 
 MAX_AHEAD = 1800
 """A round further ahead of our own clock than this is refused."""
@@ -248,11 +258,6 @@ class Engine:
             self.hang_up(name)
 
     @property
-    def round_number(self) -> int:
-        """The round last announced, or 0."""
-        return self._round_number
-
-    @property
     def is_quiet(self) -> bool:
         """True when no conversation posts to shared drops or is about to: leaving leaves nobody alone."""
         return all(conversation.is_settled for conversation in self._conversations.values())
@@ -311,6 +316,11 @@ class Engine:
         )
         self._note_states()
         return announcement
+
+    def stand_by(self, standby: Standby) -> None:
+        """Take in that there is no round for now. Nothing is left to upload for; all else stays as it is."""
+        self._give_up_round()
+        self._events.append(StandingBy(standby.hop, self._geometry.hops))
 
     def _give_up_round(self) -> None:
         """Take a round that is still open as lost: its replies can come no more."""

@@ -7,6 +7,8 @@ from enum import Enum
 
 from iirs.client.chat_session import TextState
 
+ROUNDS_GO_ON = "All servers of the chain answer again. Rounds go on."
+
 
 class ConnectionState(Enum):
     """Where the connection to the server stands."""
@@ -54,6 +56,27 @@ class RoundOpened:
     online: int
     invite_every: int
     round_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StandingBy:
+    """There is no round for now: a server of the chain does not answer. Told once a round period."""
+
+    hop: int | None
+    """The hop that does not answer, counted from 0; ``None``: not known."""
+    hops: int
+    """How many hops the chain has."""
+
+    @property
+    def sentence(self) -> str:
+        """What to tell the person."""
+        which = "" if self.hop is None else f" (the {_ORDINALS[self.hop]} of {self.hops})"
+        return (
+            f"A server of the chain is not answering{which}. Rounds pause until it is back; nothing is lost."
+        )
+
+
+_ORDINALS = ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th")
 
 
 class RoundFate(Enum):
@@ -144,6 +167,7 @@ Event = (
     ConnectionChanged
     | RoundOpened
     | RoundClosed
+    | StandingBy
     | PeerChanged
     | PeerAsks
     | TextReceived
