@@ -9,7 +9,7 @@ import pytest
 
 from iirs.chain import JoinLink
 from iirs.client.engine import Account
-from iirs.client.events import RoundClosed, RoundFate
+from iirs.client.events import ROUNDS_GO_ON, RoundClosed, RoundFate, RoundOpened, StandingBy
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store import ClientStore
 from iirs.client.terminal import Streams, TerminalChat
@@ -59,3 +59,15 @@ def test_what_many_of_them_mean_is_told_when_it_becomes_serious(terminal: Termin
     assert len(meaning) == 1
     assert lines.index(meaning[0]) == 3
     assert len(lines) == 6
+
+
+def test_a_pause_is_told_once_and_its_end_once(terminal: Terminal) -> None:
+    opened = RoundOpened(1, 2.0, 3, 5, 2.0)
+    for hop, which in ((1, " (the 2nd of 3)"), (None, "")):
+        pause = StandingBy(hop, 3)
+        sentence = (
+            f"A server of the chain is not answering{which}. Rounds pause until it is back; nothing is lost."
+        )
+        assert terminal.lines_after(opened, opened) == []
+        assert terminal.lines_after(*[pause] * 5) == [f"iirs: {sentence}"]
+        assert terminal.lines_after(opened) == [f"iirs: {ROUNDS_GO_ON}"]

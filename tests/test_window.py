@@ -45,6 +45,7 @@ from tests.screen import (  # noqa: E402
     words,
     write,
 )
+from tests.standby import Pause  # noqa: E402
 
 pytestmark = pytest.mark.window
 
@@ -379,6 +380,31 @@ def test_a_tampered_round_is_said_and_many_of_them_are_explained(
     screen.pump(
         lambda: says(rf"3 of the last \d+ rounds were tampered with or lost\. {somebody}\. {repeated}\.")
     )
+
+
+def test_a_pause_of_the_rounds_is_said_while_it_lasts(
+    screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with town(tmp_path, paced=False) as place:
+        pause = Pause(place.service, monkeypatch)
+        window = enter(screen, place, "alice")
+        page = main_page(window)
+        screen.pump(lambda: bool(place.service.channels()))
+        place.service.run_round()
+        screen.pump(lambda: place.service.mix_net.collected == 1)
+        pause.begin()
+        sentence = "A server of the chain is not answering. Rounds pause until it is back; nothing is lost."
+        screen.pump(lambda: sentence in words(page.banner_area))
+        assert "rounds pause" in words(page.status)
+        assert "Connected to the server" in words(page.status)
+        pause.tick()
+        screen.pump(lambda: window.connection is not None and window.connection.events.empty())
+        assert words(page.banner_area).count(sentence) == 1
+        pause.end()
+        screen.pump(lambda: "Rounds go on." in words(page.status))
+        assert sentence not in words(page.banner_area)
+        screen.pump(lambda: "round closes in" in words(page.status))
+        screen.close_all()
 
 
 def test_closing_hangs_up_first_and_a_second_close_does_not_wait(screen: Screen, place: Town) -> None:

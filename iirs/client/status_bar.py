@@ -53,11 +53,13 @@ class StatusBar(ttk.Frame):
 
     def show(self, model: ChatModel) -> None:
         """Show how things stand now."""
-        self._dot.configure(image=self._look.disc(9, _DOTS[model.connection]))
+        self._dot.configure(
+            image=self._look.disc(9, colours.WARN if model.standby else _DOTS[model.connection])
+        )
         if time.monotonic() >= self._notice_until:
             self.text.configure(text=_connection_words(model), foreground=colours.MUTED)
         self.health.show(model.health)
-        words, share = _round_words(model.round)
+        words, share = ("rounds pause", 0.0) if model.standby else _round_words(model.round)
         shown = (words, round(share * 110))
         if shown != self._shown:
             self._shown = shown
@@ -106,12 +108,15 @@ _HEALTH_COLOURS = {
 }
 
 
+_PAUSED = "Connected to the server · a server behind it is not answering"
+
+
 def _connection_words(model: ChatModel) -> str:
     match model.connection:
         case ConnectionState.CONNECTING:
             return "Connecting to the server …"
         case ConnectionState.ONLINE:
-            return _online_words(model.round)
+            return _PAUSED if model.standby else _online_words(model.round)
         case ConnectionState.WAITING:
             return f"No connection, trying again. {model.sentence}"
     return model.sentence or "Logged out"
