@@ -20,3 +20,4 @@ demo:
 
 bench:
 	python benchmarks/latency.py
+	python benchmarks/meter.py

@@ -14,6 +14,10 @@ class ConfigError(IirsError):
     """The settings contradict each other or the data directory: refuse to start."""
 
 
+class ExtraMissingError(IirsError):
+    """An optional part is not installed: say how to get it, and go on without."""
+
+
 class PeerError(IirsError):
     """The other end of this connection broke the protocol: close this connection, and only this one."""
 

@@ -152,8 +152,8 @@ def test_a_cycle_is_caught(module: str, addition: str) -> None:
 
 PURE = {
     "iirs", "iirs.errors", "iirs.suite", "iirs.geometry", "iirs.identity", "iirs.chain", "iirs.directory",
-    "iirs.epoch", "iirs.noise", "iirs.message", "iirs.wire", "iirs.onion", "iirs.server.deaddrop",
-    "iirs.server.mix_net", "iirs.server.mix_hop", "iirs.server.link",
+    "iirs.epoch", "iirs.noise", "iirs.privacy", "iirs.privacy_report", "iirs.message", "iirs.wire",
+    "iirs.onion", "iirs.server.deaddrop", "iirs.server.mix_net", "iirs.server.mix_hop", "iirs.server.link",
     "iirs.client.sync", "iirs.client.chat_session", "iirs.client.conversation", "iirs.client.invitations",
     "iirs.client.exchange", "iirs.client.events", "iirs.client.keys", "iirs.client.display",
     "iirs.client.text_layout", "iirs.client.chat_model", "iirs.client.health",
@@ -380,13 +380,21 @@ def test_something_that_has_moved_is_caught(tmp_path: Path) -> None:
 # -- dependencies -------------------------------------------------------------------------------------------
 
 DEPENDENCIES = {"cryptography", "apscheduler", "sqlalchemy"}
-WHERE = {"sqlalchemy": {"iirs.server.storage"}, "apscheduler": {"iirs.server.service"}}
+EXTRAS = {"dp_accounting"}
+"""Not there on every machine: imported when wanted, never by importing a module."""
+WHERE = {
+    "sqlalchemy": {"iirs.server.storage"},
+    "apscheduler": {"iirs.server.service"},
+    "dp_accounting": {"iirs.privacy"},
+}
 
 
 def check_dependencies(sources: Sources) -> None:
-    """Only what is declared is imported, and each of the two frameworks in one place."""
-    known = DEPENDENCIES | {"iirs"} | sys.stdlib_module_names
+    """Only what is declared is imported, each framework in one place, and no extra before it is wanted."""
+    known = DEPENDENCIES | EXTRAS | {"iirs"} | sys.stdlib_module_names
     for module in sources:
+        for imported in imports(sources, module, top_level=True):
+            assert imported.split(".", 1)[0] not in EXTRAS, f"{module} needs {imported}"
         for imported in imports(sources, module):
             top = imported.split(".", 1)[0]
             assert top in known, f"{module} imports {imported}"
@@ -399,7 +407,12 @@ def test_only_declared_dependencies_are_imported() -> None:
 
 @pytest.mark.parametrize(
     ("module", "addition"),
-    [("iirs.wire", "import numpy"), ("iirs.server.service", "from sqlalchemy import select")],
+    [
+        ("iirs.wire", "import numpy"),
+        ("iirs.server.service", "from sqlalchemy import select"),
+        ("iirs.privacy", "import dp_accounting"),
+        ("iirs.meter", "def late():\n    from dp_accounting import pld"),
+    ],
 )
 def test_an_undeclared_dependency_is_caught(module: str, addition: str) -> None:
     with pytest.raises(AssertionError):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from iirs import client, demo, geometry, message, tls, wire
+from iirs import client, demo, geometry, message, meter, tls, wire
 from iirs.client import invitations
 from iirs.client import main as client_main
 from iirs.geometry import BatchKind, Geometry
@@ -473,7 +473,7 @@ def check_flags(text: str, flags: set[str]) -> None:
         assert re.search(rf"(?<![\w-]){flag}(?![\w-])", text), flag
 
 
-@pytest.mark.parametrize("program", [server_main, client_main])
+@pytest.mark.parametrize("program", [server_main, client_main, meter])
 def test_every_flag_is_documented(program: object, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = flags_of(program.parse_arguments, monkeypatch)  # type: ignore[attr-defined]
     assert len(flags) > 5
@@ -488,7 +488,7 @@ def test_an_undocumented_flag_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
 
 def check_commands(text: str, known: set[str]) -> None:
     """No command line in the guides uses a flag that does not exist."""
-    for line in re.findall(r"iirs-(?:server|client|demo)\b[^`\n]*", text):
+    for line in re.findall(r"iirs-(?:server|client|demo|meter)\b[^`\n]*", text):
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", line):
             assert flag in known, line
 
@@ -496,7 +496,7 @@ def check_commands(text: str, known: set[str]) -> None:
 def test_the_guides_use_flags_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"--help", "--headless", "--json", "--round-seconds"}
     assert all(f'"{flag}"' in SOURCES[Path(demo.__file__)] for flag in known - {"--help"})
-    for program in (server_main, client_main):
+    for program in (server_main, client_main, meter):
         known |= flags_of(program.parse_arguments, monkeypatch)
     check_commands(GUIDES, known)
     with pytest.raises(AssertionError):

@@ -22,6 +22,7 @@ from iirs.errors import ChainError, ConfigError, IirsError
 from iirs.geometry import REQUEST_SIZE, BatchKind
 from iirs.noise import NO_NOISE, Noise, OnionCost, noise_for
 from iirs.onion import RoundContext, peel, wrap
+from iirs.privacy_report import MeterSettings, report
 from iirs.server.keystore import (
     CERTIFICATE_FILE,
     CHAIN_FILE,
@@ -282,6 +283,8 @@ def _tell(chain: Chain) -> None:
     print(f"fingerprint: {chain.fingerprint}")
     for number, hop in enumerate(chain.hops):
         print(f"  hop {number}: {hop.name} {hop.address or '(its address is in the join link)'}")
+    meter = MeterSettings(chain.noise, len(chain.hops), chain.round_ms / 1000)
+    print("", *report(meter), sep="\n")
 
 
 if __name__ == "__main__":
