@@ -129,6 +129,7 @@ class _Cover:
 class _Round:
     context: RoundContext
     announcement: Announcement
+    hop_keys: list[PublicKey]
     slots: list[tuple[Conversation, Posted] | _Cover] = field(default_factory=list)
     reply_keys: list[list[bytes]] = field(default_factory=list)
     built: bool = False
@@ -150,7 +151,7 @@ class Engine:
         self._states: dict[str, PeerState] = {}
         self._asking: dict[str, int] = {}
         self._channel: EntryChannel | None = None
-        self._hop_keys: dict[bytes, PublicKey] = {}
+        self._epoch_keys: dict[tuple[int, bytes], EpochKey] = {}
         self._position = 0
         self._restored = False
         self._alarmed = False
@@ -179,7 +180,7 @@ class Engine:
             raise DirectoryError("The server's list of people shows other keys under this account's name.")
         self._give_up_round()
         self._channel, self._position = start.channel, position
-        self._hop_keys = {}
+        self._epoch_keys = {}
         self.take_keys(start.epoch_keys)
         self._keep_head(start.head)
         if not self._restored or start.record.last_round > self._last_used:
@@ -209,9 +210,11 @@ class Engine:
         """Take in the hops' epoch keys. Raises ``ChainError`` unless each hop signed its own."""
         size = self._geometry.epoch_key_size
         keys = [EpochKey.decode(body[start : start + size]) for start in range(0, len(body), size)]
-        checked = {key.key_id: key.verified(self.chain, hop) for hop, key in enumerate(keys)}
+        for hop, key in enumerate(keys):
+            key.verified(self.chain, hop)
+        shown = {(hop, key.key_id): key for hop, key in enumerate(keys)}
         # The last epoch's keys stay for one more: a round announced just before may still be open.
-        self._hop_keys = {**dict(list(self._hop_keys.items())[-len(keys) :]), **checked}
+        self._epoch_keys = {**dict(list(self._epoch_keys.items())[-len(keys) :]), **shown}
 
     # -- the person -----------------------------------------------------------------------------------
 
@@ -290,8 +293,7 @@ class Engine:
             raise PeerError("The server announced a round that is over. It may have lost its memory.")
         if number > clock_round + MAX_AHEAD:
             raise PeerError("The server's rounds are far ahead of this machine's clock: check the clock.")
-        if any(key_id not in self._hop_keys for key_id in announcement.key_ids[1:]):
-            raise ChainError("The server announced a round with keys that its chain did not sign.")
+        hop_keys = self._keys_for(announcement)
         before = len(self.directory)
         self.directory.extend(
             announcement.increment_start, announcement.increment, announcement.head, self.chain
@@ -301,7 +303,7 @@ class Engine:
             self._people_changed()
         self._give_up_round()
         context = RoundContext(self.chain.chain_id, number, announcement_hash(encoded))
-        self._round = _Round(context, announcement)
+        self._round = _Round(context, announcement, hop_keys)
         self._round_number = number
         if was_late:
             self._events.append(Notice("The last upload reached the server too late; it will be repeated."))
@@ -327,6 +329,20 @@ class Engine:
         if self._round is not None:
             self._events.append(RoundClosed(self._round.context.round_number, RoundFate.LOST))
             self._round = None
+
+    def _keys_for(self, announcement: Announcement) -> list[PublicKey]:
+        """Return the later hops' keys that a round is announced with, each in its own hop's place.
+
+        Raises ``ChainError`` if a hop did not sign the one in its place, or not for this round: an entry
+        that names its own key for all, or one that somebody stole long ago, would open every layer itself.
+        """
+        keys = []
+        for hop, key_id in enumerate(announcement.key_ids[1:], 1):
+            key = self._epoch_keys.get((hop, key_id))
+            if key is None:
+                raise ChainError("The server announced a round with keys that its chain did not sign.")
+            keys.append(key.verified_for(self.chain, hop, announcement.round_number))
+        return keys
 
     def build_upload(self) -> Message | None:
         """Return the upload of the open round, once; ``None`` if there is no round to upload for.
@@ -384,13 +400,17 @@ class Engine:
     def _wrap(self, current: _Round, requests: list[bytes], invitations: list[bytes]) -> Message:
         if self._channel is None:
             raise AssertionError("a round is built only in a session")
-        hop_keys = [self._hop_keys[key_id] for key_id in current.announcement.key_ids[1:]]
         sealed: dict[BatchKind, list[bytes]] = {kind: [] for kind in BatchKind}
         payloads = [(BatchKind.CONVERSATION, item) for item in requests]
         payloads += [(BatchKind.INVITATION, item) for item in invitations]
         for index, (kind, payload) in enumerate(payloads):
             onion, reply_keys = wrap(
-                payload, hop_keys, self._geometry.suite, current.context, kind, self._world.random_bytes
+                payload,
+                current.hop_keys,
+                self._geometry.suite,
+                current.context,
+                kind,
+                self._world.random_bytes,
             )
             if kind is BatchKind.CONVERSATION:
                 current.reply_keys.append(reply_keys)
