@@ -28,7 +28,7 @@ def log_in(engine: Engine, last_round: int) -> None:
     record = AccountRecord(0, last_round, bytes(VAULT_SIZE))
     channel = EntryChannel(os.urandom(32), b"", 0)
     entries = [entry.raw for entry in DIRECTORY.entries]
-    engine.begin_session(SessionStart(record, channel, KEYS.head(DIRECTORY), entries, b""))
+    engine.begin_session(SessionStart(record, channel, KEYS.head(DIRECTORY), entries, b"", []))
 
 
 def test_an_end_still_to_be_said_does_not_keep_a_slot_from_others() -> None:

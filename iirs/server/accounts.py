@@ -126,13 +126,18 @@ class Accounts:
         last_round = self._storage.last_round(account.position)
         return Result.OK, AccountRecord(account.position, last_round, account.vault)
 
+    def entry(self, position: int) -> Entry:
+        """Return the entry at a position. Raises ``IndexError`` if there is none."""
+        with self._lock:
+            return self._directory.entries[position]
+
     def snapshot(self) -> tuple[Head, list[bytes]]:
         """Return the whole directory with its signed head, entries not yet announced included."""
         with self._lock:
             return self._head(len(self._directory)), [entry.raw for entry in self._directory.entries]
 
     def publish(self) -> tuple[Head, int, tuple[bytes, ...]]:
-        """Move the announced length on by at most two; return head, where the new entries start, and them."""
+        """Move the announced length on by at most eight; return head, start of the new entries, and them."""
         with self._lock:
             start = self._published
             entries = tuple(

@@ -15,15 +15,17 @@ from datetime import UTC, datetime
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from iirs.epoch import EpochKeyring
-from iirs.errors import ConfigError
+from iirs.errors import ConfigError, PeerError
 from iirs.geometry import INVITATION_SIZE, RandomBytes, padded_invitations
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, RoundContext, entry_offer_info
+from iirs.prekey import Prekey
 from iirs.server.accounts import Accounts, RateLimit
 from iirs.server.connectionThread import ConnectionSettings, ConnectionThread
 from iirs.server.deaddrop import DeadDropManager
 from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import Collected, DeadDrops, MixNet, MixStage, RoundOutcome
+from iirs.server.prekeys import PrekeyShelf
 from iirs.server.storage import LAST_ROUND, Storage
 from iirs.server.writer import LeftoverWriter
 from iirs.tls import server_context
@@ -80,6 +82,7 @@ class Service:
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
             logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
         )
+        self.prekeys = PrekeyShelf(keys.chain, storage, self.accounts.entry)
         manager = DeadDropManager(settings.random_bytes, settings.observe)
         drops = DeadDrops(manager, keys.chain.chain_id, keys.identity.sign)
         stage = MixStage(keys.chain.geometry, 0, drops, settings.random_bytes)
@@ -258,6 +261,7 @@ class Service:
             head,
             start,
             entries,
+            self.prekeys.announce(head.length, number),
         ).encode()
         context = RoundContext(self.chain.chain_id, number, announcement_hash(announcement))
         self.mix_net.open_round(context, invites)
@@ -304,7 +308,18 @@ class Service:
             replaced.close(CloseReason.REPLACED)
         # Only now: an entry announced before this session was listed must be in the snapshot.
         head, entries = self.accounts.snapshot()
-        return [encode_directory(head, entries), self._current_keys()]
+        prekeys = self.prekeys.known(len(entries), self._round_number - 1)
+        return [encode_directory(head, entries, prekeys), self._current_keys()]
+
+    def keep_prekey(self, connection: ConnectionThread, prekey: Prekey) -> None:
+        """Take in the prekey a client uploads once a session and period. Raises ``PeerError``."""
+        if prekey.position != connection.position or prekey.period <= connection.prekey_period:
+            raise PeerError("A client sent a prekey that is not its own, or a second one.")
+        connection.prekey_period = prekey.period
+        with self._lock:
+            replaced = self._sessions.get(connection.position) is not connection
+        if not replaced:  # the machine that replaced it has another key, and will not say it again
+            self.prekeys.take(prekey, self._round_number - 1)
 
     def submit(self, connection: ConnectionThread, upload: Upload) -> Collected:
         """Queue an upload for the round. Raises ``PeerError``."""

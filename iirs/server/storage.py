@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy import BigInteger, Integer, LargeBinary, String, create_engine, event, select, update
@@ -29,6 +30,12 @@ class _Account(_Base):
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
     vault: Mapped[bytes] = mapped_column(LargeBinary)
     last_round: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class _Prekey(_Base):
+    __tablename__ = "prekey"
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    record: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class _Number(_Base):
@@ -98,6 +105,18 @@ class Storage:
         with self._lock, Session(self._engine) as session:
             value = session.scalar(select(_Account.last_round).where(_Account.position == position))
             return value or 0
+
+    def prekeys(self) -> list[bytes]:
+        """Return the kept prekey of every account that has one."""
+        with self._lock, Session(self._engine) as session:
+            return list(session.scalars(select(_Prekey.record)))
+
+    def keep_prekeys(self, records: Iterable[bytes]) -> None:
+        """Keep prekeys, each in place of its account's former one; its position comes first in a record."""
+        with self._lock, Session(self._engine) as session:
+            for record in records:
+                session.merge(_Prekey(position=int.from_bytes(record[:4]), record=record))
+            session.commit()
 
     def number(self, name: str) -> int:
         """Return a kept number, or 0."""
