@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from iirs.wire import AccountRecord, Announcement, Bundle, CloseReason, RoundFla
 from tests.builders import make_chain, make_directory, make_prekey, person, prekey_pair
 from tests.harness import FAST_BACKOFF, Person, Town, town, wait_until
 from tests.pair import INVITE_EVERY, TALKING_AGAIN, Pair
-from tests.raw import Session, logged_in
+from tests.raw import Session, greeted, logged_in
 
 KEYS = make_chain(prekey_rounds=10)
 CHAIN = KEYS.chain
@@ -438,12 +438,28 @@ def test_nobody_signs_for_somebody_else() -> None:
     assert kept.known(3, 1000) == []
 
 
-def test_prekeys_nobody_may_use_any_more_are_not_handed_out() -> None:
-    kept = shelf()
+def test_prekeys_nobody_may_use_any_more_are_not_handed_out_and_forgotten() -> None:
+    storage = Storage("sqlite://")
+    kept = shelf(storage)
     kept.take(make_prekey(DIRECTORY, "alice", 100), 1000)
-    assert len(kept.known(3, 1019)) == 1
+    kept.take(make_prekey(DIRECTORY, "bob", 100), 1000)
+    assert kept.announce(0, 1000) == ()
+    assert len(kept.known(3, 1019)) == len(storage.prekeys()) == 2
     assert kept.known(3, 1020) == []
-    assert kept.announce(3, 1020) == ()
+    carol = make_prekey(DIRECTORY, "carol", 102)
+    kept.take(carol, 1020)
+    assert kept.announce(3, 1020) == (carol.encode(),)
+    assert storage.prekeys() == [carol.encode()]
+    assert kept.announce(3, 1021) == ()
+
+
+def test_a_thousand_renewals_in_one_round_are_stored_together(tmp_path: Path) -> None:
+    storage = Storage(f"sqlite:///{tmp_path / 'server.sqlite'}")
+    for generation in (b"a", b"b"):
+        storage.keep_prekeys(dict.fromkeys(range(1000), generation * PREKEY_SIZE))
+        assert storage.prekeys() == [generation * PREKEY_SIZE] * 1000
+    storage.keep_prekeys({}, range(999))
+    assert storage.prekeys() == [b"b" * PREKEY_SIZE]
 
 
 def test_prekeys_survive_a_restart_and_are_not_announced_again(tmp_path: Path) -> None:
@@ -465,7 +481,7 @@ def test_a_database_with_a_prekey_that_does_not_verify_is_refused() -> None:
     alice = make_prekey(DIRECTORY, "alice", 100)
     for bad in (replace(alice, position=7), replace(alice, signature=bytes(64))):
         storage = Storage("sqlite://")
-        storage.keep_prekeys([bad.encode()])
+        storage.keep_prekeys({0: bad.encode()})
         with pytest.raises(ConfigError, match="database is damaged"):
             shelf(storage)
 
@@ -536,9 +552,31 @@ def knows_prekey(who: Person, position: int) -> bool:
     return position in who.connection._engine._prekeys._newest
 
 
-def test_a_prekey_before_the_login_may_not_come(tmp_path: Path) -> None:
-    from tests.raw import greeted
+def test_a_connection_that_was_replaced_does_not_bring_its_old_key_back(tmp_path: Path) -> None:
+    with town(tmp_path, paced=False) as place:
+        alice = Uploading(place, "alice")
+        place.service.run_round()
+        old, new = (_Connection(0) for _ in range(2))
+        number = place.service._round_number - 1
+        period, directory = place.service.chain.period(number), place.service.accounts._directory
+        keys = [
+            Prekey.create(alice.account.identity, directory, 0, period, HYBRID.generate().public_bytes)
+            for _ in range(2)
+        ]
+        place.service._sessions[0] = new  # type: ignore[assignment]
+        place.service.keep_prekey(new, keys[1])  # type: ignore[arg-type]
+        place.service.keep_prekey(old, keys[0])  # type: ignore[arg-type]
+        assert place.service.prekeys.known(1, number) == [keys[1].encode()]
+        del place.service._sessions[0]
 
+
+@dataclass
+class _Connection:
+    position: int
+    prekey_period: int = -1
+
+
+def test_a_prekey_before_the_login_may_not_come(tmp_path: Path) -> None:
     with town(tmp_path, paced=False) as place:
         end, _ = greeted(place.port)
         with end:

@@ -28,6 +28,7 @@ class PrekeyShelf:
         self._newest: dict[int, Prekey] = {}
         self._to_announce: dict[int, None] = {}
         self._to_store: set[int] = set()
+        self._period = -1
         try:
             for raw in storage.prekeys():
                 prekey = Prekey.decode(raw)
@@ -69,23 +70,30 @@ class PrekeyShelf:
         return [item.encode() for item in newest if item.position < length and is_current(item.period, now)]
 
     def announce(self, length: int, round_number: int) -> tuple[bytes, ...]:
-        """Return the next prekeys to announce, two at most, each person's newest; store what has come.
+        """Return the next prekeys to announce, two at most, each person's newest.
 
-        Whoever is not among the first ``length`` people waits. Once a round, because a thousand renewals
-        at once must not cost a thousand writes to the disk.
+        Whoever is not among the first ``length`` people waits. What has come is stored, and what nobody
+        may use any more forgotten; once a round, so that a thousand renewals are one write to the disk.
         """
-        now = self._chain.period(round_number)
         with self._lock:
-            fresh = [self._newest[position].encode() for position in self._to_store]
+            over = self._forget(self._chain.period(round_number))
+            fresh = {position: self._newest[position].encode() for position in self._to_store}
             self._to_store.clear()
-            chosen: list[bytes] = []
-            for position in [item for item in self._to_announce if item < length]:
-                if len(chosen) == PREKEY_INCREMENT:
-                    break
+            chosen = [position for position in self._to_announce if position < length][:PREKEY_INCREMENT]
+            for position in chosen:
                 del self._to_announce[position]
-                prekey = self._newest[position]
-                if is_current(prekey.period, now):
-                    chosen.append(prekey.encode())
-        if fresh:
-            self._storage.keep_prekeys(fresh)
-        return tuple(chosen)
+            announced = tuple(self._newest[position].encode() for position in chosen)
+        if fresh or over:
+            self._storage.keep_prekeys(fresh, over)
+        return announced
+
+    def _forget(self, now: int) -> list[int]:
+        if now == self._period:
+            return []
+        self._period = now
+        over = [position for position, item in self._newest.items() if not is_current(item.period, now)]
+        for position in over:
+            del self._newest[position]
+            self._to_announce.pop(position, None)
+            self._to_store.discard(position)
+        return over

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, String, create_engine, event, select, update
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    bindparam,
+    create_engine,
+    delete,
+    event,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -111,12 +125,16 @@ class Storage:
         with self._lock, Session(self._engine) as session:
             return list(session.scalars(select(_Prekey.record)))
 
-    def keep_prekeys(self, records: Iterable[bytes]) -> None:
-        """Keep prekeys, each in place of its account's former one; its position comes first in a record."""
-        with self._lock, Session(self._engine) as session:
-            for record in records:
-                session.merge(_Prekey(position=int.from_bytes(record[:4]), record=record))
-            session.commit()
+    def keep_prekeys(self, records: Mapping[int, bytes], forgotten: Iterable[int] = ()) -> None:
+        """Keep prekeys, each in place of the former one of the account at its position; forget others."""
+        table = cast(Table, _Prekey.__table__)
+        over = [{"over": position} for position in {*records, *forgotten}]
+        fresh = [{"position": position, "record": record} for position, record in records.items()]
+        with self._lock, self._engine.begin() as connection:
+            if over:
+                connection.execute(delete(table).where(table.c.position == bindparam("over")), over)
+            if fresh:
+                connection.execute(insert(table), fresh)
 
     def number(self, name: str) -> int:
         """Return a kept number, or 0."""
