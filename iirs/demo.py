@@ -27,7 +27,7 @@ from typing import IO
 from iirs.chain import MAX_HOPS, Chain, JoinLink
 from iirs.client.line import Line
 from iirs.errors import ConfigError, ConnectionLostError, IirsError
-from iirs.geometry import padded_invitations
+from iirs.geometry import PREKEY_SIZE, padded_invitations
 from iirs.local_chain import local_chain
 from iirs.message import HEADER_SIZE
 from iirs.tls import on_the_wire
@@ -91,9 +91,11 @@ class Sizes:
         geometry = chain.geometry
         bundle = geometry.bundle_size(padded_invitations(people * chain.slots))
         plain = HEADER_SIZE + geometry.replies_size + HEADER_SIZE + geometry.announce_size
+        prekey = HEADER_SIZE + PREKEY_SIZE
         self.uploads = {
-            on_the_wire(HEADER_SIZE + geometry.upload_size): "plain",
-            on_the_wire(HEADER_SIZE + geometry.upload_invite_size): "invite",
+            on_the_wire(extra + HEADER_SIZE + size): kind + remark
+            for size, kind in ((geometry.upload_size, "plain"), (geometry.upload_invite_size, "invite"))
+            for extra, remark in ((0, ""), (prekey, ", new prekey"))
         }
         keys = HEADER_SIZE + geometry.keys_size
         self.with_keys = {
@@ -327,7 +329,13 @@ class _Narrator:
         here = {name: rounds[self._printed] for name, rounds in seen.items()}
         self._printed += 1
         views = "  ".join(f"{name} {item.up}↑ {item.down}↓" for name, item in here.items())
-        self.say(f"round {self._printed:3}  {views}  [{here['alice'].kind}]")
+        kinds = {item.kind for item in here.values()}
+        kind = (
+            "; ".join(f"{name}: {item.kind}" for name, item in here.items())
+            if len(kinds) > 1
+            else kinds.pop()
+        )
+        self.say(f"round {self._printed:3}  {views}  [{kind}]")
 
 
 def _short(text: str) -> str:

@@ -150,6 +150,7 @@ def town(
     round_seconds: float = ROUND_SECONDS,
     slots: int = 2,
     invite_every: int = 3,
+    prekey_rounds: int | None = None,
     settings: ServiceSettings | None = None,
     storage: Storage | None = None,
     paced: bool = True,
@@ -162,7 +163,9 @@ def town(
         histograms.append(histogram)
         drop_ids.extend(ids)
 
-    options = ChainOptions(slots=slots, round_seconds=round_seconds, invite_every=invite_every)
+    options = ChainOptions(
+        slots=slots, round_seconds=round_seconds, invite_every=invite_every, prekey_rounds=prekey_rounds
+    )
     chosen = replace(settings or ServiceSettings(), observe=observe)
     service = Service(make_keys(options), storage or Storage("sqlite://"), chosen)
     port = service.start("127.0.0.1", 0, paced=paced)

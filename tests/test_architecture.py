@@ -156,6 +156,7 @@ PURE = {
     "iirs.onion", "iirs.server.deaddrop", "iirs.server.mix_net", "iirs.server.mix_hop", "iirs.server.link",
     "iirs.client.sync", "iirs.client.chat_session", "iirs.client.conversation", "iirs.client.invitations",
     "iirs.client.exchange", "iirs.client.events", "iirs.client.keys", "iirs.client.display",
+    "iirs.prekey", "iirs.client.prekeys",
     "iirs.client.text_layout", "iirs.client.chat_model", "iirs.client.health",
 }  # fmt: skip
 IMPURE = {

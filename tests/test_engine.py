@@ -44,7 +44,7 @@ def shown(*keys: EpochKey) -> Engine:
     channel = EntryChannel(os.urandom(32), b"", 0)
     entries = [entry.raw for entry in THREE_DIRECTORY.entries]
     encoded = b"".join(key.encode() for key in keys)
-    engine.begin_session(SessionStart(record, channel, THREE.head(THREE_DIRECTORY), entries, encoded))
+    engine.begin_session(SessionStart(record, channel, THREE.head(THREE_DIRECTORY), entries, encoded, []))
     return engine
 
 
@@ -59,7 +59,7 @@ def log_in(engine: Engine, last_round: int) -> None:
     record = AccountRecord(0, last_round, bytes(VAULT_SIZE))
     channel = EntryChannel(os.urandom(32), b"", 0)
     entries = [entry.raw for entry in DIRECTORY.entries]
-    engine.begin_session(SessionStart(record, channel, KEYS.head(DIRECTORY), entries, b""))
+    engine.begin_session(SessionStart(record, channel, KEYS.head(DIRECTORY), entries, b"", []))
 
 
 def test_an_end_still_to_be_said_does_not_keep_a_slot_from_others() -> None:
@@ -109,7 +109,7 @@ def test_a_round_is_wrapped_for_the_keys_of_the_hops_it_is_announced_with() -> N
     engine = shown(*keys)
     for number in (NUMBER, NUMBER + 29):
         engine.open_round(announce(keys, number), was_late=False)
-        assert engine.build_upload() is not None
+        assert engine.build_upload()
 
 
 @pytest.mark.parametrize("places", [(0, 0, 0), (0, 2, 2), (0, 1, 1), (0, 2, 1), (0, 1, 0)], ids=str)
@@ -120,7 +120,7 @@ def test_an_announcement_that_puts_one_hops_key_in_anothers_place_is_refused(pla
     engine = shown(*keys)
     with pytest.raises(ChainError, match="did not sign"):
         engine.open_round(announce([keys[place] for place in places]), was_late=False)
-    assert engine.build_upload() is None
+    assert engine.build_upload() == []
 
 
 @pytest.mark.parametrize("number", [NUMBER - 1, NUMBER + 30, NUMBER + 3000])
@@ -130,7 +130,7 @@ def test_an_epoch_key_for_other_rounds_than_the_one_announced_is_refused(number:
     engine = shown(*keys)
     with pytest.raises(ChainError, match="not for this round"):
         engine.open_round(announce([hop_keys(number)[0], *keys[1:]], number), was_late=False)
-    assert engine.build_upload() is None
+    assert engine.build_upload() == []
 
 
 def test_the_keys_of_a_round_announced_just_before_they_changed_still_serve() -> None:
@@ -138,6 +138,6 @@ def test_the_keys_of_a_round_announced_just_before_they_changed_still_serve() ->
     engine = shown(*keys)
     engine.open_round(announce(keys), was_late=False)
     engine.take_keys(b"".join(key.encode() for key in renewed))
-    assert engine.build_upload() is not None
+    assert engine.build_upload()
     engine.open_round(announce(renewed, NUMBER + 1), was_late=False)
-    assert engine.build_upload() is not None
+    assert engine.build_upload()

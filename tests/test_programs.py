@@ -368,6 +368,7 @@ def test_the_demo_without_windows_tells_each_round_as_the_network_saw_it() -> No
     )
     assert result.returncode == 0, result.stderr
     assert "6 of 6 texts delivered" in result.stdout
-    assert re.search(r"round +1  alice \d+↑ \d+↓  bob \d+↑ \d+↓  \[plain", result.stdout)
+    assert re.search(r"round +1  alice \d+↑ \d+↓  bob \d+↑ \d+↓  \[.*new prekey.*\]", result.stdout)
+    assert re.search(r"round +\d+  alice (\d+)↑ (\d+)↓  bob \1↑ \2↓  \[plain\]", result.stdout)
     assert "alice types: Hello bob" in result.stdout
     assert "bob reads: Hello bob" in result.stdout

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from iirs.chain import Chain
 from iirs.client.chat_session import ChatSession, OutgoingText, TextState
-from iirs.client.conversation import Conversation, Me, Posted
+from iirs.client.conversation import Conversation, Me, Posted, Reach
 from iirs.client.events import (
     Event,
     Notice,
@@ -34,6 +34,7 @@ from iirs.client.events import (
     TextReceived,
 )
 from iirs.client.invitations import Invitation, InvitationKind
+from iirs.client.prekeys import OwnPrekeys
 from iirs.client.store import ClientStore
 from iirs.directory import Directory, Entry, Head
 from iirs.epoch import EpochKey
@@ -54,8 +55,9 @@ from iirs.geometry import (
     RandomBytes,
 )
 from iirs.identity import Identity
-from iirs.message import ContentKind, Message, PeerMessage
+from iirs.message import ContentKind, Message, MessageKind, PeerMessage
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
+from iirs.prekey import Prekey, PrekeyBook
 from iirs.suite import PublicKey
 from iirs.wire import (
     AccountRecord,
@@ -92,13 +94,14 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class SessionStart:
-    """What login gives: the account's record, the entry channel, the directory, the epoch keys."""
+    """What login gives: the account's record, the entry channel, the directory, epoch keys, prekeys."""
 
     record: AccountRecord
     channel: EntryChannel
     head: Head
     entries: list[bytes] = field(repr=False)
     epoch_keys: bytes = field(repr=False)
+    prekeys: list[bytes] = field(repr=False)
 
     def checked_directory(self, chain: Chain, name: str) -> Directory:
         """Return the directory, verified, with ``name`` where the server said.
@@ -158,6 +161,14 @@ class Engine:
         self._round: _Round | None = None
         self._round_number = 0
         self._last_used = int(store.get("last_round", 0))
+        self._prekeys = PrekeyBook()
+        self._own_prekeys = OwnPrekeys(self._kept_prekeys())
+        self._period_told = -1
+
+    def _kept_prekeys(self) -> object:
+        with suppress(StoreError):
+            return self._store.get("prekeys")
+        return None
 
     # -- session ------------------------------------------------------------------------------------
 
@@ -173,13 +184,12 @@ class Engine:
                 "It was set up anew, or somebody is being shown a different list."
             )
         mine = start.own_entry(self.directory, self.account.name)
-        if (mine.verify_key.raw, mine.receiving_key) != (
-            self.account.identity.verify_key_bytes,
-            self.account.identity.receiving.public_bytes,
-        ):
-            raise DirectoryError("The server's list of people shows other keys under this account's name.")
+        if mine.verify_key.raw != self.account.identity.verify_key_bytes:
+            raise DirectoryError("The server's list of people shows another key under this account's name.")
+        self._prekeys.take_in(start.prekeys, self.directory)
         self._give_up_round()
         self._channel, self._position = start.channel, position
+        self._period_told = -1
         self._epoch_keys = {}
         self.take_keys(start.epoch_keys)
         self._keep_head(start.head)
@@ -298,6 +308,7 @@ class Engine:
         self.directory.extend(
             announcement.increment_start, announcement.increment, announcement.head, self.chain
         )
+        self._prekeys.take_in(announcement.prekeys, self.directory)
         self._keep_head(announcement.head)
         if len(self.directory) != before:
             self._people_changed()
@@ -344,15 +355,16 @@ class Engine:
             keys.append(key.verified_for(self.chain, hop, announcement.round_number))
         return keys
 
-    def build_upload(self) -> Message | None:
-        """Return the upload of the open round, once; ``None`` if there is no round to upload for.
+    def build_upload(self) -> list[Message]:
+        """Return the open round's write, once; nothing if there is no round to upload for.
 
+        It is the upload, and before it, in the first write of a session and of a prekey period, the prekey.
         On return the round number and every stepped key are on disk, so this round can never be used again.
         Raises ``PeerError`` if the round cannot be one of this session.
         """
         current = self._round
         if current is None or current.built or self._channel is None:
-            return None
+            return []
         current.built = True
         number = current.context.round_number
         try:
@@ -361,6 +373,7 @@ class Engine:
             raise PeerError("The server announced a round that its own key is not for.") from error
         self._last_used = number
         self._store.set("last_round", number)
+        prekey = self._renew_prekey(number)
         active = self._active()
         requests: list[bytes] = []
         for slot in range(self.chain.slots):
@@ -375,7 +388,18 @@ class Engine:
             for text_id in conversation.chat.take_sent():
                 self._events.append(TextChanged(name, text_id, TextState.SENT))
         self._note_states()
-        return upload
+        return [*prekey, upload]
+
+    def _renew_prekey(self, number: int) -> list[Message]:
+        # By the calendar and by connecting alone: nothing a person does may show in this.
+        period = self.chain.period(number)
+        public = self._own_prekeys.renew(period)
+        self._store.set("prekeys", self._own_prekeys.to_state())
+        if period == self._period_told:
+            return []
+        self._period_told = period
+        prekey = Prekey.create(self.account.identity, self.directory, self._position, period, public)
+        return [Message(MessageKind.PREKEY, prekey.encode())]
 
     def _active(self) -> list[Conversation]:
         needing = [item for item in self._conversations.values() if item.needs_slot]
@@ -393,9 +417,14 @@ class Engine:
         return [drop_id + message for message in messages]
 
     def _invitations(self, active: list[Conversation], number: int) -> list[bytes]:
-        real = [sealed for item in active if (sealed := item.invitation(number)) is not None]
+        posted = [item.invitation(number, self._reach(item, number)) for item in active]
+        real = [sealed for sealed in posted if sealed is not None]
         idle = self.chain.slots - len(real)
         return real + [cover_invitation(self._world.random_bytes) for _ in range(idle)]
+
+    def _reach(self, conversation: Conversation, number: int) -> Reach:
+        position = self.directory.position(conversation.peer.name)
+        return Reach(self._prekeys.newest(position, self.chain.period(number)), self._own_prekeys.ids)
 
     def _wrap(self, current: _Round, requests: list[bytes], invitations: list[bytes]) -> Message:
         if self._channel is None:
@@ -502,7 +531,7 @@ class Engine:
         for sealed in bundle.invitations:
             with suppress(InvitationError):
                 caller, invitation = Invitation.open(
-                    sealed, self.directory, self.account.identity.receiving, me, bundle.round_number
+                    sealed, self.directory, self._own_prekeys.pairs, me, bundle.round_number
                 )
                 if caller.name != me.name and caller.name not in met:
                     met.add(caller.name)
