@@ -129,7 +129,7 @@ def login(link: JoinLink, home: Home, name: str, password: str) -> Account:
 
 
 def lookup(directory: Directory, name: str) -> Entry:
-    """Return a person's public keys, from the copy held here. Raises ``AccountError`` if there is none."""
+    """Return a person's entry, from the copy held here. Raises ``AccountError`` if there is none."""
     return directory.lookup(name)
 
 

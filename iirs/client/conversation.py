@@ -341,9 +341,7 @@ class Conversation:
         if out is None or out.sealed not in bundle:
             return not self._wanted
         if out.sealed_to not in theirs.prekey_ids:
-            return (
-                False  # the peer cannot open what we posted, so it does not agree: ask again, to a newer key
-            )
+            return False  # the peer cannot open ours, so it does not agree: ask again, to a newer key
         with suppress(InvitationError):
             self._agree(out.ask, out.invitation, theirs)
         return False
