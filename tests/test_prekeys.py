@@ -29,7 +29,7 @@ from iirs.server.prekeys import PrekeyShelf
 from iirs.server.service import ServiceSettings
 from iirs.server.storage import Storage
 from iirs.suite import HYBRID
-from iirs.wire import AccountRecord, Announcement, Bundle, CloseReason, RoundFlags
+from iirs.wire import AccountRecord, Announcement, Bundle, CloseReason, Replies, RoundFlags, RoundStatus
 from tests.builders import make_chain, make_directory, make_prekey, person, prekey_pair
 from tests.harness import FAST_BACKOFF, Person, Town, town, wait_until
 from tests.pair import INVITE_EVERY, TALKING_AGAIN, Pair
@@ -280,7 +280,12 @@ class Rounds:
             SessionStart(record, channel, KEYS.head(DIRECTORY), raws, b"", prekeys or [])
         )
 
-    def play(self, rounds: int = 1, prekeys: tuple[bytes, ...] = ()) -> list[tuple[int, list[Message]]]:
+    def play(
+        self,
+        rounds: int = 1,
+        prekeys: tuple[bytes, ...] = (),
+        status: RoundStatus | None = RoundStatus.DONE,
+    ) -> list[tuple[int, list[Message]]]:
         """Return number and write of each round; the round after carries no invitations."""
         seen = []
         for _ in range(rounds):
@@ -290,6 +295,9 @@ class Rounds:
             announced = Announcement(self.number, flags, 2000, 3, 1, (bytes(32),), head, 3, (), prekeys)
             self.engine.open_round(announced.encode(), was_late=False)
             seen.append((self.number, self.engine.build_upload()))
+            if status is not None:
+                size, count = CHAIN.geometry.entry_reply_size, CHAIN.geometry.onions_per_client
+                self.engine.close_round(Replies(self.number, status, (bytes(size),) * count))
         return seen
 
 
@@ -323,6 +331,19 @@ def test_a_prekey_goes_with_the_first_upload_of_a_session_and_of_a_period_only(
     playing.log_in()
     does(playing)
     assert with_prekey(playing.play(10)) == [1034, 1040]
+
+
+@pytest.mark.parametrize("status", [RoundStatus.MISSING, None])
+def test_a_prekey_that_may_not_have_arrived_goes_with_the_next_upload_too(status: RoundStatus | None) -> None:
+    playing = rounds(number=1003)
+    playing.log_in()
+    assert with_prekey(playing.play(2, status=status)) == [1004, 1005]
+    assert with_prekey(playing.play(3)) == [1006]
+    playing = rounds(number=1003)
+    playing.log_in()
+    assert with_prekey(playing.play(2, status=RoundStatus.LOST)) == [1004], (
+        "it arrived; the round failed later"
+    )
 
 
 def test_the_same_key_is_said_again_in_the_same_period_and_after_a_restart() -> None:
@@ -531,16 +552,17 @@ BAD: dict[str, Callable[[Uploading, Session], list[Message]]] = {
 def test_a_prekey_that_may_not_come_closes_that_connection_alone(tmp_path: Path) -> None:
     with town(tmp_path, round_seconds=0.1) as place:
         alice = place.person("alice")
-        mallory = Uploading(place, "mallory")
+        carol = Uploading(place, "carol")
         for name, make in BAD.items():
-            session = mallory.session()
+            session = carol.session()
             with session.end as end:
-                end.say(*make(mallory, session))
+                end.say(*make(carol, session))
                 assert end.ending() is CloseReason.PROTOCOL, name
-        session = mallory.session()
+        session = carol.session()
         with session.end as end:
-            end.say(mallory.prekey(session, period=0))  # too late by ages: thrown away, like a late upload
-            end.say(mallory.prekey(session), session.upload())
+            end.say(carol.prekey(session, period=0))  # too late by ages: thrown away, like a late upload
+            session.next_announcement()
+            end.say(carol.prekey(session), session.upload())
             for _ in range(5):
                 session.next_announcement()
         wait_until(lambda: knows_prekey(alice, 1))
@@ -574,6 +596,7 @@ def test_a_connection_that_was_replaced_does_not_bring_its_old_key_back(tmp_path
 class _Connection:
     position: int
     prekey_period: int = -1
+    prekey_round: int = -1
 
 
 def test_a_prekey_before_the_login_may_not_come(tmp_path: Path) -> None:

@@ -340,6 +340,7 @@ class Engine:
         if self._round is not None:
             self._events.append(RoundClosed(self._round.context.round_number, RoundFate.LOST))
             self._round = None
+            self._period_told = -1  # the upload may not have left, and the prekey with it
 
     def _keys_for(self, announcement: Announcement) -> list[PublicKey]:
         """Return the later hops' keys that a round is announced with, each in its own hop's place.
@@ -457,6 +458,8 @@ class Engine:
             return
         self._round = None
         done = replies.status is RoundStatus.DONE
+        if replies.status is RoundStatus.MISSING:
+            self._period_told = -1  # a prekey that went with it may not have arrived
         opened = [self._open(current, index, reply) for index, reply in enumerate(replies.replies)]
         clean = True
         for slot, used in enumerate(current.slots):

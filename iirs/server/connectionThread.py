@@ -81,7 +81,7 @@ class Desk(Protocol):
         ...
 
     def keep_prekey(self, connection: ConnectionThread, prekey: Prekey) -> None:
-        """Take in the prekey a client uploads once a session and period. Raises ``PeerError``."""
+        """Take in the prekey that comes with an upload. Raises ``PeerError``."""
         ...
 
     def left(self, connection: ConnectionThread) -> None:
@@ -129,6 +129,7 @@ class ConnectionThread(threading.Thread):
         self.position = -1
         self.last_round = 0
         self.prekey_period = -1
+        self.prekey_round = -1
         self.channel: EntryChannel | None = None
 
     # -- called from any thread -------------------------------------------------------------------

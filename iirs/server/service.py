@@ -272,14 +272,20 @@ class Service:
         return [encode_directory(head, entries, prekeys), self._announcer.keys_message()]
 
     def keep_prekey(self, connection: ConnectionThread, prekey: Prekey) -> None:
-        """Take in the prekey a client uploads once a session and period. Raises ``PeerError``."""
-        if prekey.position != connection.position or prekey.period <= connection.prekey_period:
+        """Take in the prekey that comes with a client's first upload in a session or period.
+
+        It comes with the next one again if that upload missed its batch. Raises ``PeerError`` for more than
+        one a round, one of a period before the last one's, or somebody else's.
+        """
+        number = self._announcer.last_round
+        is_older = prekey.period < connection.prekey_period
+        if prekey.position != connection.position or is_older or number == connection.prekey_round:
             raise PeerError("A client sent a prekey that is not its own, or a second one.")
-        connection.prekey_period = prekey.period
+        connection.prekey_period, connection.prekey_round = prekey.period, number
         with self._lock:
             replaced = self._sessions.get(connection.position) is not connection
         if not replaced:  # the machine that replaced it has another key, and will not say it again
-            self.prekeys.take(prekey, self._announcer.last_round)
+            self.prekeys.take(prekey, number)
 
     def submit(self, connection: ConnectionThread, upload: Upload) -> Collected:
         """Queue an upload for the round. Raises ``PeerError``."""
