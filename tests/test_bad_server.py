@@ -36,7 +36,7 @@ from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service, ServiceSettings
 from iirs.server.storage import Storage
 from iirs.tls import server_context
-from iirs.wire import AccountRecord, Announcement, Bundle, CloseReason, Replies, Result, RoundStatus
+from iirs.wire import AccountRecord, Announcement, Bundle, CloseReason, Replies, Result, RoundStatus, Standby
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Person, Town, town, wait_until
 from tests.raw import RawEnd
 
@@ -343,6 +343,9 @@ TRANSIENT: dict[str, tuple[Callable[[bytes], Message], str]] = {
         lambda a: Message(MessageKind.BUNDLE, b"\xff" * GEOMETRY.bundle_size(1)),
         "cut off",
     ),
+    "a standby for the entry itself": (lambda a: Standby(0).encode(), "not in its chain"),
+    "a standby for a hop beyond the chain": (lambda a: Standby(1).encode(), "not in its chain"),
+    "a standby too long": (lambda a: Message(MessageKind.STANDBY, b"\xff\xff"), "wrong length"),
     "a farewell for no known reason": (lambda a: Message(MessageKind.CLOSE, b"\xee"), "does not know"),
     "a farewell": (lambda a: Message(MessageKind.CLOSE, b"\x03"), "heard nothing for too long"),
 }

@@ -15,6 +15,7 @@ from iirs.client.chat_model import ESTABLISHED, ChatModel, History, Row, Talk
 from iirs.client.chat_session import TextState
 from iirs.client.emoji import spelled_out
 from iirs.client.events import (
+    ROUNDS_GO_ON,
     ConnectionChanged,
     ConnectionState,
     Notice,
@@ -23,6 +24,7 @@ from iirs.client.events import (
     PeerState,
     PeopleChanged,
     RoundOpened,
+    StandingBy,
     TextChanged,
     TextQueued,
     TextReceived,
@@ -134,6 +136,41 @@ def test_a_lost_connection_has_no_round() -> None:
     assert model.round is not None
     model.take(ConnectionChanged(ConnectionState.WAITING, "Gone."))
     assert model.round is None
+
+
+def test_a_pause_is_said_until_rounds_go_on_and_texts_may_be_written_meanwhile() -> None:
+    model = online("bob")
+    model.take(PeerChanged("bob", PeerState.CONNECTED))
+    model.take(RoundOpened(1, 2.0, 3, 5, 2.0))
+    for _ in range(3):
+        model.take(StandingBy(1, 3))
+        assert model.standby == (
+            "A server of the chain is not answering (the 2nd of 3). "
+            "Rounds pause until it is back; nothing is lost."
+        )
+        assert model.round is None
+        assert model.why_not(model.talk("bob")) == ""
+        assert "waits" in model.about(model.talk("bob"))
+    assert model.notice == ""
+    model.take(RoundOpened(2, 2.0, 3, 5, 2.0))
+    assert (model.standby, model.notice) == ("", ROUNDS_GO_ON)
+    model.notice = ""
+    model.take(RoundOpened(3, 2.0, 3, 5, 2.0))
+    assert model.notice == ""
+
+
+def test_a_lost_connection_ends_what_was_said_of_a_pause() -> None:
+    model = online()
+    model.take(StandingBy(None, 3))
+    model.take(ConnectionChanged(ConnectionState.WAITING, "Gone."))
+    assert model.standby == ""
+    model.take(RoundOpened(2, 2.0, 3, 5, 2.0))
+    assert model.notice == ""
+
+
+@pytest.mark.parametrize(("hop", "which"), [(None, ""), (2, " (the 3rd of 8)"), (7, " (the 8th of 8)")])
+def test_which_server_does_not_answer_is_said_if_it_is_known(hop: int | None, which: str) -> None:
+    assert StandingBy(hop, 8).sentence.startswith(f"A server of the chain is not answering{which}. Rounds")
 
 
 def test_the_longest_text_is_laid_out_quickly() -> None:

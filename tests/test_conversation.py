@@ -322,6 +322,34 @@ def test_what_is_neither_ours_nor_the_peers_is_noticed_and_is_a_loss() -> None:
     assert alice.conversation.state(number) is PeerState.QUIET
 
 
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_peer_in_only_one_of_the_two_drops_was_tampered_with(missing: int) -> None:
+    pair = Pair()
+    pair.talk()
+    alice, bob = pair.sides
+    number = pair.number + 1
+    posted, theirs = (side.conversation.prepare(number, pair._head) for side in (alice, bob))
+    assert posted is not None
+    assert theirs is not None
+    replies = list(theirs.sealed)
+    replies[missing] = posted.sealed[missing]
+    gathered = alice.conversation.gather(number, posted, replies)
+    assert (gathered.heard, gathered.altered) == (True, True)
+
+
+def test_a_peer_in_both_drops_or_in_none_was_not() -> None:
+    for heard in (True, False):
+        pair = Pair()
+        pair.talk()
+        alice, bob = pair.sides
+        number = pair.number + 1
+        posted, theirs = (side.conversation.prepare(number, pair._head) for side in (alice, bob))
+        assert posted is not None
+        assert theirs is not None
+        gathered = alice.conversation.gather(number, posted, list((theirs if heard else posted).sealed))
+        assert (gathered.heard, gathered.altered) == (heard, False)
+
+
 def test_our_own_message_from_the_other_drop_is_not_taken_for_the_peers() -> None:
     pair = Pair()
     pair.talk()

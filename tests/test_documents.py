@@ -67,6 +67,7 @@ FRAMES: dict[str, Callable[[Geometry], int]] = {
     "HELLO": lambda g: geometry.HELLO_SIZE,
     "RESULT": lambda g: geometry.RESULT_SIZE,
     "CLOSE": lambda g: geometry.CLOSE_SIZE,
+    "STANDBY": lambda g: geometry.STANDBY_SIZE,
     "KEYS": lambda g: g.keys_size,
     "REGISTER": lambda g: geometry.REGISTER_SIZE,
     "LOGIN": lambda g: g.login_size,
@@ -195,6 +196,7 @@ FIXED = {
     "HELLO": geometry.HELLO_SIZE,
     "RESULT": geometry.RESULT_SIZE,
     "CLOSE": geometry.CLOSE_SIZE,
+    "STANDBY": geometry.STANDBY_SIZE,
     "ACCOUNT": geometry.ACCOUNT_SIZE,
     "REGISTER": geometry.REGISTER_SIZE,
 }
@@ -357,6 +359,7 @@ def test_every_kind_result_status_and_reason_is_documented() -> None:
     ("old", "new"),
     [
         ("| 13 | BUNDLE |", "| 13 | PARCEL |"),
+        ("| 16 | STANDBY |", "| 15 | STANDBY |"),
         ("| 5 | TOO_MANY |", "| 7 | TOO_MANY |"),
         ("| 2 | MISSING |", "| 2 | ABSENT |"),
         ("| 4 | VERSION |", "| 5 | VERSION |"),

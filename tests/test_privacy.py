@@ -19,7 +19,15 @@ import pytest
 
 from iirs.client.conversation import Conversation, Posted
 from iirs.client.engine import Engine
-from iirs.client.events import Event, PeerChanged, PeerState, RoundClosed, RoundOpened, TextReceived
+from iirs.client.events import (
+    Event,
+    PeerChanged,
+    PeerState,
+    RoundClosed,
+    RoundFate,
+    RoundOpened,
+    TextReceived,
+)
 from iirs.client.server_connection import LEAVE_ROUNDS
 from iirs.directory import Head
 from iirs.geometry import Geometry
@@ -248,6 +256,16 @@ def test_without_loss_every_dead_drop_is_accessed_exactly_twice(
     assert len(seen.histograms) == ROUNDS + 1
     assert all(set(histogram) <= {2} for histogram in seen.histograms)
     assert sum(sum(histogram.values()) for histogram in seen.histograms) > ROUNDS
+
+
+@pytest.mark.parametrize(
+    "name", ["idle", "chatting", "inviting", "hanging up", "chatting, bob leaves", "chatting, alice quits"]
+)
+def test_nobody_is_told_of_tampering_where_there_is_none(name: str, worlds: Callable[[str], Seen]) -> None:
+    for person in worlds(name).people.values():
+        fates = Counter(event.fate for event in person.log if isinstance(event, RoundClosed))
+        assert set(fates) == {RoundFate.CLEAN}, person.name
+        assert fates[RoundFate.CLEAN] > 20
 
 
 @pytest.mark.parametrize("name", ["idle", "chatting", "chatting, bob leaves"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from iirs.client.events import ConnectionState, PeerAsks, PeerState, TextReceive
 from iirs.client.log_view import LogView  # noqa: E402
 from iirs.client.login_work import Credentials  # noqa: E402
 from iirs.client.window import Start  # noqa: E402
+from iirs.server.deaddrop import DeadDropManager, DeaddropMessage  # noqa: E402
 from iirs.server.keystore import ChainOptions, make_keys  # noqa: E402
 from iirs.server.service import Service, ServiceSettings  # noqa: E402
 from iirs.server.storage import Storage  # noqa: E402
@@ -43,6 +45,7 @@ from tests.screen import (  # noqa: E402
     words,
     write,
 )
+from tests.standby import Pause  # noqa: E402
 
 pytestmark = pytest.mark.window
 
@@ -345,6 +348,63 @@ def test_a_lost_server_is_said_and_the_window_comes_back_by_itself(screen: Scree
         screen.close_all()
     finally:
         service.stop()
+
+
+def test_a_tampered_round_is_said_and_many_of_them_are_explained(
+    screen: Screen, place: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, to_spoil = DeadDropManager.handle_messages, [0]
+
+    def spoil(manager: DeadDropManager, messages: Sequence[DeaddropMessage]) -> list[bytes]:
+        replies = honest(manager, messages)
+        if to_spoil[0] and replies:
+            to_spoil[0] -= 1
+            replies[0] = os.urandom(len(replies[0]))
+        return replies
+
+    monkeypatch.setattr(DeadDropManager, "handle_messages", spoil)
+    window = enter(screen, place, "alice")
+    line = main_page(window).status.health
+
+    def says(pattern: str) -> bool:
+        return re.fullmatch(pattern, words(line).strip()) is not None
+
+    screen.pump(lambda: says(r"0 of the last \d+ rounds were tampered with or lost"))
+    calm = str(line.text.cget("foreground"))
+    to_spoil[0] = 1
+    screen.pump(lambda: says(r"1 of the last \d+ rounds was tampered with or lost"))
+    assert str(line.text.cget("foreground")) != calm
+    to_spoil[0] = 2
+    somebody = "Somebody between you and your peers drops or changes messages"
+    repeated = "Texts are repeated until they arrive"
+    screen.pump(
+        lambda: says(rf"3 of the last \d+ rounds were tampered with or lost\. {somebody}\. {repeated}\.")
+    )
+
+
+def test_a_pause_of_the_rounds_is_said_while_it_lasts(
+    screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with town(tmp_path, paced=False) as place:
+        pause = Pause(place.service, monkeypatch)
+        window = enter(screen, place, "alice")
+        page = main_page(window)
+        screen.pump(lambda: bool(place.service.channels()))
+        place.service.run_round()
+        screen.pump(lambda: place.service.mix_net.collected == 1)
+        pause.begin()
+        sentence = "A server of the chain is not answering. Rounds pause until it is back; nothing is lost."
+        screen.pump(lambda: sentence in words(page.banner_area))
+        assert "rounds pause" in words(page.status)
+        assert "Connected to the server" in words(page.status)
+        pause.tick()
+        screen.pump(lambda: window.connection is not None and window.connection.events.empty())
+        assert words(page.banner_area).count(sentence) == 1
+        pause.end()
+        screen.pump(lambda: "Rounds go on." in words(page.status))
+        assert sentence not in words(page.banner_area)
+        screen.pump(lambda: "round closes in" in words(page.status))
+        screen.close_all()
 
 
 def test_closing_hangs_up_first_and_a_second_close_does_not_wait(screen: Screen, place: Town) -> None:

@@ -21,6 +21,7 @@ from iirs.geometry import (
     LOGIN_SECRET_SIZE,
     NAME_FIELD_SIZE,
     REGISTER_SIZE,
+    STANDBY_SIZE,
     VAULT_SIZE,
     BatchKind,
     Geometry,
@@ -38,6 +39,7 @@ from iirs.wire import (
     Result,
     RoundFlags,
     RoundStatus,
+    Standby,
     Upload,
     announcement_hash,
     decode_directory,
@@ -270,6 +272,25 @@ def test_any_body_of_a_right_size_gives_a_value_or_one_named_error(data: st.Data
         decoders[size](body)
     except (PeerError, AccountError, ChainError):
         return
+
+
+LONG_CHAIN = make_chain(3).chain.geometry
+
+
+@pytest.mark.parametrize("hop", [None, 1, 2])
+def test_a_standby_comes_back_as_it_was_in_one_byte(hop: int | None) -> None:
+    message = Standby(hop).encode()
+    assert Standby.decode(message.body, LONG_CHAIN) == Standby(hop)
+    assert len(message.body) == STANDBY_SIZE == 1
+    assert accepted(message, wire.session_limits(LONG_CHAIN))
+
+
+def test_a_standby_for_a_hop_that_cannot_be_the_one_is_refused() -> None:
+    for hop in [0, *range(3, 255)]:
+        with pytest.raises(PeerError, match="not in its chain"):
+            Standby.decode(bytes([hop]), LONG_CHAIN)
+    with pytest.raises(PeerError):
+        Standby.decode(b"\x01", make_chain(1).chain.geometry)
 
 
 # -- what may come, and what people read ---------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from iirs.client.chat_session import TextState
 from iirs.client.display import displayable
 from iirs.client.events import (
+    ROUNDS_GO_ON,
     ConnectionChanged,
     ConnectionState,
     Event,
@@ -19,10 +20,12 @@ from iirs.client.events import (
     PeopleChanged,
     RoundClosed,
     RoundOpened,
+    StandingBy,
     TextChanged,
     TextQueued,
     TextReceived,
 )
+from iirs.client.health import RoundHealth
 from iirs.client.text_layout import shorten
 
 ESTABLISHED = "Connection established successfully"
@@ -146,6 +149,9 @@ class ChatModel:
         self.people: tuple[str, ...] = ()
         self.talks: dict[str, Talk] = {}
         self.round: Round | None = None
+        self.health = RoundHealth()
+        self.standby = ""
+        """Why there are no rounds for now, or "" while there are."""
         self.notice = ""
         """The newest sentence the person should see; whoever has shown it clears it."""
         self.alarms: list[str] = []
@@ -188,14 +194,14 @@ class ChatModel:
             case ConnectionChanged(state, sentence):
                 self.connection, self.sentence = state, sentence
                 if state is not ConnectionState.ONLINE:
-                    self.round = None
+                    self.round, self.standby = None, ""
             case PeopleChanged(names):
                 self.people = names
             case PeerAsks(peer):
                 self.talk(peer).asks = True
             case Notice(sentence, alarm):
                 self._note(sentence, alarm)
-            case RoundOpened() | RoundClosed():
+            case RoundOpened() | RoundClosed() | StandingBy():
                 self._take_round(event)
             case PeerChanged():
                 self._take_peer(event)
@@ -208,12 +214,19 @@ class ChatModel:
         elif sentence not in self.alarms:
             self.alarms.append(sentence)
 
-    def _take_round(self, event: RoundOpened | RoundClosed) -> None:
+    def _take_round(self, event: RoundOpened | RoundClosed | StandingBy) -> None:
+        if isinstance(event, StandingBy):
+            self.round, self.standby = None, event.sentence
+            return
         if isinstance(event, RoundOpened):
+            if self.standby:
+                self.standby, self.notice = "", ROUNDS_GO_ON
             closes_at = time.monotonic() + event.seconds
             invites = event.invite_every * event.round_seconds
             self.round = Round(event.round_number, closes_at, event.seconds, event.online, invites)
-        elif self.round is not None and self.round.number == event.round_number:
+            return
+        self.health = self.health.after(event.fate)
+        if self.round is not None and self.round.number == event.round_number:
             self.round.closed, self.round.clean = True, event.clean
 
     def _take_peer(self, event: PeerChanged) -> None:
@@ -262,6 +275,11 @@ class ChatModel:
 
     def about(self, talk: Talk) -> str:
         """Return a sentence about where a conversation stands."""
+        if self.standby and talk.state in _MAY_SEND:
+            return "Rounds pause. What you send waits until they go on."
+        return self._about(talk)
+
+    def _about(self, talk: Talk) -> str:
         peer = talk.peer
         match talk.state:
             case PeerState.IDLE if talk.asks:

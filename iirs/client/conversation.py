@@ -233,6 +233,8 @@ class Conversation:
             new, done = self.chat.receive(message)
             arrived += new
             delivered += done
+        # A peer uploads to both drops or to none: in one alone, somebody took out the other message.
+        altered = altered or (bool(heard) and len(heard) < len(replies or ()))
         established = self._hear(round_number, heard)
         return Gathered(bool(heard), altered, tuple(arrived), tuple(delivered), tuple(heard), established)
 

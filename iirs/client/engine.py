@@ -4,7 +4,7 @@ The engine owns the conversations and the slots. Whatever the person does, each 
 one upload of constant size, and nothing received changes when or whether it goes.
 
 Order of a round: ``open_round`` -> ``build_upload`` (stores the stepped state, then returns bytes) ->
-``close_round`` and, in invite rounds, ``take_bundle``.
+``close_round`` and, in invite rounds, ``take_bundle``. ``stand_by`` comes instead while there are no rounds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from iirs.client.events import (
     PeerState,
     PeopleChanged,
     RoundClosed,
+    RoundFate,
     RoundOpened,
+    StandingBy,
     TextChanged,
     TextQueued,
     TextReceived,
@@ -55,7 +57,16 @@ from iirs.identity import Identity
 from iirs.message import ContentKind, Message, PeerMessage
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
 from iirs.suite import PublicKey
-from iirs.wire import AccountRecord, Announcement, Bundle, Replies, RoundStatus, Upload, announcement_hash
+from iirs.wire import (
+    AccountRecord,
+    Announcement,
+    Bundle,
+    Replies,
+    RoundStatus,
+    Standby,
+    Upload,
+    announcement_hash,
+)
 
 MAX_AHEAD = 1800
 """A round further ahead of our own clock than this is refused."""
@@ -166,7 +177,8 @@ class Engine:
             self.account.identity.receiving.public_bytes,
         ):
             raise DirectoryError("The server's list of people shows other keys under this account's name.")
-        self._channel, self._position, self._round = start.channel, position, None
+        self._give_up_round()
+        self._channel, self._position = start.channel, position
         self._hop_keys = {}
         self.take_keys(start.epoch_keys)
         self._keep_head(start.head)
@@ -246,11 +258,6 @@ class Engine:
             self.hang_up(name)
 
     @property
-    def round_number(self) -> int:
-        """The round last announced, or 0."""
-        return self._round_number
-
-    @property
     def is_quiet(self) -> bool:
         """True when no conversation posts to shared drops or is about to: leaving leaves nobody alone."""
         return all(conversation.is_settled for conversation in self._conversations.values())
@@ -292,6 +299,7 @@ class Engine:
         self._keep_head(announcement.head)
         if len(self.directory) != before:
             self._people_changed()
+        self._give_up_round()
         context = RoundContext(self.chain.chain_id, number, announcement_hash(encoded))
         self._round = _Round(context, announcement)
         self._round_number = number
@@ -308,6 +316,17 @@ class Engine:
         )
         self._note_states()
         return announcement
+
+    def stand_by(self, standby: Standby) -> None:
+        """Take in that there is no round for now. Nothing is left to upload for; all else stays as it is."""
+        self._give_up_round()
+        self._events.append(StandingBy(standby.hop, self._geometry.hops))
+
+    def _give_up_round(self) -> None:
+        """Take a round that is still open as lost: its replies can come no more."""
+        if self._round is not None:
+            self._events.append(RoundClosed(self._round.context.round_number, RoundFate.LOST))
+            self._round = None
 
     def build_upload(self) -> Message | None:
         """Return the upload of the open round, once; ``None`` if there is no round to upload for.
@@ -390,7 +409,7 @@ class Engine:
         self._round = None
         done = replies.status is RoundStatus.DONE
         opened = [self._open(current, index, reply) for index, reply in enumerate(replies.replies)]
-        clean = done
+        clean = True
         for slot, used in enumerate(current.slots):
             mine = opened[slot * ONIONS_PER_SLOT : (slot + 1) * ONIONS_PER_SLOT]
             if isinstance(used, _Cover):
@@ -400,7 +419,8 @@ class Engine:
         for conversation in self._conversations.values():
             self._save(conversation)
         self._store.commit()
-        self._events.append(RoundClosed(current.context.round_number, clean))
+        fate = RoundFate.LOST if not done else RoundFate.CLEAN if clean else RoundFate.TAMPERED
+        self._events.append(RoundClosed(current.context.round_number, fate))
         self._note_states()
 
     def _open(self, current: _Round, index: int, sealed: bytes) -> bytes:

@@ -7,6 +7,8 @@ from enum import Enum
 
 from iirs.client.chat_session import TextState
 
+ROUNDS_GO_ON = "All servers of the chain answer again. Rounds go on."
+
 
 class ConnectionState(Enum):
     """Where the connection to the server stands."""
@@ -57,11 +59,48 @@ class RoundOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingBy:
+    """There is no round for now: a server of the chain does not answer. Told once a round period."""
+
+    hop: int | None
+    """The hop that does not answer, counted from 0; ``None``: not known."""
+    hops: int
+    """How many hops the chain has."""
+
+    @property
+    def sentence(self) -> str:
+        """What to tell the person."""
+        which = "" if self.hop is None else f" (the {_ORDINALS[self.hop]} of {self.hops})"
+        return (
+            f"A server of the chain is not answering{which}. Rounds pause until it is back; nothing is lost."
+        )
+
+
+_ORDINALS = ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th")
+
+
+class RoundFate(Enum):
+    """What became of our part of a round that was announced to us."""
+
+    CLEAN = "clean"
+    """All that could be checked came back as it should."""
+    TAMPERED = "tampered with"
+    """The round was done, and something of ours or of a peer's was missing or altered."""
+    LOST = "lost"
+    """The round failed, our upload was not in it, or nothing was heard of it again."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoundClosed:
-    """A round's replies came. ``clean`` is False if anything of ours was missing or altered."""
+    """A round is over for us: its replies came, or can come no more."""
 
     round_number: int
-    clean: bool
+    fate: RoundFate
+
+    @property
+    def clean(self) -> bool:
+        """False if anything of ours was missing or altered."""
+        return self.fate is RoundFate.CLEAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +167,7 @@ Event = (
     ConnectionChanged
     | RoundOpened
     | RoundClosed
+    | StandingBy
     | PeerChanged
     | PeerAsks
     | TextReceived

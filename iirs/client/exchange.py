@@ -41,7 +41,7 @@ class Gathered:
 
     heard: bool
     altered: bool
-    """Something came back that is neither ours nor the peer's."""
+    """Something came back that is neither ours nor the peer's, or the peer was in only one of the drops."""
     arrived: tuple[IncomingText, ...]
     delivered: tuple[OutgoingText, ...]
     messages: tuple[PeerMessage, ...] = ()

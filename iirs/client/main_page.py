@@ -15,6 +15,8 @@ from iirs.client.people_list import PeopleList, PersonRow
 from iirs.client.status_bar import StatusBar
 from iirs.client.welcome import Welcome
 
+_STANDBY = "standby"
+
 
 class MainPage(ttk.Frame):
     """Shows a ``ChatModel``; call ``refresh`` after it has changed and ``tick`` some times a second."""
@@ -25,6 +27,7 @@ class MainPage(ttk.Frame):
         self._model = model
         self._requests = requests
         self._banners: dict[str, ttk.Frame] = {}
+        self._standby = ""
         self._wanted = tk.StringVar(self)
         self._wanted.trace_add("write", lambda *_: self._show_people())
         self.status = StatusBar(self, look)
@@ -98,6 +101,11 @@ class MainPage(ttk.Frame):
             peer = key.removeprefix("ask ")
             if peer == model.open_peer or not model.open_peer or peer not in model.asking:
                 self._drop_banner(key)
+        if model.standby != self._standby:
+            self._standby = model.standby
+            self._drop_banner(_STANDBY)
+            if model.standby:
+                self._banner(_STANDBY, "Warn", model.standby)
         for sentence in model.alarms:
             self.warn(sentence, alarm=True)
         model.alarms.clear()

@@ -37,7 +37,7 @@ from iirs.errors import (
     StoreError,
 )
 from iirs.message import Message, MessageKind
-from iirs.wire import Announcement, Bundle, CloseReason, Replies
+from iirs.wire import Announcement, Bundle, CloseReason, Replies, Standby
 
 _BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _BUILD_AHEAD = 0.05
@@ -48,7 +48,7 @@ _MARGIN_SHARE = (0.15, 0.25)
 """An upload leaves this share of a round before the round closes: one draw a session."""
 _SILENT_ROUNDS = 5
 LEAVE_ROUNDS = HANG_UP_ROUNDS + 3
-"""Rounds from quitting to disconnecting: enough to end what an invitation just posted may yet begin."""
+"""Ticks from quitting to disconnecting: enough rounds to end what an invitation just posted may yet begin."""
 
 _Command = Callable[[], object]
 
@@ -60,6 +60,22 @@ class _Timetable:
     quiet_from: float
     build_at: float
     send_at: float
+
+
+@dataclass(slots=True)
+class _Leaving:
+    """How long somebody who has quit still stays. A tick is an announcement, or a standby instead of one."""
+
+    ticks_left: int = LEAVE_ROUNDS
+    stood_by: bool = False
+
+    def tick(self, *, is_standby: bool) -> None:
+        self.ticks_left -= 1
+        self.stood_by = self.stood_by or is_standby
+
+    def may_leave(self, *, is_quiet: bool) -> bool:
+        # Rounds that pause end no conversation. To wait for those would show that there are some.
+        return self.ticks_left <= 0 and (self.stood_by or is_quiet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,7 @@ class ServerConnection:
         self._timetable: _Timetable | None = None
         self._quitting = threading.Event()
         self._at_once = False
-        self._leave_round = 0
+        self._leaving: _Leaving | None = None
         self._may_leave = False
         self._thread = threading.Thread(target=self._run, name="iirs-server-connection", daemon=True)
 
@@ -126,7 +142,7 @@ class ServerConnection:
     def quit(self, *, at_once: bool = False) -> None:
         """Hang up everything, wait until that has taken effect, disconnect.
 
-        Always in the same round from now and at the same moment of it, whether anybody was talking or not.
+        Always at the same tick from now and at the same moment of it, whether anybody was talking or not.
         ``at_once`` does not wait; the peer's drops are then accessed once for a while, which the last hop
         can see happen as we leave.
         """
@@ -173,8 +189,7 @@ class ServerConnection:
 
     def _say_goodbye(self) -> None:
         self._engine.hang_up_all()
-        if not self._leave_round:
-            self._leave_round = self._engine.round_number + LEAVE_ROUNDS
+        self._leaving = self._leaving or _Leaving()
 
     def _connect(self) -> None:
         line, chain, keys = Line.connect(self._link, self.account.chain.chain_id)
@@ -252,10 +267,19 @@ class ServerConnection:
                 was_late = message.body[0] != 0
                 announcement = self._engine.open_round(message.body[1:], was_late=was_late)
                 self._plan(announcement, arrival.at)
-                due = 0 < self._leave_round <= announcement.round_number
-                self._may_leave = due and self._engine.is_quiet
+                self._tick(is_standby=False)
+            case MessageKind.STANDBY:
+                self._engine.stand_by(Standby.decode(message.body, self.account.chain.geometry))
+                self._timetable = None
+                self._departures.cancel()
+                self._tick(is_standby=True)
             case _:
                 raise PeerError("The server sent a message that has no place in a session.")
+
+    def _tick(self, *, is_standby: bool) -> None:
+        if self._leaving is not None:
+            self._leaving.tick(is_standby=is_standby)
+            self._may_leave = self._leaving.may_leave(is_quiet=self._engine.is_quiet)
 
     def _plan(self, announcement: Announcement, arrived_at: float) -> None:
         # Counted from the arrival of the bytes, not from now: what was done with them must not show.

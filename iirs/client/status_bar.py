@@ -1,4 +1,4 @@
-"""``StatusBar``: the connection, the newest notice, and the round's countdown."""
+"""``StatusBar``: the connection, the newest notice, the round's countdown, and how the last rounds went."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tkinter import ttk
 from iirs.client import look as colours
 from iirs.client.chat_model import ChatModel, Round
 from iirs.client.events import ConnectionState
+from iirs.client.health import HealthLevel, RoundHealth
 from iirs.client.look import Look
 
 _NOTICE_SECONDS = 8.0
@@ -21,7 +22,7 @@ _DOTS = {
 
 
 class StatusBar(ttk.Frame):
-    """One line at the bottom; ``show`` some times a second."""
+    """Two lines at the bottom; ``show`` some times a second."""
 
     def __init__(self, parent: tk.Misc, look: Look) -> None:
         super().__init__(parent, style="Side.TFrame")
@@ -29,7 +30,7 @@ class StatusBar(ttk.Frame):
         self._look = look
         self._notice_until = 0.0
         ttk.Frame(self, style="Line.TFrame", height=1).pack(fill="x")
-        line = ttk.Frame(self, style="Side.TFrame", padding=(dp(14), dp(5)))
+        line = ttk.Frame(self, style="Side.TFrame", padding=(dp(14), dp(5), dp(14), dp(1)))
         line.pack(fill="x")
         self._dot = ttk.Label(line, style="SideMuted.TLabel")
         self._dot.pack(side="left", padx=(0, dp(8)))
@@ -41,6 +42,8 @@ class StatusBar(ttk.Frame):
         self.countdown.pack(side="right", padx=(dp(10), dp(10)))
         self.text = ttk.Label(line, style="SideMuted.TLabel")
         self.text.pack(side="left", fill="x", expand=True)
+        self.health = HealthLine(self, look)
+        self.health.pack(fill="x")
         self._shown: tuple[object, ...] = ()
 
     def say(self, sentence: str) -> None:
@@ -50,10 +53,13 @@ class StatusBar(ttk.Frame):
 
     def show(self, model: ChatModel) -> None:
         """Show how things stand now."""
-        self._dot.configure(image=self._look.disc(9, _DOTS[model.connection]))
+        self._dot.configure(
+            image=self._look.disc(9, colours.WARN if model.standby else _DOTS[model.connection])
+        )
         if time.monotonic() >= self._notice_until:
             self.text.configure(text=_connection_words(model), foreground=colours.MUTED)
-        words, share = _round_words(model.round)
+        self.health.show(model.health)
+        words, share = ("rounds pause", 0.0) if model.standby else _round_words(model.round)
         shown = (words, round(share * 110))
         if shown != self._shown:
             self._shown = shown
@@ -69,12 +75,48 @@ class StatusBar(ttk.Frame):
             look.box(self._bar, (0, 0, width, dp(6)), 3, colours.ACCENT)
 
 
+class HealthLine(ttk.Frame):
+    """How many of the last rounds were tampered with or lost; harder to overlook the more there are."""
+
+    def __init__(self, parent: tk.Misc, look: Look) -> None:
+        super().__init__(
+            parent, style="Side.TFrame", padding=(look.dp(14), look.dp(2), look.dp(14), look.dp(5))
+        )
+        self._look = look
+        self._shown: RoundHealth | None = None
+        self.text = ttk.Label(self, style="SideMuted.TLabel")
+        self.text.pack(side="left", fill="x", expand=True)
+        self.bind("<Configure>", lambda event: self.text.configure(wraplength=event.width - look.dp(28)))
+
+    def show(self, health: RoundHealth) -> None:
+        """Show the count, and once it is serious what it means."""
+        if health == self._shown:
+            return
+        self._shown = health
+        ink, ground = _HEALTH_COLOURS[health.level]
+        serious = health.level is HealthLevel.SERIOUS
+        self.configure(style="Bad.TFrame" if serious else "Side.TFrame")
+        words = f"{health.sentence}. {health.meaning}" if serious else health.sentence
+        font = self._look.small_bold if serious else self._look.small
+        self.text.configure(text=words, foreground=ink, background=ground, font=font)
+
+
+_HEALTH_COLOURS = {
+    HealthLevel.GOOD: (colours.MUTED, colours.SIDE),
+    HealthLevel.TROUBLED: (colours.WARN, colours.SIDE),
+    HealthLevel.SERIOUS: (colours.BAD, colours.BAD_PALE),
+}
+
+
+_PAUSED = "Connected to the server · a server behind it is not answering"
+
+
 def _connection_words(model: ChatModel) -> str:
     match model.connection:
         case ConnectionState.CONNECTING:
             return "Connecting to the server …"
         case ConnectionState.ONLINE:
-            return _online_words(model.round)
+            return _PAUSED if model.standby else _online_words(model.round)
         case ConnectionState.WAITING:
             return f"No connection, trying again. {model.sentence}"
     return model.sentence or "Logged out"

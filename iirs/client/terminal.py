@@ -18,6 +18,7 @@ from typing import TextIO
 from iirs.client.chat_session import TextState
 from iirs.client.display import displayable
 from iirs.client.events import (
+    ROUNDS_GO_ON,
     ConnectionChanged,
     ConnectionState,
     Event,
@@ -26,10 +27,15 @@ from iirs.client.events import (
     PeerChanged,
     PeerState,
     PeopleChanged,
+    RoundClosed,
+    RoundFate,
+    RoundOpened,
+    StandingBy,
     TextChanged,
     TextQueued,
     TextReceived,
 )
+from iirs.client.health import RoundHealth
 from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
 
 _INTERRUPTED = 130
@@ -84,6 +90,8 @@ class TerminalChat:
         self._missing = False
         self._told = False
         self._state = PeerState.IDLE
+        self._health = RoundHealth()
+        self._paused = False
         self._input_over = False
 
     def run(self) -> int:
@@ -172,6 +180,8 @@ class TerminalChat:
                 self._ask_when_known(names, outboxes)
             case PeerChanged(peer, state, established) if peer == self._peer:
                 self._peer_changed(state, established=established)
+            case RoundOpened() | RoundClosed() | StandingBy():
+                self._take_round(event)
             case PeerAsks(peer):
                 self._say(f"{peer} asks to talk to you")
             case TextQueued(_, text_id):
@@ -206,6 +216,21 @@ class TerminalChat:
             self._say(_STATE_SENTENCES[state].format(peer=self._peer))
         if state is PeerState.ENDED and self._pending:
             self._connection.ask(self._peer)  # there is something left to say
+
+    def _take_round(self, event: RoundOpened | RoundClosed | StandingBy) -> None:
+        if isinstance(event, RoundClosed):
+            self._round_closed(event.fate)
+            return
+        before, self._paused = self._paused, isinstance(event, StandingBy)
+        if before != self._paused:
+            self._say(event.sentence if isinstance(event, StandingBy) else ROUNDS_GO_ON)
+
+    def _round_closed(self, fate: RoundFate) -> None:
+        before, self._health = self._health, self._health.after(fate)
+        if self._health.troubled > before.troubled:
+            self._say(self._health.sentence)
+        if self._health.meaning and not before.meaning:
+            self._say(self._health.meaning)
 
     def _show(self, event: TextReceived) -> None:
         # Later lines are indented, so that no text can pass itself off as another person's.
