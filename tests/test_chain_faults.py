@@ -220,6 +220,24 @@ def test_a_batch_of_a_round_that_is_over_is_refused(talk: Talk) -> None:
     mend(talk, 1)
 
 
+# -- what a hop says about others -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blamed", ["0", "7", "255"])
+def test_a_hop_that_blames_one_that_is_not_behind_it_disconnects_nobody(talk: Talk, blamed: str) -> None:
+    """Fixed: the number went to every client, and each of them took the entry for broken and hung up."""
+    place = talk.place
+    place.restart(1, "slanders", blamed)
+    before, mark = len(place.log(1)), talk.mark()
+    talk.say()
+    wait_until(lambda: place.log(1)[before:].count(f"hop {blamed} {SILENT}") >= 3, PATIENT)
+    for person in (talk.alice, talk.bob):
+        person.drain()
+    assert {event.hop for event in talk.since(mark, StandingBy)} == {1}
+    assert not any(event.state is ConnectionState.WAITING for event in talk.since(mark, ConnectionChanged))
+    mend(talk, 1)
+
+
 def fates_of_each(talk: Talk, mark: dict[str, int], fate: RoundFate) -> int:
     """How many rounds ended like this for the one of the two who has seen fewer of them."""
     return min(sum(event.fate is fate for event in talk.fates({**mark, other: 10**9})) for other in talk.said)

@@ -169,7 +169,7 @@ class NextHopLink:
             frame = self._stream.receive(allowed, give_up_at)
             if frame.kind is not LinkKind.REFUSED:
                 return frame
-            error = link.decode_refusal(frame.body)
+            error = link.decode_refusal(frame.body, range(self._hop, len(self._chain.hops)))
         raise error
 
     def _connected(self) -> FrameStream:
