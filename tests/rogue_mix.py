@@ -17,6 +17,7 @@ from functools import partial
 
 import iirs.server.main
 import iirs.server.service
+from iirs.epoch import EpochKey
 from iirs.errors import HopError
 from iirs.geometry import BatchKind
 from iirs.onion import EntryChannel, RoundContext
@@ -26,7 +27,7 @@ from iirs.server.link import Prepare, Prepared
 from iirs.server.mix_hop import Batch
 from iirs.server.mix_net import MixNet
 from iirs.server.next_hop import NextHopLink
-from iirs.wire import Bundle, Upload
+from iirs.wire import Announcement, Bundle, Upload
 
 _value = ""
 
@@ -92,6 +93,25 @@ class Slanders(LaterHop):
         raise HopError(int(_value), "does not answer")
 
 
+class ForgesSignatures(LaterHop):
+    """Gives another signature under the directory than its own."""
+
+    def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
+        prepared = super().prepare(request, give_up_at)
+        return replace(prepared, signatures=(_flip(prepared.signatures[0]), *prepared.signatures[1:]))
+
+
+class KeepsItsKey(LaterHop):
+    """Shows the first epoch key it has made for ever."""
+
+    _first: EpochKey | None = None
+
+    def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
+        prepared = super().prepare(request, give_up_at)
+        self._first = self._first or prepared.keys[0]
+        return replace(prepared, keys=(self._first, *prepared.keys[1:]))
+
+
 # -- in what a hop passes on -----------------------------------------------------------------------------
 
 
@@ -115,6 +135,14 @@ class DoublesOnions(NextHopLink):
 
     def exchange(self, batch: Batch) -> list[bytes]:
         return super().exchange(replace(batch, onions=[batch.onions[0]] * len(batch.onions)))
+
+
+class AltersAnnouncements(NextHopLink):
+    """Shows the hop behind another announcement of the round than everybody else has seen."""
+
+    def open_round(self, announcement: bytes, give_up_at: float) -> None:
+        shown = Announcement.decode(announcement, self._chain.geometry)
+        super().open_round(replace(shown, online=shown.online ^ 1).encode(), give_up_at)
 
 
 class ReplaysBatches(NextHopLink):
@@ -199,6 +227,9 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
     "alters-bundles": _as_hop(AltersBundles),
     "dies": _as_hop(Dies),
     "slanders": _as_hop(Slanders),
+    "forges-signatures": _as_hop(ForgesSignatures),
+    "keeps-its-key": _as_hop(KeepsItsKey),
+    "alters-announcements": _as_link(AltersAnnouncements),
     "alters-onions": _as_link(AltersOnions),
     "short-of-onions": _as_link(ShortOfOnions),
     "doubles-onions": _as_link(DoublesOnions),

@@ -81,7 +81,7 @@ def test_a_hop_that_hangs_loses_its_round_and_goes_on_when_it_wakes(talk: Talk, 
     place, mark = talk.place, talk.mark()
     place.freeze(hop)
     talk.say()
-    place.wait_rounds(1, lost(LATE))
+    place.wait_rounds(1, lost(f"hop {hop} {LATE}"))
     for person in (talk.alice, talk.bob):
         person.wait_for(StandingBy, lambda e: e in talk.since(mark, StandingBy), PATIENT)
     place.thaw(hop)
@@ -136,6 +136,7 @@ UNSEEN = {
     "swapped replies": (1, "swaps-replies"),
     "altered onions": (1, "alters-onions"),
     "the batch of the round before": (1, "replays-old-batches"),
+    "another announcement": (1, "alters-announcements"),
     "one onion in the place of all": (1, "doubles-onions"),
 }
 
@@ -177,7 +178,7 @@ def test_an_honest_stand_in_is_blamed_for_nothing(talk: Talk) -> None:
     talk.settle()
     place.wait_rounds(6)
     assert not any(line.why_lost for line in place.rounds()[before:])
-    assert RoundFate.TAMPERED not in {event.fate for event in talk.fates(mark)[2:]}
+    assert RoundFate.TAMPERED not in {event.fate for event in talk.fates(mark)}
     for hop in (1, LAST, 0):
         place.restart(hop)
 
@@ -236,6 +237,15 @@ def test_a_hop_that_blames_one_that_is_not_behind_it_disconnects_nobody(talk: Ta
     assert {event.hop for event in talk.since(mark, StandingBy)} == {1}
     assert not any(event.state is ConnectionState.WAITING for event in talk.since(mark, ConnectionChanged))
     mend(talk, 1)
+
+
+@pytest.mark.parametrize("hop", [1, LAST])
+def test_a_hop_that_does_not_sign_the_directory_stops_the_rounds(talk: Talk, hop: int) -> None:
+    place = talk.place
+    before = len(place.log(0))
+    place.restart(hop, "forges-signatures")
+    place.wait_log(0, f"no round can be announced: hop {hop} {SENSELESS}", before)
+    mend(talk, hop)
 
 
 def fates_of_each(talk: Talk, mark: dict[str, int], fate: RoundFate) -> int:
