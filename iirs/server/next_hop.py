@@ -63,7 +63,8 @@ class FrameStream:
     def close(self) -> None:
         """End the connection; safe from any thread."""
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # Not SSLSocket.shutdown: it takes TLS away under the thread that reads, which then reads on raw.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def release(self) -> None:
         """Let go of the socket; for the thread that uses the stream."""
