@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
-from iirs.server.link import Frame, LinkKind
-from iirs.server.next_hop import FrameStream
+from iirs.errors import HopError
+from iirs.server.link import Frame, LinkKind, Prepare
+from iirs.server.next_hop import FrameStream, NextHopLink
 from iirs.tls import link_context
 from tests.builders import make_chain
 
@@ -67,3 +69,12 @@ def test_a_stream_that_another_thread_ends_is_never_read_past_its_tls() -> None:
             server.receive(ALLOWED, soon())
         with pytest.raises(OSError, match=r"[Pp]ipe|EOF"):
             server.send([Frame(LinkKind.OPENED)], soon())
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "two..dots", "x" * 64])
+def test_an_address_that_leads_nowhere_is_a_hop_that_does_not_answer(host: str) -> None:
+    """Fixed: a name that no name can be was an error of another kind, and ended the thread that asked."""
+    hops = (KEYS.chain.hops[0], replace(KEYS.chain.hops[1], address=f"{host}:9"), *KEYS.chain.hops[2:])
+    successor = NextHopLink(replace(KEYS.chain, hops=hops), 0, KEYS.identities[0])
+    with pytest.raises(HopError, match="hop 1 does not answer"):
+        successor.prepare(Prepare(1, 0), soon())

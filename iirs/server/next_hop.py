@@ -196,7 +196,7 @@ class NextHopLink:
         except TimeoutError as error:
             self.close()
             raise refused(self._hop, Refusal.TIMEOUT) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a host name may be one that cannot be looked up at all
             self.close()
             raise refused(self._hop, Refusal.UNREACHABLE) from error
         except PeerError as error:
