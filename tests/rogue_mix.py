@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+import iirs.server.announcer
 import iirs.server.main
-import iirs.server.service
 from iirs.epoch import EpochKey
 from iirs.errors import HopError
 from iirs.geometry import BatchKind
@@ -215,7 +215,7 @@ def _with_a_slow_clock() -> None:
 
 
 def _dropping_one() -> None:
-    iirs.server.service.MixNet = DropsOneClient  # type: ignore[misc]
+    iirs.server.announcer.MixNet = DropsOneClient  # type: ignore[misc]
 
 
 BEHAVIOURS: dict[str, Callable[[], None]] = {
