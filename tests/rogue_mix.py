@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -14,7 +15,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
+import iirs.server.hop_state
 import iirs.server.main
 import iirs.server.service
 from iirs.epoch import EpochKey
@@ -214,6 +217,18 @@ def _with_a_slow_clock() -> None:
     mix_main.HopWorld = partial(HopWorld, clock=lambda: time.time() - float(_value))  # type: ignore[assignment,misc]
 
 
+def _with_a_full_disk() -> None:
+    """While there is a file VALUE, nothing that is written is sure to stay."""
+    honest = os.fsync
+
+    def full(descriptor: int) -> None:
+        if Path(_value).exists():
+            raise OSError(errno.ENOSPC, "no space left")
+        honest(descriptor)
+
+    iirs.server.hop_state.os.fsync = full  # type: ignore[attr-defined]
+
+
 def _dropping_one() -> None:
     iirs.server.service.MixNet = DropsOneClient  # type: ignore[misc]
 
@@ -237,6 +252,7 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
     "replays-old-batches": _as_link(ReplaysOldBatches),
     "replays-old-rounds": _as_link(ReplaysOldRounds),
     "slow-clock": _with_a_slow_clock,
+    "full-disk": _with_a_full_disk,
     "entry-honest": lambda: None,
     "entry-drops-one": _dropping_one,
 }
