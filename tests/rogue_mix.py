@@ -89,6 +89,13 @@ class Dies(LaterHop):
         os._exit(1)
 
 
+class Breaks(LaterHop):
+    """Has a bug."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        raise RuntimeError("nobody has thought of this")
+
+
 class Slanders(LaterHop):
     """Refuses to prepare a round, and says that hop VALUE is to blame."""
 
@@ -241,6 +248,7 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
     "swaps-replies": _as_hop(SwapsReplies),
     "alters-bundles": _as_hop(AltersBundles),
     "dies": _as_hop(Dies),
+    "breaks": _as_hop(Breaks),
     "slanders": _as_hop(Slanders),
     "forges-signatures": _as_hop(ForgesSignatures),
     "keeps-its-key": _as_hop(KeepsItsKey),
