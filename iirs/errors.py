@@ -61,4 +61,4 @@ class ConnectionLostError(IirsError):
 
 
 class StoreError(IirsError):
-    """The local store is damaged or belongs to another account: set it aside, tell the person."""
+    """What is kept on this machine cannot be used: do nothing that relies on it, tell the person."""

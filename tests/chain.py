@@ -107,15 +107,19 @@ class RunningChain(Place):
 
     def stop(self, hop: int) -> int:
         """Ask a hop to end, and return what it says to the operating system."""
-        process = self._processes.pop(hop)
-        process.terminate()
-        return process.wait(PATIENT)
+        self._processes[hop].terminate()
+        return self.wait_end(hop)
+
+    def wait_end(self, hop: int) -> int:
+        """Wait until a hop ends by itself, and return what it says to the operating system."""
+        self._rogues.discard(hop)
+        return self._processes.pop(hop).wait(PATIENT)
 
     def refuses_to_start(self, hop: int) -> str:
         """Start a hop that must not come up; return what it has to say about that."""
         before = len(self.log(hop))
         self.launch(hop)
-        assert self._processes.pop(hop).wait(PATIENT) == 2
+        assert self.wait_end(hop) == 2
         assert self.said(hop) == ""
         return self.log(hop)[before:]
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -14,8 +15,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import iirs.server.announcer
+import iirs.server.hop_state
 import iirs.server.main
 from iirs.epoch import EpochKey
 from iirs.errors import HopError
@@ -84,6 +87,13 @@ class Dies(LaterHop):
 
     def exchange(self, batch: Batch) -> list[bytes]:
         os._exit(1)
+
+
+class Breaks(LaterHop):
+    """Has a bug."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        raise RuntimeError("nobody has thought of this")
 
 
 class Slanders(LaterHop):
@@ -214,6 +224,18 @@ def _with_a_slow_clock() -> None:
     mix_main.HopWorld = partial(HopWorld, clock=lambda: time.time() - float(_value))  # type: ignore[assignment,misc]
 
 
+def _with_a_full_disk() -> None:
+    """While there is a file VALUE, nothing that is written is sure to stay."""
+    honest = os.fsync
+
+    def full(descriptor: int) -> None:
+        if Path(_value).exists():
+            raise OSError(errno.ENOSPC, "no space left")
+        honest(descriptor)
+
+    iirs.server.hop_state.os.fsync = full  # type: ignore[attr-defined]
+
+
 def _dropping_one() -> None:
     iirs.server.announcer.MixNet = DropsOneClient  # type: ignore[misc]
 
@@ -226,6 +248,7 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
     "swaps-replies": _as_hop(SwapsReplies),
     "alters-bundles": _as_hop(AltersBundles),
     "dies": _as_hop(Dies),
+    "breaks": _as_hop(Breaks),
     "slanders": _as_hop(Slanders),
     "forges-signatures": _as_hop(ForgesSignatures),
     "keeps-its-key": _as_hop(KeepsItsKey),
@@ -237,6 +260,7 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
     "replays-old-batches": _as_link(ReplaysOldBatches),
     "replays-old-rounds": _as_link(ReplaysOldRounds),
     "slow-clock": _with_a_slow_clock,
+    "full-disk": _with_a_full_disk,
     "entry-honest": lambda: None,
     "entry-drops-one": _dropping_one,
 }

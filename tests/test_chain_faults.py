@@ -108,6 +108,19 @@ def test_a_hop_that_is_slower_than_its_round_allows_loses_it(talk: Talk) -> None
     mend(talk, LAST)
 
 
+def test_a_hop_with_a_bug_ends_so_that_it_can_be_started_again(talk: Talk) -> None:
+    """Fixed: the thread that serves ended alone, and the hop stayed, alive and deaf."""
+    place = talk.place
+    before, rounds = len(place.log(1)), len(place.rounds())
+    place.restart(1, "breaks")
+    talk.say()
+    assert place.wait_end(1) == 1
+    assert any(map(lost(f"hop 1 {SILENT}"), place.rounds()[rounds:]))
+    assert "this hop gave up because of the error above" in place.log(1)[before:]
+    place.start(1)
+    talk.settle()
+
+
 # -- a hop that cheats, and is seen by the next one --------------------------------------------------------
 
 SEEN = {

@@ -344,6 +344,26 @@ def test_a_hop_with_a_damaged_state_refuses_to_start(talk: Talk, damage: str) ->
     talk.settle()
 
 
+def test_a_hop_whose_disk_is_full_runs_no_round_and_goes_on_when_it_is_not(talk: Talk) -> None:
+    """Fixed: it said nothing, ended the link each time, and kept in memory what it had failed to write."""
+    place, full = talk.place, talk.place.folder / "full"
+    kept = place.data(1) / "hop.json"
+    place.restart(1, "full-disk", str(full))
+    place.wait_rounds(1)
+    before, entry_before, rounds = len(place.log(1)), len(place.log(0)), len(place.rounds())
+    full.touch()
+    place.wait_log(1, "hop.json cannot be written, so no round is run: is the disk full", before)
+    place.wait_log(0, "hop 1 does not answer", entry_before)
+    whole = kept.read_bytes()
+    talk.say()
+    for line in place.rounds()[rounds:][2:]:
+        assert line.why_lost
+    assert kept.read_bytes() == whole
+    full.unlink()
+    talk.settle()
+    assert "is linked" not in place.log(1)[before:]
+
+
 def test_a_directory_that_was_rolled_back_is_not_signed(tmp_path: Path) -> None:
     """Who was registered cannot be made unheard of; the chain waits until the entry has its database back."""
     with running_chain(tmp_path) as place:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from iirs.directory import Directory
-from iirs.errors import ConfigError
+from iirs.errors import ConfigError, StoreError
 from iirs.geometry import BatchKind
 
 _FILE = "hop.json"
@@ -49,23 +49,25 @@ class HopState:
                 ) from error
 
     def set_round(self, round_number: int, kind: BatchKind) -> None:
-        """Remember that a batch of this round and kind has been accepted."""
-        self.rounds[kind] = round_number
-        self._write()
+        """Remember that a batch of this round and kind has been accepted. Raises ``StoreError``."""
+        rounds = {**self.rounds, kind: round_number}
+        self._write(rounds, self.announced, self.witnessed)
+        self.rounds = rounds
 
     def set_announced(self, round_number: int) -> None:
-        """Remember that an announcement of this round has been accepted."""
+        """Remember that an announcement of this round has been accepted. Raises ``StoreError``."""
+        self._write(self.rounds, round_number, self.witnessed)
         self.announced = round_number
-        self._write()
 
     def extend(self, entries: Iterable[bytes]) -> None:
-        """Go on to the head after ``entries``."""
+        """Go on to the head after ``entries``. Raises ``StoreError``, and then stays where it was."""
         length, digest = self.witnessed.length, self.witnessed.digest
         for entry in entries:
             length, digest = length + 1, Directory.next_digest(digest, entry)
         if length != self.witnessed.length:
-            self.witnessed = Witnessed(length, digest)
-            self._write()
+            witnessed = Witnessed(length, digest)
+            self._write(self.rounds, self.announced, witnessed)
+            self.witnessed = witnessed
 
     def _take(self, table: dict[str, Any]) -> None:
         if bytes.fromhex(table["chain"]) != self._chain_id:
@@ -77,20 +79,26 @@ class HopState:
             raise ValueError("not a digest")
         self.witnessed = Witnessed(int(table["length"]), digest)
 
-    def _write(self) -> None:
+    def _write(self, rounds: dict[BatchKind, int], announced: int, witnessed: Witnessed) -> None:
+        # Before it is so in memory: what is not on disk must be taken for not having happened.
         if self._path is None:
             return
         table = {
             "chain": self._chain_id.hex(),
-            "rounds": {kind.name: number for kind, number in self.rounds.items()},
-            "announced": self.announced,
-            "length": self.witnessed.length,
-            "digest": self.witnessed.digest.hex(),
+            "rounds": {kind.name: number for kind, number in rounds.items()},
+            "announced": announced,
+            "length": witnessed.length,
+            "digest": witnessed.digest.hex(),
         }
         fresh = self._path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                json.dump(table, file)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+        except OSError as error:
+            raise StoreError(
+                f"{_FILE} cannot be written, so no round is run: is the disk full, or the folder gone?"
+            ) from error

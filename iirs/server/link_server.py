@@ -17,11 +17,11 @@ import time
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import Chain
-from iirs.errors import ConfigError, HopError, PeerError
+from iirs.errors import ConfigError, HopError, PeerError, StoreError
 from iirs.geometry import BatchKind
 from iirs.server import link
 from iirs.server.hop import LaterHop
-from iirs.server.link import BatchHeader, BehindError, Frame, LinkKind, Prepare
+from iirs.server.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, refused
 from iirs.server.mix_hop import Batch
 from iirs.server.next_hop import FrameStream
 from iirs.tls import link_context
@@ -149,6 +149,9 @@ class LinkServer:
         except HopError as error:
             _log.warning("%s", error)
             reply = [link.encode_refusal(error)]
+        except StoreError as error:
+            _log.error("%s", error)
+            reply = [link.encode_refusal(refused(self._hop, Refusal.UNREACHABLE))]
         stream.send(reply, time.monotonic() + _FRAME_SECONDS)
 
     def _run(self, stream: FrameStream, frame: Frame) -> list[Frame]:

@@ -38,7 +38,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a hop until Ctrl-C or SIGTERM. Returns 0, or 2 if it could not start."""
+    """Run a hop until Ctrl-C or SIGTERM. Returns 0, 1 if it had to give up, or 2 if it could not start."""
     options = parse_arguments(arguments)
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
     folder = options.data_dir or data_directory("iirs-mix")
@@ -77,11 +77,14 @@ def _run(options: argparse.Namespace, folder: Path, keys: HopKeys, stack: ExitSt
     serving.start()
     hops = len(keys.chain.hops)
     print(f"iirs-mix ready: hop {keys.hop} of {hops}, chain {keys.chain.fingerprint}", flush=True)
-    while not finished.wait(1.0):  # a bounded wait, so that signals arrive on every platform
+    while serving.is_alive() and not finished.wait(1.0):  # bounded, so that signals arrive on every platform
         pass
+    gave_up = not finished.is_set()
     server.stop()
     serving.join(2.0)
-    return 0
+    if gave_up:  # an error nobody has thought of; better gone, and started anew, than alive and deaf
+        print("iirs-mix: this hop gave up because of the error above: start it again.", file=sys.stderr)
+    return 1 if gave_up else 0
 
 
 def _address(options: argparse.Namespace, keys: HopKeys) -> tuple[str, int]:

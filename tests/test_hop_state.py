@@ -1,0 +1,93 @@
+"""What a later hop remembers is on disk before it counts, and a damaged file is never guessed at."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from iirs.directory import Directory
+from iirs.errors import ConfigError, StoreError
+from iirs.geometry import ENTRY_SIZE, BatchKind
+from iirs.server.hop_state import HopState, Witnessed
+
+CHAIN_ID = bytes(range(32))
+ENTRIES = [bytes([number]) * ENTRY_SIZE for number in range(3)]
+
+
+def values(state: HopState) -> tuple[dict[BatchKind, int], int, Witnessed]:
+    return state.rounds, state.announced, state.witnessed
+
+
+def test_what_was_set_is_there_after_a_restart(tmp_path: Path) -> None:
+    state = HopState(tmp_path, CHAIN_ID)
+    assert values(state) == (dict.fromkeys(BatchKind, -1), -1, Witnessed(0, Directory(CHAIN_ID).digests[0]))
+    state.set_announced(8)
+    state.set_round(7, BatchKind.CONVERSATION)
+    state.set_round(5, BatchKind.INVITATION)
+    state.extend(ENTRIES[:2])
+    state.extend(ENTRIES[2:])
+    assert values(HopState(tmp_path, CHAIN_ID)) == values(state)
+    assert state.rounds == {BatchKind.CONVERSATION: 7, BatchKind.INVITATION: 5}
+    assert (state.announced, state.witnessed.length) == (8, 3)
+    assert (tmp_path / "hop.json").stat().st_mode & 0o077 == 0
+
+
+def test_in_memory_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = HopState(None, CHAIN_ID)
+    state.set_announced(8)
+    state.extend(ENTRIES)
+    assert (state.announced, state.witnessed.length) == (8, 3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_has_not_happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fixed: it counted until the next restart, which could then sign another directory of that length."""
+    state = HopState(tmp_path, CHAIN_ID)
+    state.extend(ENTRIES[:1])
+    before = values(state)
+
+    def full(descriptor: int) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for change in (
+            lambda: state.set_announced(8),
+            lambda: state.set_round(7, BatchKind.CONVERSATION),
+            lambda: state.extend(ENTRIES[1:]),
+        ):
+            with pytest.raises(StoreError, match="cannot be written, so no round is run"):
+                change()
+            assert values(state) == before == values(HopState(tmp_path, CHAIN_ID))
+    state.extend(ENTRIES[1:])
+    assert values(HopState(tmp_path, CHAIN_ID)) == values(state) != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"chain": bytes(32).hex()},
+        {"chain": "zz"},
+        {"chain": None},
+        {"rounds": {}},
+        {"rounds": {"CONVERSATION": "x", "INVITATION": 1}},
+        {"announced": None},
+        {"digest": "00"},
+        {"length": "x"},
+    ],
+    ids=str,
+)
+def test_a_damaged_file_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    HopState(tmp_path, CHAIN_ID).set_announced(8)
+    path = tmp_path / "hop.json"
+    whole = json.loads(path.read_text())
+    for table in ({**whole, **change}, {key: whole[key] for key in whole if key not in change}, [], None):
+        path.write_text(json.dumps(table))
+        with pytest.raises(ConfigError, match=r"hop.json in the data directory is damaged"):
+            HopState(tmp_path, CHAIN_ID)
+    path.write_text(json.dumps(whole))
+    assert HopState(tmp_path, CHAIN_ID).announced == 8
