@@ -91,7 +91,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
             "--noise-share",
             type=float,
             default=DEFAULT_NOISE_SHARE,
-            help="share of this machine's time that noise may take (default: 0.25)",
+            help="share of a core that noise may take on each machine (default: 0.25)",
         )
         command.add_argument("--noise-mu", type=int, help="mean number of singles, instead of a share")
         command.add_argument("--noise-b", type=int, help="scale of the noise; goes with --noise-mu")
@@ -123,7 +123,7 @@ def _init(options: argparse.Namespace) -> None:
         raise ConfigError("--first-port must leave room for a port a hop.")
     if options.folder.exists() and any(options.folder.iterdir()):
         raise ConfigError("The folder is not empty: a chain is made in a new one.")
-    noise = _noise(options, options.hops)
+    noise = _noise(options, options.hops, options.noise_share / options.hops)
     folders = [options.folder / f"hop{number}" for number in range(options.hops)]
     places = []
     for number, folder in enumerate(folders):
@@ -158,7 +158,7 @@ def _join(options: argparse.Namespace) -> None:
         raise ConfigError("The first part must be the entry's, made with --entry, and no other.")
     if options.output.exists():
         raise ConfigError(f"{options.output} is there already; a chain file is never changed.")
-    chain_file = _render(places, options, _noise(options, len(places)))
+    chain_file = _render(places, options, _noise(options, len(places), options.noise_share))
     write_file(options.output, chain_file, 0o644)
     _tell(parse_chain(chain_file))
     print(f"\nEvery owner compares the fingerprint and puts this file beside the identity, as {CHAIN_FILE}.")
@@ -233,7 +233,8 @@ def _render(places: list[_Place], options: argparse.Namespace, noise: Noise) -> 
     return chain_file
 
 
-def _noise(options: argparse.Namespace, hops: int) -> Noise:
+def _noise(options: argparse.Namespace, hops: int, share: float) -> Noise:
+    """Return the noise asked for, or else as much as ``share`` of a core can make and carry at each hop."""
     if (options.noise_mu is None) != (options.noise_b is None):
         raise ConfigError("--noise-mu and --noise-b go together.")
     if hops == 1:
@@ -242,7 +243,7 @@ def _noise(options: argparse.Namespace, hops: int) -> Noise:
         noise = Noise(options.noise_mu, options.noise_b, forced=options.force)
     else:
         cost, round_ms = measure(options.suite, hops), milliseconds(options.round_seconds)
-        noise = noise_for(cost, hops=hops, round_ms=round_ms, share=options.noise_share)
+        noise = noise_for(cost, hops=hops, round_ms=round_ms, share=share)
         noise = replace(noise, forced=options.force)
     if noise.protects_nothing and not options.force:
         raise ConfigError(
