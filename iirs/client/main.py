@@ -6,14 +6,15 @@ import argparse
 import getpass
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from iirs.chain import JoinLink
+from iirs.chain import JoinLink, parse_chain
 from iirs.client.accounts import Home
 from iirs.client.login_work import Credentials, NotLoggedIn, Remembered, log_in
 from iirs.client.server_connection import ServerConnection
 from iirs.client.terminal import Streams, TerminalChat
-from iirs.errors import AccountError, ConfigError, IirsError
+from iirs.errors import AccountError, ChainError, ConfigError, IirsError
 from iirs.identity import checked_name
 from iirs.paths import data_directory
 
@@ -24,6 +25,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         prog="iirs-client", description="Chat without anyone seeing that you do: a window, or --terminal."
     )
     parser.add_argument("link", nargs="?", help="the join link: iirs://host:port/#...")
+    parser.add_argument(
+        "--chain-file", type=Path, help="accept this chain only, whatever the link leaves out"
+    )
     parser.add_argument("--terminal", action="store_true", help="no window: lines in, PEER> text out")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--register", action="store_true", help="create the account")
@@ -45,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     home = Home(options.data_dir or data_directory("iirs"))
     try:
+        if options.chain_file is not None:
+            options.link = str(_pinned_link(options.link, options.chain_file))
         if options.terminal:
             return run_terminal(options, home, Streams.standard())
         from iirs.client.gui import run_window  # noqa: PLC0415  # tkinter is not there on every machine
@@ -119,6 +125,21 @@ def _log_in(home: Home, credentials: Credentials, streams: Streams) -> ServerCon
         )
     Remembered(credentials.link, credentials.name).write(home.folder)
     return result.connection
+
+
+def _pinned_link(link: str | None, chain_file: Path) -> JoinLink:
+    """Return the link with the fingerprint of a chain file. Raises ``ConfigError`` if it names another."""
+    if link is None:
+        raise ConfigError("--chain-file goes with a link, which says where the chain's entry is.")
+    parsed = JoinLink.parse(link)
+    try:
+        chain = parse_chain(chain_file.read_bytes())
+        parsed.check(chain, None)
+    except OSError as error:
+        raise ConfigError("The chain file cannot be read.") from error
+    except ChainError as error:
+        raise ConfigError(f"The link and --chain-file do not go together. {error}") from error
+    return replace(parsed, fingerprint=chain.chain_id)
 
 
 def _read_password(path: Path) -> str:
