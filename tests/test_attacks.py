@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -656,3 +657,10 @@ def test_it_would_open_all_layers_if_a_key_were_good_in_any_place(monkeypatch: p
     monkeypatch.setattr(Engine, "_keys_for", any_key)
     assert len(drops_in_alices_upload(talk=True)) == 2
     assert len(drops_in_alices_upload(talk=False)) == 1
+
+
+def test_the_threat_model_names_tests_that_are_here() -> None:
+    page = Path(__file__).parent.parent / "docs" / "threat-model.md"
+    named = re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))
+    assert len(named) >= 19
+    assert [name for name in named if name not in globals()] == []
