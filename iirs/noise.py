@@ -60,7 +60,10 @@ class Noise:
 
     @property
     def epsilon(self) -> float:
-        """The privacy loss of one round in which somebody interfered: ``4 / b`` (Vuvuzela, theorem 1)."""
+        """The privacy loss of one round in which somebody interfered: ``4 / b`` (Vuvuzela, theorem 1).
+
+        For one conversation; of somebody in k conversations at once, all of them together lose k times that.
+        """
         return 4 / self.b if self.b else math.inf
 
     @property
