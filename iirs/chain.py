@@ -83,6 +83,10 @@ class Chain:
         """Every size that follows from this chain."""
         return Geometry(SUITES[self.suite], len(self.hops), self.slots)
 
+    def period(self, round_number: int) -> int:
+        """Return the prekey period a round is in."""
+        return round_number // self.prekey_rounds
+
     @property
     def fingerprint(self) -> str:
         """The chain id as the link writes it: 64 hexadecimal digits."""

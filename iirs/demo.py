@@ -18,17 +18,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
-from iirs.chain import Chain, JoinLink
+from iirs.chain import MAX_HOPS, Chain, JoinLink
 from iirs.client.line import Line
 from iirs.errors import ConfigError, ConnectionLostError, IirsError
-from iirs.geometry import padded_invitations
+from iirs.geometry import PREKEY_SIZE, padded_invitations
+from iirs.local_chain import local_chain
 from iirs.message import HEADER_SIZE
 from iirs.tls import on_the_wire
 from iirs.wiretap import Burst, Way, Wiretap
@@ -42,7 +42,6 @@ _SCRIPT = (
     ("alice", "Even for something long? " + "word " * 300),
     ("bob", "Even then: it only takes more rounds."),
 )
-_READY_SECONDS = 20
 _LIMIT_SECONDS = 180
 
 
@@ -70,12 +69,15 @@ class RoundSeen:
 class Report:
     """What the demo measured."""
 
+    hops: int = 1
     rounds: int = 0
     messages_sent: int = 0
     messages_delivered: int = 0
     latency_s: list[float] = field(default_factory=list)
     upload_sizes: dict[str, list[int]] = field(default_factory=dict)
     download_sizes: dict[str, list[int]] = field(default_factory=dict)
+    hop_views: list[dict[str, object]] = field(default_factory=list)
+    """What each hop saw, in chain order."""
 
     def as_json(self) -> str:
         """Return one JSON object."""
@@ -89,9 +91,11 @@ class Sizes:
         geometry = chain.geometry
         bundle = geometry.bundle_size(padded_invitations(people * chain.slots))
         plain = HEADER_SIZE + geometry.replies_size + HEADER_SIZE + geometry.announce_size
+        prekey = HEADER_SIZE + PREKEY_SIZE
         self.uploads = {
-            on_the_wire(HEADER_SIZE + geometry.upload_size): "plain",
-            on_the_wire(HEADER_SIZE + geometry.upload_invite_size): "invite",
+            on_the_wire(extra + HEADER_SIZE + size): kind + remark
+            for size, kind in ((geometry.upload_size, "plain"), (geometry.upload_invite_size, "invite"))
+            for extra, remark in ((0, ""), (prekey, ", new prekey"))
         }
         keys = HEADER_SIZE + geometry.keys_size
         self.with_keys = {
@@ -161,11 +165,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--headless", action="store_true", help="no windows, even with a display")
     parser.add_argument("--json", action="store_true", help="headless; print one JSON object at the end")
     parser.add_argument("--round-seconds", type=float, default=2.0, help="seconds between rounds")
+    parser.add_argument("--hops", type=int, default=1, help="servers in the chain (default: 1)")
     options = parser.parse_args(arguments)
     try:
+        if not 1 <= options.hops <= MAX_HOPS:
+            raise ConfigError(f"--hops must be 1 to {MAX_HOPS}.")
         if options.headless or options.json or not _has_display():
-            return _headless(options.round_seconds, quiet=options.json)
-        return _windows(options.round_seconds)
+            return _headless(options.hops, options.round_seconds, quiet=options.json)
+        return _windows(options.hops, options.round_seconds)
     except IirsError as error:
         print(f"iirs-demo: {error}", file=sys.stderr)
         return 1
@@ -189,18 +196,19 @@ def _has_display() -> bool:
     return True
 
 
-def _headless(round_seconds: float, *, quiet: bool) -> int:
+def _headless(hops: int, round_seconds: float, *, quiet: bool) -> int:
     say: Say = (lambda line: None) if quiet else (lambda line: print(line, flush=True))
-    with tempfile.TemporaryDirectory() as name, _server(round_seconds) as link:
-        line, chain, _ = Line.connect(link, None)
+    with tempfile.TemporaryDirectory() as name, local_chain(hops, round_seconds) as servers:
+        line, chain, _ = Line.connect(servers.link, None)
         line.close()
         sizes = Sizes(chain, len(_PEOPLE))
-        taps = {person: Wiretap(link.port) for person in _PEOPLE}
+        taps = {person: Wiretap(servers.link.port) for person in _PEOPLE}
         try:
-            report = _converse(Path(name), link, taps, sizes, _Options(round_seconds, say))
+            report = _converse(Path(name), servers.link, taps, sizes, _Options(round_seconds, say))
         finally:
             for tap in taps.values():
                 tap.close()
+        report.hops, report.hop_views = hops, servers.views()
     _conclude(report, say)
     if quiet:
         print(report.as_json())
@@ -321,7 +329,13 @@ class _Narrator:
         here = {name: rounds[self._printed] for name, rounds in seen.items()}
         self._printed += 1
         views = "  ".join(f"{name} {item.up}↑ {item.down}↓" for name, item in here.items())
-        self.say(f"round {self._printed:3}  {views}  [{here['alice'].kind}]")
+        kinds = {item.kind for item in here.values()}
+        kind = (
+            "; ".join(f"{name}: {item.kind}" for name, item in here.items())
+            if len(kinds) > 1
+            else kinds.pop()
+        )
+        self.say(f"round {self._printed:3}  {views}  [{kind}]")
 
 
 def _short(text: str) -> str:
@@ -336,19 +350,24 @@ def _conclude(report: Report, say: Say) -> None:
     for name, table in (("up", report.upload_sizes), ("down", report.download_sizes)):
         for kind, sizes in table.items():
             say(f"bytes {name} in rounds of kind {kind}: {', '.join(map(str, sizes))}")
+    for view in report.hop_views:
+        say(
+            f"hop {view['hop']} saw {view['onions_arrived']} onions in {view['rounds']} rounds and added "
+            f"{view['noise_added']} of its own; it knows {view['knows']}"
+        )
     say("One size each way for each kind of round, whoever talks or is silent: the network sees no more.")
 
 
-def _windows(round_seconds: float) -> int:
+def _windows(hops: int, round_seconds: float) -> int:
     """Open a server and two windows that register, ask for each other and greet."""
-    with tempfile.TemporaryDirectory() as name, _server(round_seconds) as link:
+    with tempfile.TemporaryDirectory() as name, local_chain(hops, round_seconds) as servers:
         folder = Path(name)
         windows = []
         for person, peer in zip(_PEOPLE, reversed(_PEOPLE), strict=True):
             password = folder / f"{person}.password"
             password.write_text("correct horse battery staple\n")
             command = [
-                *_python("iirs.client.main"), str(link), "--username", person, "--peer", peer,
+                *_python("iirs.client.main"), str(servers.link), "--username", person, "--peer", peer,
                 "--password-file", str(password), "--data-dir", str(folder / person),
                 "--say", f"Hello {peer}!",
             ]  # fmt: skip
@@ -356,25 +375,6 @@ def _windows(round_seconds: float) -> int:
         print("Two windows: alice and bob ask for each other, which takes a few rounds. Close both to end.")
         codes = [window.wait() for window in windows]
     return max(codes)
-
-
-@contextmanager
-def _server(round_seconds: float) -> Iterator[JoinLink]:
-    process = subprocess.Popen(
-        [
-            *_python("iirs.server.main"), "--host", "127.0.0.1", "--port", "0", "--ephemeral",
-            "--round-seconds", str(round_seconds),
-        ],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        line = process.stdout.readline() if process.stdout is not None else ""
-        if "ready: " not in line:
-            raise ConfigError("The demo's server did not start; what it said stands above.")
-        yield JoinLink.parse(line.split("ready: ")[1])
-    finally:
-        process.terminate()
-        process.wait(_READY_SECONDS)
 
 
 def _python(module: str) -> list[str]:

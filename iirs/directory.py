@@ -1,4 +1,4 @@
-"""The directory: who is registered, with which keys. Append-only, hash-chained, held whole by everyone.
+"""The directory: who is registered, with which key. Append-only, hash-chained, held whole by everyone.
 
 Holding all of it means that looking somebody up never touches the network, and that a server that shows
 two people two directories is caught when they compare heads (``docs/protocol.md`` section 8).
@@ -15,9 +15,8 @@ from cryptography.exceptions import InvalidSignature
 
 from iirs.chain import Chain
 from iirs.errors import AccountError, DirectoryError
-from iirs.geometry import ENTRY_SIZE, HASH_SIZE, NAME_FIELD_SIZE, NAME_MAX, SIGNATURE_SIZE, SIGNING_KEY_SIZE
+from iirs.geometry import ENTRY_SIZE, HASH_SIZE, NAME_FIELD_SIZE, NAME_MAX, SIGNATURE_SIZE
 from iirs.identity import Identity, VerifyKey, checked_name
-from iirs.suite import HYBRID, PublicKey
 
 _ENTRY_LABEL = b"iirs/1 directory entry"
 _CHAIN_LABEL = b"iirs/1 directory chain"
@@ -43,17 +42,16 @@ def decode_name(data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One person: name, signing key, receiving key, and proof that they hold the signing key."""
+    """One person: name, signing key, and proof that they hold it."""
 
     name: str
     verify_key: VerifyKey = field(repr=False)
-    receiving_key: bytes = field(repr=False)
     raw: bytes = field(repr=False)
 
     @classmethod
     def create(cls, chain_id: bytes, name: str, identity: Identity) -> Entry:
         """Return the entry this identity registers under ``name``."""
-        content = encode_name(name) + identity.verify_key_bytes + identity.receiving.public_bytes
+        content = encode_name(name) + identity.verify_key_bytes
         return cls.parse(chain_id, content + identity.sign(_ENTRY_LABEL + chain_id + content))
 
     @classmethod
@@ -62,25 +60,18 @@ class Entry:
         if len(raw) != ENTRY_SIZE:
             raise DirectoryError("A directory entry has a wrong length.")
         content, signature = raw[:-SIGNATURE_SIZE], raw[-SIGNATURE_SIZE:]
-        keys = content[NAME_FIELD_SIZE:]
         try:
             name = decode_name(content[:NAME_FIELD_SIZE])
-            verify_key = VerifyKey(keys[:SIGNING_KEY_SIZE])
-            HYBRID.load_public(keys[SIGNING_KEY_SIZE:])
+            verify_key = VerifyKey(content[NAME_FIELD_SIZE:])
             verify_key.verify(signature, _ENTRY_LABEL + chain_id + content)
         except (AccountError, ValueError, InvalidSignature) as error:
             raise DirectoryError("A directory entry does not verify.") from error
-        return cls(name, verify_key, keys[SIGNING_KEY_SIZE:], raw)
+        return cls(name, verify_key, raw)
 
     @property
     def fingerprint(self) -> bytes:
         """SHA-256 of the whole entry: what signatures name a person by."""
         return hashlib.sha256(self.raw).digest()
-
-    @property
-    def public_key(self) -> PublicKey:
-        """The HPKE key invitations are sealed to."""
-        return HYBRID.load_public(self.receiving_key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,14 @@ ONIONS_PER_SLOT = 2
 NAME_MAX = 32
 NAME_FIELD_SIZE = 1 + NAME_MAX
 SIGNING_KEY_SIZE = 33
-ENTRY_SIZE = NAME_FIELD_SIZE + SIGNING_KEY_SIZE + HYBRID.public_size + SIGNATURE_SIZE
-DIRECTORY_INCREMENT = 2
+ENTRY_SIZE = NAME_FIELD_SIZE + SIGNING_KEY_SIZE + SIGNATURE_SIZE
+DIRECTORY_INCREMENT = 8
+PREKEY_SIZE = 4 + 8 + HYBRID.public_size + SIGNATURE_SIZE
+PREKEY_ID_SIZE = 8
+PREKEY_INCREMENT = 2
 LOGIN_SECRET_SIZE = 32
 VAULT_NONCE_SIZE = 12
-VAULT_SIZE = VAULT_NONCE_SIZE + 32 + HYBRID.private_size + TAG_SIZE
+VAULT_SIZE = VAULT_NONCE_SIZE + 32 + TAG_SIZE
 
 INVITATION_PLAIN_SIZE = 320
 INVITATION_SIZE = INVITATION_PLAIN_SIZE + HYBRID.overhead
@@ -108,7 +111,8 @@ class Geometry:
     def announcement_size(self) -> int:
         """What every client is shown alike, and what enters every layer's ``info`` as a hash."""
         fixed = 1 + 8 + 1 + 4 + 2 + 4
-        return fixed + self.hops * HASH_SIZE + self.head_size + 4 + 1 + DIRECTORY_INCREMENT * ENTRY_SIZE
+        increment = 4 + 1 + DIRECTORY_INCREMENT * ENTRY_SIZE + 1 + PREKEY_INCREMENT * PREKEY_SIZE
+        return fixed + self.hops * HASH_SIZE + self.head_size + increment
 
     @property
     def announce_size(self) -> int:

@@ -1,4 +1,4 @@
-"""A person's long-term keys: ECDSA P-256 to sign, an HPKE hybrid key to receive invitations.
+"""A person's one long-term key: ECDSA P-256, to sign. Invitations are sealed to prekeys (``iirs.prekey``).
 
 Signatures travel as 64 raw bytes (r, s; big-endian), so that they have one size.
 """
@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from iirs.errors import AccountError
 from iirs.geometry import NAME_MAX
-from iirs.suite import HYBRID, KeyPair
 
 SIGNING_PRIVATE_SIZE = 32
 _NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME_MAX - 1}}}")
@@ -60,24 +59,22 @@ class Identity:
     """The private half: what the vault holds. Never leaves a machine unencrypted."""
 
     signing: ec.EllipticCurvePrivateKey = field(repr=False)
-    receiving: KeyPair = field(repr=False)
 
     @classmethod
     def generate(cls) -> Identity:
-        """Return fresh keys from the operating system's randomness."""
-        return cls(ec.generate_private_key(ec.SECP256R1()), HYBRID.generate())
+        """Return a fresh key from the operating system's randomness."""
+        return cls(ec.generate_private_key(ec.SECP256R1()))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Identity:
         """Load what ``to_bytes`` gave. Raises ``ValueError`` if it is not that."""
-        scalar = int.from_bytes(data[:SIGNING_PRIVATE_SIZE])
-        receiving = HYBRID.load_private(data[SIGNING_PRIVATE_SIZE:])
-        return cls(ec.derive_private_key(scalar, ec.SECP256R1()), receiving)
+        if len(data) != SIGNING_PRIVATE_SIZE:
+            raise ValueError("a signing key has 32 bytes")
+        return cls(ec.derive_private_key(int.from_bytes(data), ec.SECP256R1()))
 
     def to_bytes(self) -> bytes:
-        """Return 128 bytes: the P-256 scalar, then the hybrid private key."""
-        scalar = self.signing.private_numbers().private_value
-        return scalar.to_bytes(SIGNING_PRIVATE_SIZE) + self.receiving.private_bytes
+        """Return the P-256 scalar, 32 bytes."""
+        return self.signing.private_numbers().private_value.to_bytes(SIGNING_PRIVATE_SIZE)
 
     @property
     def verify_key_bytes(self) -> bytes:

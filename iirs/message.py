@@ -38,6 +38,7 @@ class MessageKind(IntEnum):
     REPLIES = 12
     BUNDLE = 13
     CLOSE = 14
+    PREKEY = 15
     STANDBY = 16
 
 

@@ -2,7 +2,8 @@
 
 Hops n-1 .. 1 each get an HPKE layer (RFC 9180, base mode) to their epoch key; the entry, hop 0, which
 sees the connection an upload comes from anyway, gets an AEAD under a key agreed when the client connects
-(``EntryChannel``). Sizes: ``iirs.geometry``. Byte tables: ``docs/protocol.md`` section 5.
+(``EntryChannel``). Where no public key is involved the AEAD is AES-256-GCM. Sizes: ``iirs.geometry``. Byte
+tables: ``docs/protocol.md`` section 5.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -79,14 +80,14 @@ def peel(
 
 def seal_reply(reply_key: bytes, reply: bytes) -> bytes:
     """Return ``reply`` sealed, 16 bytes longer. This key seals once, so a constant nonce is safe here."""
-    return ChaCha20Poly1305(reply_key).encrypt(_ZERO_NONCE, reply, None)
+    return AESGCM(reply_key).encrypt(_ZERO_NONCE, reply, None)
 
 
 def open_reply(reply_keys: Sequence[bytes], sealed: bytes) -> bytes:
     """Undo every later hop's seal, hop 1's (the outermost) first. Raises ``OnionError``."""
     try:
         for reply_key in reply_keys:
-            sealed = ChaCha20Poly1305(reply_key).decrypt(_ZERO_NONCE, sealed, None)
+            sealed = AESGCM(reply_key).decrypt(_ZERO_NONCE, sealed, None)
     except InvalidTag as error:
         raise OnionError("a reply was lost or altered on its way back") from error
     return sealed
@@ -159,7 +160,7 @@ class EntryChannel:
 
     def _set(self, chain: bytes) -> None:
         self._chain = chain
-        self._up, self._down = (ChaCha20Poly1305(_derive(chain, way)) for way in (b"up", b"down"))
+        self._up, self._down = (AESGCM(_derive(chain, way)) for way in (b"up", b"down"))
 
 
 def _nonce(context: RoundContext, index: int) -> bytes:

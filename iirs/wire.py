@@ -27,6 +27,8 @@ from iirs.geometry import (
     INVITATION_SIZE,
     LOGIN_SECRET_SIZE,
     NAME_FIELD_SIZE,
+    PREKEY_INCREMENT,
+    PREKEY_SIZE,
     REGISTER_SIZE,
     RESULT_SIZE,
     SIGNATURE_SIZE,
@@ -40,6 +42,7 @@ from iirs.message import Limits, Message, MessageKind
 MAX_ENTRIES = 100_000
 MAX_INVITATIONS = 100_000
 _BUNDLE_LABEL = b"iirs/1 bundle"
+_COUNT = struct.Struct(">I")
 
 
 class Result(IntEnum):
@@ -135,8 +138,8 @@ def session_limits(geometry: Geometry) -> Limits:
         MessageKind.STANDBY: STANDBY_SIZE,
     }
     limits = {kind: (size, size) for kind, size in fixed.items()}
-    head = geometry.head_size
-    limits[MessageKind.DIRECTORY] = (head, head + MAX_ENTRIES * ENTRY_SIZE)
+    empty = geometry.head_size + _COUNT.size
+    limits[MessageKind.DIRECTORY] = (empty, empty + MAX_ENTRIES * (ENTRY_SIZE + PREKEY_SIZE))
     limits[MessageKind.BUNDLE] = (geometry.bundle_size(0), geometry.bundle_size(MAX_INVITATIONS))
     return limits
 
@@ -152,6 +155,7 @@ def greeting_limits(geometry: Geometry) -> Limits:
 def upload_limits(geometry: Geometry) -> Limits:
     """Return what a client may send in its session."""
     return {
+        MessageKind.PREKEY: (PREKEY_SIZE, PREKEY_SIZE),
         MessageKind.UPLOAD: (geometry.upload_size, geometry.upload_size),
         MessageKind.UPLOAD_INVITE: (geometry.upload_invite_size, geometry.upload_invite_size),
     }
@@ -227,17 +231,21 @@ class AccountRecord:
         return cls(position, last_round, body[-VAULT_SIZE:])
 
 
-def encode_directory(head: Head, entries: Sequence[bytes]) -> Message:
-    """Return the DIRECTORY message: the head, then every entry."""
-    return Message(MessageKind.DIRECTORY, head.encode() + b"".join(entries))
+def encode_directory(head: Head, entries: Sequence[bytes], prekeys: Sequence[bytes]) -> Message:
+    """Return the DIRECTORY message: the head, how many entries, every entry, the prekeys."""
+    body = head.encode() + _COUNT.pack(len(entries)) + b"".join(entries) + b"".join(prekeys)
+    return Message(MessageKind.DIRECTORY, body)
 
 
-def decode_directory(body: bytes, geometry: Geometry) -> tuple[Head, list[bytes]]:
-    """Read a DIRECTORY body. Raises ``PeerError`` if it holds a part of an entry."""
-    rest = body[geometry.head_size :]
-    if len(rest) % ENTRY_SIZE:
+def decode_directory(body: bytes, geometry: Geometry) -> tuple[Head, list[bytes], list[bytes]]:
+    """Read a DIRECTORY body. Raises ``PeerError`` if it holds a part of an entry or of a prekey."""
+    (count,) = _COUNT.unpack_from(body, geometry.head_size)
+    rest = body[geometry.head_size + _COUNT.size :]
+    end = count * ENTRY_SIZE
+    if len(rest) < end or (len(rest) - end) % PREKEY_SIZE:
         raise PeerError("The server sent a directory that was cut off.")
-    return Head.decode(body[: geometry.head_size]), _cut(rest, ENTRY_SIZE)
+    head = Head.decode(body[: geometry.head_size])
+    return head, _cut(rest[:end], ENTRY_SIZE), _cut(rest[end:], PREKEY_SIZE)
 
 
 _ANNOUNCEMENT = struct.Struct(">BQBIHI")
@@ -258,6 +266,7 @@ class Announcement:
     head: Head
     increment_start: int
     increment: tuple[bytes, ...]
+    prekeys: tuple[bytes, ...] = ()
 
     def encode(self) -> bytes:
         """Return the announcement, ``Geometry.announcement_size`` bytes."""
@@ -272,7 +281,9 @@ class Announcement:
         entries = b"".join(self.increment)
         filler = bytes(DIRECTORY_INCREMENT * ENTRY_SIZE - len(entries))
         increment = struct.pack(">IB", self.increment_start, len(self.increment)) + entries + filler
-        return start + b"".join(self.key_ids) + self.head.encode() + increment
+        records = b"".join(self.prekeys).ljust(PREKEY_INCREMENT * PREKEY_SIZE, b"\0")
+        prekeys = bytes([len(self.prekeys)]) + records
+        return start + b"".join(self.key_ids) + self.head.encode() + increment + prekeys
 
     @classmethod
     def decode(cls, data: bytes, geometry: Geometry) -> Announcement:
@@ -282,9 +293,13 @@ class Announcement:
         keys_end = geometry.hops * HASH_SIZE
         head_end = keys_end + geometry.head_size
         start, count = struct.unpack_from(">IB", rest, head_end)
-        if version != PROTOCOL_VERSION or count > DIRECTORY_INCREMENT or flags > 1:
+        entries_end = head_end + 5 + DIRECTORY_INCREMENT * ENTRY_SIZE
+        prekeys = rest[entries_end]
+        too_many = count > DIRECTORY_INCREMENT or prekeys > PREKEY_INCREMENT
+        if version != PROTOCOL_VERSION or too_many or flags > 1:
             raise PeerError("The server announced a round this program does not understand.")
-        entries = rest[head_end + 5 : head_end + 5 + count * ENTRY_SIZE]
+        entries = rest[head_end + 5 :][: count * ENTRY_SIZE]
+        records = rest[entries_end + 1 :][: prekeys * PREKEY_SIZE]
         return cls(
             number,
             RoundFlags(flags),
@@ -295,6 +310,7 @@ class Announcement:
             Head.decode(rest[keys_end:head_end]),
             start,
             tuple(_cut(entries, ENTRY_SIZE)),
+            tuple(_cut(records, PREKEY_SIZE)),
         )
 
     @property

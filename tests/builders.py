@@ -12,6 +12,8 @@ from iirs.chain import Chain, Hop, parse_chain, render_chain
 from iirs.directory import Directory, Entry, Head, head_content
 from iirs.identity import Identity
 from iirs.noise import Noise
+from iirs.prekey import Prekey
+from iirs.suite import HYBRID, KeyPair
 
 BOTH_SUITES = ("X25519", "MLKEM768_X25519")
 
@@ -69,6 +71,18 @@ def person(name: str) -> Identity:
 @cache
 def entry_of(chain: Chain, name: str, identity: Identity | None = None) -> Entry:
     return Entry.create(chain.chain_id, name, identity or person(name))
+
+
+@cache
+def prekey_pair(name: str, period: int = 0) -> KeyPair:
+    """Return the same key pair for the same name and period."""
+    return HYBRID.generate()
+
+
+def make_prekey(directory: Directory, name: str, period: int = 0, machine: str = "") -> Prekey:
+    """Return the prekey of a registered person, as made on one of their machines."""
+    public = prekey_pair(name + machine, period).public_bytes
+    return Prekey.create(person(name), directory, directory.position(name), period, public)
 
 
 def make_directory(chain: Chain, *names: str) -> Directory:

@@ -78,8 +78,55 @@ class Person:
         self.wait_for(PeerChanged, lambda e: e.peer == peer and e.state is state, seconds)
 
 
+class Place:
+    """Somewhere to connect to, and the people who do, each with their files in ``folder``."""
+
+    folder: Path
+    people: dict[str, Person]
+
+    @property
+    def link(self) -> JoinLink:
+        raise NotImplementedError
+
+    def home(self, name: str) -> Home:
+        return Home(self.folder / name, CHEAP)
+
+    def register(self, name: str) -> Account:
+        return register(self.link, self.home(name), name, PASSWORD)
+
+    def connect(
+        self, account: Account, options: ConnectionOptions = FAST_BACKOFF, link: JoinLink | None = None
+    ) -> Person:
+        """Connect an account with its file in this place's folder; reconnecting finds the same file."""
+        path = self.folder / f"{account.name}.store"
+        store = ClientStore(path, storage_key(account.identity))
+        connection = ServerConnection(link or self.link, account, store, options)
+        person = Person(account.name, account, connection, path)
+        self.people[account.name] = person
+        connection.start()
+        return person
+
+    def person(self, name: str, **options: Any) -> Person:
+        return self.connect(self.register(name), replace(FAST_BACKOFF, **options))
+
+    def introduce(self, one: Person, other: Person) -> None:
+        """Have two people ask for each other and wait until both are in sync."""
+        for person, peer in ((one, other), (other, one)):
+            wait_until(lambda p=person, n=peer: knows(p, n.name))
+            person.connection.ask(peer.name)
+        one.wait_established(other.name)
+        other.wait_established(one.name)
+
+    def send_everybody_home(self) -> None:
+        """End every connection at once; the servers may be gone already."""
+        for person in self.people.values():
+            person.connection.quit(at_once=True)
+        for person in self.people.values():
+            person.connection.join(5)
+
+
 @dataclass
-class Town:
+class Town(Place):
     """A running service and the people connected to it."""
 
     service: Service
@@ -93,40 +140,11 @@ class Town:
     def link(self) -> JoinLink:
         return JoinLink("127.0.0.1", self.port, self.service.chain.chain_id)
 
-    def home(self, name: str) -> Home:
-        return Home(self.folder / name, CHEAP)
-
-    def register(self, name: str) -> Account:
-        return register(self.link, self.home(name), name, PASSWORD)
-
-    def connect(
-        self, account: Account, options: ConnectionOptions = FAST_BACKOFF, link: JoinLink | None = None
-    ) -> Person:
-        """Connect an account with its file in this town's folder; reconnecting finds the same file."""
-        path = self.folder / f"{account.name}.store"
-        store = ClientStore(path, storage_key(account.identity))
-        connection = ServerConnection(link or self.link, account, store, options)
-        person = Person(account.name, account, connection, path)
-        self.people[account.name] = person
-        connection.start()
-        return person
-
-    def person(self, name: str, **options: Any) -> Person:
-        return self.connect(self.register(name), replace(FAST_BACKOFF, **options))
-
     def step(self, online: int | None = None, seconds: float = 30) -> None:
         """Run one round of an unpaced town, once all who are online have uploaded."""
         expected = len(self.people) if online is None else online
         wait_until(lambda: self.service.mix_net.collected >= expected, seconds)
         self.service.run_round()
-
-    def introduce(self, one: Person, other: Person) -> None:
-        """Have two people ask for each other and wait until both are in sync."""
-        for person, peer in ((one, other), (other, one)):
-            wait_until(lambda p=person, n=peer: knows(p, n.name))
-            person.connection.ask(peer.name)
-        one.wait_established(other.name)
-        other.wait_established(one.name)
 
 
 def knows(person: Person, name: str) -> bool:
@@ -150,6 +168,7 @@ def town(
     round_seconds: float = ROUND_SECONDS,
     slots: int = 2,
     invite_every: int = 3,
+    prekey_rounds: int | None = None,
     settings: ServiceSettings | None = None,
     storage: Storage | None = None,
     paced: bool = True,
@@ -162,7 +181,9 @@ def town(
         histograms.append(histogram)
         drop_ids.extend(ids)
 
-    options = ChainOptions(slots=slots, round_seconds=round_seconds, invite_every=invite_every)
+    options = ChainOptions(
+        slots=slots, round_seconds=round_seconds, invite_every=invite_every, prekey_rounds=prekey_rounds
+    )
     chosen = replace(settings or ServiceSettings(), observe=observe)
     service = Service(make_keys(options), storage or Storage("sqlite://"), chosen)
     port = service.start("127.0.0.1", 0, paced=paced)
@@ -170,8 +191,5 @@ def town(
     try:
         yield place
     finally:
-        for person in place.people.values():
-            person.connection.quit(at_once=True)
-        for person in place.people.values():
-            person.connection.join(5)
+        place.send_everybody_home()
         service.stop()

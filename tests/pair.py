@@ -16,14 +16,16 @@ from functools import lru_cache
 from typing import Any
 
 from iirs.client.chat_session import ChatSession, OutgoingText
-from iirs.client.conversation import Conversation, Me, Posted
+from iirs.client.conversation import Conversation, Me, Posted, Reach
 from iirs.client.invitations import Invitation
+from iirs.client.prekeys import OwnPrekeys
 from iirs.client.sync import PATIENCE
 from iirs.directory import Directory, Entry, Head
 from iirs.errors import InvitationError
 from iirs.geometry import PEER_MESSAGE_SIZE
 from iirs.identity import Identity
 from iirs.message import MessageContext
+from iirs.prekey import Prekey, is_current
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage
 
 NAMES = ("alice", "bob")
@@ -126,6 +128,11 @@ class Side:
         identities, self.directory = people()
         self.position = position
         self.identity = identities[position]
+        self.period = 0
+        self.own_prekeys = OwnPrekeys()
+        self.own_prekeys.renew(self.period)
+        self.known: Prekey | None = None
+        """The peer's prekey, as far as this side has been shown."""
         self.peer = self.directory.entries[1 - position]
         self.now_ms = 0
         self.shown: list[str] = []
@@ -152,6 +159,17 @@ class Side:
 
     def _has(self, text_id: bytes) -> bool:
         return text_id in self.history
+
+    @property
+    def prekey(self) -> Prekey:
+        """This side's newest prekey, signed: what the server shows."""
+        public = self.own_prekeys.pairs[0].public_bytes
+        return Prekey.create(self.identity, self.directory, self.position, self.period, public)
+
+    @property
+    def reach(self) -> Reach:
+        usable = self.known is not None and is_current(self.known.period, self.period)
+        return Reach(self.known if usable else None, self.own_prekeys.ids)
 
     def save(self) -> None:
         chat = self.conversation.chat
@@ -210,7 +228,7 @@ class Side:
         for sealed in sorted(bundle):
             try:
                 entry = self.directory.entries[self.position]
-                _, theirs = Invitation.open(sealed, self.directory, self.identity.receiving, entry, number)
+                _, theirs = Invitation.open(sealed, self.directory, self.own_prekeys.pairs, entry, number)
             except InvitationError:
                 continue
             met.append(self.conversation.meet(theirs, bundle))
@@ -229,6 +247,8 @@ class Pair:
 
     def __init__(self, invite_every: int = INVITE_EVERY) -> None:
         self.sides = (Side(0), Side(1))
+        for side, peer in zip(self.sides, reversed(self.sides), strict=True):
+            side.known = peer.prekey
         self.number = FIRST_ROUND
         self.executed = 0
         self.invite_every = invite_every
@@ -309,7 +329,7 @@ class Pair:
             return _Upload(None, None)
         record.executed.add(side.position)
         posted = conversation.prepare(self.number, self._head)
-        invitation = conversation.invitation(self.number) if self._invites else None
+        invitation = conversation.invitation(self.number, side.reach) if self._invites else None
         side.save()
         if posted is not None:
             record.drops[side.position] = posted.keys.drop_ids

@@ -341,7 +341,7 @@ def test_a_login_with_another_identity_under_the_name_is_refused_by_the_client(t
         account = place.register("alice")
         stranger = place.connect(replace(account, identity=Identity.generate()))
         closed = stranger.wait_for(ConnectionChanged, is_state(ConnectionState.CLOSED))
-        assert "other keys under this account's name" in closed.sentence
+        assert "another key under this account's name" in closed.sentence
         assert stranger.connection.join(10)
 
 

@@ -28,7 +28,7 @@ from iirs.client.store import ClientStore
 from iirs.directory import Entry
 from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import AccountError, ChainError, ConnectionLostError, IirsError, PeerError
-from iirs.geometry import VAULT_SIZE
+from iirs.geometry import PREKEY_SIZE, VAULT_SIZE
 from iirs.identity import Identity
 from iirs.message import Message, MessageKind
 from iirs.onion import MAX_EPOCH_STEPS
@@ -122,7 +122,7 @@ def keys_by_another(**changes: int) -> Message:
 
 
 RECORD = AccountRecord(0, 0, bytes(VAULT_SIZE)).encode()
-NO_HEAD = bytes(GEOMETRY.head_size)
+NO_DIRECTORY = bytes(GEOMETRY.head_size + 4)
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,10 @@ CASES = {
     "the wrong answer": Case(answers(RECORD), PeerError, "something else"),
     "nothing after the result": Case(answers(RESULT_OK), ConnectionLostError, "ended"),
     "a directory of half an entry": Case(
-        answers(RESULT_OK, RECORD, Message(MessageKind.DIRECTORY, NO_HEAD + b"x")), PeerError, "cut off"
+        answers(RESULT_OK, RECORD, Message(MessageKind.DIRECTORY, NO_DIRECTORY + b"x")), PeerError, "cut off"
     ),
     "a directory nobody signed": Case(
-        answers(RESULT_OK, RECORD, Message(MessageKind.DIRECTORY, NO_HEAD), KEYS_FRAME),
+        answers(RESULT_OK, RECORD, Message(MessageKind.DIRECTORY, NO_DIRECTORY), KEYS_FRAME),
         ChainError,
         "did not sign",
     ),
@@ -334,7 +334,7 @@ TRANSIENT: dict[str, tuple[Callable[[bytes], Message], str]] = {
     ),
     "an announcement too short": (lambda a: Message(MessageKind.ANNOUNCE, a), "wrong length"),
     "a result": (lambda a: RESULT_OK, "no place in a session"),
-    "a directory": (lambda a: Message(MessageKind.DIRECTORY, NO_HEAD), "no place in a session"),
+    "a directory": (lambda a: Message(MessageKind.DIRECTORY, NO_DIRECTORY), "no place in a session"),
     "the chain": (lambda a: CHAIN_FRAME, "may not come now"),
     "replies of an unknown status": (
         lambda a: Message(MessageKind.REPLIES, b"\xff" * GEOMETRY.replies_size),
@@ -385,6 +385,14 @@ FINAL: dict[str, tuple[Callable[[bytes], Message], str]] = {
     "a bundle nobody signed": (
         lambda a: Bundle(number_of(a), (), bytes(64)).encode(),
         "did not sign",
+    ),
+    "a prekey its owner did not sign": (
+        lambda a: changed_announcement(a, prekeys=(bytes(4) + os.urandom(PREKEY_SIZE - 4),)),
+        "not signed by the person",
+    ),
+    "a prekey of nobody": (
+        lambda a: changed_announcement(a, prekeys=(b"\xff" * PREKEY_SIZE,)),
+        "not registered",
     ),
     "keys nobody signed": (lambda a: keys_by_another(), "did not sign"),
 }

@@ -195,7 +195,7 @@ def test_replies_that_come_after_the_bundle_they_belong_before_are_a_loss() -> N
     alice, bob = pair.sides
     number = pair.number + 1
     posted = [side.conversation.prepare(number, pair._head) for side in pair.sides]
-    sealed = [side.conversation.invitation(number) for side in pair.sides]
+    sealed = [side.conversation.invitation(number, side.reach) for side in pair.sides]
     assert posted[0] is not None
     assert posted[1] is not None
     bundle = frozenset(item for item in sealed if item is not None)
@@ -254,11 +254,19 @@ def _say(pair: Pair, kind: InvitationKind, **fields: Any) -> list[bool]:
         **fields,
     }
     invitation = Invitation(
-        kind, 1, values["conversation"], 0, values["ephemeral"], ask.seed, number, values["chain_ids"]
+        kind,
+        1,
+        values["conversation"],
+        0,
+        values["ephemeral"],
+        ask.seed,
+        number,
+        values["chain_ids"],
+        bob.own_prekeys.ids,
     )
     alice.conversation.prepare(number, pair._head)
-    out = alice.conversation.invitation(number)
-    theirs = invitation.seal(bob.directory, bob.identity, bob.directory.entries[0])
+    out = alice.conversation.invitation(number, alice.reach)
+    theirs = invitation.seal(bob.directory, bob.identity, bob.directory.entries[0], alice.prekey)
     return alice.take_bundle(number, frozenset([theirs, *([out] if out else [])]))
 
 

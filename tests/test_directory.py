@@ -99,7 +99,6 @@ def test_an_entry_is_read_back_with_the_keys_that_were_registered() -> None:
     parsed = Entry.parse(CHAIN.chain_id, entry.raw)
     assert parsed.name == "alice"
     assert parsed.verify_key.raw == person("alice").verify_key_bytes
-    assert parsed.receiving_key == person("alice").receiving.public_bytes
     assert parsed.fingerprint == hashlib.sha256(entry.raw).digest()
     assert len(entry.raw) == ENTRY_SIZE
     assert repr(parsed) == "Entry(name='alice')"
@@ -122,22 +121,20 @@ def test_an_entry_of_another_chain_or_length_is_refused() -> None:
             Entry.parse(CHAIN.chain_id, other)
 
 
-def signed_by_hand(name_field: bytes, verify_key: bytes, receiving: bytes) -> bytes:
-    content = name_field + verify_key + receiving
+def signed_by_hand(name_field: bytes, verify_key: bytes) -> bytes:
+    content = name_field + verify_key
     return content + person("alice").sign(b"iirs/1 directory entry" + CHAIN.chain_id + content)
 
 
-def test_a_well_signed_entry_still_needs_a_name_and_keys_that_can_be_used() -> None:
-    name, alice = encode_name("alice"), person("alice")
-    verify_key, receiving = alice.verify_key_bytes, alice.receiving.public_bytes
-    assert Entry.parse(CHAIN.chain_id, signed_by_hand(name, verify_key, receiving)).name == "alice"
+def test_a_well_signed_entry_still_needs_a_name_and_a_key_that_can_be_used() -> None:
+    name, verify_key = encode_name("alice"), person("alice").verify_key_bytes
+    assert Entry.parse(CHAIN.chain_id, signed_by_hand(name, verify_key)).name == "alice"
     broken = [
-        signed_by_hand(b"\x05Alice".ljust(33, b"\0"), verify_key, receiving),
-        signed_by_hand(bytes(33), verify_key, receiving),
-        signed_by_hand(name, b"\x05" + verify_key[1:], receiving),
-        signed_by_hand(name, bytes(33), receiving),
-        signed_by_hand(name, person("bob").verify_key_bytes, receiving),
-        signed_by_hand(name, verify_key, receiving[:-32] + bytes(32)),
+        signed_by_hand(b"\x05Alice".ljust(33, b"\0"), verify_key),
+        signed_by_hand(bytes(33), verify_key),
+        signed_by_hand(name, b"\x05" + verify_key[1:]),
+        signed_by_hand(name, bytes(33)),
+        signed_by_hand(name, person("bob").verify_key_bytes),
     ]
     for raw in broken:
         with pytest.raises(DirectoryError, match="does not verify"):
@@ -296,8 +293,7 @@ def test_an_identity_is_read_back_as_it_was_stored() -> None:
     alice = person("alice")
     again = Identity.from_bytes(alice.to_bytes())
     assert again.verify_key_bytes == alice.verify_key_bytes
-    assert again.receiving.public_bytes == alice.receiving.public_bytes
-    for damaged in (alice.to_bytes()[:-1], bytes(32) + alice.to_bytes()[32:], b""):
+    for damaged in (alice.to_bytes()[:-1], alice.to_bytes() + b"\0", bytes(32), b""):
         with pytest.raises(ValueError, match=r"."):
             Identity.from_bytes(damaged)
 

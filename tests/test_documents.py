@@ -79,7 +79,10 @@ FRAMES: dict[str, Callable[[Geometry], int]] = {
     "UPLOAD_INVITE": lambda g: g.upload_invite_size,
     "REPLIES": lambda g: g.replies_size,
     "CHAIN": lambda g: LETTERS["L"],
-    "DIRECTORY": lambda g: g.head_size + LETTERS["d"] * geometry.ENTRY_SIZE,
+    "DIRECTORY": lambda g: (
+        g.head_size + 4 + LETTERS["d"] * geometry.ENTRY_SIZE + LETTERS["p"] * geometry.PREKEY_SIZE
+    ),
+    "PREKEY": lambda g: geometry.PREKEY_SIZE,
     "BUNDLE": lambda g: g.bundle_size(LETTERS["c"]),
 }
 LAYOUTS: dict[str, Callable[[Geometry], int]] = {
@@ -109,7 +112,7 @@ LAYOUTS: dict[str, Callable[[Geometry], int]] = {
     "LINK_RESULT": lambda g: link.RESULT_SIZE,
     "LINK_REFUSED": lambda g: len(link.encode_refusal(link.refused(1, link.Refusal.KEY)).body),
 }
-LETTERS = {"L": 900, "d": 7, "c": 16, "h": 2, "e": 3, "b": 700}
+LETTERS = {"L": 900, "d": 7, "p": 5, "c": 16, "h": 2, "e": 3, "b": 700}
 LAYOUT = re.compile(r"^\*\*Layout ([A-Z_]+): `([^`]+)` bytes\*\*.*\n\n((?:\|.*\|\n)+)", flags=re.M)
 
 
@@ -153,7 +156,7 @@ def test_every_layout_adds_up_to_the_size_the_code_has() -> None:
         ("**Layout CLOSE:", "**Layout SHUT:"),
         ("**Layout LINK_PREPARED: `h * (145 + P)`", "**Layout LINK_PREPARED: `h * (144 + P)`"),
         ("| `13` | `4` | how many onions", "| `13` | `8` | how many onions"),
-        ("| `20` | `1346 * e` | entries", "| `20` | `1345 * e` | entries"),
+        ("| `20` | `130 * e` | entries", "| `20` | `131 * e` | entries"),
     ],
 )
 def test_a_layout_that_does_not_add_up_is_caught(old: str, new: str) -> None:
@@ -206,6 +209,7 @@ FIXED = {
     "request": geometry.REQUEST_SIZE,
     "dead-drop id": geometry.DROP_ID_SIZE,
     "directory entry": geometry.ENTRY_SIZE,
+    "prekey": geometry.PREKEY_SIZE,
     "name field": geometry.NAME_FIELD_SIZE,
     "vault": geometry.VAULT_SIZE,
     "invitation, plain": geometry.INVITATION_PLAIN_SIZE,
@@ -235,6 +239,12 @@ DERIVED: dict[str, Callable[[Geometry], int]] = {
     "BUNDLE of 8 invitations": lambda g: g.bundle_size(8),
     "TCP payload up, plain round": lambda g: tls.on_the_wire(FRAME + g.upload_size),
     "TCP payload up, invitation round": lambda g: tls.on_the_wire(FRAME + g.upload_invite_size),
+    "TCP payload up, plain round with a prekey": lambda g: tls.on_the_wire(
+        2 * FRAME + geometry.PREKEY_SIZE + g.upload_size
+    ),
+    "TCP payload up, invitation round with a prekey": lambda g: tls.on_the_wire(
+        2 * FRAME + geometry.PREKEY_SIZE + g.upload_invite_size
+    ),
     "TCP payload down, plain round": lambda g: tls.on_the_wire(2 * FRAME + g.replies_size + g.announce_size),
     "TCP payload down, round with a bundle of 8": lambda g: tls.on_the_wire(
         3 * FRAME + g.replies_size + g.bundle_size(8) + g.announce_size
@@ -266,8 +276,8 @@ def test_every_size_quoted_is_the_codes() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("| vault | 156 |", "| vault | 157 |"),
-        ("| vault | 156 |\n", ""),
+        ("| vault | 60 |", "| vault | 61 |"),
+        ("| vault | 60 |\n", ""),
         ("| LOGIN | 1265 | 1265 | 177 | 177 |", "| LOGIN | 1265 | 1265 | 177 | 178 |"),
         ("| name | 1 hop, MLKEM768_X25519 |", "| name | 2 hop, MLKEM768_X25519 |"),
     ],
@@ -314,6 +324,7 @@ def value_of(dotted: str) -> object:
 MUST_BE_THERE = {
     "PATIENCE", "HANG_UP_ROUNDS", "WINDOW", "TEXT_MAX", "MAX_GAP", "MAX_AHEAD", "GRACE_ROUNDS", "memory_kib",
     "passes", "lanes", "END_INVITATIONS", "FRAGMENTS_MAX", "CHAIN_IDS_MAX", "DIRECTORY_INCREMENT",
+    "PREKEY_INCREMENT", "PREKEY_IDS_MAX", "PREKEY_ID_SIZE",
     "_BUDGET_SHARE", "hop_seconds", "sign_seconds", "CHUNK_MAX", "BATCH_MAX", "ENTRIES_MAX",
     "MAX_AHEAD_SECONDS",
 }  # fmt: skip
@@ -595,6 +606,7 @@ CITED = {
     "onion.py": {5},
     "directory.py": {8},
     "invitations.py": {9},
+    "prekey.py": {9},
     "sync.py": {10},
     "link.py": {17},
 }

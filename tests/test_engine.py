@@ -8,10 +8,11 @@ import pytest
 
 from iirs.client.engine import Account, Engine, SessionStart, World
 from iirs.client.store import ClientStore
-from iirs.errors import AccountError
+from iirs.epoch import EpochKey, EpochKeyring
+from iirs.errors import AccountError, ChainError
 from iirs.geometry import VAULT_SIZE
 from iirs.onion import EntryChannel
-from iirs.wire import AccountRecord
+from iirs.wire import AccountRecord, Announcement, RoundFlags
 from tests.builders import make_chain, make_directory, person
 
 KEYS = make_chain(slots=1)
@@ -23,12 +24,42 @@ def alice(store: ClientStore | None = None) -> Engine:
     return Engine(account, store or ClientStore(":memory:", bytes(32)), World())
 
 
+THREE = make_chain(3, slots=1)
+THREE_DIRECTORY = make_directory(THREE.chain, "alice", "bob")
+NUMBER = 60
+"""The first round of an epoch."""
+
+
+def hop_keys(number: int = NUMBER) -> list[EpochKey]:
+    """What the three hops sign for a round: fresh keys."""
+    return [EpochKeyring(THREE.chain, hop, THREE.identities[hop]).current(number) for hop in range(3)]
+
+
+def shown(*keys: EpochKey) -> Engine:
+    """Alice in a session on a chain of three, shown these keys."""
+    engine = Engine(
+        Account("alice", THREE.chain, person("alice"), b""), ClientStore(":memory:", bytes(32)), World()
+    )
+    record = AccountRecord(0, 0, bytes(VAULT_SIZE))
+    channel = EntryChannel(os.urandom(32), b"", 0)
+    entries = [entry.raw for entry in THREE_DIRECTORY.entries]
+    encoded = b"".join(key.encode() for key in keys)
+    engine.begin_session(SessionStart(record, channel, THREE.head(THREE_DIRECTORY), entries, encoded, []))
+    return engine
+
+
+def announce(keys: list[EpochKey], number: int = NUMBER) -> bytes:
+    key_ids = tuple(key.key_id for key in keys)
+    head = THREE.head(THREE_DIRECTORY)
+    return Announcement(number, RoundFlags.NONE, 1000, 5, 1, key_ids, head, len(THREE_DIRECTORY), ()).encode()
+
+
 def log_in(engine: Engine, last_round: int) -> None:
     """Begin a session with a server that has last seen an upload for ``last_round``."""
     record = AccountRecord(0, last_round, bytes(VAULT_SIZE))
     channel = EntryChannel(os.urandom(32), b"", 0)
     entries = [entry.raw for entry in DIRECTORY.entries]
-    engine.begin_session(SessionStart(record, channel, KEYS.head(DIRECTORY), entries, b""))
+    engine.begin_session(SessionStart(record, channel, KEYS.head(DIRECTORY), entries, b"", []))
 
 
 def test_an_end_still_to_be_said_does_not_keep_a_slot_from_others() -> None:
@@ -71,3 +102,42 @@ def test_a_file_that_went_back_in_time_loses_its_keys_and_keeps_its_texts() -> N
     log_in(again, 7)
     assert not again._conversations["bob"].needs_slot
     assert [item.text for item in again.undelivered("bob")] == ["hello"]
+
+
+def test_a_round_is_wrapped_for_the_keys_of_the_hops_it_is_announced_with() -> None:
+    keys = hop_keys()
+    engine = shown(*keys)
+    for number in (NUMBER, NUMBER + 29):
+        engine.open_round(announce(keys, number), was_late=False)
+        assert engine.build_upload()
+
+
+@pytest.mark.parametrize("places", [(0, 0, 0), (0, 2, 2), (0, 1, 1), (0, 2, 1), (0, 1, 0)], ids=str)
+def test_an_announcement_that_puts_one_hops_key_in_anothers_place_is_refused(places: tuple[int, ...]) -> None:
+    """Fixed: any key that had been shown was taken in any place, so a dishonest entry that named its own key
+    for every hop, to one client, opened all layers by itself, and honest hops were no protection."""
+    keys = hop_keys()
+    engine = shown(*keys)
+    with pytest.raises(ChainError, match="did not sign"):
+        engine.open_round(announce([keys[place] for place in places]), was_late=False)
+    assert engine.build_upload() == []
+
+
+@pytest.mark.parametrize("number", [NUMBER - 1, NUMBER + 30, NUMBER + 3000])
+def test_an_epoch_key_for_other_rounds_than_the_one_announced_is_refused(number: int) -> None:
+    """Fixed: a key whose time was over was taken for ever, so one stolen from a hop's memory once did."""
+    keys = hop_keys()
+    engine = shown(*keys)
+    with pytest.raises(ChainError, match="not for this round"):
+        engine.open_round(announce([hop_keys(number)[0], *keys[1:]], number), was_late=False)
+    assert engine.build_upload() == []
+
+
+def test_the_keys_of_a_round_announced_just_before_they_changed_still_serve() -> None:
+    keys, renewed = hop_keys(), hop_keys(NUMBER + 1)
+    engine = shown(*keys)
+    engine.open_round(announce(keys), was_late=False)
+    engine.take_keys(b"".join(key.encode() for key in renewed))
+    assert engine.build_upload()
+    engine.open_round(announce(renewed, NUMBER + 1), was_late=False)
+    assert engine.build_upload()

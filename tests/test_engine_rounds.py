@@ -59,7 +59,7 @@ class Entry:
         self.channel = EntryChannel(secret, b"", 0)
         record = AccountRecord(0, 0, bytes(VAULT_SIZE))
         entries = [entry.raw for entry in DIRECTORY.entries]
-        start = SessionStart(record, EntryChannel(secret, b"", 0), KEYS.head(DIRECTORY), entries, b"")
+        start = SessionStart(record, EntryChannel(secret, b"", 0), KEYS.head(DIRECTORY), entries, b"", [])
         self.engine.begin_session(start)
 
     def announce(self) -> None:
@@ -73,8 +73,7 @@ class Entry:
 
     def collect(self) -> list[bytes]:
         """Have the client upload; return its requests."""
-        upload = self.engine.build_upload()
-        assert upload is not None
+        *_, upload = self.engine.build_upload()
         self.uploads.append(upload)
         self.channel.advance(self.number // KEYS.chain.epoch_rounds)
         return [
@@ -211,7 +210,7 @@ def test_while_standing_by_there_is_nothing_to_upload_and_nothing_changes() -> N
     entry.engine.take_events()
     for _ in range(3 * PATIENCE):
         entry.engine.stand_by(Standby(None))
-        assert entry.engine.build_upload() is None
+        assert entry.engine.build_upload() == []
     assert set(entry.engine.take_events()) == {StandingBy(None, 1)}
     assert stored(entry) == before
     entry.play()
@@ -226,7 +225,7 @@ def test_a_round_lost_before_a_standby_is_lost_once_and_one_never_closed_too() -
     assert entry.fates == [RoundFate.LOST]
     entry.announce()
     entry.engine.stand_by(Standby(None))
-    assert entry.engine.build_upload() is None
+    assert entry.engine.build_upload() == []
     assert entry.fates == [RoundFate.LOST]
 
 

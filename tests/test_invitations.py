@@ -15,12 +15,16 @@ from iirs.directory import Directory, Entry
 from iirs.errors import InvitationError
 from iirs.geometry import INVITATION_PLAIN_SIZE, INVITATION_SIZE
 from iirs.message import Direction
+from iirs.prekey import Prekey
 from iirs.suite import HYBRID
 from tests.pair import ROUND_MS, people
 
 BUNDLE = 1004
 IDENTITIES, DIRECTORY = people()
 ALICE, BOB = DIRECTORY.entries
+BOBS_KEYS = (HYBRID.generate(), HYBRID.generate())
+"""This period's and the last one's."""
+PREKEYS = [Prekey.create(IDENTITIES[1], DIRECTORY, 1, 7, pair.public_bytes) for pair in BOBS_KEYS]
 
 
 def invitation(caller: int, ask: Ask, **fields: Any) -> Invitation:
@@ -36,18 +40,19 @@ def from_alice(**fields: Any) -> Invitation:
     return replace(invitation(0, ask_at(1)), **fields)
 
 
-def sealed_by_alice(inner: Invitation) -> bytes:
-    return inner.seal(DIRECTORY, IDENTITIES[0], BOB)
+def sealed_by_alice(inner: Invitation, prekey: Prekey = PREKEYS[0]) -> bytes:
+    return inner.seal(DIRECTORY, IDENTITIES[0], BOB, prekey)
 
 
 def open_as_bob(
     sealed: bytes, bundle: int = BUNDLE, directory: Directory = DIRECTORY
 ) -> tuple[Entry, Invitation]:
-    return Invitation.open(sealed, directory, IDENTITIES[1].receiving, BOB, bundle)
+    return Invitation.open(sealed, directory, BOBS_KEYS, BOB, bundle)
 
 
 def test_an_invitation_says_who_calls_and_all_it_said() -> None:
-    inner = from_alice(chain_ids=(b"a" * 16, b"b" * 16), conversation=b"c" * 16)
+    ids = {"chain_ids": (b"a" * 16, b"b" * 16), "prekey_ids": (b"p" * 8, b"q" * 8)}
+    inner = from_alice(conversation=b"c" * 16, **ids)
     sealed = sealed_by_alice(inner)
     assert len(sealed) == INVITATION_SIZE
     assert open_as_bob(sealed) == (ALICE, inner)
@@ -58,9 +63,14 @@ def test_the_same_invitation_looks_different_every_time() -> None:
     assert sealed_by_alice(inner) != sealed_by_alice(inner)
 
 
-def test_only_the_callee_opens_it() -> None:
-    with pytest.raises(InvitationError, match="not for us"):
-        Invitation.open(sealed_by_alice(from_alice()), DIRECTORY, IDENTITIES[0].receiving, ALICE, BUNDLE)
+@pytest.mark.parametrize("prekey", PREKEYS)
+def test_it_opens_with_the_key_of_this_period_and_of_the_last_and_with_no_other(prekey: Prekey) -> None:
+    sealed = sealed_by_alice(from_alice(), prekey)
+    assert open_as_bob(sealed)[0] == ALICE
+    others = [pair for pair in BOBS_KEYS if pair.public_bytes != prekey.public]
+    for keys in (others, [HYBRID.generate()], []):
+        with pytest.raises(InvitationError, match="not for us"):
+            Invitation.open(sealed, DIRECTORY, keys, BOB, BUNDLE)
 
 
 def test_in_another_bundle_it_does_not_open() -> None:
@@ -75,7 +85,7 @@ def reseal(inner: Invitation, bundle: int, **fields: bytes) -> bytes:
     signed = label + ALICE.fingerprint + fields.get("callee", BOB.fingerprint) + content
     plain = content + IDENTITIES[0].sign(signed)
     info = b"iirs/1 invitation" + DIRECTORY.chain_id + bundle.to_bytes(8)
-    return HYBRID.seal(BOB.public_key, plain + bytes(INVITATION_PLAIN_SIZE - len(plain)), info)
+    return HYBRID.seal(PREKEYS[0].public_key, plain + bytes(INVITATION_PLAIN_SIZE - len(plain)), info)
 
 
 def test_what_was_said_in_one_bundle_cannot_be_passed_on_in_another() -> None:
@@ -91,7 +101,7 @@ def test_what_was_said_to_one_cannot_be_passed_on_to_another() -> None:
 
 def test_nobody_speaks_for_somebody_else() -> None:
     with pytest.raises(InvitationError, match="did not sign"):
-        open_as_bob(from_alice(caller=1).seal(DIRECTORY, IDENTITIES[0], BOB))
+        open_as_bob(from_alice(caller=1).seal(DIRECTORY, IDENTITIES[0], BOB, PREKEYS[0]))
 
 
 def test_a_caller_who_is_not_in_the_directory_is_refused() -> None:
@@ -99,7 +109,7 @@ def test_a_caller_who_is_not_in_the_directory_is_refused() -> None:
         open_as_bob(reseal(from_alice(caller=2), BUNDLE))
 
 
-@pytest.mark.parametrize(("place", "value"), [(0, 2), (1, 0), (1, 3), (-65, CHAIN_IDS_MAX + 1)])
+@pytest.mark.parametrize(("place", "value"), [(0, 2), (1, 0), (1, 3), (-82, CHAIN_IDS_MAX + 1), (-17, 3)])
 def test_an_unknown_version_kind_or_count_is_refused(place: int, value: int) -> None:
     content = bytearray(from_alice()._encode())
     content[place] = value
@@ -112,7 +122,7 @@ def test_an_unknown_version_kind_or_count_is_refused(place: int, value: int) -> 
 def test_whatever_is_sealed_to_us_gives_an_invitation_or_the_one_error(plain: bytes) -> None:
     info = b"iirs/1 invitation" + DIRECTORY.chain_id + BUNDLE.to_bytes(8)
     with pytest.raises(InvitationError):
-        open_as_bob(HYBRID.seal(BOB.public_key, plain, info))
+        open_as_bob(HYBRID.seal(PREKEYS[0].public_key, plain, info))
 
 
 # -- agreement ------------------------------------------------------------------------------------------
@@ -156,6 +166,7 @@ def test_the_root_is_bound_to_all_that_both_invitations_say() -> None:
     changes: list[dict[str, Any]] = [
         {"seed": bytes(32)}, {"bundle_round": BUNDLE + 5}, {"chain_ids": (bytes(16),)}, {"started_ms": 3},
         {"conversation": b"d" * 16}, {"kind": InvitationKind.END}, {"ephemeral": ask_at(1).ephemeral},
+        {"prekey_ids": (bytes(8),)},
     ]  # fmt: skip
     roots = {
         agree(ours, invitation(0, ours), ALICE, invitation(1, theirs, **change), BOB, ROUND_MS).root

@@ -15,7 +15,7 @@ from iirs.errors import ChainError, OnionError, PeerError
 from iirs.geometry import DROP_ID_SIZE, INVITATION_SIZE, PEER_MESSAGE_SIZE, BatchKind
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage, GarbageCollector
-from iirs.server.mix_hop import Batch, DeadDrops, MixHop, MixStage, NextHop, random_permutation
+from iirs.server.mix_hop import Batch, DeadDrops, MixHop, MixStage, NextHop, _distinct, random_permutation
 from iirs.server.mix_net import Collected, MixNet, RoundOutcome
 from iirs.suite import HYBRID, KeyPair
 from iirs.wire import Bundle, Replies, RoundStatus, Upload
@@ -48,7 +48,7 @@ class Tap:
 class Net:
     """A chain of any length, wired by hand, with a tap before every later hop and before the dead drops."""
 
-    def __init__(self, hops: int, suite: str = "X25519", permute: Permute = random_permutation) -> None:
+    def __init__(self, hops: int, suite: str = "X25519", permute: Permute | None = None) -> None:
         self.keys: ChainKeys = make_chain(hops, suite)
         self.chain = self.keys.chain
         self.geometry = self.chain.geometry
@@ -235,10 +235,25 @@ def test_the_permutation_is_applied_at_every_hop_and_undone_on_the_way_back(
 
 
 def test_the_usual_permutation_is_one_and_any_one() -> None:
-    assert sorted(random_permutation(1000)) == list(range(1000))
-    seen = {tuple(random_permutation(3)) for _ in range(600)}
+    assert sorted(random_permutation(1000, os.urandom)) == list(range(1000))
+    seen = {tuple(random_permutation(3, os.urandom)) for _ in range(600)}
     assert seen == set(permutations(range(3)))
-    assert random_permutation(1000) != random_permutation(1000)
+    assert random_permutation(1000, os.urandom) != random_permutation(1000, os.urandom)
+
+
+def test_tickets_that_are_alike_are_drawn_again() -> None:
+    draws = [
+        bytes(48),
+        bytes(16) + bytes([1]) * 16 + bytes(16),
+        bytes([2]) * 16 + bytes(16) + bytes([1]) * 16,
+    ]
+    assert random_permutation(3, lambda size: draws.pop(0)) == [1, 2, 0]
+    assert draws == []
+
+
+def test_contents_that_begin_alike_are_told_apart_and_repeats_are_not() -> None:
+    one, other, third = (bytes(40) + bytes([number]) for number in range(3))
+    assert _distinct([one, None, other, one, third, other, third]) == ([0, 2, 4], [one, other, third])
 
 
 @pytest.mark.parametrize("hops", [1, 3])

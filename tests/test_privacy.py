@@ -30,9 +30,10 @@ from iirs.client.events import (
 )
 from iirs.client.server_connection import LEAVE_ROUNDS
 from iirs.directory import Head
-from iirs.geometry import Geometry
+from iirs.geometry import PREKEY_SIZE, Geometry
 from iirs.message import HEADER_SIZE, Limits, Message, MessageKind
 from iirs.server.settings import ServiceSettings
+from iirs.suite import HYBRID
 from iirs.tls import on_the_wire
 from iirs.wire import Upload, upload_limits
 from iirs.wiretap import Burst, Way, Wiretap
@@ -40,6 +41,8 @@ from tests.harness import Person, Town, town, wait_until
 
 ROUNDS = 45
 ROUND_SECONDS = 0.04
+PREKEY_ROUNDS = 7
+"""Rounds of a prekey's period in the worlds with short ones."""
 SETTINGS = ServiceSettings(clock=lambda: 1_700_000_000.0, bundle_bytes_per_second=10**9)
 NAMES = ("alice", "bob")
 
@@ -107,9 +110,15 @@ CHATTING_ALICE_QUITS: Script = {**CHATTING, 25: alice_quits}
 INVITING_ALICE_QUITS: Script = {**INVITING, 25: alice_quits}
 
 
-def play(folder: Path, script: Script) -> Seen:
+def play(folder: Path, script: Script, prekey_rounds: int | None = None) -> Seen:
     """Run alice and bob for ``ROUNDS`` rounds behind wiretaps and return what was seen."""
-    with town(folder, round_seconds=ROUND_SECONDS, settings=SETTINGS, paced=False) as place:
+    with town(
+        folder,
+        round_seconds=ROUND_SECONDS,
+        settings=SETTINGS,
+        paced=False,
+        prekey_rounds=prekey_rounds,
+    ) as place:
         taps = {name: Wiretap(place.port) for name in NAMES}
         people = {name: tapped(place, name, taps[name]) for name in NAMES}
         wait_until(lambda: len(place.service.channels()) == len(people))
@@ -154,10 +163,15 @@ def count(person: Person, kind: type[Event]) -> int:
 
 def on_wire(place: Town, bursts: list[Burst]) -> list[tuple[int, Way, int]]:
     """Return (round, way, size) for everything from the first upload on."""
-    upload = on_the_wire(HEADER_SIZE + place.service.chain.geometry.upload_size)
-    start = next(i for i, burst in enumerate(bursts) if burst.size == upload and burst.way is Way.UP)
+    first = with_prekey(place.service.chain.geometry.upload_size)
+    start = next(i for i, burst in enumerate(bursts) if burst.size == first and burst.way is Way.UP)
     session = bursts[start : start + 2 * ROUNDS]
     return [(place_in_time // 2, burst.way, burst.size) for place_in_time, burst in enumerate(session)]
+
+
+def with_prekey(upload_size: int) -> int:
+    """Return what an upload takes on the wire when a prekey goes before it."""
+    return on_the_wire(HEADER_SIZE + PREKEY_SIZE + HEADER_SIZE + upload_size)
 
 
 @pytest.fixture(scope="module")
@@ -172,11 +186,15 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Seen]:
         "idle, alice quits": IDLE_ALICE_QUITS,
         "chatting, alice quits": CHATTING_ALICE_QUITS,
         "inviting, alice quits": INVITING_ALICE_QUITS,
+        "idle, short periods": IDLE,
+        "chatting, short periods": CHATTING,
+        "hanging up, short periods": HANGING_UP,
     }
 
     @cache
     def world(name: str) -> Seen:
-        return play(tmp_path_factory.mktemp("world"), scripts[name])
+        prekey_rounds = PREKEY_ROUNDS if name.endswith("short periods") else None
+        return play(tmp_path_factory.mktemp("world"), scripts[name], prekey_rounds)
 
     return world
 
@@ -197,6 +215,42 @@ def test_the_network_sees_the_same_rounds_directions_and_sizes(
 ) -> None:
     assert len(worlds("idle").wire["alice"]) == 2 * ROUNDS
     assert worlds(name).wire == worlds("idle").wire
+
+
+@pytest.mark.parametrize("name", ["chatting, short periods", "hanging up, short periods"])
+def test_renewing_prekeys_is_on_the_wire_by_the_calendar_whatever_people_do(
+    name: str, worlds: Callable[[str], Seen]
+) -> None:
+    idle = worlds("idle, short periods")
+    assert worlds(name).wire == idle.wire
+    assert worlds(name).texts("bob")[-1:] == ["text 4"]
+    for person in NAMES:
+        numbers = [event.round_number for event in idle.people[person].log if isinstance(event, RoundOpened)]
+        periods = [number // PREKEY_ROUNDS for number in numbers[:ROUNDS]]
+        due = [place for place, period in enumerate(periods) if period not in periods[:place]]
+        assert renewals(idle, person) == due
+        assert len(due) == 1 + ROUNDS // PREKEY_ROUNDS
+        assert renewals(worlds("idle"), person) == [0]
+
+
+def renewals(seen: Seen, person: str) -> list[int]:
+    """The rounds in which the network saw a prekey go up, counted from the first upload."""
+    geometry = Geometry(HYBRID, 1, 2)
+    sizes = {with_prekey(geometry.upload_size), with_prekey(geometry.upload_invite_size)}
+    return [number for number, way, size in seen.wire[person] if way is Way.UP and size in sizes]
+
+
+def test_a_client_that_does_not_renew_while_it_talks_is_caught(
+    tmp_path: Path, worlds: Callable[[str], Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Engine._renew_prekey
+
+    def busy(self: Engine, number: int) -> list[Message]:
+        talking = any(conversation.sync is not None for conversation in self._conversations.values())
+        return [] if talking else honest(self, number)
+
+    monkeypatch.setattr(Engine, "_renew_prekey", busy)
+    assert play(tmp_path, CHATTING, PREKEY_ROUNDS).wire != worlds("idle, short periods").wire
 
 
 def test_a_peer_who_disconnects_changes_nothing_on_the_wire_of_the_other(

@@ -8,9 +8,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -286,9 +288,10 @@ def test_without_a_screen_the_window_says_what_to_use_instead() -> None:
     assert "--terminal" in result.stderr
 
 
-def test_the_demo_delivers_everything_in_one_size_for_each_kind_of_round() -> None:
+@pytest.mark.parametrize("hops", [1, 3])
+def test_the_demo_delivers_everything_in_one_size_for_each_kind_of_round(hops: int) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "iirs.demo", "--json", "--round-seconds", "1"],
+        [sys.executable, "-m", "iirs.demo", "--json", "--round-seconds", "1", "--hops", str(hops)],
         env=NO_SCREEN,
         capture_output=True,
         text=True,
@@ -303,6 +306,54 @@ def test_the_demo_delivers_everything_in_one_size_for_each_kind_of_round() -> No
         assert {"plain", "invite"} <= set(table)
         assert "unexpected" not in table
         assert all(len(sizes) == 1 for sizes in table.values())
+    check_views(report["hops"], report["hop_views"])
+    assert report["hops"] == hops
+
+
+def check_views(hops: int, views: list[dict[str, Any]]) -> None:
+    """Each hop saw what the hops before it passed on, and only the last one saw dead drops."""
+    assert [view["hop"] for view in views] == list(range(hops))
+    for before, after in pairwise(views):
+        passed_on = before["onions_arrived"] + before["noise_added"]
+        assert abs(after["onions_arrived"] - passed_on) <= passed_on / after["rounds"] * 3  # rounds under way
+    assert all(view["noise_added"] > 0 for view in views[:-1])
+    assert views[-1]["noise_added"] == 0
+    assert ["drops_by_accesses" in view for view in views] == [False] * (hops - 1) + [True]
+    accesses = views[-1]["drops_by_accesses"]
+    assert set(accesses) <= {"1", "2"}
+    assert ("1" in accesses) == (hops > 1), "singles are noise, and a chain of one adds none"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda views: views.pop(),
+        lambda views: views[1].update(noise_added=0),
+        lambda views: views[1].update(onions_arrived=1),
+        lambda views: views[2].update(drops_by_accesses={"1": 1, "2": 1, "3": 1}),
+        lambda views: views[2].update(drops_by_accesses={"2": 1}),
+        lambda views: views[0].update(drops_by_accesses={}),
+    ],
+)
+def test_views_that_do_not_fit_together_are_caught(change: Callable[[list[dict[str, Any]]], object]) -> None:
+    views: list[dict[str, Any]] = [
+        {"hop": 0, "rounds": 30, "onions_arrived": 240, "noise_added": 1200},
+        {"hop": 1, "rounds": 30, "onions_arrived": 1440, "noise_added": 1200},
+        {"hop": 2, "rounds": 30, "onions_arrived": 2640, "noise_added": 0},
+    ]
+    views[2]["drops_by_accesses"] = {"1": 1200, "2": 720}
+    check_views(3, views)
+    change(views)
+    with pytest.raises(AssertionError):
+        check_views(3, views)
+
+
+@pytest.mark.parametrize("hops", ["0", "9", "-1"])
+def test_the_demo_refuses_a_chain_that_cannot_be(hops: str) -> None:
+    command = [sys.executable, "-m", "iirs.demo", "--json", "--hops", hops]
+    result = subprocess.run(command, env=NO_SCREEN, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert result.stderr == "iirs-demo: --hops must be 1 to 8.\n"
 
 
 def test_the_demo_without_windows_tells_each_round_as_the_network_saw_it() -> None:
@@ -317,6 +368,7 @@ def test_the_demo_without_windows_tells_each_round_as_the_network_saw_it() -> No
     )
     assert result.returncode == 0, result.stderr
     assert "6 of 6 texts delivered" in result.stdout
-    assert re.search(r"round +1  alice \d+↑ \d+↓  bob \d+↑ \d+↓  \[plain", result.stdout)
+    assert re.search(r"round +1  alice \d+↑ \d+↓  bob \d+↑ \d+↓  \[.*new prekey.*\]", result.stdout)
+    assert re.search(r"round +\d+  alice (\d+)↑ (\d+)↓  bob \1↑ \2↓  \[plain\]", result.stdout)
     assert "alice types: Hello bob" in result.stdout
     assert "bob reads: Hello bob" in result.stdout

@@ -171,6 +171,26 @@ def sealed_values(path: Path) -> list[bytes]:
     return rows
 
 
+def test_what_was_erased_is_not_in_the_journal_either(store: ClientStore, path: Path) -> None:
+    """Fixed: an exclusive lock keeps the journal, and with it what the last commit had erased."""
+    store.set("prekeys", "a key" * 1000)
+    store.commit()
+    sealed = sealed_value(store, "prekeys")
+    assert sealed[:64] in everything_near(path)
+    store.set("prekeys", "another")
+    store.commit()
+    assert not any(sealed[place : place + 32] in everything_near(path) for place in range(0, 4000, 32))
+
+
+def sealed_value(store: ClientStore, name: str) -> bytes:
+    row = store._db.execute("SELECT sealed FROM value WHERE name = ?", (store._row_name(name),)).fetchone()
+    return bytes(row[0])
+
+
+def everything_near(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in path.parent.iterdir())
+
+
 def test_a_value_moved_to_another_place_does_not_open(path: Path) -> None:
     store = ClientStore(path, KEY)
     fill(store)

@@ -23,6 +23,7 @@ from iirs.geometry import BatchKind
 from iirs.identity import VerifyKey
 from iirs.message import ContentKind, Direction, MessageContext, MessageKeys, PeerMessage, RenewalPhase
 from iirs.onion import EntryChannel, RoundContext, entry_offer_info
+from iirs.prekey import Prekey
 
 Vectors = dict[str, Any]
 FOLDER = Path(__file__).parent / "vectors"
@@ -137,6 +138,32 @@ def test_the_directory_has_the_recorded_hash_at_every_length() -> None:
 def test_an_entry_that_must_not_be_believed_is_not(case: Vectors) -> None:
     with pytest.raises(DirectoryError):
         Entry.parse(bytes.fromhex(load("directory")["chain_id"]), bytes.fromhex(case["entry"]))
+
+
+# -- prekeys -------------------------------------------------------------------------------------------
+
+
+def alices_entry() -> Entry:
+    vectors = load("prekey")
+    return Entry.parse(bytes.fromhex(vectors["chain_id"]), bytes.fromhex(vectors["entry"]))
+
+
+def test_a_recorded_prekey_verifies_and_has_the_recorded_fields_and_name() -> None:
+    vectors = load("prekey")
+    prekey = Prekey.decode(bytes.fromhex(vectors["record"]))
+    prekey.verify(bytes.fromhex(vectors["chain_id"]), alices_entry())
+    assert (prekey.position, prekey.period) == (vectors["position"], vectors["period"])
+    assert prekey.public.hex() == vectors["public"]
+    assert prekey.key_id.hex() == vectors["id"]
+    assert prekey.encode().hex() == vectors["record"]
+
+
+@refusals("prekey")
+def test_a_prekey_that_must_not_be_believed_is_not(case: Vectors) -> None:
+    with pytest.raises(DirectoryError):
+        Prekey.decode(bytes.fromhex(case["record"])).verify(
+            bytes.fromhex(load("prekey")["chain_id"]), alices_entry()
+        )
 
 
 # -- passwords -----------------------------------------------------------------------------------------

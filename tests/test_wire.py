@@ -20,6 +20,8 @@ from iirs.geometry import (
     INVITATION_SIZE,
     LOGIN_SECRET_SIZE,
     NAME_FIELD_SIZE,
+    PREKEY_INCREMENT,
+    PREKEY_SIZE,
     REGISTER_SIZE,
     STANDBY_SIZE,
     VAULT_SIZE,
@@ -27,6 +29,7 @@ from iirs.geometry import (
     Geometry,
 )
 from iirs.message import Limits, Message, MessageKind, MessageReader
+from iirs.prekey import Prekey
 from iirs.suite import SUITES
 from iirs.wire import (
     AccountRecord,
@@ -54,10 +57,11 @@ _64_BITS = st.integers(0, 2**64 - 1)
 _32_BITS = st.integers(0, 2**32 - 1)
 
 
-def announcement(entries: int = 0) -> Announcement:
+def announcement(entries: int = 0, prekeys: int = 0) -> Announcement:
     increment = tuple(bytes([place]) * ENTRY_SIZE for place in range(1, entries + 1))
+    records = tuple(bytes([place]) * PREKEY_SIZE for place in range(1, prekeys + 1))
     key_ids = (b"k" * 32, b"l" * 32)
-    return Announcement(7, RoundFlags.INVITE, 2000, 5, 12, key_ids, HEAD, 4, increment)
+    return Announcement(7, RoundFlags.INVITE, 2000, 5, 12, key_ids, HEAD, 4, increment, records)
 
 
 def accepted(message: Message, limits: Limits) -> bool:
@@ -126,28 +130,54 @@ def test_an_account_record_comes_back_as_it_was(position: int, last_round: int, 
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_a_directory_comes_back_as_it_was_and_not_if_it_is_cut_off(count: int) -> None:
+@pytest.mark.parametrize("prekeys", [0, 1, 3])
+def test_a_directory_comes_back_as_it_was_and_not_if_it_is_cut_off(count: int, prekeys: int) -> None:
     entries = [bytes([place]) * ENTRY_SIZE for place in range(count)]
-    message = encode_directory(HEAD, entries)
-    assert decode_directory(message.body, GEOMETRY) == (HEAD, entries)
+    records = [bytes([place]) * PREKEY_SIZE for place in range(prekeys)]
+    message = encode_directory(HEAD, entries, records)
+    assert decode_directory(message.body, GEOMETRY) == (HEAD, entries, records)
     assert accepted(message, wire.session_limits(GEOMETRY))
+    for body in (message.body + b"x", message.body[:-1] if count + prekeys else message.body + b"x"):
+        with pytest.raises(PeerError, match="cut off"):
+            decode_directory(body, GEOMETRY)
+
+
+@pytest.mark.parametrize("claimed", [2, 12, 2**32 - 1])
+def test_a_directory_whose_count_is_a_lie_is_refused(claimed: int) -> None:
+    body = bytearray(encode_directory(HEAD, [bytes(ENTRY_SIZE)], [bytes(PREKEY_SIZE)]).body)
+    struct.pack_into(">I", body, GEOMETRY.head_size, claimed)
     with pytest.raises(PeerError, match="cut off"):
-        decode_directory(message.body + b"x", GEOMETRY)
+        decode_directory(bytes(body), GEOMETRY)
 
 
 @pytest.mark.parametrize("entries", range(DIRECTORY_INCREMENT + 1))
-def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: int) -> None:
-    encoded = announcement(entries).encode()
+@pytest.mark.parametrize("prekeys", range(PREKEY_INCREMENT + 1))
+def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: int, prekeys: int) -> None:
+    encoded = announcement(entries, prekeys).encode()
     assert len(encoded) == GEOMETRY.announcement_size
-    assert Announcement.decode(encoded, GEOMETRY) == announcement(entries)
+    assert Announcement.decode(encoded, GEOMETRY) == announcement(entries, prekeys)
     assert announcement(entries).has_invitations
     assert accepted(Message(MessageKind.ANNOUNCE, b"\0" + encoded), wire.session_limits(GEOMETRY))
 
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(0, 2), (0, 0), (9, 2), (9, 255), (20 + 2 * 32 + 4 + 32 + 2 * 64 + 4, DIRECTORY_INCREMENT + 1)],
-    ids=["newer version", "older version", "unknown flag", "all flags", "too many entries"],
+    [
+        (0, 2),
+        (0, 0),
+        (9, 2),
+        (9, 255),
+        (20 + 2 * 32 + 4 + 32 + 2 * 64 + 4, DIRECTORY_INCREMENT + 1),
+        (-1 - PREKEY_INCREMENT * PREKEY_SIZE, PREKEY_INCREMENT + 1),
+    ],
+    ids=[
+        "newer version",
+        "older version",
+        "unknown flag",
+        "all flags",
+        "too many entries",
+        "too many prekeys",
+    ],
 )
 def test_an_announcement_that_makes_no_sense_is_refused(place: int, value: int) -> None:
     encoded = bytearray(announcement().encode())
@@ -158,7 +188,7 @@ def test_an_announcement_that_makes_no_sense_is_refused(place: int, value: int) 
 
 
 def test_the_hash_of_an_announcement_covers_every_byte() -> None:
-    encoded = announcement(1).encode()
+    encoded = announcement(1, 1).encode()
     assert announcement_hash(encoded) == announcement_hash(bytes(encoded))
     for place in range(0, len(encoded), 101):
         changed = encoded[:place] + bytes([encoded[place] ^ 1]) + encoded[place + 1 :]
@@ -263,7 +293,8 @@ def test_any_body_of_a_right_size_gives_a_value_or_one_named_error(data: st.Data
         small.announcement_size: lambda body: Announcement.decode(body, small),
         small.replies_size: lambda body: Replies.decode(body, small),
         small.upload_size: lambda body: Upload.decode(Message(MessageKind.UPLOAD, body), small),
-        small.head_size + ENTRY_SIZE: lambda body: decode_directory(body, small),
+        small.head_size + 4 + ENTRY_SIZE: lambda body: decode_directory(body, small),
+        PREKEY_SIZE: Prekey.decode,
         small.bundle_size(1): lambda body: Bundle.decode(body, CHAIN),
     }
     size = data.draw(st.sampled_from(sorted(decoders)))

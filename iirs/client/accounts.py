@@ -129,7 +129,7 @@ def login(link: JoinLink, home: Home, name: str, password: str) -> Account:
 
 
 def lookup(directory: Directory, name: str) -> Entry:
-    """Return a person's public keys, from the copy held here. Raises ``AccountError`` if there is none."""
+    """Return a person's entry, from the copy held here. Raises ``AccountError`` if there is none."""
     return directory.lookup(name)
 
 
@@ -148,10 +148,10 @@ def enter(
     line.send(Login(name, login_secret, entry_key.key_id, offer).encode())
     _check(line.expect(MessageKind.RESULT).body)
     record = AccountRecord.decode(line.expect(MessageKind.ACCOUNT).body)
-    head, entries = decode_directory(line.expect(MessageKind.DIRECTORY).body, chain.geometry)
+    head, entries, prekeys = decode_directory(line.expect(MessageKind.DIRECTORY).body, chain.geometry)
     keys = line.expect(MessageKind.KEYS).body
     channel = EntryChannel(secret, info, entry_key.first_round // chain.epoch_rounds)
-    return SessionStart(record, channel, head, entries, keys)
+    return SessionStart(record, channel, head, entries, keys, prekeys)
 
 
 def _check(body: bytes) -> None:

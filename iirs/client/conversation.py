@@ -23,14 +23,15 @@ from typing import Any
 
 from iirs.client.chat_session import ChatSession, IncomingText, OutgoingText
 from iirs.client.events import PeerState
-from iirs.client.exchange import Gathered, Me, Posted
+from iirs.client.exchange import Gathered, Me, Posted, Reach
 from iirs.client.invitations import Ask, Invitation, InvitationKind, agree
 from iirs.client.sync import DeadDropSync
 from iirs.directory import Entry, Head
 from iirs.errors import InvitationError, PeerMessageError, StoreError
 from iirs.message import ContentKind, Direction, PeerMessage
+from iirs.prekey import Prekey
 
-__all__ = ["Conversation", "Gathered", "Me", "Posted"]
+__all__ = ["Conversation", "Gathered", "Me", "Posted", "Reach"]
 
 HANG_UP_ROUNDS = 4
 """A hang-up takes effect this many rounds after the first message that says so."""
@@ -47,6 +48,8 @@ class _Out:
     ask: Ask
     invitation: Invitation
     sealed: bytes = field(repr=False)
+    sealed_to: bytes
+    """The peer's prekey it was sealed to, by its id."""
 
 
 class Conversation:
@@ -281,27 +284,31 @@ class Conversation:
 
     # -- invitations ----------------------------------------------------------------------------------
 
-    def invitation(self, bundle_round: int) -> bytes | None:
+    def invitation(self, bundle_round: int, reach: Reach) -> bytes | None:
         """Return what to post in this invite round, sealed, or ``None`` for cover.
 
-        To be called after ``prepare`` of the same round.
+        To be called after ``prepare`` of the same round. Without a prekey of the peer's, asking goes on in
+        later rounds, and an end counts as said: a peer that has not renewed its prekey is not there.
         """
         if self._end_invitations:
             self._end_invitations -= 1
             ask = Ask.create(self.me.now_ms(), self.me.random_bytes)
-            return self._seal(self._write(InvitationKind.END, ask, bundle_round))
+            ending = self._write(InvitationKind.END, ask, bundle_round, reach)
+            return None if reach.prekey is None else self._seal(ending, reach.prekey)
         if not self._wanted or self.confirmed or self.end_round:
             return None
         if self.sync is not None and bundle_round <= self.sync.last_heard + 1:
             return None  # agreed, and not begun: to agree again would put it off, at short intervals for ever
         if self.ask is None:
             self.ask = Ask.create(self.me.now_ms(), self.me.random_bytes)
-        invitation = self._write(InvitationKind.TALK, self.ask, bundle_round)
-        sealed = self._seal(invitation)
-        self._out = _Out(self.ask, invitation, sealed)
+        if reach.prekey is None:
+            return None
+        invitation = self._write(InvitationKind.TALK, self.ask, bundle_round, reach)
+        sealed = self._seal(invitation, reach.prekey)
+        self._out = _Out(self.ask, invitation, sealed, reach.prekey.key_id)
         return sealed
 
-    def _write(self, kind: InvitationKind, ask: Ask, bundle_round: int) -> Invitation:
+    def _write(self, kind: InvitationKind, ask: Ask, bundle_round: int, reach: Reach) -> Invitation:
         conversation = self._ended_conversation if kind is InvitationKind.END else _NO_CONVERSATION
         if self.sync is not None and kind is InvitationKind.TALK:
             conversation = self.sync.conversation
@@ -314,10 +321,11 @@ class Conversation:
             ask.seed,
             bundle_round,
             () if self.sync is None else self.sync.chain_ids(),
+            reach.own_ids,
         )
 
-    def _seal(self, invitation: Invitation) -> bytes:
-        return invitation.seal(self.me.directory, self.me.identity, self.peer)
+    def _seal(self, invitation: Invitation, prekey: Prekey) -> bytes:
+        return invitation.seal(self.me.directory, self.me.identity, self.peer, prekey)
 
     def meet(self, theirs: Invitation, bundle: frozenset[bytes]) -> bool:
         """Take in the peer's valid invitation; return True if it is a wish we are not asking for too.
@@ -334,6 +342,8 @@ class Conversation:
             return False
         if out is None or out.sealed not in bundle:
             return not self._wanted
+        if out.sealed_to not in theirs.prekey_ids:
+            return False  # the peer cannot open ours, so it does not agree: ask again, to a newer key
         with suppress(InvitationError):
             self._agree(out.ask, out.invitation, theirs)
         return False

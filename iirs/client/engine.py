@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from iirs.chain import Chain
 from iirs.client.chat_session import ChatSession, OutgoingText, TextState
-from iirs.client.conversation import Conversation, Me, Posted
+from iirs.client.conversation import Conversation, Me, Posted, Reach
 from iirs.client.events import (
     Event,
     Notice,
@@ -34,6 +34,7 @@ from iirs.client.events import (
     TextReceived,
 )
 from iirs.client.invitations import Invitation, InvitationKind
+from iirs.client.prekeys import OwnPrekeys
 from iirs.client.store import ClientStore
 from iirs.directory import Directory, Entry, Head
 from iirs.epoch import EpochKey
@@ -54,8 +55,9 @@ from iirs.geometry import (
     RandomBytes,
 )
 from iirs.identity import Identity
-from iirs.message import ContentKind, Message, PeerMessage
+from iirs.message import ContentKind, Message, MessageKind, PeerMessage
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
+from iirs.prekey import Prekey, PrekeyBook
 from iirs.suite import PublicKey
 from iirs.wire import (
     AccountRecord,
@@ -92,13 +94,14 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class SessionStart:
-    """What login gives: the account's record, the entry channel, the directory, the epoch keys."""
+    """What login gives: the account's record, the entry channel, the directory, epoch keys, prekeys."""
 
     record: AccountRecord
     channel: EntryChannel
     head: Head
     entries: list[bytes] = field(repr=False)
     epoch_keys: bytes = field(repr=False)
+    prekeys: list[bytes] = field(repr=False)
 
     def checked_directory(self, chain: Chain, name: str) -> Directory:
         """Return the directory, verified, with ``name`` where the server said.
@@ -129,6 +132,7 @@ class _Cover:
 class _Round:
     context: RoundContext
     announcement: Announcement
+    hop_keys: list[PublicKey]
     slots: list[tuple[Conversation, Posted] | _Cover] = field(default_factory=list)
     reply_keys: list[list[bytes]] = field(default_factory=list)
     built: bool = False
@@ -150,13 +154,21 @@ class Engine:
         self._states: dict[str, PeerState] = {}
         self._asking: dict[str, int] = {}
         self._channel: EntryChannel | None = None
-        self._hop_keys: dict[bytes, PublicKey] = {}
+        self._epoch_keys: dict[tuple[int, bytes], EpochKey] = {}
         self._position = 0
         self._restored = False
         self._alarmed = False
         self._round: _Round | None = None
         self._round_number = 0
         self._last_used = int(store.get("last_round", 0))
+        self._prekeys = PrekeyBook()
+        self._own_prekeys = OwnPrekeys(self._kept_prekeys())
+        self._period_told = -1
+
+    def _kept_prekeys(self) -> object:
+        with suppress(StoreError):
+            return self._store.get("prekeys")
+        return None
 
     # -- session ------------------------------------------------------------------------------------
 
@@ -172,14 +184,13 @@ class Engine:
                 "It was set up anew, or somebody is being shown a different list."
             )
         mine = start.own_entry(self.directory, self.account.name)
-        if (mine.verify_key.raw, mine.receiving_key) != (
-            self.account.identity.verify_key_bytes,
-            self.account.identity.receiving.public_bytes,
-        ):
-            raise DirectoryError("The server's list of people shows other keys under this account's name.")
+        if mine.verify_key.raw != self.account.identity.verify_key_bytes:
+            raise DirectoryError("The server's list of people shows another key under this account's name.")
+        self._prekeys.take_in(start.prekeys, self.directory)
         self._give_up_round()
         self._channel, self._position = start.channel, position
-        self._hop_keys = {}
+        self._period_told = -1
+        self._epoch_keys = {}
         self.take_keys(start.epoch_keys)
         self._keep_head(start.head)
         if not self._restored or start.record.last_round > self._last_used:
@@ -209,9 +220,11 @@ class Engine:
         """Take in the hops' epoch keys. Raises ``ChainError`` unless each hop signed its own."""
         size = self._geometry.epoch_key_size
         keys = [EpochKey.decode(body[start : start + size]) for start in range(0, len(body), size)]
-        checked = {key.key_id: key.verified(self.chain, hop) for hop, key in enumerate(keys)}
+        for hop, key in enumerate(keys):
+            key.verified(self.chain, hop)
+        shown = {(hop, key.key_id): key for hop, key in enumerate(keys)}
         # The last epoch's keys stay for one more: a round announced just before may still be open.
-        self._hop_keys = {**dict(list(self._hop_keys.items())[-len(keys) :]), **checked}
+        self._epoch_keys = {**dict(list(self._epoch_keys.items())[-len(keys) :]), **shown}
 
     # -- the person -----------------------------------------------------------------------------------
 
@@ -290,18 +303,18 @@ class Engine:
             raise PeerError("The server announced a round that is over. It may have lost its memory.")
         if number > clock_round + MAX_AHEAD:
             raise PeerError("The server's rounds are far ahead of this machine's clock: check the clock.")
-        if any(key_id not in self._hop_keys for key_id in announcement.key_ids[1:]):
-            raise ChainError("The server announced a round with keys that its chain did not sign.")
+        hop_keys = self._keys_for(announcement)
         before = len(self.directory)
         self.directory.extend(
             announcement.increment_start, announcement.increment, announcement.head, self.chain
         )
+        self._prekeys.take_in(announcement.prekeys, self.directory)
         self._keep_head(announcement.head)
         if len(self.directory) != before:
             self._people_changed()
         self._give_up_round()
         context = RoundContext(self.chain.chain_id, number, announcement_hash(encoded))
-        self._round = _Round(context, announcement)
+        self._round = _Round(context, announcement, hop_keys)
         self._round_number = number
         if was_late:
             self._events.append(Notice("The last upload reached the server too late; it will be repeated."))
@@ -327,16 +340,32 @@ class Engine:
         if self._round is not None:
             self._events.append(RoundClosed(self._round.context.round_number, RoundFate.LOST))
             self._round = None
+            self._period_told = -1  # the upload may not have left, and the prekey with it
 
-    def build_upload(self) -> Message | None:
-        """Return the upload of the open round, once; ``None`` if there is no round to upload for.
+    def _keys_for(self, announcement: Announcement) -> list[PublicKey]:
+        """Return the later hops' keys that a round is announced with, each in its own hop's place.
 
+        Raises ``ChainError`` if a hop did not sign the one in its place, or not for this round: an entry
+        that names its own key for all, or one that somebody stole long ago, would open every layer itself.
+        """
+        keys = []
+        for hop, key_id in enumerate(announcement.key_ids[1:], 1):
+            key = self._epoch_keys.get((hop, key_id))
+            if key is None:
+                raise ChainError("The server announced a round with keys that its chain did not sign.")
+            keys.append(key.verified_for(self.chain, hop, announcement.round_number))
+        return keys
+
+    def build_upload(self) -> list[Message]:
+        """Return the open round's write, once; nothing if there is no round to upload for.
+
+        It is the upload, and before it, in the first write of a session and of a prekey period, the prekey.
         On return the round number and every stepped key are on disk, so this round can never be used again.
         Raises ``PeerError`` if the round cannot be one of this session.
         """
         current = self._round
         if current is None or current.built or self._channel is None:
-            return None
+            return []
         current.built = True
         number = current.context.round_number
         try:
@@ -345,6 +374,7 @@ class Engine:
             raise PeerError("The server announced a round that its own key is not for.") from error
         self._last_used = number
         self._store.set("last_round", number)
+        prekey = self._renew_prekey(number)
         active = self._active()
         requests: list[bytes] = []
         for slot in range(self.chain.slots):
@@ -359,7 +389,18 @@ class Engine:
             for text_id in conversation.chat.take_sent():
                 self._events.append(TextChanged(name, text_id, TextState.SENT))
         self._note_states()
-        return upload
+        return [*prekey, upload]
+
+    def _renew_prekey(self, number: int) -> list[Message]:
+        # By the calendar and by connecting alone: nothing a person does may show in this.
+        period = self.chain.period(number)
+        public = self._own_prekeys.renew(period)
+        self._store.set("prekeys", self._own_prekeys.to_state())
+        if period == self._period_told:
+            return []
+        self._period_told = period
+        prekey = Prekey.create(self.account.identity, self.directory, self._position, period, public)
+        return [Message(MessageKind.PREKEY, prekey.encode())]
 
     def _active(self) -> list[Conversation]:
         needing = [item for item in self._conversations.values() if item.needs_slot]
@@ -377,20 +418,29 @@ class Engine:
         return [drop_id + message for message in messages]
 
     def _invitations(self, active: list[Conversation], number: int) -> list[bytes]:
-        real = [sealed for item in active if (sealed := item.invitation(number)) is not None]
+        posted = [item.invitation(number, self._reach(item, number)) for item in active]
+        real = [sealed for sealed in posted if sealed is not None]
         idle = self.chain.slots - len(real)
         return real + [cover_invitation(self._world.random_bytes) for _ in range(idle)]
+
+    def _reach(self, conversation: Conversation, number: int) -> Reach:
+        position = self.directory.position(conversation.peer.name)
+        return Reach(self._prekeys.newest(position, self.chain.period(number)), self._own_prekeys.ids)
 
     def _wrap(self, current: _Round, requests: list[bytes], invitations: list[bytes]) -> Message:
         if self._channel is None:
             raise AssertionError("a round is built only in a session")
-        hop_keys = [self._hop_keys[key_id] for key_id in current.announcement.key_ids[1:]]
         sealed: dict[BatchKind, list[bytes]] = {kind: [] for kind in BatchKind}
         payloads = [(BatchKind.CONVERSATION, item) for item in requests]
         payloads += [(BatchKind.INVITATION, item) for item in invitations]
         for index, (kind, payload) in enumerate(payloads):
             onion, reply_keys = wrap(
-                payload, hop_keys, self._geometry.suite, current.context, kind, self._world.random_bytes
+                payload,
+                current.hop_keys,
+                self._geometry.suite,
+                current.context,
+                kind,
+                self._world.random_bytes,
             )
             if kind is BatchKind.CONVERSATION:
                 current.reply_keys.append(reply_keys)
@@ -408,6 +458,8 @@ class Engine:
             return
         self._round = None
         done = replies.status is RoundStatus.DONE
+        if replies.status is RoundStatus.MISSING:
+            self._period_told = -1  # a prekey that went with it may not have arrived
         opened = [self._open(current, index, reply) for index, reply in enumerate(replies.replies)]
         clean = True
         for slot, used in enumerate(current.slots):
@@ -482,7 +534,7 @@ class Engine:
         for sealed in bundle.invitations:
             with suppress(InvitationError):
                 caller, invitation = Invitation.open(
-                    sealed, self.directory, self.account.identity.receiving, me, bundle.round_number
+                    sealed, self.directory, self._own_prekeys.pairs, me, bundle.round_number
                 )
                 if caller.name != me.name and caller.name not in met:
                     met.add(caller.name)

@@ -11,6 +11,7 @@ from iirs.directory import Directory, Entry
 from iirs.geometry import RandomBytes
 from iirs.identity import Identity
 from iirs.message import PeerMessage
+from iirs.prekey import Prekey
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,14 @@ class Me:
     round_ms: int
     random_bytes: RandomBytes
     now_ms: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What an invitation of one round needs: the peer's prekey, if one is known, and the names of ours."""
+
+    prekey: Prekey | None
+    own_ids: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,17 @@
 """Invitations through dead drop 0: how two people who both ask come to share a secret.
 
-An invitation is sealed to the callee and signed by the caller for exactly one bundle. A conversation
-starts if and only if one bundle holds my own ciphertext and the peer's valid invitation: both see the
-same bundle, so both decide the same. See ``docs/protocol.md`` section 9.
+An invitation is sealed to the callee's prekey and signed by the caller for exactly one bundle. A conversation
+starts if and only if one bundle holds my own ciphertext and the peer's valid invitation, and the peer's
+says that it can open mine: both see the same bundle, so both decide the same. See ``docs/protocol.md``
+section 9.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -19,14 +22,16 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from iirs.directory import Directory, Entry
 from iirs.errors import InvitationError, OnionError
-from iirs.geometry import INVITATION_PLAIN_SIZE, SIGNATURE_SIZE, RandomBytes
+from iirs.geometry import INVITATION_PLAIN_SIZE, PREKEY_ID_SIZE, SIGNATURE_SIZE, RandomBytes
 from iirs.identity import Identity
 from iirs.message import Direction
+from iirs.prekey import Prekey
 from iirs.suite import HYBRID, KeyPair
 
 CHAIN_IDS_MAX = 4
+PREKEY_IDS_MAX = 2
 _ID_SIZE = 16
-_FIELDS = struct.Struct(f">BBI16sQ32s32sQB{CHAIN_IDS_MAX * _ID_SIZE}s")
+_FIELDS = struct.Struct(f">BBI16sQ32s32sQB{CHAIN_IDS_MAX * _ID_SIZE}sB{PREKEY_IDS_MAX * PREKEY_ID_SIZE}s")
 _VERSION = 1
 _SEAL_LABEL = b"iirs/1 invitation"
 _SIGNATURE_LABEL = b"iirs/1 invitation signature"
@@ -73,6 +78,8 @@ class Invitation:
     seed: bytes = field(repr=False)
     bundle_round: int
     chain_ids: tuple[bytes, ...] = ()
+    prekey_ids: tuple[bytes, ...] = ()
+    """The prekeys with which the caller can open what this very bundle brings."""
 
     def _encode(self) -> bytes:
         return _FIELDS.pack(
@@ -86,40 +93,51 @@ class Invitation:
             self.bundle_round,
             len(self.chain_ids),
             b"".join(self.chain_ids),
+            len(self.prekey_ids),
+            b"".join(self.prekey_ids),
         )
 
     @classmethod
     def _decode(cls, data: bytes) -> Invitation:
-        version, kind, caller, conversation, started, ephemeral, seed, number, count, ids = _FIELDS.unpack(
-            data
-        )
-        if version != _VERSION or kind not in InvitationKind.__members__.values() or count > CHAIN_IDS_MAX:
+        version, kind, caller, conversation, started, ephemeral, seed, number, *ids = _FIELDS.unpack(data)
+        chains, chain_ids, prekeys, prekey_ids = ids
+        too_many = chains > CHAIN_IDS_MAX or prekeys > PREKEY_IDS_MAX
+        if version != _VERSION or kind not in InvitationKind.__members__.values() or too_many:
             raise InvitationError("an invitation of a version or kind this program does not know")
-        chain_ids = tuple(ids[i * _ID_SIZE : (i + 1) * _ID_SIZE] for i in range(count))
-        return cls(InvitationKind(kind), caller, conversation, started, ephemeral, seed, number, chain_ids)
+        return cls(
+            InvitationKind(kind),
+            caller,
+            conversation,
+            started,
+            ephemeral,
+            seed,
+            number,
+            _cut(chain_ids, _ID_SIZE, chains),
+            _cut(prekey_ids, PREKEY_ID_SIZE, prekeys),
+        )
 
     def digest(self) -> bytes:
         """Return the SHA-256 of the content: what the root secret is bound to."""
         return hashlib.sha256(self._encode()).digest()
 
-    def seal(self, directory: Directory, identity: Identity, callee: Entry) -> bytes:
-        """Return the invitation signed by ``identity`` and sealed to ``callee``."""
+    def seal(self, directory: Directory, identity: Identity, callee: Entry, prekey: Prekey) -> bytes:
+        """Return the invitation signed by ``identity`` and sealed to ``callee``'s ``prekey``."""
         content = self._encode()
         caller = directory.entries[self.caller]
         signature = identity.sign(_signed(directory.chain_id, caller, callee, content))
         plain = content + signature
         plain += bytes(INVITATION_PLAIN_SIZE - len(plain))
-        return HYBRID.seal(callee.public_key, plain, _info(directory.chain_id, self.bundle_round))
+        return HYBRID.seal(prekey.public_key, plain, _info(directory.chain_id, self.bundle_round))
 
     @classmethod
     def open(
-        cls, sealed: bytes, directory: Directory, receiving: KeyPair, callee: Entry, bundle_round: int
+        cls, sealed: bytes, directory: Directory, keys: Sequence[KeyPair], callee: Entry, bundle_round: int
     ) -> tuple[Entry, Invitation]:
-        """Return the caller and the invitation. Raises ``InvitationError`` unless all of it is right."""
-        try:
-            plain = HYBRID.open(receiving, sealed, _info(directory.chain_id, bundle_round))
-        except OnionError as error:
-            raise InvitationError("an invitation that is not for us") from error
+        """Return the caller and the invitation, opened with any of the callee's ``keys``.
+
+        Raises ``InvitationError`` unless all of it is right.
+        """
+        plain = _opened(sealed, keys, _info(directory.chain_id, bundle_round))
         content = plain[: _FIELDS.size]
         signature = plain[_FIELDS.size : _FIELDS.size + SIGNATURE_SIZE]
         invitation = cls._decode(content)
@@ -163,6 +181,17 @@ def agree(ask: Ask, mine: Invitation, my_entry: Entry, theirs: Invitation, their
     info = b"iirs/1 handshake" + generator.digest() + listener.digest()
     root = HKDF(SHA256(), 32, None, info).derive(shared + generator.seed + listener.seed)
     return Agreement(role, root)
+
+
+def _opened(sealed: bytes, keys: Sequence[KeyPair], info: bytes) -> bytes:
+    for key in keys:
+        with suppress(OnionError):
+            return HYBRID.open(key, sealed, info)
+    raise InvitationError("an invitation that is not for us")
+
+
+def _cut(data: bytes, size: int, count: int) -> tuple[bytes, ...]:
+    return tuple(data[place * size : (place + 1) * size] for place in range(count))
 
 
 def _info(chain_id: bytes, bundle_round: int) -> bytes:

@@ -87,10 +87,10 @@ class Line:
         self._reader.limits = session_limits(chain.geometry)
         return chain, self.expect(MessageKind.KEYS, deadline).body
 
-    def send(self, message: Message) -> None:
-        """Send one message in one write; safe beside a thread that reads."""
+    def send(self, *messages: Message) -> None:
+        """Send messages in one write; safe beside a thread that reads."""
         with self._lock:
-            self._pipe.send(message.encode())
+            self._pipe.send(b"".join(message.encode() for message in messages))
             self._flush()
 
     def expect(self, kind: MessageKind, deadline: float | None = None) -> Message:

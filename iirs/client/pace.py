@@ -39,19 +39,19 @@ class LineReader(threading.Thread):
 
 
 class Departures(threading.Thread):
-    """Sends one message at a time, each at its own moment; that a line ended is for its reader to say."""
+    """Sends one write at a time, each at its own moment; that a line ended is for its reader to say."""
 
     def __init__(self, departed: Callable[[Message], None]) -> None:
         super().__init__(name="iirs-departures", daemon=True)
         self._departed = departed
         self._changed = threading.Condition()
-        self._next: tuple[float, Line, Message] | None = None
+        self._next: tuple[float, Line, list[Message]] | None = None
         self._over = False
 
-    def schedule(self, at: float, line: Line, message: Message) -> None:
-        """Send ``message`` at ``at`` (monotonic seconds), in place of anything scheduled before."""
+    def schedule(self, at: float, line: Line, messages: list[Message]) -> None:
+        """Send ``messages`` in one write at ``at`` (monotonic seconds), in place of anything scheduled."""
         with self._changed:
-            self._next = (at, line, message)
+            self._next = (at, line, messages)
             self._changed.notify()
 
     def cancel(self) -> None:
@@ -68,23 +68,24 @@ class Departures(threading.Thread):
     def run(self) -> None:
         """Wait for each moment and send."""
         while (due := self._wait()) is not None:
-            line, message = due
+            line, messages = due
             try:
-                line.send(message)
+                line.send(*messages)
             except IirsError:
                 continue
-            self._departed(message)
+            for message in messages:
+                self._departed(message)
 
-    def _wait(self) -> tuple[Line, Message] | None:
+    def _wait(self) -> tuple[Line, list[Message]] | None:
         with self._changed:
             while not self._over:
                 if self._next is None:
                     self._changed.wait()
                     continue
-                at, line, message = self._next
+                at, line, messages = self._next
                 left = at - time.monotonic()
                 if left <= 0:
                     self._next = None
-                    return line, message
+                    return line, messages
                 self._changed.wait(left)
         return None

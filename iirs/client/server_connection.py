@@ -294,7 +294,7 @@ class ServerConnection:
             return
         self._timetable = None
         upload = self._engine.build_upload()
-        if upload is not None and self._line is not None:
+        if upload and self._line is not None:
             self._departures.schedule(plan.send_at, self._line, upload)
         self._pass_on()
 

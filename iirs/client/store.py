@@ -66,6 +66,8 @@ class ClientStore:
             # One window an account and machine: two would step the same keys apart.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA secure_delete = ON")
+            # An exclusive lock would leave the journal as it is, with what the last commit erased in it.
+            self._db.execute("PRAGMA journal_mode = TRUNCATE")
             self._db.executescript(_SCHEMA)
             self._check_owner()
             self._db.commit()

@@ -130,6 +130,11 @@ class Accounts:
         last_round = self._storage.last_round(account.position)
         return Result.OK, AccountRecord(account.position, last_round, account.vault)
 
+    def entry(self, position: int) -> Entry:
+        """Return the entry at a position. Raises ``IndexError`` if there is none."""
+        with self._lock:
+            return self._directory.entries[position]
+
     def snapshot(self) -> tuple[Head, list[bytes]]:
         """Return the directory with its signed head, as a new session is to be told it.
 

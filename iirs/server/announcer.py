@@ -26,6 +26,7 @@ from iirs.server.mix_hop import DeadDrops, MixStage, NextHop, no_noise
 from iirs.server.mix_net import MixNet, RoundOutcome
 from iirs.server.next_hop import NextHopLink
 from iirs.server.noise_maker import NoiseMaker
+from iirs.server.prekeys import PrekeyShelf
 from iirs.server.preparer import Increment, Preparer, Ready
 from iirs.server.settings import ServiceSettings
 from iirs.server.storage import LAST_ROUND, Storage
@@ -114,7 +115,9 @@ class Announcer:
         self._executed += 1
         self._online = outcome.uploads
 
-    def open_next(self, accounts: Accounts, seconds_to_collect: Callable[[], float]) -> Opened | None:
+    def open_next(
+        self, accounts: Accounts, prekeys: PrekeyShelf, seconds_to_collect: Callable[[], float]
+    ) -> Opened | None:
         """Open the next round; ``None`` if a hop does not do its part."""
         number, increment = self._round_number, accounts.next_increment()
         try:
@@ -130,9 +133,10 @@ class Announcer:
         self._storage.set_number(LAST_ROUND, number)
         self._round_number += 1
         accounts.publish(ready.head)
-        return self._open(number, increment, ready, seconds_to_collect())
+        return self._open(ready, increment, prekeys.announce(ready.head.length, number), seconds_to_collect())
 
-    def _open(self, number: int, increment: Increment, ready: Ready, collect: float) -> Opened:
+    def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
+        number = self.last_round
         invite_every = self._invite_every()
         invites = self._executed % invite_every == invite_every - 1
         announcement = Announcement(
@@ -145,6 +149,7 @@ class Announcer:
             ready.head,
             increment.start,
             increment.entries,
+            prekeys,
         ).encode()
         context = RoundContext(self._chain.chain_id, number, announcement_hash(announcement))
         if self._successor is not None:

@@ -24,6 +24,7 @@ from iirs.errors import AccountError, HopError, IirsError, OnionError, PeerError
 from iirs.geometry import Geometry
 from iirs.message import Message, MessageKind, MessageReader
 from iirs.onion import EntryChannel
+from iirs.prekey import Prekey
 from iirs.server.mix_net import Collected
 from iirs.server.writer import LeftoverWriter
 from iirs.tls import TlsPipe, on_the_wire
@@ -79,6 +80,10 @@ class Desk(Protocol):
         """Queue an upload for the round. Raises ``PeerError``."""
         ...
 
+    def keep_prekey(self, connection: ConnectionThread, prekey: Prekey) -> None:
+        """Take in the prekey that comes with an upload. Raises ``PeerError``."""
+        ...
+
     def left(self, connection: ConnectionThread) -> None:
         """Forget a connection that ended."""
         ...
@@ -123,6 +128,8 @@ class ConnectionThread(threading.Thread):
         self._late = False
         self.position = -1
         self.last_round = 0
+        self.prekey_period = -1
+        self.prekey_round = -1
         self.channel: EntryChannel | None = None
 
     # -- called from any thread -------------------------------------------------------------------
@@ -202,6 +209,8 @@ class ConnectionThread(threading.Thread):
                 self._answer(self._desk.register(Registration.decode(message.body), self._address()))
             case MessageKind.LOGIN:
                 self._login(message)
+            case MessageKind.PREKEY:
+                self._desk.keep_prekey(self, Prekey.decode(message.body))
             case _:
                 self._upload(message)
 

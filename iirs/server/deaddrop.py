@@ -52,15 +52,13 @@ class DeadDrop:
     def __init__(self) -> None:
         self.places: list[int] = []
 
-    def partner_of(self, place: int) -> int | None:
-        """Return whose message the one at ``place`` gets; ``None`` means random bytes.
+    def swaps(self) -> tuple[int, int]:
+        """Return the two places whose messages are swapped.
 
-        Two accesses swap; one gets its own back; a third and later ones get nothing, and do not
-        disturb the first two.
+        Of two accesses, each gets the other's; a single one is both, and gets its own back. A third and
+        later ones are not among them, and do not disturb the first two.
         """
-        if place == self.places[0]:
-            return self.places[min(1, len(self.places) - 1)]
-        return self.places[0] if place == self.places[1] else None
+        return self.places[0], self.places[1] if len(self.places) > 1 else self.places[0]
 
 
 class DeadDropManager:
@@ -82,16 +80,17 @@ class DeadDropManager:
         """Return for each message, in the same order, what its sender gets back: 1,024 bytes."""
         drops: dict[bytes, DeadDrop] = {}
         for place, message in enumerate(messages):
-            drops.setdefault(message.drop_id, DeadDrop()).places.append(place)
+            drop = drops.get(message.drop_id)
+            if drop is None:
+                drop = drops[message.drop_id] = DeadDrop()
+            drop.places.append(place)
         if self._observe is not None:
             self._observe(Counter(len(drop.places) for drop in drops.values()), list(drops))
-        replies = []
-        for place, message in enumerate(messages):
-            partner = drops[message.drop_id].partner_of(place)
-            replies.append(
-                self._random_bytes(PEER_MESSAGE_SIZE) if partner is None else messages[partner].content
-            )
-        return replies
+        replies: list[bytes | None] = [None] * len(messages)
+        for drop in drops.values():
+            one, other = drop.swaps()
+            replies[one], replies[other] = messages[other].content, messages[one].content
+        return [self._random_bytes(PEER_MESSAGE_SIZE) if reply is None else reply for reply in replies]
 
     def collect_invitations(self, invitations: Sequence[bytes]) -> list[bytes]:
         """Return dead drop 0: every invitation, filled up to a multiple of eight, in sorted order.

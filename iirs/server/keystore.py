@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from iirs.chain import Chain, Hop, parse_chain, render_chain
+from iirs.chain import DEFAULT_PREKEY_ROUNDS, Chain, Hop, parse_chain, render_chain
 from iirs.errors import ChainError, ConfigError
 from iirs.tls import certificate_hash, make_certificate, server_context
 
@@ -37,6 +37,7 @@ class ChainOptions:
     round_seconds: float | None = None
     invite_every: int | None = None
     suite: str | None = None
+    prekey_rounds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def make_keys(options: ChainOptions) -> ServerKeys:
         ),
         invite_every=options.invite_every or DEFAULT_INVITE_EVERY,
         epoch_rounds=DEFAULT_EPOCH_ROUNDS,
+        prekey_rounds=options.prekey_rounds or DEFAULT_PREKEY_ROUNDS,
         entry_certificate=certificate_hash(certificate),
         hops=(Hop("entry", "", identity.public_key().public_bytes_raw()),),
     )

@@ -249,9 +249,14 @@ def encode_refusal(error: HopError) -> Frame:
     return Frame(LinkKind.REFUSED, _REFUSED.pack(error.hop, reason))
 
 
-def decode_refusal(body: bytes) -> HopError:
-    """Return the error a REFUSED frame stands for. Raises ``PeerError`` if there is no such reason."""
+def decode_refusal(body: bytes, possible: range) -> HopError:
+    """Return the error a REFUSED frame stands for; ``possible`` hops are the sender and those behind it.
+
+    Raises ``PeerError`` if it blames another hop, or if there is no such reason.
+    """
     hop, number = _REFUSED.unpack(body)
+    if hop not in possible:
+        raise PeerError("The other hop blamed one that is not behind it.")
     try:
         return refused(hop, Refusal(number))
     except ValueError as error:

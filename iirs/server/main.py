@@ -8,12 +8,14 @@ import signal
 import socket
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
-from iirs.chain import DEFAULT_PORT, JoinLink
+from iirs.chain import DEFAULT_PORT, Chain, JoinLink
 from iirs.errors import ConfigError
 from iirs.paths import data_directory
+from iirs.privacy_report import MeterSettings, read_meter
+from iirs.server.glass_box import GlassBox
 from iirs.server.keystore import ChainOptions, hold_folder, load_or_make_keys, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
@@ -41,6 +43,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--round-seconds", type=float, help="seconds between rounds (default: 2)")
     parser.add_argument("--slots", type=int, help="conversations each person can have at once (default: 2)")
     parser.add_argument("--database-url", help="SQLAlchemy URL (default: SQLite in the data directory)")
+    parser.add_argument("--glass-box", type=Path, help="write what this hop sees to a file, openly marked")
     parser.add_argument(
         "--log-level", choices=["debug", "info", "warning"], default="warning", help="how much to say"
     )
@@ -71,25 +74,40 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: finished.set())
     try:
-        with nullcontext() if options.ephemeral else hold_folder(_folder(options)):
-            return _run(options, finished)
+        with ExitStack() as stack:
+            if not options.ephemeral:
+                stack.enter_context(hold_folder(_folder(options)))
+            settings = ServiceSettings()
+            if options.glass_box is not None:
+                box = stack.enter_context(GlassBox(options.glass_box, 0))
+                settings = ServiceSettings(observe=box.drops, observe_stage=box.stage)
+                print(f"iirs-server: {box.warning}", file=sys.stderr)
+            return _run(options, settings, finished)
     except ConfigError as error:
         print(f"iirs-server: {error}", file=sys.stderr)
         return 2
 
 
-def _run(options: argparse.Namespace, finished: threading.Event) -> int:
-    service = build_service(options, ServiceSettings())
+def _run(options: argparse.Namespace, settings: ServiceSettings, finished: threading.Event) -> int:
+    service = build_service(options, settings)
     port = service.start(options.host, options.port)
     link = JoinLink(_reachable(options.host), port, service.chain.chain_id)
-    hops = len(service.chain.hops)
-    trust = _TRUST_ALONE if hops == 1 else _TRUST_CHAIN.format(hops=hops)
-    print(f"iirs-server: {trust}", file=sys.stderr)
+    for line in _trust(service.chain):
+        print(f"iirs-server: {line}", file=sys.stderr)
     print(f"iirs-server ready: {link}", flush=True)
     while not finished.wait(1.0):  # a bounded wait, so that signals arrive on every platform
         pass
     service.stop()
     return 0
+
+
+def _trust(chain: Chain) -> list[str]:
+    """Return whom one has to trust here, and what the chain's noise is worth."""
+    hops = len(chain.hops)
+    if hops == 1:
+        return [_TRUST_ALONE]
+    meter = read_meter(MeterSettings(chain.noise, hops, chain.round_ms / 1000))
+    return [_TRUST_CHAIN.format(hops=hops), f"note: {meter.verdict}", f"note: {meter.trust[0]}"]
 
 
 def _folder(options: argparse.Namespace) -> Path:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from random import SystemRandom
 from typing import Protocol
 
 from iirs.errors import OnionError
@@ -20,14 +18,21 @@ from iirs.server.deaddrop import DeadDropManager, DeaddropMessage
 from iirs.suite import KeyPair
 from iirs.wire import Bundle
 
-_system_random = SystemRandom()
+_TICKET_SIZE = 16
+_PREFIX = 32
 
 
-def random_permutation(count: int) -> list[int]:
-    """Return a uniform permutation of ``range(count)`` from the operating system's randomness."""
-    order = list(range(count))
-    _system_random.shuffle(order)
-    return order
+def random_permutation(count: int, random_bytes: RandomBytes) -> list[int]:
+    """Return a uniform permutation of ``range(count)``.
+
+    Everything draws a random ticket of 16 bytes and is put in their order; should two be alike, all draw
+    again, so every order is equally likely.
+    """
+    while True:
+        drawn = random_bytes(_TICKET_SIZE * count)
+        tickets = [drawn[start : start + _TICKET_SIZE] for start in range(0, len(drawn), _TICKET_SIZE)]
+        if len(set(tickets)) == count:
+            return sorted(range(count), key=tickets.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +115,17 @@ class MixStage:
         hop: int,
         next_hop: NextHop,
         random_bytes: RandomBytes,
-        permute: Callable[[int], list[int]] = random_permutation,
+        permute: Callable[[int], list[int]] | None = None,
         noise: NoiseSource = no_noise,
         observe: Callable[[StageView], None] | None = None,
     ) -> None:
-        """``observe`` is for the openly marked glass box and for tests; it is handed counts only."""
+        """``permute`` is the system's randomness unless a test owns it.
+
+        ``observe`` is for the openly marked glass box and for tests; it is handed counts only."""
         self._reply_size = geometry.reply_size(geometry.hops - 1 - hop)
         self._next = next_hop
         self._random_bytes = random_bytes
-        self._permute = permute
+        self._permute = permute or (lambda count: random_permutation(count, random_bytes))
         self._noise = noise
         self._observe = observe
 
@@ -158,14 +165,33 @@ class MixStage:
             self._observe(StageView(context.round_number, kind, arrived, mixed, noise))
 
 
+class _Seen:
+    """Tells repeats from what is new, by all bytes of it; of most it needs to look at the first few only."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, bytes] = {}
+        self._more: set[bytes] = set()
+
+    def is_new(self, onion: bytes) -> bool:
+        """Return False if the very same bytes were asked about before."""
+        prefix = onion[:_PREFIX]
+        known = self._first.get(prefix)
+        if known is None:
+            self._first[prefix] = onion
+            return True
+        if known == onion or onion in self._more:
+            return False
+        self._more.add(onion)
+        return True
+
+
 def _distinct(opened: Sequence[bytes | None]) -> tuple[list[int], list[bytes]]:
     """Return the places of what opened, each content once, and the contents."""
-    seen: set[bytes] = set()
+    seen = _Seen()
     places: list[int] = []
     onions: list[bytes] = []
     for place, onion in enumerate(opened):
-        if onion is not None and onion not in seen:
-            seen.add(onion)
+        if onion is not None and seen.is_new(onion):
             places.append(place)
             onions.append(onion)
     return places, onions
@@ -220,18 +246,17 @@ class MixHop:
         self._store_round(batch.context.round_number, batch.kind)
         key = self._key(batch.context.round_number)
         size = self._geometry.onion_size(self._geometry.hops - self._hop, batch.kind)
-        seen: set[bytes] = set()
+        seen = _Seen()
+        suite, context, hop, kind = self._geometry.suite, batch.context, self._hop, batch.kind
         reply_keys: list[bytes | None] = []
         opened: list[bytes | None] = []
         for onion in batch.onions:
             reply_key, inner = None, None
-            if onion not in seen and len(onion) == size:
-                seen.add(onion)
-                with suppress(OnionError):
-                    reply_key, inner = self._peel(onion, key, batch)
+            if len(onion) == size and seen.is_new(onion):
+                try:
+                    reply_key, inner = peel(onion, key, suite, context, hop, kind)
+                except OnionError:
+                    reply_key, inner = None, None  # it gets random bytes; the others go on
             reply_keys.append(reply_key)
             opened.append(inner)
         return reply_keys, opened
-
-    def _peel(self, onion: bytes, key: KeyPair, batch: Batch) -> tuple[bytes, bytes]:
-        return peel(onion, key, self._geometry.suite, batch.context, self._hop, batch.kind)

@@ -63,7 +63,8 @@ class FrameStream:
     def close(self) -> None:
         """End the connection; safe from any thread."""
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # Not SSLSocket.shutdown: it takes TLS away under the thread that reads, which then reads on raw.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def release(self) -> None:
         """Let go of the socket; for the thread that uses the stream."""
@@ -169,7 +170,7 @@ class NextHopLink:
             frame = self._stream.receive(allowed, give_up_at)
             if frame.kind is not LinkKind.REFUSED:
                 return frame
-            error = link.decode_refusal(frame.body)
+            error = link.decode_refusal(frame.body, range(self._hop, len(self._chain.hops)))
         raise error
 
     def _connected(self) -> FrameStream:
@@ -195,7 +196,7 @@ class NextHopLink:
         except TimeoutError as error:
             self.close()
             raise refused(self._hop, Refusal.TIMEOUT) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a host name may be one that cannot be looked up at all
             self.close()
             raise refused(self._hop, Refusal.UNREACHABLE) from error
         except PeerError as error:

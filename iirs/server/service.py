@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from iirs.errors import ConfigError
+from iirs.errors import ConfigError, PeerError
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
+from iirs.prekey import Prekey
 from iirs.server.accounts import Accounts, RateLimit
 from iirs.server.announcer import Announcer, Opened
 from iirs.server.connectionThread import ConnectionThread
 from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import Collected, RoundOutcome
+from iirs.server.prekeys import PrekeyShelf
 from iirs.server.settings import ServiceSettings
 from iirs.server.storage import Storage
 from iirs.server.writer import LeftoverWriter
@@ -57,6 +59,7 @@ class Service:
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
             logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
         )
+        self.prekeys = PrekeyShelf(keys.chain, storage, self.accounts.entry)
         self._lock = threading.Lock()
         self._connections: set[ConnectionThread] = set()
         self._sessions: dict[int, ConnectionThread] = {}
@@ -223,7 +226,7 @@ class Service:
         return self._announcer.give_up_at()
 
     def _open_next(self) -> Opened | None:
-        return self._announcer.open_next(self.accounts, self._seconds_to_collect)
+        return self._announcer.open_next(self.accounts, self.prekeys, self._seconds_to_collect)
 
     # -- Desk: what a connection asks for -----------------------------------------------------------
 
@@ -265,7 +268,24 @@ class Service:
             replaced.close(CloseReason.REPLACED)
         # Only now: an entry announced before this session was listed must be in the snapshot.
         head, entries = self.accounts.snapshot()
-        return [encode_directory(head, entries), self._announcer.keys_message()]
+        prekeys = self.prekeys.known(len(entries), self._announcer.last_round)
+        return [encode_directory(head, entries, prekeys), self._announcer.keys_message()]
+
+    def keep_prekey(self, connection: ConnectionThread, prekey: Prekey) -> None:
+        """Take in the prekey that comes with a client's first upload in a session or period.
+
+        It comes with the next one again if that upload missed its batch. Raises ``PeerError`` for more than
+        one a round, one of a period before the last one's, or somebody else's.
+        """
+        number = self._announcer.last_round
+        is_older = prekey.period < connection.prekey_period
+        if prekey.position != connection.position or is_older or number == connection.prekey_round:
+            raise PeerError("A client sent a prekey that is not its own, or a second one.")
+        connection.prekey_period, connection.prekey_round = prekey.period, number
+        with self._lock:
+            replaced = self._sessions.get(connection.position) is not connection
+        if not replaced:  # the machine that replaced it has another key, and will not say it again
+            self.prekeys.take(prekey, number)
 
     def submit(self, connection: ConnectionThread, upload: Upload) -> Collected:
         """Queue an upload for the round. Raises ``PeerError``."""

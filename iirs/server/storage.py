@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, String, create_engine, event, select, update
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    bindparam,
+    create_engine,
+    delete,
+    event,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -29,6 +44,12 @@ class _Account(_Base):
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
     vault: Mapped[bytes] = mapped_column(LargeBinary)
     last_round: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class _Prekey(_Base):
+    __tablename__ = "prekey"
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    record: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class _Number(_Base):
@@ -98,6 +119,22 @@ class Storage:
         with self._lock, Session(self._engine) as session:
             value = session.scalar(select(_Account.last_round).where(_Account.position == position))
             return value or 0
+
+    def prekeys(self) -> list[bytes]:
+        """Return the kept prekey of every account that has one."""
+        with self._lock, Session(self._engine) as session:
+            return list(session.scalars(select(_Prekey.record)))
+
+    def keep_prekeys(self, records: Mapping[int, bytes], forgotten: Iterable[int] = ()) -> None:
+        """Keep prekeys, each in place of the former one of the account at its position; forget others."""
+        table = cast(Table, _Prekey.__table__)
+        over = [{"over": position} for position in {*records, *forgotten}]
+        fresh = [{"position": position, "record": record} for position, record in records.items()]
+        with self._lock, self._engine.begin() as connection:
+            if over:
+                connection.execute(delete(table).where(table.c.position == bindparam("over")), over)
+            if fresh:
+                connection.execute(insert(table), fresh)
 
     def number(self, name: str) -> int:
         """Return a kept number, or 0."""

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -103,7 +103,7 @@ def entry_channel() -> Vectors:
     for epoch in (7, 8, 9):
         for direction, kind, index in (("up", 0, 0), ("up", 1, 4), ("down", 0, 3)):
             number = epoch * 30 + 5
-            cipher = ChaCha20Poly1305(hkdf(key, b"iirs/1 entry " + direction.encode()))
+            cipher = AESGCM(hkdf(key, b"iirs/1 entry " + direction.encode()))
             data = b"iirs/1 onion" + CHAIN_ID + struct.pack(">BQB", 0, number, kind) + announcement
             sealed = cipher.encrypt(struct.pack(">QI", number, index), onion, data)
             place = {"epoch": epoch, "round": number, "kind": kind, "index": index}
@@ -135,10 +135,7 @@ def entry_channel() -> Vectors:
 
 def directory_entry(name: str) -> bytes:
     key = signing_key(name.encode())
-    seed = hashlib.sha512(name.encode()).digest()
-    receiving = MLKEM768PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw()
-    receiving += X25519PrivateKey.from_private_bytes(seed[:32]).public_key().public_bytes_raw()
-    content = bytes([len(name)]) + name.encode().ljust(32, b"\0") + point(key) + receiving
+    content = bytes([len(name)]) + name.encode().ljust(32, b"\0") + point(key)
     return content + sign(key, b"iirs/1 directory entry" + CHAIN_ID + content)
 
 
@@ -157,9 +154,47 @@ def directory() -> Vectors:
             {"why": "a letter of the name changed", "entry": (b"\x05bl" + alice[3:]).hex()},
             {"why": "an upper-case name", "entry": (b"\x05A" + alice[2:]).hex()},
             {"why": "another key", "entry": (alice[:33] + entries[1][33:66] + alice[66:]).hex()},
+            {"why": "a key that is no point", "entry": (alice[:33] + bytes(33) + alice[66:]).hex()},
             {"why": "another signature", "entry": (alice[:-64] + entries[1][-64:]).hex()},
             {"why": "no signature", "entry": (alice[:-64] + bytes(64)).hex()},
             {"why": "a byte missing", "entry": alice[:-1].hex()},
+        ],
+    }
+
+
+def prekey() -> Vectors:
+    entries = [directory_entry(name) for name in ("alice", "bob")]
+    seed = hashlib.sha512(b"alice's prekey").digest()
+    public = MLKEM768PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw()
+    public += X25519PrivateKey.from_private_bytes(seed[:32]).public_key().public_bytes_raw()
+    period = 2**40 + 5
+
+    def record(
+        signer: str, entry: bytes, key: bytes, at: int = period, label: bytes = b"iirs/1 prekey"
+    ) -> str:
+        signed = label + CHAIN_ID + hashlib.sha256(entry).digest() + at.to_bytes(8) + key
+        return (bytes(4) + at.to_bytes(8) + key + sign(signing_key(signer.encode()), signed)).hex()
+
+    good = bytes.fromhex(record("alice", entries[0], public))
+    return {
+        "chain_id": CHAIN_ID.hex(),
+        "entry": entries[0].hex(),
+        "position": 0,
+        "period": period,
+        "public": public.hex(),
+        "id": hashlib.sha256(public).digest()[:8].hex(),
+        "record": good.hex(),
+        "refused": [
+            {"why": "signed by bob", "record": record("bob", entries[0], public)},
+            {"why": "signed for bob's entry", "record": record("alice", entries[1], public)},
+            {"why": "another label", "record": record("alice", entries[0], public, label=b"iirs/1 entry")},
+            {"why": "another period", "record": (good[:11] + bytes([good[11] ^ 1]) + good[12:]).hex()},
+            {"why": "another key", "record": (good[:12] + bytes([good[12] ^ 1]) + good[13:]).hex()},
+            {"why": "no signature", "record": (good[:-64] + bytes(64)).hex()},
+            {"why": "a key of small order", "record": record("alice", entries[0], public[:-32] + bytes(32))},
+            {"why": "a byte missing", "record": good[:-1].hex()},
+            {"why": "a byte too many", "record": good.hex() + "00"},
+            {"why": "empty", "record": ""},
         ],
     }
 
@@ -262,7 +297,7 @@ def peer_message() -> Vectors:
 
 
 def main() -> None:
-    for make in (sync, entry_channel, directory, passwords, peer_message):
+    for make in (sync, entry_channel, directory, prekey, passwords, peer_message):
         path = FOLDER / f"{make.__name__}.json"
         path.write_text(json.dumps(make(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -1,0 +1,99 @@
+"""The server's shelf of prekeys: the newest of each account, and which of them are still to be announced."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from iirs.chain import Chain
+from iirs.directory import Entry
+from iirs.errors import ConfigError, DirectoryError, PeerError
+from iirs.geometry import PREKEY_INCREMENT
+from iirs.prekey import Prekey, is_current
+from iirs.server.storage import Storage
+
+
+class PrekeyShelf:
+    """Everybody's newest prekey. Safe from any thread; one lock, not held while a signature is checked."""
+
+    def __init__(self, chain: Chain, storage: Storage, entry: Callable[[int], Entry]) -> None:
+        """Load what is kept; ``entry`` gives an account's entry by its position.
+
+        Raises ``ConfigError`` if the database is damaged.
+        """
+        self._chain = chain
+        self._storage = storage
+        self._entry = entry
+        self._lock = threading.Lock()
+        self._newest: dict[int, Prekey] = {}
+        self._to_announce: dict[int, None] = {}
+        self._to_store: set[int] = set()
+        self._period = -1
+        try:
+            for raw in storage.prekeys():
+                prekey = Prekey.decode(raw)
+                prekey.verify(chain.chain_id, entry(prekey.position))
+                self._newest[prekey.position] = prekey
+        except (DirectoryError, IndexError) as error:
+            raise ConfigError(
+                "The database is damaged or another chain's: check --database-url and --data-dir."
+            ) from error
+
+    def take(self, prekey: Prekey, round_number: int) -> None:
+        """Keep a client's prekey if it is newer than, or differs from, the one before.
+
+        One of a period that is over has come too late and is thrown away. Raises ``PeerError`` if its owner
+        did not sign it, or if it is of a period that has not begun.
+        """
+        now = self._chain.period(round_number)
+        if prekey.period > now:
+            raise PeerError("A client sent a prekey of a period that has not begun.")
+        try:
+            prekey.verify(self._chain.chain_id, self._entry(prekey.position))
+        except DirectoryError as error:
+            raise PeerError("A client sent a prekey that it did not sign.") from error
+        with self._lock:
+            known = self._newest.get(prekey.position)
+            is_old = known is not None and prekey.period < known.period
+            is_same = known is not None and (prekey.period, prekey.public) == (known.period, known.public)
+            if not is_current(prekey.period, now) or is_old or is_same:
+                return
+            self._newest[prekey.position] = prekey
+            self._to_announce[prekey.position] = None
+            self._to_store.add(prekey.position)
+
+    def known(self, length: int, round_number: int) -> list[bytes]:
+        """Return the prekeys that can be used now, of the first ``length`` people in the directory."""
+        now = self._chain.period(round_number)
+        with self._lock:
+            newest = list(self._newest.values())
+        return [item.encode() for item in newest if item.position < length and is_current(item.period, now)]
+
+    def announce(self, length: int, round_number: int) -> tuple[bytes, ...]:
+        """Return the next prekeys to announce, two at most, each person's newest.
+
+        Whoever is not among the first ``length`` people waits. What has come is stored, and what nobody
+        may use any more forgotten; once a round, so that a thousand renewals are one write to the disk.
+        """
+        with self._lock:
+            over = self._forget(self._chain.period(round_number))
+            fresh = {position: self._newest[position].encode() for position in self._to_store}
+            self._to_store.clear()
+            chosen = [position for position in self._to_announce if position < length][:PREKEY_INCREMENT]
+            for position in chosen:
+                del self._to_announce[position]
+            announced = tuple(self._newest[position].encode() for position in chosen)
+        if fresh or over:
+            self._storage.keep_prekeys(fresh, over)
+        return announced
+
+    def _forget(self, now: int) -> list[int]:
+        if now == self._period:
+            return []
+        self._period = now
+        over = [position for position, item in self._newest.items() if not is_current(item.period, now)]
+        for position in over:
+            del self._newest[position]
+            self._to_announce.pop(position, None)
+            self._to_store.discard(position)
+        return over

@@ -1,0 +1,256 @@
+"""A hop that misbehaves in one way: the real program, with one part put in the place of another.
+
+    python -m tests.rogue_mix BEHAVIOUR [VALUE] -- ARGUMENTS OF THE REAL PROGRAM
+
+``honest`` changes nothing: what a test finds with a rogue must not be found with that one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+import iirs.server.announcer
+import iirs.server.main
+from iirs.epoch import EpochKey
+from iirs.errors import HopError
+from iirs.geometry import BatchKind
+from iirs.onion import EntryChannel, RoundContext
+from iirs.server import mix_main
+from iirs.server.hop import HopWorld, LaterHop
+from iirs.server.link import Prepare, Prepared
+from iirs.server.mix_hop import Batch
+from iirs.server.mix_net import MixNet
+from iirs.server.next_hop import NextHopLink
+from iirs.wire import Announcement, Bundle, Upload
+
+_value = ""
+
+
+def _flip(data: bytes) -> bytes:
+    """Change one bit somewhere in the middle."""
+    place = len(data) // 2
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+# -- in what a hop gives back ----------------------------------------------------------------------------
+
+
+class Slow(LaterHop):
+    """Takes VALUE seconds more for every batch of conversations."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        time.sleep(float(_value))
+        return super().exchange(batch)
+
+
+class ShortOfReplies(LaterHop):
+    """Gives back one reply less than it was given onions."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        return super().exchange(batch)[:-1]
+
+
+class AltersReplies(LaterHop):
+    """Flips a bit in every reply."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        return [_flip(reply) for reply in super().exchange(batch)]
+
+
+class SwapsReplies(LaterHop):
+    """Gives every reply to the onion after it."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        replies = super().exchange(batch)
+        return replies[1:] + replies[:1]
+
+
+class AltersBundles(LaterHop):
+    """Flips a bit in every invitation that comes back, under the last hop's signature."""
+
+    def collect_invitations(self, batch: Batch) -> Bundle:
+        bundle = super().collect_invitations(batch)
+        return replace(bundle, invitations=tuple(sorted(_flip(item) for item in bundle.invitations)))
+
+
+class Dies(LaterHop):
+    """Ends, without a word, when it is given a batch."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        os._exit(1)
+
+
+class Slanders(LaterHop):
+    """Refuses to prepare a round, and says that hop VALUE is to blame."""
+
+    def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
+        raise HopError(int(_value), "does not answer")
+
+
+class ForgesSignatures(LaterHop):
+    """Gives another signature under the directory than its own."""
+
+    def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
+        prepared = super().prepare(request, give_up_at)
+        return replace(prepared, signatures=(_flip(prepared.signatures[0]), *prepared.signatures[1:]))
+
+
+class KeepsItsKey(LaterHop):
+    """Shows the first epoch key it has made for ever."""
+
+    _first: EpochKey | None = None
+
+    def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
+        prepared = super().prepare(request, give_up_at)
+        self._first = self._first or prepared.keys[0]
+        return replace(prepared, keys=(self._first, *prepared.keys[1:]))
+
+
+# -- in what a hop passes on -----------------------------------------------------------------------------
+
+
+class AltersOnions(NextHopLink):
+    """Flips a bit in every onion it passes on."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        return super().exchange(replace(batch, onions=[_flip(onion) for onion in batch.onions]))
+
+
+class ShortOfOnions(NextHopLink):
+    """Passes on all onions but one, and makes up a reply."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        replies = super().exchange(replace(batch, onions=batch.onions[:-1]))
+        return [*replies, os.urandom(len(replies[0]))]
+
+
+class DoublesOnions(NextHopLink):
+    """Passes on its first onion in the place of all others."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        return super().exchange(replace(batch, onions=[batch.onions[0]] * len(batch.onions)))
+
+
+class AltersAnnouncements(NextHopLink):
+    """Shows the hop behind another announcement of the round than everybody else has seen."""
+
+    def open_round(self, announcement: bytes, give_up_at: float) -> None:
+        shown = Announcement.decode(announcement, self._chain.geometry)
+        super().open_round(replace(shown, online=shown.online ^ 1).encode(), give_up_at)
+
+
+class ReplaysBatches(NextHopLink):
+    """Passes on every batch twice."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        replies = super().exchange(batch)
+        with suppress(HopError):
+            return super().exchange(batch)
+        return replies
+
+
+class ReplaysOldBatches(NextHopLink):
+    """Passes on the batch of the round before, as this round's."""
+
+    _before: Batch | None = None
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        before, self._before = self._before or batch, batch
+        onions = [before.onions[place % len(before.onions)] for place in range(len(batch.onions))]
+        return super().exchange(replace(batch, onions=onions))
+
+
+class ReplaysOldRounds(NextHopLink):
+    """Passes on the batch of the round before once more, under its own number, before this round's."""
+
+    _before: Batch | None = None
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        before, self._before = self._before, batch
+        if before is not None:
+            with suppress(HopError):
+                super().exchange(replace(before, give_up_at=batch.give_up_at))
+        return super().exchange(batch)
+
+
+# -- in the entry ----------------------------------------------------------------------------------------
+
+
+class DropsOneClient(MixNet):
+    """Throws away the onions of whoever uploads first in a round, and answers all the same."""
+
+    def _open(
+        self,
+        context: RoundContext,
+        kind: BatchKind,
+        batch: dict[object, Upload],
+        channels: dict[object, EntryChannel],
+    ) -> list[bytes | None]:
+        opened = super()._open(context, kind, batch, channels)  # type: ignore[arg-type]
+        if kind is BatchKind.CONVERSATION:
+            mine = self._geometry.onions_per_client
+            opened[:mine] = [None] * mine
+        return opened
+
+
+# -- the table -------------------------------------------------------------------------------------------
+
+
+def _as_hop(rogue: type[LaterHop]) -> Callable[[], None]:
+    return lambda: setattr(mix_main, "LaterHop", rogue)
+
+
+def _as_link(rogue: type[NextHopLink]) -> Callable[[], None]:
+    return lambda: setattr(mix_main, "NextHopLink", rogue)
+
+
+def _with_a_slow_clock() -> None:
+    mix_main.HopWorld = partial(HopWorld, clock=lambda: time.time() - float(_value))  # type: ignore[assignment,misc]
+
+
+def _dropping_one() -> None:
+    iirs.server.announcer.MixNet = DropsOneClient  # type: ignore[misc]
+
+
+BEHAVIOURS: dict[str, Callable[[], None]] = {
+    "honest": lambda: None,
+    "slow": _as_hop(Slow),
+    "short-of-replies": _as_hop(ShortOfReplies),
+    "alters-replies": _as_hop(AltersReplies),
+    "swaps-replies": _as_hop(SwapsReplies),
+    "alters-bundles": _as_hop(AltersBundles),
+    "dies": _as_hop(Dies),
+    "slanders": _as_hop(Slanders),
+    "forges-signatures": _as_hop(ForgesSignatures),
+    "keeps-its-key": _as_hop(KeepsItsKey),
+    "alters-announcements": _as_link(AltersAnnouncements),
+    "alters-onions": _as_link(AltersOnions),
+    "short-of-onions": _as_link(ShortOfOnions),
+    "doubles-onions": _as_link(DoublesOnions),
+    "replays-batches": _as_link(ReplaysBatches),
+    "replays-old-batches": _as_link(ReplaysOldBatches),
+    "replays-old-rounds": _as_link(ReplaysOldRounds),
+    "slow-clock": _with_a_slow_clock,
+    "entry-honest": lambda: None,
+    "entry-drops-one": _dropping_one,
+}
+
+
+def main(words: list[str]) -> int:
+    """Misbehave until ended."""
+    global _value  # this program is one hop
+    end = words.index("--")
+    behaviour, _value = words[0], words[1] if end > 1 else ""
+    BEHAVIOURS[behaviour]()
+    program = iirs.server.main.main if behaviour.startswith("entry-") else mix_main.main
+    return program(words[end + 1 :])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""What goes wrong inside one link: threads, addresses, disks. ``test_chain_faults`` has the processes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from iirs.errors import HopError
+from iirs.server.link import Frame, LinkKind, Prepare
+from iirs.server.next_hop import FrameStream, NextHopLink
+from iirs.tls import link_context
+from tests.builders import make_chain
+
+KEYS = make_chain(3)
+ALLOWED = {LinkKind.OPENED: (0, 0)}
+
+
+def soon() -> float:
+    return time.monotonic() + 20
+
+
+@contextmanager
+def two_ends() -> Iterator[tuple[FrameStream, FrameStream]]:
+    """A link between hops 0 and 1: the asking and the answering end."""
+    asking, answering = socket.socketpair()
+    identities, hops = KEYS.identities, KEYS.chain.hops
+    made: list[FrameStream] = []
+
+    def answer() -> None:
+        context = link_context(identities[1], hops[0].identity, server_side=True)
+        made.append(FrameStream(context.wrap_socket(answering, server_side=True)))
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    context = link_context(identities[0], hops[1].identity, server_side=False)
+    client = FrameStream(context.wrap_socket(asking))
+    thread.join(20)
+    try:
+        yield client, made[0]
+    finally:
+        client.release()
+        made[0].release()
+
+
+def test_a_frame_goes_from_one_end_to_the_other() -> None:
+    with two_ends() as (client, server):
+        client.send([Frame(LinkKind.OPENED)], soon())
+        assert server.receive(ALLOWED, soon()) == Frame(LinkKind.OPENED)
+        server.close()
+        with pytest.raises(OSError, match="hung up"):
+            client.receive(ALLOWED, soon())
+
+
+def test_a_stream_that_another_thread_ends_is_never_read_past_its_tls() -> None:
+    """Fixed: what had arrived was read as it was on the wire; or, in worse moments, the thread died of it."""
+    with two_ends() as (client, server):
+        client.send([Frame(LinkKind.OPENED)], soon())
+        ending = threading.Thread(target=server.close)
+        ending.start()
+        ending.join(20)
+        assert server.receive(ALLOWED, soon()) == Frame(LinkKind.OPENED)
+        with pytest.raises(OSError, match="hung up"):
+            server.receive(ALLOWED, soon())
+        with pytest.raises(OSError, match=r"[Pp]ipe|EOF"):
+            server.send([Frame(LinkKind.OPENED)], soon())
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "two..dots", "x" * 64])
+def test_an_address_that_leads_nowhere_is_a_hop_that_does_not_answer(host: str) -> None:
+    """Fixed: a name that no name can be was an error of another kind, and ended the thread that asked."""
+    hops = (KEYS.chain.hops[0], replace(KEYS.chain.hops[1], address=f"{host}:9"), *KEYS.chain.hops[2:])
+    successor = NextHopLink(replace(KEYS.chain, hops=hops), 0, KEYS.identities[0])
+    with pytest.raises(HopError, match="hop 1 does not answer"):
+        successor.prepare(Prepare(1, 0), soon())
