@@ -30,7 +30,7 @@ from iirs.geometry import DROP_ID_SIZE, PEER_MESSAGE_SIZE, BatchKind
 from iirs.noise import NO_NOISE, Noise
 from iirs.onion import RoundContext, peel
 from iirs.server import mix_hop
-from iirs.server.deaddrop import DeadDrop
+from iirs.server.deaddrop import ACCESSES, DeadDrop
 from iirs.server.mix_hop import Batch
 from iirs.server.mix_net import RoundOutcome
 from iirs.suite import X25519, KeyPair, PublicKey
@@ -351,11 +351,7 @@ def test_an_onion_that_is_in_a_batch_twice_leaves_an_honest_hop_once() -> None:
 
 
 def test_it_leaves_twice_if_the_hop_forgets_what_it_has_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Forgetful(set[bytes]):
-        def __contains__(self, item: object) -> bool:
-            return False
-
-    monkeypatch.setattr(mix_hop, "set", Forgetful, raising=False)
+    monkeypatch.setattr(mix_hop._Seen, "is_new", lambda seen, onion: True)
     attack = Attack()
     assert double_alice(attack) == attack.alices_drops
 
@@ -542,18 +538,18 @@ def test_one_that_the_shuffle_puts_first_gets_a_sealed_message_and_costs_one_of_
     assert attack.back("bob")[0] not in (None, alices, bobs, carols)
 
 
-def shared_by_all(drop: DeadDrop, place: int) -> int:
-    return drop.places[(drop.places.index(place) + 1) % len(drop.places)]
+def shared_by_all(drop: DeadDrop) -> list[int]:
+    return [*drop.places[1:], drop.places[0]]
 
 
-def first_two_only(drop: DeadDrop, place: int) -> int:
-    if place not in drop.places[:2]:
+def first_two_only(drop: DeadDrop) -> list[int]:
+    if len(drop.places) > ACCESSES:
         raise OnionError("a third access")
-    return shared_by_all(drop, place)
+    return shared_by_all(drop)
 
 
 def test_a_third_access_that_counts_turns_the_others_messages_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DeadDrop, "partner_of", shared_by_all)
+    monkeypatch.setattr(DeadDrop, "partners", shared_by_all)
     attack, (alices, _, carols) = third_access()
     assert attack.back("bob")[0] == carols
     assert attack.back("carol")[0] == alices
@@ -562,7 +558,7 @@ def test_a_third_access_that_counts_turns_the_others_messages_away(monkeypatch: 
 def test_a_third_access_that_is_an_error_tells_that_there_is_a_conversation_and_ends_everybodys_round(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(DeadDrop, "partner_of", first_two_only)
+    monkeypatch.setattr(DeadDrop, "partners", first_two_only)
     attack, _ = third_access()
     assert attack.outcome.lost
     assert attack.back("alice") == attack.back("bob") == [None, None]
@@ -632,7 +628,7 @@ def drops_in_alices_upload(*, talk: bool) -> set[bytes]:
     pair = room.chain.keyring.find(honest.key_ids[0])[1]
     context = RoundContext(room.chain.chain.chain_id, room.number, announcement_hash(announcement.encode()))
     room.engines["alice"].open_round(announcement.encode(), was_late=False)
-    message = room.engines["alice"].build_upload()
+    *_, message = room.engines["alice"].build_upload()
     assert message is not None
     drops = set()
     for index, item in enumerate(Upload.decode(message, room.chain.chain.geometry).onions):

@@ -22,7 +22,9 @@ from iirs import client, demo, geometry, message, meter, tls, wire
 from iirs.client import invitations
 from iirs.client import main as client_main
 from iirs.geometry import BatchKind, Geometry
+from iirs.server import chain_main, link, mix_main
 from iirs.server import main as server_main
+from iirs.server.link import LinkKind
 from iirs.suite import HYBRID, SUITES, X25519
 
 ROOT = Path(__file__).parent.parent
@@ -99,8 +101,18 @@ LAYOUTS: dict[str, Callable[[Geometry], int]] = {
     "PEER_MESSAGE": lambda g: geometry.PEER_MESSAGE_SIZE,
     "CONTEXT": lambda g: 26,
     "PEER_CONTENT": lambda g: message._PLAIN_SIZE,
+    "LINK_PREPARE": lambda g: len(
+        link.Prepare(0, 0, (bytes(geometry.ENTRY_SIZE),) * LETTERS["e"]).encode(0).body
+    ),
+    "LINK_PREPARED": lambda g: link.Prepared.size(g, LETTERS["h"]),
+    "LINK_BEHIND": lambda g: len(link.BehindError(1, 0).encode().body),
+    "LINK_OPEN": lambda g: link.requests(g)[LinkKind.OPEN][0],
+    "LINK_BATCH": lambda g: len(link.BatchHeader(0, BatchKind.CONVERSATION, 0).encode(0).body),
+    "LINK_CHUNK": lambda g: len(next(link.chunks([bytes(LETTERS["b"])])).body),
+    "LINK_RESULT": lambda g: link.RESULT_SIZE,
+    "LINK_REFUSED": lambda g: len(link.encode_refusal(link.refused(1, link.Refusal.KEY)).body),
 }
-LETTERS = {"L": 900, "d": 7, "p": 5, "c": 16}
+LETTERS = {"L": 900, "d": 7, "p": 5, "c": 16, "h": 2, "e": 3, "b": 700}
 LAYOUT = re.compile(r"^\*\*Layout ([A-Z_]+): `([^`]+)` bytes\*\*.*\n\n((?:\|.*\|\n)+)", flags=re.M)
 
 
@@ -142,6 +154,9 @@ def test_every_layout_adds_up_to_the_size_the_code_has() -> None:
         ("| `65` | `32` | key id", "| `64` | `32` | key id"),
         ("**Layout HEAD: `36 + 64 * n` bytes**", "**Layout HEAD: `37 + 64 * n` bytes**"),
         ("**Layout CLOSE:", "**Layout SHUT:"),
+        ("**Layout LINK_PREPARED: `h * (145 + P)`", "**Layout LINK_PREPARED: `h * (144 + P)`"),
+        ("| `13` | `4` | how many onions", "| `13` | `8` | how many onions"),
+        ("| `20` | `130 * e` | entries", "| `20` | `131 * e` | entries"),
     ],
 )
 def test_a_layout_that_does_not_add_up_is_caught(old: str, new: str) -> None:
@@ -152,8 +167,8 @@ def test_a_layout_that_does_not_add_up_is_caught(old: str, new: str) -> None:
 def fields_of(text: str, layout: str) -> list[tuple[int, str]]:
     """Return size and first word of each field of a layout with plain numbers."""
     block = next(rows for name, _, rows in LAYOUT.findall(text) if name == layout)
-    rows = table(block, "offset", "size", "field")
-    return [(int(size.strip("`")), field.split()[0].strip(":,")) for _, size, field in rows]
+    rows = [(size.strip("`"), field) for _, size, field in table(block, "offset", "size", "field")]
+    return [(int(size), field.split()[0].strip(":,")) for size, field in rows if size.isdigit()]
 
 
 def check_fields(text: str) -> None:
@@ -166,6 +181,9 @@ def check_fields(text: str) -> None:
     inner = fields_of(text, "INVITATION_PLAIN")[:-2]
     codes = re.findall(r"\d+s|[A-Z]", invitations._FIELDS.format)
     assert [size for size, _ in inner] == [struct.calcsize(f">{code}") for code in codes]
+    for layout, packed in (("LINK_PREPARE", link._PREPARE), ("LINK_BATCH", link._BATCH)):
+        sizes = [struct.calcsize(f">{code}") for code in packed.format.strip(">")]
+        assert [size for size, _ in fields_of(text, layout)] == sizes
 
 
 def test_peer_messages_and_invitations_are_laid_out_as_in_the_code() -> None:
@@ -179,6 +197,8 @@ def test_fields_in_another_order_are_caught() -> None:
         )
     with pytest.raises(AssertionError):
         check_fields(break_it(PROTOCOL, "| `94` | `8` | bundle round k |", "| `94` | `4` | bundle round k |"))
+    with pytest.raises(AssertionError):
+        check_fields(break_it(PROTOCOL, "| `12` | `4` | base", "| `12` | `8` | base"))
 
 
 # -- sizes and constants --------------------------------------------------------------------------------
@@ -305,6 +325,8 @@ MUST_BE_THERE = {
     "PATIENCE", "HANG_UP_ROUNDS", "WINDOW", "TEXT_MAX", "MAX_GAP", "MAX_AHEAD", "GRACE_ROUNDS", "memory_kib",
     "passes", "lanes", "END_INVITATIONS", "FRAGMENTS_MAX", "CHAIN_IDS_MAX", "DIRECTORY_INCREMENT",
     "PREKEY_INCREMENT", "PREKEY_IDS_MAX", "PREKEY_ID_SIZE",
+    "_BUDGET_SHARE", "hop_seconds", "sign_seconds", "CHUNK_MAX", "BATCH_MAX", "ENTRIES_MAX",
+    "MAX_AHEAD_SECONDS",
 }  # fmt: skip
 
 
@@ -327,6 +349,8 @@ def test_every_constant_quoted_is_the_codes() -> None:
         ("(0.15, 0.25)", "(0.15, 0.2)"),
         ("iirs.client.chat_session.WINDOW", "iirs.client.chat_session.PANE"),
         ("ServiceSettings.max_connections` | 5000", "ServiceSettings.max_connections` | 500"),
+        ("next_hop._BUDGET_SHARE` | 0.8", "next_hop._BUDGET_SHARE` | 0.9"),
+        ("| `iirs.server.link.CHUNK_MAX` |", "| `iirs.server.link.RESULT_SIZE` |"),
     ],
 )
 def test_a_wrong_constant_is_caught(old: str, new: str) -> None:
@@ -341,6 +365,8 @@ ENUMS: dict[str, type[IntEnum]] = {
     "result": wire.Result,
     "status": wire.RoundStatus,
     "reason": wire.CloseReason,
+    "link kind": link.LinkKind,
+    "refusal": link.Refusal,
 }
 
 
@@ -364,6 +390,8 @@ PHASES = ("phase", "number", "sent by", "renewal key", "renewal round")
 def test_every_kind_result_status_and_reason_is_documented() -> None:
     check_enums(PROTOCOL)
     assert FRAMES.keys() == {kind.name for kind in message.MessageKind}
+    link_frames = {name.removeprefix("LINK_") for name in LAYOUTS if name.startswith("LINK_")}
+    assert link_frames == {kind.name for kind in link.LinkKind} - {"OPENED"}  # it has no body
 
 
 @pytest.mark.parametrize(
@@ -374,6 +402,10 @@ def test_every_kind_result_status_and_reason_is_documented() -> None:
         ("| 5 | TOO_MANY |", "| 7 | TOO_MANY |"),
         ("| 2 | MISSING |", "| 2 | ABSENT |"),
         ("| 4 | VERSION |", "| 5 | VERSION |"),
+        ("| 5 | INCOMPLETE |", "| 6 | INCOMPLETE |"),
+        ("| 7 | NOT_YET |", "| 7 | TOO_SOON |"),
+        ("| 5 | OPENED |", "| 5 | SHOWN |"),
+        ("| 6 | CLOCK |", "| 7 | CLOCK |"),
         ("| COMMIT | 3 |", "| COMMIT | 4 |"),
         ("1 TALK, 2 END", "1 TALK"),
     ],
@@ -433,7 +465,7 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 
 def test_a_dangling_link_is_caught() -> None:
     page = ROOT / "README.md"
-    for target in ("docs/nowhere.md", "docs/protocol.md#17-nothing", "#nowhere"):
+    for target in ("docs/nowhere.md", "docs/protocol.md#99-nothing", "#nowhere"):
         with pytest.raises(AssertionError):
             check_links(page, f"# Title\n\n[a page]({target})\n")
 
@@ -442,7 +474,7 @@ def test_the_pages_that_should_be_there_are() -> None:
     names = {page.relative_to(ROOT).as_posix() for page in PAGES}
     assert names >= {
         "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "milestones.md", "docs/protocol.md",
-        "docs/threat-model.md", "docs/architecture.md", "docs/glossary.md",
+        "docs/threat-model.md", "docs/architecture.md", "docs/glossary.md", "docs/deploy.md",
     }  # fmt: skip
 
 
@@ -465,11 +497,15 @@ def test_every_file_named_is_there() -> None:
 def flags_of(
     parse: Callable[[list[str] | None], argparse.Namespace], monkeypatch: pytest.MonkeyPatch
 ) -> set[str]:
-    """Return the long options a program's parser has."""
+    """Return the long options a program's parser has, those of its commands included."""
     seen: set[str] = set()
 
     def caught(parser: argparse.ArgumentParser, *_: object) -> argparse.Namespace:
-        seen.update(flag for action in parser._actions for flag in action.option_strings if flag[:2] == "--")
+        for action in parser._actions:
+            seen.update(flag for flag in action.option_strings if flag[:2] == "--")
+            if isinstance(action, argparse._SubParsersAction):
+                for command in action.choices.values():
+                    caught(command)
         return argparse.Namespace()
 
     with monkeypatch.context() as patch:
@@ -478,17 +514,50 @@ def flags_of(
     return seen - {"--help"}
 
 
+PROGRAMS = (server_main, mix_main, chain_main, client_main, meter)
+
+
 def check_flags(text: str, flags: set[str]) -> None:
     """Each flag is written out somewhere."""
     for flag in flags:
         assert re.search(rf"(?<![\w-]){flag}(?![\w-])", text), flag
 
 
-@pytest.mark.parametrize("program", [server_main, client_main, meter])
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_every_flag_is_documented(program: object, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = flags_of(program.parse_arguments, monkeypatch)  # type: ignore[attr-defined]
-    assert len(flags) > 5
+    assert len(flags) > 4
     check_flags(GUIDES, flags)
+
+
+def option_tables(text: str) -> dict[str, str]:
+    """Return, for each program with a table of options, what the table's first column says."""
+    found: dict[str, str] = {}
+    for header, rows in tables(text):
+        if re.fullmatch(r"`iirs-\w+`", header[0]):
+            found[header[0].strip("`")] = " ".join(row[0] for row in rows)
+    return found
+
+
+def check_option_tables(text: str, flags: dict[str, set[str]]) -> None:
+    """Each program's table in the README names all of its options, and no other."""
+    written = option_tables(text)
+    assert written.keys() == flags.keys()
+    for program, cells in written.items():
+        assert set(re.findall(r"--[a-z][a-z-]*", cells)) == flags[program], program
+
+
+def test_the_readme_has_a_table_with_every_option_of_every_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("iirs-server", "iirs-mix", "iirs-chain", "iirs-client", "iirs-meter")
+    flags = {
+        name: flags_of(program.parse_arguments, monkeypatch)
+        for name, program in zip(names, PROGRAMS, strict=True)
+    }
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    check_option_tables(readme, flags)
+    for old, new in (("`--noise-share`", "`--noise`"), ("| `iirs-mix` | |", "| `iirs-hop` | |")):
+        with pytest.raises(AssertionError):
+            check_option_tables(break_it(readme, old, new), flags)
 
 
 def test_an_undocumented_flag_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,7 +568,7 @@ def test_an_undocumented_flag_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
 
 def check_commands(text: str, known: set[str]) -> None:
     """No command line in the guides uses a flag that does not exist."""
-    for line in re.findall(r"iirs-(?:server|client|demo|meter)\b[^`\n]*", text):
+    for line in re.findall(r"iirs-(?:server|mix|chain|client|demo|meter)\b[^`\n]*", text):
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", line):
             assert flag in known, line
 
@@ -507,11 +576,13 @@ def check_commands(text: str, known: set[str]) -> None:
 def test_the_guides_use_flags_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"--help", "--headless", "--json", "--round-seconds"}
     assert all(f'"{flag}"' in SOURCES[Path(demo.__file__)] for flag in known - {"--help"})
-    for program in (server_main, client_main, meter):
+    for program in PROGRAMS:
         known |= flags_of(program.parse_arguments, monkeypatch)
     check_commands(GUIDES, known)
     with pytest.raises(AssertionError):
         check_commands(GUIDES + "\n`iirs-server --public`\n", known)
+    with pytest.raises(AssertionError):
+        check_commands(GUIDES + "\n`iirs-chain join --sign a.toml`\n", known)
 
 
 CITATION = re.compile(r"protocol\.md``? sections? ([\d, and]+)")
@@ -537,6 +608,7 @@ CITED = {
     "invitations.py": {9},
     "prekey.py": {9},
     "sync.py": {10},
+    "link.py": {17},
 }
 
 
@@ -558,3 +630,19 @@ def test_a_citation_of_nothing_is_caught() -> None:
 def test_what_the_client_package_offers_is_in_the_architecture() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in text for name in client.__all__)
+
+
+def check_modules(text: str, modules: set[str]) -> None:
+    """Each module stands in the table of modules."""
+    cells = " ".join(row[0] for row in table(text, "module", "does"))
+    for module in modules:
+        assert re.search(rf"[`/]{module}`", cells), module
+
+
+def test_every_module_of_the_server_is_in_the_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = {path.name for path in SOURCES if path.parent.name == "server" and path.stem != "__init__"}
+    assert "link_server.py" in modules
+    check_modules(text, modules)
+    with pytest.raises(AssertionError):
+        check_modules(break_it(text, "`iirs/server/link_server.py`", "`iirs/server/link.py`"), modules)

@@ -11,14 +11,21 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from iirs.client.engine import Account, Engine, SessionStart, World
 from iirs.client.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import OnionError
-from iirs.geometry import DROP_ID_SIZE, ONIONS_PER_SLOT, PEER_MESSAGE_SIZE, VAULT_SIZE, BatchKind
+from iirs.geometry import (
+    DROP_ID_SIZE,
+    ONIONS_PER_SLOT,
+    PEER_MESSAGE_SIZE,
+    PREKEY_INCREMENT,
+    VAULT_SIZE,
+    BatchKind,
+)
 from iirs.noise import Noise, NoiseCount
 from iirs.onion import EntryChannel, RoundContext, open_reply, wrap
 from iirs.server.hop import HopWorld, LaterHop, Successor
@@ -129,7 +136,7 @@ class OpenChain:
         return made
 
     def _watch(self, hop: int, stage: MixStage, maker: NoiseMaker) -> None:
-        permute = self._permutes.get(hop, random_permutation)
+        permute = self._permutes.get(hop, lambda count: random_permutation(count, os.urandom))
 
         def recorded(count: int) -> list[int]:
             self.orders[hop].append(permute(count))
@@ -271,6 +278,7 @@ class Room:
         self.chain = OpenChain(directory=self.people, permutes=self.permutes)
         self.number = FIRST_ROUND
         self._shown: list[EpochKey] = []
+        self._prekeys: list[bytes] = []
         announcement = self.chain.prepare(self.number)
         keys = b"".join(key.encode() for key in self.chain.announced)
         self.engines: dict[str, Engine] = {}
@@ -281,7 +289,7 @@ class Room:
             engine = self.engines[name] = Engine(account, ClientStore(":memory:", bytes(32)), World())
             entries = [entry.raw for entry in self.chain.directory.entries]
             record = AccountRecord(position, 0, bytes(VAULT_SIZE))
-            engine.begin_session(SessionStart(record, client.own_end, announcement.head, entries, keys))
+            engine.begin_session(SessionStart(record, client.own_end, announcement.head, entries, keys, []))
         if self.talk:
             self.engines["alice"].ask("bob")
             self.engines["bob"].ask("alice")
@@ -294,6 +302,8 @@ class Room:
         for orders in self.chain.orders.values():
             orders.clear()
         announcement = self.chain.prepare(self.number, invites=self.number % 5 == 4)
+        announcement = replace(announcement, prekeys=tuple(self._prekeys[:PREKEY_INCREMENT]))
+        del self._prekeys[:PREKEY_INCREMENT]
         if self.chain.announced != self._shown:
             self._shown = self.chain.announced
             for engine in self.engines.values():
@@ -305,8 +315,8 @@ class Room:
         uploads: dict[str, Upload] = {}
         for name, engine in self.engines.items():
             engine.open_round(announcement.encode(), was_late=False)
-            message = engine.build_upload()
-            assert message is not None
+            *prekey, message = engine.build_upload()
+            self._prekeys += [item.body for item in prekey]
             wire[name], uploads[name] = message.body, Upload.decode(message, self.chain.chain.geometry)
         outcome = self.chain.close(list(self.clients.values()), uploads)
         assert not outcome.lost, outcome.why_lost

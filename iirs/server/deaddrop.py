@@ -52,13 +52,15 @@ class DeadDrop:
     def __init__(self) -> None:
         self.places: list[int] = []
 
-    def swaps(self) -> tuple[int, int]:
-        """Return the two places whose messages are swapped.
+    def partners(self) -> Sequence[int | None]:
+        """Return for each place whose message it gets; ``None`` means random bytes.
 
-        Of two accesses, each gets the other's; a single one is both, and gets its own back. A third and
-        later ones are not among them, and do not disturb the first two.
+        Two accesses swap; one gets its own back; a third and later ones get nothing, and do not
+        disturb the first two.
         """
-        return self.places[0], self.places[1] if len(self.places) > 1 else self.places[0]
+        if len(self.places) == 1:
+            return self.places
+        return self.places[1], self.places[0], *[None] * (len(self.places) - ACCESSES)
 
 
 class DeadDropManager:
@@ -86,11 +88,14 @@ class DeadDropManager:
             drop.places.append(place)
         if self._observe is not None:
             self._observe(Counter(len(drop.places) for drop in drops.values()), list(drops))
-        replies: list[bytes | None] = [None] * len(messages)
+        partners: list[int | None] = [None] * len(messages)
         for drop in drops.values():
-            one, other = drop.swaps()
-            replies[one], replies[other] = messages[other].content, messages[one].content
-        return [self._random_bytes(PEER_MESSAGE_SIZE) if reply is None else reply for reply in replies]
+            for place, partner in zip(drop.places, drop.partners(), strict=True):
+                partners[place] = partner
+        return [
+            self._random_bytes(PEER_MESSAGE_SIZE) if partner is None else messages[partner].content
+            for partner in partners
+        ]
 
     def collect_invitations(self, invitations: Sequence[bytes]) -> list[bytes]:
         """Return dead drop 0: every invitation, filled up to a multiple of eight, in sorted order.
