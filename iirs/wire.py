@@ -421,9 +421,12 @@ class Bundle:
     @classmethod
     def decode(cls, body: bytes, chain: Chain) -> Bundle:
         """Read a bundle and check the last hop's signature. Raises ``PeerError``, ``ChainError``."""
+        cut_off = PeerError("The server sent a bundle of invitations that was cut off.")
+        if len(body) < chain.geometry.bundle_size(0):
+            raise cut_off
         number, count = struct.unpack_from(">QI", body)
         if len(body) != chain.geometry.bundle_size(count):
-            raise PeerError("The server sent a bundle of invitations that was cut off.")
+            raise cut_off
         invitations = tuple(_cut(body[12:-SIGNATURE_SIZE], INVITATION_SIZE))
         bundle = cls(number, invitations, body[-SIGNATURE_SIZE:])
         chain.hops[-1].verify(bundle.signature, bundle.signed_content(chain.chain_id))

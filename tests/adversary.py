@@ -24,6 +24,8 @@ ALPHA = 1e-6
 """The chance that one comparison of two equal worlds fails by bad luck."""
 MARKS_MAX = 1000
 """More kinds of marks than there can be: each is tested at ``ALPHA`` divided by this."""
+TELLING = 0.1
+"""The p-value below which a guess takes a mark for more than chance."""
 LOOKED_AT = (*range(16), *range(PEER_MESSAGE_SIZE - 48, PEER_MESSAGE_SIZE - 1))
 """Where in a message two bytes are compared: in what is the IV and the MAC of a real one."""
 
@@ -260,20 +262,18 @@ def most_telling(one: Sequence[Marks], other: Sequence[Marks]) -> tuple[float, s
 def guessed_right(one: Sequence[Marks], other: Sequence[Marks]) -> float:
     """Return which share of the later halves a guess gets right that has learned from the first halves.
 
-    It weighs every mark by how much more often it was seen in one world (naive Bayes).
+    It takes the marks that looked telling there, and weighs each by how much so (naive Bayes).
     """
     half = len(one) // 2
-    kinds = set().union(*one[:half], *other[:half])
-
-    def weights(mark: str) -> tuple[float, float]:
+    weights: dict[str, tuple[float, float]] = {}
+    for mark in set().union(*one[:half], *other[:half]):
         seen = [sum(mark in found for found in world[:half]) for world in (one, other)]
-        there = math.log((seen[0] + 0.5) / (seen[1] + 0.5))
-        return there, math.log((half - seen[0] + 0.5) / (half - seen[1] + 0.5))
-
-    weighed = {mark: weights(mark) for mark in kinds}
+        if fisher(*seen, half) < TELLING:
+            there = math.log((seen[0] + 0.5) / (seen[1] + 0.5))
+            weights[mark] = there, math.log((half - seen[0] + 0.5) / (half - seen[1] + 0.5))
 
     def is_one(found: Marks) -> bool:
-        return sum(there if mark in found else missing for mark, (there, missing) in weighed.items()) > 0
+        return sum(there if mark in found else missing for mark, (there, missing) in weights.items()) > 0
 
     right = sum(map(is_one, one[half:])) + sum(not is_one(found) for found in other[half:])
     return right / (len(one) - half) / 2

@@ -262,6 +262,15 @@ def test_a_bundle_is_believed_only_with_the_last_hops_signature_over_all_of_it()
         Bundle.decode(good.encode().body, make_chain(2).chain)
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_bundle_cut_off_anywhere_is_refused_with_the_named_error(count: int) -> None:
+    """Fixed: under twelve bytes it was another error, with which the hop after could stop the one before."""
+    body = signed_bundle(count=count).encode().body
+    for end in range(len(body)):
+        with pytest.raises(PeerError, match="cut off"):
+            Bundle.decode(body[:end], CHAIN)
+
+
 @pytest.mark.parametrize("claimed", [0, 7, 9, 2**32 - 1])
 def test_a_bundle_whose_count_is_a_lie_is_refused(claimed: int) -> None:
     body = bytearray(signed_bundle().encode().body)

@@ -140,7 +140,7 @@ def test_without_the_honest_hops_shuffle_the_worlds_are_told_apart(honest: int, 
     talking, idle = unmixed(honest, permute)
     chance, mark = most_telling(talking, idle)
     assert chance < ALPHA / 10, mark
-    assert guessed_right(talking, idle) > 0.9
+    assert guessed_right(talking, idle) > 0.8
 
 
 def test_fishers_exact_test_gives_the_values_of_the_textbook() -> None:
