@@ -102,9 +102,9 @@ LAYOUTS: dict[str, Callable[[Geometry], int]] = {
     "CONTEXT": lambda g: 26,
     "PEER_CONTENT": lambda g: message._PLAIN_SIZE,
     "LINK_PREPARE": lambda g: len(
-        link.Prepare(0, 0, (bytes(geometry.ENTRY_SIZE),) * LETTERS["e"]).encode(0).body
+        link.Prepare(0, 0, (bytes(geometry.ENTRY_SIZE),) * LETTERS["m"]).encode(0).body
     ),
-    "LINK_PREPARED": lambda g: link.Prepared.size(g, LETTERS["h"]),
+    "LINK_PREPARED": lambda g: link.Prepared.size(g, LETTERS["t"]),
     "LINK_BEHIND": lambda g: len(link.BehindError(1, 0).encode().body),
     "LINK_OPEN": lambda g: link.requests(g)[LinkKind.OPEN][0],
     "LINK_BATCH": lambda g: len(link.BatchHeader(0, BatchKind.CONVERSATION, 0).encode(0).body),
@@ -112,7 +112,7 @@ LAYOUTS: dict[str, Callable[[Geometry], int]] = {
     "LINK_RESULT": lambda g: link.RESULT_SIZE,
     "LINK_REFUSED": lambda g: len(link.encode_refusal(link.refused(1, link.Refusal.KEY)).body),
 }
-LETTERS = {"L": 900, "d": 7, "p": 5, "c": 16, "h": 2, "e": 3, "b": 700}
+LETTERS = {"L": 900, "d": 7, "p": 5, "c": 16, "t": 2, "m": 3, "b": 700}
 LAYOUT = re.compile(r"^\*\*Layout ([A-Z_]+): `([^`]+)` bytes\*\*.*\n\n((?:\|.*\|\n)+)", flags=re.M)
 
 
@@ -154,9 +154,9 @@ def test_every_layout_adds_up_to_the_size_the_code_has() -> None:
         ("| `65` | `32` | key id", "| `64` | `32` | key id"),
         ("**Layout HEAD: `36 + 64 * n` bytes**", "**Layout HEAD: `37 + 64 * n` bytes**"),
         ("**Layout CLOSE:", "**Layout SHUT:"),
-        ("**Layout LINK_PREPARED: `h * (145 + P)`", "**Layout LINK_PREPARED: `h * (144 + P)`"),
+        ("**Layout LINK_PREPARED: `t * (145 + P)`", "**Layout LINK_PREPARED: `t * (144 + P)`"),
         ("| `13` | `4` | how many onions", "| `13` | `8` | how many onions"),
-        ("| `20` | `130 * e` | entries", "| `20` | `131 * e` | entries"),
+        ("| `20` | `130 * m` | entries", "| `20` | `131 * m` | entries"),
     ],
 )
 def test_a_layout_that_does_not_add_up_is_caught(old: str, new: str) -> None:
