@@ -7,17 +7,22 @@ import os
 import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import iirs.client.server_connection
+import iirs.server.main
+import iirs.server.mix_main
 from iirs.client.engine import World
 from iirs.client.events import ConnectionChanged, ConnectionState, PeopleChanged
 from iirs.epoch import GRACE_ROUNDS
@@ -135,6 +140,17 @@ def test_an_entry_that_was_away_finds_its_chain_and_its_people_again(talk: Talk,
     place.start(0)
     talk.settle()
     assert place.rounds()[-1].number > last
+
+
+def test_an_entry_ends_when_asked_while_a_hop_hangs(talk: Talk) -> None:
+    """It finishes its round first, which then takes as long as it waits for a hop."""
+    place = talk.place
+    place.freeze(1)
+    talk.say()
+    assert place.stop(0) == 0
+    place.thaw(1)
+    place.start(0)
+    talk.settle()
 
 
 def test_a_whole_chain_that_comes_back_in_any_order_goes_on(talk: Talk) -> None:
@@ -341,6 +357,54 @@ def test_a_hop_with_a_damaged_state_refuses_to_start(talk: Talk, damage: str) ->
     assert "Traceback" not in said
     path.write_bytes(whole)
     place.start(1)
+    talk.settle()
+
+
+IN_USE = "The data directory is in use by another server, or cannot be written: check --data-dir.\n"
+
+
+def run(module: ModuleType, data: Path) -> str:
+    """Run a program that must refuse to start, and return what it says."""
+    command = [sys.executable, "-m", module.__name__, "--data-dir", str(data), "--host", HOST, "--port", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENT, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    return ended.stderr
+
+
+WRONG_PROGRAM = {
+    "the entry's program at a later hop": (iirs.server.main, 1, "a later hop's: run it with iirs-mix."),
+    "a later hop's program at the entry": (iirs.server.mix_main, 0, "the entry's: run it with iirs-server."),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_PROGRAM)
+def test_a_program_started_with_another_hops_folder_says_which_one_to_use(tmp_path: Path, case: str) -> None:
+    """Fixed: the entry's program complained of a folder that could not be read."""
+    program, hop, right = WRONG_PROGRAM[case]
+    with running_chain(tmp_path, start=False) as place:
+        assert f": The identity in the data directory is {right}\n" in run(program, place.data(hop))
+
+
+@pytest.mark.parametrize("hop", [1, 2])
+def test_a_hop_that_has_lost_its_state_signs_the_directory_from_its_start(talk: Talk, hop: int) -> None:
+    place = talk.place
+    place.kill(hop)
+    (place.data(hop) / "hop.json").unlink()
+    talk.say()
+    place.start(hop)
+    talk.settle()
+
+
+def test_a_hop_is_refused_what_another_program_holds(talk: Talk) -> None:
+    place = talk.place
+    assert run(iirs.server.mix_main, place.data(1)) == "iirs-mix: " + IN_USE
+    assert run(iirs.server.main, place.data(0)) == "iirs-server: " + IN_USE
+    place.kill(1)
+    with socket.create_server((HOST, place.ports[1])):
+        said = place.refuses_to_start(1)
+    assert said.startswith("iirs-mix: This address and port cannot be listened on")
+    place.start(1)
+    talk.say()
     talk.settle()
 
 
