@@ -24,11 +24,21 @@ import iirs.client.server_connection
 import iirs.server.main
 import iirs.server.mix_main
 from iirs.client.engine import World
-from iirs.client.events import ConnectionChanged, ConnectionState, PeopleChanged
+from iirs.client.events import (
+    ConnectionChanged,
+    ConnectionState,
+    Event,
+    PeopleChanged,
+    RoundClosed,
+    StandingBy,
+)
 from iirs.epoch import GRACE_ROUNDS
 from iirs.errors import AccountError
-from iirs.server.keystore import load_identity
+from iirs.server.connectionThread import ConnectionSettings
+from iirs.server.keystore import ChainOptions, load_identity, load_or_make_keys
 from iirs.server.link import LinkKind, Prepare
+from iirs.server.service import Service, ServiceSettings
+from iirs.server.storage import Storage
 from iirs.tls import link_context
 from iirs.wire import CloseReason, Result
 from tests.chain import HOST, PATIENT, RunningChain, Shape, Talk, begin_talk, running_chain
@@ -459,3 +469,30 @@ def test_a_directory_that_was_rolled_back_is_not_signed(tmp_path: Path) -> None:
         place.start(0)
         place.wait_online(2)
         place.introduce(alice, bob)
+
+
+def test_nobody_is_cut_off_as_idle_while_there_is_no_round_to_upload_for(tmp_path: Path) -> None:
+    """Fixed: whoever had been told to stand by for two minutes was told that its time was up."""
+    with running_chain(tmp_path, Shape(hops=2), start=False) as place:
+        place.start(1)
+        keys = load_or_make_keys(place.data(0), ChainOptions())
+        idle = ConnectionSettings(idle_seconds=1)  # five rounds of 0.3 s are longer, and count
+        service = Service(keys, Storage("sqlite://"), ServiceSettings(connection=idle))
+        service.start(HOST, place.ports[0])
+        try:
+            alice = place.person("alice")
+            alice.wait_for(RoundClosed)
+            place.kill(1)
+            mark = len(alice.drain())
+            wait_until(lambda: count(alice, StandingBy, mark) >= 15, PATIENT)
+            place.start(1)
+            alice.wait_for(RoundClosed, lambda e: e in alice.log[mark:] and e.clean)
+            assert states(alice, mark) == []
+        finally:
+            place.send_everybody_home()
+            service.stop()
+
+
+def count(person: Person, kind: type[Event], since: int) -> int:
+    """How often something has happened to a person after the first ``since`` events."""
+    return sum(isinstance(event, kind) for event in person.drain()[since:])

@@ -129,6 +129,9 @@ class ConnectionThread(threading.Thread):
 
     def send(self, messages: Sequence[Message]) -> None:
         """Send messages in one write; never blocks. A client too slow to take them is cut off."""
+        if any(message.kind is MessageKind.STANDBY for message in messages):
+            # There is no round to upload for, so whoever uploads nothing is not idle.
+            self._deadline = time.monotonic() + self._settings.idle_seconds
         self._send(b"".join(message.encode() for message in messages))
 
     def close(self, reason: CloseReason) -> None:
@@ -166,7 +169,10 @@ class ConnectionThread(threading.Thread):
     def _serve(self) -> None:
         while not self._closing:
             self._socket.settimeout(self._patience())
-            data = self._socket.recv(_RECEIVE_CHUNK)
+            try:
+                data = self._socket.recv(_RECEIVE_CHUNK)
+            except TimeoutError:
+                continue  # unless the deadline has moved meanwhile, patience is over
             if not data:
                 return
             with self._lock:
