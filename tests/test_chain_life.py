@@ -166,7 +166,7 @@ def test_an_entry_ends_when_asked_while_a_hop_hangs(talk: Talk) -> None:
 def test_a_whole_chain_that_comes_back_in_any_order_goes_on(talk: Talk) -> None:
     place = talk.place
     for hop in (1, 2, 0):
-        place.kill(hop)
+        assert place.stop(hop) == 0
     talk.say()
     marks = talk.mark()
     place.start(0)
@@ -225,6 +225,27 @@ def test_nobody_but_the_hop_before_is_let_in_and_no_round_suffers(talk: Talk, ho
     place.wait_rounds(2)
     assert not any(line.why_lost for line in place.rounds()[rounds:])
     assert "is linked" not in place.log(hop)[before:]
+
+
+def test_a_hop_that_listens_in_the_place_of_another_is_asked_nothing(talk: Talk, tmp_path: Path) -> None:
+    place = talk.place
+    shutil.copytree(place.data(2), tmp_path / "copy", ignore=shutil.ignore_patterns("lock*"))
+    place.kill(1)
+    rounds, before = len(place.rounds()), len(place.log(0))
+    command = [sys.executable, "-m", "iirs.server.mix_main", "--data-dir", str(tmp_path / "copy")]
+    with (tmp_path / "log").open("wb") as log:
+        impostor = subprocess.Popen([*command, "--host", HOST, "--port", str(place.ports[1])], stderr=log)
+    try:
+        said = "refused a connection that is not from hop 1 of this chain"
+        wait_until(lambda: (tmp_path / "log").read_text().count(said) >= 2, PATIENT)
+    finally:
+        impostor.kill()
+        impostor.wait()
+    assert all(line.why_lost for line in place.rounds()[rounds:])
+    assert "the chain is complete again" not in place.log(0)[before:]
+    talk.say()
+    place.start(1)
+    talk.settle()
 
 
 def test_the_hop_before_is_let_in_by_the_same_knock(talk: Talk) -> None:
