@@ -7,11 +7,12 @@ demands that every text arrives once and in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from iirs.client.events import ConnectionChanged, ConnectionState, RoundFate, StandingBy
-from tests.chain import PATIENT, RoundLine, Talk, begin_talk, running_chain
+from tests.chain import PATIENT, RoundLine, Shape, Talk, begin_talk, running_chain
 from tests.harness import wait_until
 
 pytestmark = pytest.mark.timeout(400)
@@ -259,6 +260,24 @@ def test_a_hop_that_does_not_sign_the_directory_stops_the_rounds(talk: Talk, hop
     place.restart(hop, "forges-signatures")
     place.wait_log(0, f"no round can be announced: hop {hop} {SENSELESS}", before)
     mend(talk, hop)
+
+
+# -- other chains -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shape", [Shape(hops=2, suite="MLKEM768_X25519", slots=2), Shape(hops=5, slots=2)], ids=lambda s: s.hops
+)
+def test_chains_of_other_lengths_survive_a_death_too(tmp_path: Path, shape: Shape) -> None:
+    with running_chain(tmp_path, shape) as place:
+        talk = begin_talk(place)
+        talk.say()
+        talk.settle()
+        place.kill(shape.hops // 2)
+        talk.say()
+        place.start(shape.hops // 2)
+        talk.say()
+        talk.settle()
 
 
 def fates_of_each(talk: Talk, mark: dict[str, int], fate: RoundFate) -> int:

@@ -7,23 +7,38 @@ import os
 import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import iirs.client.server_connection
+import iirs.server.main
+import iirs.server.mix_main
 from iirs.client.engine import World
-from iirs.client.events import ConnectionChanged, ConnectionState, PeopleChanged
+from iirs.client.events import (
+    ConnectionChanged,
+    ConnectionState,
+    Event,
+    PeopleChanged,
+    RoundClosed,
+    StandingBy,
+)
 from iirs.epoch import GRACE_ROUNDS
 from iirs.errors import AccountError
-from iirs.server.keystore import load_identity
+from iirs.server.connectionThread import ConnectionSettings
+from iirs.server.keystore import ChainOptions, load_identity, load_or_make_keys
 from iirs.server.link import LinkKind, Prepare
+from iirs.server.service import Service, ServiceSettings
+from iirs.server.storage import Storage
 from iirs.tls import link_context
 from iirs.wire import CloseReason, Result
 from tests.chain import HOST, PATIENT, RunningChain, Shape, Talk, begin_talk, running_chain
@@ -137,10 +152,21 @@ def test_an_entry_that_was_away_finds_its_chain_and_its_people_again(talk: Talk,
     assert place.rounds()[-1].number > last
 
 
+def test_an_entry_ends_when_asked_while_a_hop_hangs(talk: Talk) -> None:
+    """It finishes its round first, which then takes as long as it waits for a hop."""
+    place = talk.place
+    place.freeze(1)
+    talk.say()
+    assert place.stop(0) == 0
+    place.thaw(1)
+    place.start(0)
+    talk.settle()
+
+
 def test_a_whole_chain_that_comes_back_in_any_order_goes_on(talk: Talk) -> None:
     place = talk.place
     for hop in (1, 2, 0):
-        place.kill(hop)
+        assert place.stop(hop) == 0
     talk.say()
     marks = talk.mark()
     place.start(0)
@@ -199,6 +225,27 @@ def test_nobody_but_the_hop_before_is_let_in_and_no_round_suffers(talk: Talk, ho
     place.wait_rounds(2)
     assert not any(line.why_lost for line in place.rounds()[rounds:])
     assert "is linked" not in place.log(hop)[before:]
+
+
+def test_a_hop_that_listens_in_the_place_of_another_is_asked_nothing(talk: Talk, tmp_path: Path) -> None:
+    place = talk.place
+    shutil.copytree(place.data(2), tmp_path / "copy", ignore=shutil.ignore_patterns("lock*"))
+    place.kill(1)
+    rounds, before = len(place.rounds()), len(place.log(0))
+    command = [sys.executable, "-m", "iirs.server.mix_main", "--data-dir", str(tmp_path / "copy")]
+    with (tmp_path / "log").open("wb") as log:
+        impostor = subprocess.Popen([*command, "--host", HOST, "--port", str(place.ports[1])], stderr=log)
+    try:
+        said = "refused a connection that is not from hop 1 of this chain"
+        wait_until(lambda: (tmp_path / "log").read_text().count(said) >= 2, PATIENT)
+    finally:
+        impostor.kill()
+        impostor.wait()
+    assert all(line.why_lost for line in place.rounds()[rounds:])
+    assert "the chain is complete again" not in place.log(0)[before:]
+    talk.say()
+    place.start(1)
+    talk.settle()
 
 
 def test_the_hop_before_is_let_in_by_the_same_knock(talk: Talk) -> None:
@@ -344,6 +391,54 @@ def test_a_hop_with_a_damaged_state_refuses_to_start(talk: Talk, damage: str) ->
     talk.settle()
 
 
+IN_USE = "The data directory is in use by another server, or cannot be written: check --data-dir.\n"
+
+
+def run(module: ModuleType, data: Path) -> str:
+    """Run a program that must refuse to start, and return what it says."""
+    command = [sys.executable, "-m", module.__name__, "--data-dir", str(data), "--host", HOST, "--port", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENT, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    return ended.stderr
+
+
+WRONG_PROGRAM = {
+    "the entry's program at a later hop": (iirs.server.main, 1, "a later hop's: run it with iirs-mix."),
+    "a later hop's program at the entry": (iirs.server.mix_main, 0, "the entry's: run it with iirs-server."),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_PROGRAM)
+def test_a_program_started_with_another_hops_folder_says_which_one_to_use(tmp_path: Path, case: str) -> None:
+    """Fixed: the entry's program complained of a folder that could not be read."""
+    program, hop, right = WRONG_PROGRAM[case]
+    with running_chain(tmp_path, start=False) as place:
+        assert f": The identity in the data directory is {right}\n" in run(program, place.data(hop))
+
+
+@pytest.mark.parametrize("hop", [1, 2])
+def test_a_hop_that_has_lost_its_state_signs_the_directory_from_its_start(talk: Talk, hop: int) -> None:
+    place = talk.place
+    place.kill(hop)
+    (place.data(hop) / "hop.json").unlink()
+    talk.say()
+    place.start(hop)
+    talk.settle()
+
+
+def test_a_hop_is_refused_what_another_program_holds(talk: Talk) -> None:
+    place = talk.place
+    assert run(iirs.server.mix_main, place.data(1)) == "iirs-mix: " + IN_USE
+    assert run(iirs.server.main, place.data(0)) == "iirs-server: " + IN_USE
+    place.kill(1)
+    with socket.create_server((HOST, place.ports[1])):
+        said = place.refuses_to_start(1)
+    assert said.startswith("iirs-mix: This address and port cannot be listened on")
+    place.start(1)
+    talk.say()
+    talk.settle()
+
+
 def test_a_hop_whose_disk_is_full_runs_no_round_and_goes_on_when_it_is_not(talk: Talk) -> None:
     """Fixed: it said nothing, ended the link each time, and kept in memory what it had failed to write."""
     place, full = talk.place, talk.place.folder / "full"
@@ -395,3 +490,30 @@ def test_a_directory_that_was_rolled_back_is_not_signed(tmp_path: Path) -> None:
         place.start(0)
         place.wait_online(2)
         place.introduce(alice, bob)
+
+
+def test_nobody_is_cut_off_as_idle_while_there_is_no_round_to_upload_for(tmp_path: Path) -> None:
+    """Fixed: whoever had been told to stand by for two minutes was told that its time was up."""
+    with running_chain(tmp_path, Shape(hops=2), start=False) as place:
+        place.start(1)
+        keys = load_or_make_keys(place.data(0), ChainOptions())
+        idle = ConnectionSettings(idle_seconds=1)  # five rounds of 0.3 s are longer, and count
+        service = Service(keys, Storage("sqlite://"), ServiceSettings(connection=idle))
+        service.start(HOST, place.ports[0])
+        try:
+            alice = place.person("alice")
+            alice.wait_for(RoundClosed)
+            place.kill(1)
+            mark = len(alice.drain())
+            wait_until(lambda: count(alice, StandingBy, mark) >= 15, PATIENT)
+            place.start(1)
+            alice.wait_for(RoundClosed, lambda e: e in alice.log[mark:] and e.clean)
+            assert states(alice, mark) == []
+        finally:
+            place.send_everybody_home()
+            service.stop()
+
+
+def count(person: Person, kind: type[Event], since: int) -> int:
+    """How often something has happened to a person after the first ``since`` events."""
+    return sum(isinstance(event, kind) for event in person.drain()[since:])

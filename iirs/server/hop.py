@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from iirs.chain import Chain
 from iirs.directory import head_content
 from iirs.epoch import EpochKey, EpochKeyring
-from iirs.errors import ChainError, OnionError, PeerError
+from iirs.errors import ChainError, HopError, OnionError, PeerError
 from iirs.geometry import RandomBytes
 from iirs.onion import RoundContext
 from iirs.server.deaddrop import DeadDropManager, DropObserver
@@ -115,6 +115,7 @@ class LaterHop:
         if request.base > held:
             raise BehindError(self._hop, held)
         if request.length < held:
+            self._help_those_behind(request, give_up_at)
             raise refused(self._hop, Refusal.DIRECTORY)
         self._state.extend(request.entries[held - request.base :])
         head = self._state.witnessed
@@ -130,6 +131,16 @@ class LaterHop:
         keys = (own, *behind.keys)
         self._round = _Round(request.round_number, keys)
         return Prepared(keys, (self._identity.sign(content), *behind.signatures))
+
+    def _help_those_behind(self, request: Prepare, give_up_at: float) -> None:
+        # A part of the directory that this hop has long signed may be what one behind it lacks.
+        if self._successor is not None:
+            try:
+                self._successor.prepare(request, give_up_at)
+            except BehindError:
+                raise
+            except HopError:
+                return  # whatever they say to a part: the entry is told what this hop says
 
     def open_round(self, announcement: bytes, give_up_at: float) -> None:
         """Accept the announcement of the round that was prepared: one, whatever comes after it.

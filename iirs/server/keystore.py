@@ -131,6 +131,8 @@ def load_or_make_keys(folder: Path, options: ChainOptions) -> ServerKeys:
 
 def _load(folder: Path) -> ServerKeys:
     chain_file = (folder / CHAIN_FILE).read_bytes()
+    if _is_later_hops(folder):
+        raise ConfigError("The identity in the data directory is a later hop's: run it with iirs-mix.")
     certificate = (folder / CERTIFICATE_FILE).read_bytes()
     certificate_key = (folder / KEY_FILE).read_bytes()
     try:
@@ -146,6 +148,14 @@ def _load(folder: Path) -> ServerKeys:
     if not fits:
         raise ConfigError("The data directory mixes the files of two servers: restore it from a copy.")
     return ServerKeys(chain, chain_file, identity, certificate, certificate_key)
+
+
+def _is_later_hops(folder: Path) -> bool:
+    try:
+        load_hop_keys(folder)
+    except ConfigError:
+        return False
+    return True
 
 
 def load_hop_keys(folder: Path) -> HopKeys:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from iirs.chain import Chain
 from iirs.directory import Head, head_content
 from iirs.epoch import EpochKey, EpochKeyring
-from iirs.errors import ChainError
+from iirs.errors import ChainError, HopError
 from iirs.server.hop import Successor
 from iirs.server.link import ENTRIES_MAX, BehindError, Prepare, Prepared, Refusal, refused
 
@@ -84,6 +84,12 @@ class Preparer:
                 if error.length >= base:  # it would go on for ever
                     raise refused(error.hop, Refusal.DIRECTORY) from error
                 base = error.length
+                continue
+            except HopError as error:
+                # Of a part, a hop that needs it takes note, and one that holds more does not sign it.
+                if end == increment.length or error.why != Refusal.DIRECTORY.why:
+                    raise
+                base = end
                 continue
             if end == increment.length:
                 return prepared
