@@ -161,6 +161,8 @@ def parse_chain(data: bytes) -> Chain:
         _in_range(chain.noise.mu % 2, 0, 0)
         for hop in chain.hops[1:]:
             _ = hop.host_and_port
+        # One server in two places would be one owner less to trust than the file says.
+        _in_range(len({hop.identity for hop in chain.hops}), len(chain.hops), len(chain.hops))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ChainError("The chain file is damaged: a value is missing or out of range.") from error
     if len(chain.hops) > 1 and chain.noise.protects_nothing and not chain.noise.forced:

@@ -148,6 +148,9 @@ class Directory:
         """
         head.verify(chain)
         raws = list(entries)
+        if start + len(raws) > head.length:
+            # Nobody vouches for those: one person could be shown people who do not exist for anyone else.
+            raise DirectoryError("The server showed directory entries that its chain did not sign.")
         if start > len(self):
             raise DirectoryError("A part of the directory is missing; it will be fetched again.")
         known = self.entries[start : start + len(raws)]

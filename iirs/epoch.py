@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -20,6 +23,8 @@ from iirs.suite import SUITES, KeyPair, PublicKey
 _LABEL = b"iirs/1 epoch key"
 _HEADER = struct.Struct(">BQQ")
 GRACE_ROUNDS = 2
+_LIFETIME_MIN = 60.0
+"""Seconds a key lasts at least, however short the rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,33 +75,67 @@ class EpochKey:
         return key
 
 
-class EpochKeyring:
-    """A hop's own epoch keys: the current one, and the last one for a grace of two rounds."""
+@dataclass(frozen=True, slots=True)
+class _OwnKey:
+    public: EpochKey
+    pair: KeyPair = field(repr=False)
+    dies_at: float
+    """Monotonic seconds."""
 
-    def __init__(self, chain: Chain, hop: int, identity: Ed25519PrivateKey) -> None:
+
+class EpochKeyring:
+    """A hop's own epoch keys: the current one, and the last one for a grace of two rounds.
+
+    By the clock a key lasts twice as long as its rounds should: whoever stops asking for rounds does not
+    keep it alive. Safe from any thread.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        hop: int,
+        identity: Ed25519PrivateKey,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``clock`` gives monotonic seconds."""
         self._chain = chain
         self._hop = hop
         self._identity = identity
-        self._keys: list[tuple[EpochKey, KeyPair]] = []
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._keys: list[_OwnKey] = []
 
     def current(self, round_number: int) -> EpochKey:
         """Return the key announced for ``round_number``, made now if there is none; erase older ones."""
-        self._keys = [item for item in self._keys if item[0].last_round + GRACE_ROUNDS >= round_number]
-        if not self._keys or self._keys[-1][0].last_round < round_number:
-            self._keys.append(self._make(round_number))
-        return self._keys[-1][0]
+        self.erase()
+        with self._lock:
+            self._keys = [key for key in self._keys if key.public.last_round + GRACE_ROUNDS >= round_number]
+            if not self._keys or self._keys[-1].public.last_round < round_number:
+                self._keys.append(self._make(round_number))
+            return self._keys[-1].public
+
+    def erase(self) -> None:
+        """Forget the keys whose time is over by the clock; to be called now and then."""
+        now = self._clock()
+        with self._lock:
+            self._keys = [key for key in self._keys if key.dies_at > now]
 
     def find(self, key_id: bytes) -> tuple[EpochKey, KeyPair]:
         """Return the key with this id, with its private half. Raises ``OnionError`` if it is gone."""
-        for public, pair in self._keys:
-            if public.key_id == key_id:
-                return public, pair
+        self.erase()
+        with self._lock:
+            for key in self._keys:
+                if key.public.key_id == key_id:
+                    return key.public, key.pair
         raise OnionError("a message was sealed to an epoch key that is gone")
 
-    def _make(self, round_number: int) -> tuple[EpochKey, KeyPair]:
+    def _make(self, round_number: int) -> _OwnKey:
         epoch = round_number // self._chain.epoch_rounds
         last = (epoch + 1) * self._chain.epoch_rounds - 1
         pair = SUITES[self._chain.suite].generate()
         unsigned = EpochKey(self._hop, round_number, last, pair.public_bytes, b"")
         signature = self._identity.sign(unsigned.signed_content(self._chain.chain_id))
-        return EpochKey(self._hop, round_number, last, pair.public_bytes, signature), pair
+        rounds = last - round_number + 1 + GRACE_ROUNDS
+        lifetime = max(_LIFETIME_MIN, 2 * rounds * self._chain.round_ms / 1000)
+        public = EpochKey(self._hop, round_number, last, pair.public_bytes, signature)
+        return _OwnKey(public, pair, self._clock() + lifetime)

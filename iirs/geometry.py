@@ -112,7 +112,7 @@ class Geometry:
         """What every client is shown alike, and what enters every layer's ``info`` as a hash."""
         fixed = 1 + 8 + 1 + 4 + 2 + 4
         increment = 4 + 1 + DIRECTORY_INCREMENT * ENTRY_SIZE + 1 + PREKEY_INCREMENT * PREKEY_SIZE
-        return fixed + self.hops * HASH_SIZE + self.head_size + increment
+        return fixed + self.hops * HASH_SIZE + self.head_size + increment + HASH_SIZE
 
     @property
     def announce_size(self) -> int:

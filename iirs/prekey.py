@@ -88,8 +88,10 @@ class PrekeyBook:
     def __init__(self) -> None:
         self._newest: dict[int, Prekey] = {}
 
-    def take_in(self, records: Iterable[bytes], directory: Directory) -> None:
+    def take_in(self, records: Iterable[bytes], directory: Directory, now: int | None = None) -> None:
         """Keep what is newer than before: a later period, or the same one shown later.
+
+        One of a period after ``now`` gives way to any: else it would stand in the way for ever.
 
         In one period a person may log in on a second machine, which makes a key of its own. Raises
         ``DirectoryError``, with nothing taken in, unless every record is signed by somebody in the directory.
@@ -101,7 +103,7 @@ class PrekeyBook:
             prekey.verify(directory.chain_id, directory.entries[prekey.position])
         for prekey in prekeys:
             known = self._newest.get(prekey.position)
-            if known is None or prekey.period >= known.period:
+            if known is None or prekey.period >= known.period or (now is not None and known.period > now):
                 self._newest[prekey.position] = prekey
 
     def newest(self, position: int, now: int) -> Prekey | None:

@@ -42,6 +42,8 @@ from iirs.message import Limits, Message, MessageKind
 MAX_ENTRIES = 100_000
 MAX_INVITATIONS = 100_000
 _BUNDLE_LABEL = b"iirs/1 bundle"
+NO_BUNDLE = bytes(HASH_SIZE)
+"""In place of the digest of a bundle, where there is none."""
 _COUNT = struct.Struct(">I")
 
 
@@ -267,6 +269,8 @@ class Announcement:
     increment_start: int
     increment: tuple[bytes, ...]
     prekeys: tuple[bytes, ...] = ()
+    bundle_digest: bytes = NO_BUNDLE
+    """``Bundle.digest`` of the round executed before, or zeros if it had none."""
 
     def encode(self) -> bytes:
         """Return the announcement, ``Geometry.announcement_size`` bytes."""
@@ -283,7 +287,7 @@ class Announcement:
         increment = struct.pack(">IB", self.increment_start, len(self.increment)) + entries + filler
         records = b"".join(self.prekeys).ljust(PREKEY_INCREMENT * PREKEY_SIZE, b"\0")
         prekeys = bytes([len(self.prekeys)]) + records
-        return start + b"".join(self.key_ids) + self.head.encode() + increment + prekeys
+        return start + b"".join(self.key_ids) + self.head.encode() + increment + prekeys + self.bundle_digest
 
     @classmethod
     def decode(cls, data: bytes, geometry: Geometry) -> Announcement:
@@ -311,7 +315,15 @@ class Announcement:
             start,
             tuple(_cut(entries, ENTRY_SIZE)),
             tuple(_cut(records, PREKEY_SIZE)),
+            rest[-HASH_SIZE:],
         )
+
+    def has_time_for_uploads(self, round_ms: int) -> bool:
+        """Say whether uploads get the time they should: half a round at least, one and a half at most.
+
+        With less, an upload would leave when its work is done, and its moment would show how much that was.
+        """
+        return round_ms // 2 <= self.collect_ms <= round_ms + -(-round_ms // 2)
 
     @property
     def has_invitations(self) -> bool:
@@ -412,6 +424,11 @@ class Bundle:
     def encode(self) -> Message:
         """Return the BUNDLE message."""
         return Message(MessageKind.BUNDLE, self.encode_body())
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the body: by this the next announcement names the bundle, to everybody alike."""
+        return hashlib.sha256(self.encode_body()).digest()
 
     def encode_body(self) -> bytes:
         """Return the body of the BUNDLE message."""

@@ -623,7 +623,7 @@ def drops_in_alices_upload(*, talk: bool) -> set[bytes]:
     """Announce the entry's own key for every hop, to alice only; return the drops in what she uploads."""
     room = Room(talk)
     room.play(10)
-    honest = room.chain.prepare(room.number)
+    honest = room._complete(room.chain.prepare(room.number))
     announcement = replace(honest, key_ids=(honest.key_ids[0],) * len(honest.key_ids))
     pair = room.chain.keyring.find(honest.key_ids[0])[1]
     context = RoundContext(room.chain.chain.chain_id, room.number, announcement_hash(announcement.encode()))

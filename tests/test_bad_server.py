@@ -37,7 +37,17 @@ from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.server.storage import Storage
 from iirs.tls import server_context
-from iirs.wire import AccountRecord, Announcement, Bundle, CloseReason, Replies, Result, RoundStatus, Standby
+from iirs.wire import (
+    NO_BUNDLE,
+    AccountRecord,
+    Announcement,
+    Bundle,
+    CloseReason,
+    Replies,
+    Result,
+    RoundStatus,
+    Standby,
+)
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Person, Town, town, wait_until
 from tests.raw import RawEnd
 
@@ -333,6 +343,15 @@ TRANSIENT: dict[str, tuple[Callable[[bytes], Message], str]] = {
         "wrong length",
     ),
     "an announcement too short": (lambda a: Message(MessageKind.ANNOUNCE, a), "wrong length"),
+    "no time for uploads": (lambda a: changed_announcement(a, collect_ms=0), "does not fit its rounds"),
+    "too little time for uploads": (
+        lambda a: changed_announcement(a, collect_ms=49),
+        "does not fit its rounds",
+    ),
+    "too much time for uploads": (
+        lambda a: changed_announcement(a, collect_ms=151),
+        "does not fit its rounds",
+    ),
     "a result": (lambda a: RESULT_OK, "no place in a session"),
     "a directory": (lambda a: Message(MessageKind.DIRECTORY, NO_DIRECTORY), "no place in a session"),
     "the chain": (lambda a: CHAIN_FRAME, "may not come now"),
@@ -374,7 +393,15 @@ FINAL: dict[str, tuple[Callable[[bytes], Message], str]] = {
     ),
     "a gap in the directory": (
         lambda a: changed_announcement(a, increment_start=99),
-        "part of the directory is missing",
+        "did not sign",
+    ),
+    "another bundle than the chain's": (
+        lambda a: changed_announcement(a, bundle_digest=os.urandom(32)),
+        "other invitations",
+    ),
+    "a bundle that the chain knows nothing of": (
+        lambda a: changed_announcement(a, bundle_digest=NO_BUNDLE),
+        "other invitations",
     ),
     "a changed entry": (
         lambda a: changed_announcement(
@@ -437,10 +464,10 @@ def test_an_entry_key_for_other_rounds_than_are_announced_ends_the_connection(
     honest = EpochKeyring._make
 
     def lie(ring: EpochKeyring, round_number: int) -> object:
-        _, pair = honest(ring, round_number)
-        key = EpochKey(0, first_round, first_round + 1, pair.public_bytes, b"")
+        made = honest(ring, round_number)
+        key = EpochKey(0, first_round, first_round + 1, made.pair.public_bytes, b"")
         signature = ring._identity.sign(key.signed_content(ring._chain.chain_id))
-        return replace(key, signature=signature), pair
+        return replace(made, public=replace(key, signature=signature))
 
     assert int(time.time() * 5) // KEYS.chain.epoch_rounds > MAX_EPOCH_STEPS
     monkeypatch.setattr(EpochKeyring, "_make", lie)
@@ -463,7 +490,7 @@ def test_an_entry_key_for_other_rounds_than_are_announced_ends_the_connection(
 def _only_key(ring: EpochKeyring, number: int) -> EpochKey:
     if not ring._keys:
         ring._keys.append(ring._make(number))
-    return ring._keys[0][0]
+    return ring._keys[0].public
 
 
 # -- the line itself -----------------------------------------------------------------------------------

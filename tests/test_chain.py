@@ -35,7 +35,7 @@ FINGERPRINT = hashlib.sha256(b"chain").digest()
         Noise, st.integers(0, 1000).map(lambda half: 2 * half), st.integers(0, 99), st.just(True)
     ),
     entry_certificate=st.binary(min_size=32, max_size=32),
-    identities=st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=MAX_HOPS),
+    identities=st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=MAX_HOPS, unique=True),
 )
 def test_a_chain_file_gives_back_the_values_it_was_made_of(identities: list[bytes], **values: Any) -> None:
     hops = tuple(
@@ -76,6 +76,7 @@ def test_any_change_of_a_byte_makes_another_chain() -> None:
         {"noise": Noise(-2, 1, forced=True)},
         {"noise": Noise(2, -1, forced=True)},
         {"hops": (HOP, HOP)},
+        {"hops": (HOP, Hop("the same again", "host:1", HOP.identity))},
         {"hops": (HOP, Hop("later", "host:0", bytes(32)))},
         {"hops": (HOP, Hop("later", "host:65536", bytes(32)))},
         {"suite": "ROT13"},

@@ -14,7 +14,7 @@ from iirs.errors import ChainError, OnionError
 from iirs.suite import SUITES
 from tests.builders import BOTH_SUITES, make_chain
 
-KEYS = make_chain(2, epoch_rounds=10)
+KEYS = make_chain(2, epoch_rounds=10, round_ms=4000)
 CHAIN = KEYS.chain
 
 
@@ -66,6 +66,31 @@ def test_an_old_key_is_found_for_a_grace_of_two_rounds_and_then_erased() -> None
         ring.find(old.key_id)
     with pytest.raises(OnionError, match="gone"):
         ring.find(bytes(32))
+
+
+def test_a_key_dies_by_the_clock_too_when_nobody_asks_for_the_next() -> None:
+    now = [1000.0]
+    ring = EpochKeyring(CHAIN, 0, KEYS.identities[0], lambda: now[0])
+    key = ring.current(60)
+    lifetime = max(60.0, 2 * (10 + GRACE_ROUNDS) * CHAIN.round_ms / 1000)
+    now[0] += lifetime - 1
+    ring.erase()
+    assert ring.find(key.key_id)[0] == key
+    now[0] += 1
+    ring.erase()
+    assert ring._keys == []
+    with pytest.raises(OnionError, match="gone"):
+        ring.find(key.key_id)
+    assert ring.current(61).key_id != key.key_id, "rounds so slow get a fresh key within the epoch"
+
+
+def test_a_key_of_very_short_rounds_lasts_long_enough_for_slow_machines() -> None:
+    keys = make_chain(1, round_ms=10, epoch_rounds=1)
+    now = [0.0]
+    ring = EpochKeyring(keys.chain, 0, keys.identities[0], lambda: now[0])
+    key = ring.current(5)
+    now[0] = 59.0
+    assert ring.find(key.key_id)[0] == key
 
 
 def test_rounds_may_be_skipped() -> None:

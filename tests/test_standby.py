@@ -18,7 +18,7 @@ from iirs.client.events import (
     StandingBy,
     TextReceived,
 )
-from iirs.client.server_connection import LEAVE_ROUNDS, _Leaving
+from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
 from iirs.client.sync import PATIENCE
 from iirs.message import Message, MessageKind
 from tests.harness import Person, Town, town, wait_until
@@ -151,26 +151,6 @@ def last_used(person: Person) -> int:
 # -- leaving -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pause_at", range(1, LEAVE_ROUNDS + 1))
-@pytest.mark.parametrize("is_quiet", [True, False])
-def test_whoever_quits_leaves_at_the_seventh_tick_if_any_was_a_standby(is_quiet: bool, pause_at: int) -> None:
-    leaving = _Leaving()
-    for tick in range(1, LEAVE_ROUNDS + 1):
-        assert not leaving.may_leave(is_quiet=is_quiet)
-        leaving.tick(is_standby=tick == pause_at)
-    assert leaving.may_leave(is_quiet=is_quiet)
-
-
-def test_without_a_standby_leaving_waits_for_a_conversation_that_still_posts() -> None:
-    leaving = _Leaving()
-    for _ in range(LEAVE_ROUNDS + 3):
-        leaving.tick(is_standby=False)
-        assert not leaving.may_leave(is_quiet=False)
-    assert leaving.may_leave(is_quiet=True)
-    leaving.tick(is_standby=True)
-    assert leaving.may_leave(is_quiet=False)
-
-
 def quits_during_a_pause(folder: Path, patch: pytest.MonkeyPatch, *, talking: bool, rounds_first: int) -> int:
     """Have alice quit, then rounds, then a pause; return after how many ticks she is gone."""
     with town(folder, round_seconds=ROUND_SECONDS, paced=False) as place:
@@ -211,9 +191,11 @@ def test_whoever_quits_around_a_pause_leaves_at_the_same_tick_whatever_she_was_d
 def test_a_client_that_waits_for_its_conversations_in_a_pause_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wait_for_quiet(leaving: _Leaving, *, is_quiet: bool) -> bool:
-        return leaving.ticks_left <= 0 and is_quiet
+    def wait_for_quiet(connection: ServerConnection) -> None:
+        left = connection._ticks_left
+        if left is not None and (left > 1 or connection._engine.is_quiet):
+            connection._ticks_left = left - 1
 
-    monkeypatch.setattr(_Leaving, "may_leave", wait_for_quiet)
+    monkeypatch.setattr(ServerConnection, "_tick", wait_for_quiet)
     with pytest.raises(AssertionError, match="never left"):
         quits_during_a_pause(tmp_path, monkeypatch, talking=True, rounds_first=0)

@@ -168,7 +168,7 @@ def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: i
         (9, 2),
         (9, 255),
         (20 + 2 * 32 + 4 + 32 + 2 * 64 + 4, DIRECTORY_INCREMENT + 1),
-        (-1 - PREKEY_INCREMENT * PREKEY_SIZE, PREKEY_INCREMENT + 1),
+        (-33 - PREKEY_INCREMENT * PREKEY_SIZE, PREKEY_INCREMENT + 1),
     ],
     ids=[
         "newer version",

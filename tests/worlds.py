@@ -36,7 +36,7 @@ from iirs.server.mix_net import Collected, MixNet, RoundOutcome
 from iirs.server.noise_maker import NoiseMaker
 from iirs.server.preparer import Increment, Preparer
 from iirs.suite import KeyPair, PublicKey
-from iirs.wire import AccountRecord, Announcement, Bundle, RoundFlags, Upload, announcement_hash
+from iirs.wire import NO_BUNDLE, AccountRecord, Announcement, Bundle, RoundFlags, Upload, announcement_hash
 from tests.builders import make_chain, make_directory, person
 
 Permute = Callable[[int], list[int]]
@@ -279,6 +279,7 @@ class Room:
         self.number = FIRST_ROUND
         self._shown: list[EpochKey] = []
         self._prekeys: list[bytes] = []
+        self._bundle_digest = NO_BUNDLE
         announcement = self.chain.prepare(self.number)
         keys = b"".join(key.encode() for key in self.chain.announced)
         self.engines: dict[str, Engine] = {}
@@ -302,8 +303,7 @@ class Room:
         for orders in self.chain.orders.values():
             orders.clear()
         announcement = self.chain.prepare(self.number, invites=self.number % 5 == 4)
-        announcement = replace(announcement, prekeys=tuple(self._prekeys[:PREKEY_INCREMENT]))
-        del self._prekeys[:PREKEY_INCREMENT]
+        announcement = self._complete(announcement)
         if self.chain.announced != self._shown:
             self._shown = self.chain.announced
             for engine in self.engines.values():
@@ -320,12 +320,19 @@ class Room:
             wire[name], uploads[name] = message.body, Upload.decode(message, self.chain.chain.geometry)
         outcome = self.chain.close(list(self.clients.values()), uploads)
         assert not outcome.lost, outcome.why_lost
+        self._bundle_digest = NO_BUNDLE if outcome.bundle is None else outcome.bundle.digest
         for name, engine in self.engines.items():
             engine.close_round(outcome.replies[str(name)])
             if outcome.bundle is not None:
                 engine.take_bundle(outcome.bundle)
         self.number += 1
         return self._glance(context, wire, outcome)
+
+    def _complete(self, announcement: Announcement) -> Announcement:
+        """Return an announcement with what the last round brought."""
+        prekeys = tuple(self._prekeys[:PREKEY_INCREMENT])
+        del self._prekeys[:PREKEY_INCREMENT]
+        return replace(announcement, prekeys=prekeys, bundle_digest=self._bundle_digest)
 
     def _glance(self, context: RoundContext, wire: dict[str, bytes], outcome: RoundOutcome) -> Glance:
         chain = self.chain

@@ -60,6 +60,7 @@ from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply,
 from iirs.prekey import Prekey, PrekeyBook
 from iirs.suite import PublicKey
 from iirs.wire import (
+    NO_BUNDLE,
     AccountRecord,
     Announcement,
     Bundle,
@@ -158,6 +159,10 @@ class Engine:
         self._position = 0
         self._restored = False
         self._alarmed = False
+        self._announced_length = 0
+        self._bundle: Bundle | None = None
+        self._bundle_due = -1
+        """The round whose bundle has come or must come before the next announcement."""
         self._round: _Round | None = None
         self._round_number = 0
         self._last_used = int(store.get("last_round", 0))
@@ -175,6 +180,9 @@ class Engine:
     def begin_session(self, start: SessionStart) -> None:
         """Take in what login gave. Raises ``DirectoryError`` or ``ChainError`` if it is not to be trusted."""
         position = start.record.position
+        clock_round = int(self._world.clock() * 1000) // self.chain.round_ms
+        if start.record.last_round > clock_round + MAX_AHEAD:
+            raise PeerError("The server says this account was used in a round far ahead: check the clock.")
         known = self._store.get("head", [0, self.directory.digests[0].hex()])
         before = len(self.directory)
         self.directory.extend(0, start.entries, start.head, self.chain)
@@ -190,6 +198,8 @@ class Engine:
         self._give_up_round()
         self._channel, self._position = start.channel, position
         self._period_told = -1
+        self._announced_length = 0
+        self._bundle, self._bundle_due = None, -1
         self._epoch_keys = {}
         self.take_keys(start.epoch_keys)
         self._keep_head(start.head)
@@ -303,12 +313,18 @@ class Engine:
             raise PeerError("The server announced a round that is over. It may have lost its memory.")
         if number > clock_round + MAX_AHEAD:
             raise PeerError("The server's rounds are far ahead of this machine's clock: check the clock.")
+        if not announcement.has_time_for_uploads(self.chain.round_ms):
+            raise PeerError("The server gives a time for uploads that does not fit its rounds.")
         hop_keys = self._keys_for(announcement)
+        self._settle_bundle(announcement)
         before = len(self.directory)
         self.directory.extend(
             announcement.increment_start, announcement.increment, announcement.head, self.chain
         )
-        self._prekeys.take_in(announcement.prekeys, self.directory)
+        if announcement.head.length < self._announced_length:
+            raise DirectoryError("The server announced an older list of people than before.")
+        self._announced_length = announcement.head.length
+        self._prekeys.take_in(announcement.prekeys, self.directory, self.chain.period(number))
         self._keep_head(announcement.head)
         if len(self.directory) != before:
             self._people_changed()
@@ -458,6 +474,8 @@ class Engine:
             return
         self._round = None
         done = replies.status is RoundStatus.DONE
+        if current.announcement.has_invitations and replies.status is not RoundStatus.LOST:
+            self._bundle_due = replies.round_number
         if replies.status is RoundStatus.MISSING:
             self._period_told = -1  # a prekey that went with it may not have arrived
         opened = [self._open(current, index, reply) for index, reply in enumerate(replies.replies)]
@@ -525,9 +543,33 @@ class Engine:
                     )
 
     def take_bundle(self, bundle: Bundle) -> None:
-        """Open every invitation in the bundle of a round that has just closed."""
-        if bundle.round_number != self._last_used:
+        """Keep the bundle of a round that has just closed until the next announcement names it.
+
+        Somebody who was shown a bundle of her own would begin a conversation alone, and be seen.
+        """
+        if bundle.round_number == self._bundle_due:
+            self._bundle = bundle
+
+    def _settle_bundle(self, announcement: Announcement) -> None:
+        """Take in the bundle that came since the last announcement, if this one is the next round's.
+
+        After a gap nobody can tell what the bundle was, and nobody begins anything. Raises ``ChainError``
+        if it is not the one that this announcement, which every honest server has seen too, names.
+        """
+        bundle, self._bundle = self._bundle, None
+        due_round, self._bundle_due = self._bundle_due, -1
+        if announcement.round_number != due_round + 1:
             return
+        shown = NO_BUNDLE if bundle is None else bundle.digest
+        if shown != announcement.bundle_digest:
+            raise ChainError(
+                "The server showed other invitations than its chain agreed on. Somebody tries to find out "
+                "who talks to whom: tell the people who run the servers."
+            )
+        if bundle is not None:
+            self._open_bundle(bundle)
+
+    def _open_bundle(self, bundle: Bundle) -> None:
         everything = frozenset(bundle.invitations)
         me = self.directory.entries[self._position]
         met: set[str] = set()

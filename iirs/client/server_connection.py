@@ -11,6 +11,7 @@ States: CONNECTING -> ONLINE -> WAITING (lost, tries again by itself) ...; CLOSE
 
 from __future__ import annotations
 
+import math
 import queue
 import secrets
 import threading
@@ -60,22 +61,15 @@ class _Timetable:
     quiet_from: float
     build_at: float
     send_at: float
+    step: float
 
+    def mark_after(self, now: float) -> float:
+        """Return when to send what is ready at ``now``: at ``send_at``, or a whole number of steps after it.
 
-@dataclass(slots=True)
-class _Leaving:
-    """How long somebody who has quit still stays. A tick is an announcement, or a standby instead of one."""
-
-    ticks_left: int = LEAVE_ROUNDS
-    stood_by: bool = False
-
-    def tick(self, *, is_standby: bool) -> None:
-        self.ticks_left -= 1
-        self.stood_by = self.stood_by or is_standby
-
-    def may_leave(self, *, is_quiet: bool) -> bool:
-        # Rounds that pause end no conversation. To wait for those would show that there are some.
-        return self.ticks_left <= 0 and (self.stood_by or is_quiet)
+        So an upload that was not ready in time does not leave the moment it is: that would show its work.
+        """
+        late = max(0.0, now - self.send_at)
+        return self.send_at + math.ceil(late / self.step) * self.step
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +107,8 @@ class ServerConnection:
         self._timetable: _Timetable | None = None
         self._quitting = threading.Event()
         self._at_once = False
-        self._leaving: _Leaving | None = None
-        self._may_leave = False
+        self._ticks_left: int | None = None
+        """Announcements, or standbys instead of them, until leaving; ``None``: nobody has quit."""
         self._thread = threading.Thread(target=self._run, name="iirs-server-connection", daemon=True)
 
     # -- from any thread ------------------------------------------------------------------------------
@@ -185,11 +179,12 @@ class ServerConnection:
             self._store.close()
 
     def _is_over(self) -> bool:
-        return self._quitting.is_set() and (self._at_once or self._may_leave or self._line is None)
+        may_leave = self._ticks_left is not None and self._ticks_left <= 0
+        return self._quitting.is_set() and (self._at_once or may_leave or self._line is None)
 
     def _say_goodbye(self) -> None:
         self._engine.hang_up_all()
-        self._leaving = self._leaving or _Leaving()
+        self._ticks_left = LEAVE_ROUNDS if self._ticks_left is None else self._ticks_left
 
     def _connect(self) -> None:
         line, chain, keys = Line.connect(self._link, self.account.chain.chain_id)
@@ -267,26 +262,28 @@ class ServerConnection:
                 was_late = message.body[0] != 0
                 announcement = self._engine.open_round(message.body[1:], was_late=was_late)
                 self._plan(announcement, arrival.at)
-                self._tick(is_standby=False)
+                self._tick()
             case MessageKind.STANDBY:
                 self._engine.stand_by(Standby.decode(message.body, self.account.chain.geometry))
                 self._timetable = None
                 self._departures.cancel()
-                self._tick(is_standby=True)
+                self._tick()
             case _:
                 raise PeerError("The server sent a message that has no place in a session.")
 
-    def _tick(self, *, is_standby: bool) -> None:
-        if self._leaving is not None:
-            self._leaving.tick(is_standby=is_standby)
-            self._may_leave = self._leaving.may_leave(is_quiet=self._engine.is_quiet)
+    def _tick(self) -> None:
+        # By count alone: to wait for a conversation that has not ended yet would show that there is one.
+        if self._ticks_left is not None:
+            self._ticks_left -= 1
 
     def _plan(self, announcement: Announcement, arrived_at: float) -> None:
         # Counted from the arrival of the bytes, not from now: what was done with them must not show.
         collect = announcement.collect_ms / 1000
-        send_at = arrived_at + max(0.0, collect - self._margin)
-        build_at = send_at - _BUILD_AHEAD * collect
-        self._timetable = _Timetable(build_at - _QUIET_AHEAD * collect, build_at, send_at)
+        send_at = arrived_at + collect - self._margin
+        ahead = _BUILD_AHEAD * collect
+        self._timetable = _Timetable(
+            send_at - ahead - _QUIET_AHEAD * collect, send_at - ahead, send_at, ahead
+        )
 
     def _keep_timetable(self) -> None:
         plan = self._timetable
@@ -295,7 +292,7 @@ class ServerConnection:
         self._timetable = None
         upload = self._engine.build_upload()
         if upload and self._line is not None:
-            self._departures.schedule(plan.send_at, self._line, upload)
+            self._departures.schedule(plan.mark_after(time.monotonic()), self._line, upload)
         self._pass_on()
 
     def _next_due(self) -> float:

@@ -31,7 +31,7 @@ from iirs.server.preparer import Increment, Preparer, Ready
 from iirs.server.settings import ServiceSettings
 from iirs.server.storage import LAST_ROUND, Storage
 from iirs.suite import KeyPair
-from iirs.wire import Announcement, RoundFlags, Standby, announcement_hash
+from iirs.wire import NO_BUNDLE, Announcement, RoundFlags, Standby, announcement_hash
 
 _log = logging.getLogger("iirs.server")
 
@@ -63,6 +63,7 @@ class Announcer:
         self._round_number = max(storage.number(LAST_ROUND) + 1, clock_round)
         self._executed = 0
         self._online = 0
+        self._bundle_digest = NO_BUNDLE
         self._keys_announced: tuple[EpochKey, ...] = ()
         self._standing_by: HopError | None = None
 
@@ -86,6 +87,10 @@ class Announcer:
         """Return a directory head signed by the entry only: enough in a chain of one."""
         signature = self._identity.sign(head_content(self._chain.chain_id, length, digest))
         return Head(length, digest, signature)
+
+    def erase_keys(self) -> None:
+        """Forget epoch keys whose time is over by the clock; safe from any thread."""
+        self._keyring.erase()
 
     def find_key(self, key_id: bytes) -> tuple[EpochKey, KeyPair]:
         """Return the entry's epoch key with this id. Raises ``OnionError`` if it is gone."""
@@ -114,6 +119,7 @@ class Announcer:
         """Count a round that was executed."""
         self._executed += 1
         self._online = outcome.uploads
+        self._bundle_digest = NO_BUNDLE if outcome.bundle is None else outcome.bundle.digest
 
     def open_next(
         self, accounts: Accounts, prekeys: PrekeyShelf, seconds_to_collect: Callable[[], float]
@@ -150,6 +156,7 @@ class Announcer:
             increment.start,
             increment.entries,
             prekeys,
+            self._bundle_digest,
         ).encode()
         context = RoundContext(self._chain.chain_id, number, announcement_hash(announcement))
         if self._successor is not None:
@@ -178,5 +185,6 @@ class Announcer:
 
     def close(self) -> None:
         """Let go of the link to the hop behind."""
+        self._noise.close()
         if self._successor is not None:
             self._successor.close()

@@ -186,6 +186,8 @@ def _make_hop(folder: Path, name: str, address: str, *, entry: bool) -> _Place:
 def _checked_place(hop: Hop, *, entry: bool) -> None:
     if not hop.name.isprintable() or not hop.name or set(hop.name) & {'"', "\\"}:
         raise ConfigError("A hop's name must be printable, without quotes and backslashes.")
+    if entry and hop.address:
+        raise ConfigError("An entry has no address in its public part: it stands in the join link.")
     try:
         if not entry:
             _ = hop.host_and_port

@@ -7,6 +7,7 @@ asked for, and says so when it is.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ class GlassBox:
     def __init__(self, path: Path, hop: int) -> None:
         """Raises ``ConfigError`` if the file cannot be written."""
         try:
-            self._file = path.open("w", encoding="ascii")
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            self._file = os.fdopen(descriptor, "w", encoding="ascii")
         except OSError as error:
             raise ConfigError("The glass box's file cannot be written: check --glass-box.") from error
         self._hop = hop

@@ -25,7 +25,7 @@ from iirs.server.link import BehindError, Prepare, Prepared, Refusal, refused
 from iirs.server.mix_hop import Batch, DeadDrops, MixHop, MixStage, NextHop, StageView, no_noise
 from iirs.server.noise_maker import NoiseMaker
 from iirs.suite import KeyPair
-from iirs.wire import Announcement, Bundle, announcement_hash
+from iirs.wire import NO_BUNDLE, Announcement, Bundle, announcement_hash
 
 MAX_AHEAD_SECONDS = 3600.0
 """A hop makes no key for a round further ahead of its own clock than this."""
@@ -89,6 +89,7 @@ class LaterHop:
         self._keyring = EpochKeyring(chain, hop, identity)
         self._noise = NoiseMaker(chain, hop, world.random_bytes)
         self._round: _Round | None = None
+        self._bundle_digest = NO_BUNDLE
         manager = DeadDropManager(world.random_bytes, world.observe_drops)
         behind: NextHop = successor or DeadDrops(manager, chain.chain_id, identity.sign)
         stage = MixStage(
@@ -157,6 +158,8 @@ class LaterHop:
             raise refused(self._hop, Refusal.MALFORMED) from error
         if shown.round_number != current.number:
             raise refused(self._hop, Refusal.STALE)
+        if not self._vouches_for(shown):
+            raise refused(self._hop, Refusal.MALFORMED)
         if shown.key_ids[self._hop :] != tuple(key.key_id for key in current.keys):
             raise refused(self._hop, Refusal.KEY)
         self._state.set_announced(current.number)
@@ -168,6 +171,20 @@ class LaterHop:
             ]
             self._noise.begin(context, public)
             self._successor.open_round(announcement, give_up_at)
+
+    def _vouches_for(self, shown: Announcement) -> bool:
+        """Say whether an announcement holds what this hop signed and passed on, and sensible times.
+
+        The newest head only: an old one, which every hop signed once, would leave room for a made-up tail.
+        The bundle of the round before, or none: somebody shown another could tell who agreed with whom.
+        """
+        head = self._state.witnessed
+        passed_on, self._bundle_digest = self._bundle_digest, NO_BUNDLE
+        return (
+            (shown.head.length, shown.head.digest) == (head.length, head.digest)
+            and shown.bundle_digest in (NO_BUNDLE, passed_on)
+            and shown.has_time_for_uploads(self._chain.round_ms)
+        )
 
     def context(self, round_number: int) -> RoundContext:
         """Return what the layers of this round are bound to. Raises ``HopError`` if it is not open."""
@@ -186,12 +203,19 @@ class LaterHop:
     def collect_invitations(self, batch: Batch) -> Bundle:
         """Peel and pass on a batch of invitations."""
         try:
-            return self._mix.collect_invitations(batch)
+            bundle = self._mix.collect_invitations(batch)
         except OnionError as error:
             raise refused(self._hop, Refusal.STALE) from error
+        self._bundle_digest = bundle.digest
+        return bundle
+
+    def erase_keys(self) -> None:
+        """Forget epoch keys whose time is over by the clock; safe from any thread."""
+        self._keyring.erase()
 
     def close(self) -> None:
         """Let go of the link to the hop behind."""
+        self._noise.close()
         if self._successor is not None:
             self._successor.close()
 

@@ -98,7 +98,19 @@ class HopState:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
+            _sync_folder(self._path.parent)
         except OSError as error:
             raise StoreError(
                 f"{_FILE} cannot be written, so no round is run: is the disk full, or the folder gone?"
             ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a new name in ``folder`` outlive a power cut, where the system can be asked for that."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

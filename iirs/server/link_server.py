@@ -8,11 +8,13 @@ anybody else, which is logged and disturbs nobody.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import socket
 import ssl
 import threading
 import time
+from contextlib import suppress
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -29,6 +31,9 @@ from iirs.tls import link_context
 _log = logging.getLogger("iirs.mix")
 _HANDSHAKE_SECONDS = 5.0
 _HANDSHAKES_MAX = 16
+_TELL_SECONDS = 10.0
+_BUDGET_MAX = 120.0
+"""Seconds a request may take at most, whatever the hop before says."""
 _FRAME_SECONDS = 10.0
 """A request that has begun to arrive must be there after so long."""
 
@@ -44,7 +49,10 @@ class LinkServer:
         self._admitted: queue.SimpleQueue[FrameStream | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._current: FrameStream | None = None
-        self._handshakes = threading.BoundedSemaphore(_HANDSHAKES_MAX)
+        self._newcomers: dict[socket.socket, None] = {}
+        """Who shakes hands, oldest first."""
+        self._refused = 0
+        self._refusals_told_at = -math.inf
         self._stopping = threading.Event()
         self._listener: socket.socket | None = None
         self.rounds = 0
@@ -74,6 +82,10 @@ class LinkServer:
             self._listener.close()
         self._admit(None)
 
+    def tidy(self) -> None:
+        """Forget what is to be forgotten by the clock; to be called now and then, from any thread."""
+        self._later_hop.erase_keys()
+
     def serve(self) -> None:
         """Answer whoever was admitted last, until stopped."""
         while not self._stopping.is_set():
@@ -100,12 +112,19 @@ class LinkServer:
                     return
                 time.sleep(0.1)  # out of file descriptors, most likely
                 continue
-            if not self._handshakes.acquire(blocking=False):
-                sock.close()
-                continue
+            self._make_room(sock)
             threading.Thread(
                 target=self._shake_hands, args=(sock,), name="iirs-handshake", daemon=True
             ).start()
+
+    def _make_room(self, sock: socket.socket) -> None:
+        """Let a newcomer in, and if there are too many, the oldest go: silence must not keep others out."""
+        with self._lock:
+            self._newcomers[sock] = None
+            oldest = next(iter(self._newcomers)) if len(self._newcomers) > _HANDSHAKES_MAX else None
+        if oldest is not None:
+            with suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
 
     def _shake_hands(self, sock: socket.socket) -> None:
         try:
@@ -115,9 +134,23 @@ class LinkServer:
             _log.info("hop %d is linked", self._hop - 1)
         except (OSError, ssl.SSLError):
             sock.close()
-            _log.warning("refused a connection that is not from hop %d of this chain", self._hop - 1)
+            self._tell_refusal()
         finally:
-            self._handshakes.release()
+            with self._lock:
+                self._newcomers.pop(sock, None)
+
+    def _tell_refusal(self) -> None:
+        """Log refusals, together if they come in a flood."""
+        with self._lock:
+            self._refused += 1
+            if time.monotonic() < self._refusals_told_at + _TELL_SECONDS:
+                return
+            count, self._refused, self._refusals_told_at = self._refused, 0, time.monotonic()
+        before = self._hop - 1
+        if count == 1:
+            _log.warning("refused a connection that is not from hop %d of this chain", before)
+        else:
+            _log.warning("refused %d connections that are not from hop %d of this chain", count, before)
 
     def _admit(self, stream: FrameStream | None) -> None:
         """Hand a stream to ``serve``, and end the one before: the hop before has connected anew."""
@@ -159,10 +192,14 @@ class LinkServer:
         until = _until(budget)
         geometry = self._chain.geometry
         size = geometry.onion_size(geometry.hops - self._hop, header.kind)
-        # Read whole before anything is refused, so that the link stays usable.
+        try:
+            context = self._later_hop.context(header.round_number)
+        except HopError:
+            stream.skip_chunks(header.count * size, until)  # so that the link stays usable
+            raise
         data = stream.receive_chunks(header.count * size, until)
         onions = [data[start : start + size] for start in range(0, len(data), size)]
-        batch = Batch(self._later_hop.context(header.round_number), header.kind, onions, until)
+        batch = Batch(context, header.kind, onions, until)
         if header.kind is BatchKind.INVITATION:
             body = self._later_hop.collect_invitations(batch).encode_body()
             pieces = [body[start : start + link.CHUNK_MAX] for start in range(0, len(body), link.CHUNK_MAX)]
@@ -174,4 +211,4 @@ class LinkServer:
 
 
 def _until(budget_ms: int) -> float:
-    return time.monotonic() + budget_ms / 1000
+    return time.monotonic() + min(_BUDGET_MAX, budget_ms / 1000)

@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace, settings: ServiceSettings, finished: threa
         print(f"iirs-server: {line}", file=sys.stderr)
     print(f"iirs-server ready: {link}", flush=True)
     while not finished.wait(1.0):  # a bounded wait, so that signals arrive on every platform
-        pass
+        service.tidy()
     service.stop()
     return 0
 

@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace, folder: Path, keys: HopKeys, stack: ExitSt
     hops = len(keys.chain.hops)
     print(f"iirs-mix ready: hop {keys.hop} of {hops}, chain {keys.chain.fingerprint}", flush=True)
     while serving.is_alive() and not finished.wait(1.0):  # bounded, so that signals arrive on every platform
-        pass
+        server.tidy()
     gave_up = not finished.is_set()
     server.stop()
     serving.join(2.0)

@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import Chain
 from iirs.errors import ChainError, PeerError
+from iirs.geometry import padded_invitations
 from iirs.server import link
 from iirs.server.link import Frame, LinkKind, Refusal, refused
 from iirs.server.mix_hop import Batch
 from iirs.tls import link_context
-from iirs.wire import MAX_INVITATIONS, Bundle
+from iirs.wire import Bundle
 
 _BUDGET_SHARE = 0.8
 """Of the time a hop has left, it gives the next this share: who fails is then seen where it happens."""
@@ -49,11 +50,18 @@ class FrameStream:
 
     def receive_chunks(self, size: int, until: float) -> bytes:
         """Return ``size`` bytes that come as CHUNKs."""
-        data = bytearray()
-        while len(data) < size:
-            allowed = {LinkKind.CHUNK: (1, min(link.CHUNK_MAX, size - len(data)))}
-            data += self.receive(allowed, until).body
-        return bytes(data)
+        return b"".join(self._chunks(size, until))
+
+    def skip_chunks(self, size: int, until: float) -> None:
+        """Let ``size`` bytes that come as CHUNKs pass, and keep none."""
+        for _ in self._chunks(size, until):
+            pass
+
+    def _chunks(self, size: int, until: float) -> Iterator[bytes]:
+        while size:
+            body = self.receive({LinkKind.CHUNK: (1, min(link.CHUNK_MAX, size))}, until).body
+            size -= len(body)
+            yield body
 
     def wait(self) -> None:
         """Block until the other end says something. Raises ``OSError`` when the connection ends."""
@@ -134,8 +142,9 @@ class NextHopLink:
 
     def collect_invitations(self, batch: Batch) -> Bundle:
         """Return the bundle of this round, signed by the last hop."""
-        most = self._chain.geometry.bundle_size(MAX_INVITATIONS)
-        body = self._run(batch, lambda total: total <= most)
+        geometry = self._chain.geometry
+        least, most = (geometry.bundle_size(n) for n in (0, padded_invitations(len(batch.onions))))
+        body = self._run(batch, lambda total: least <= total <= most)
         try:
             return Bundle.decode(body, self._chain)
         except (PeerError, ChainError, ValueError) as error:

@@ -36,8 +36,7 @@ class NoiseMaker:
 
     def begin(self, context: RoundContext, keys: Sequence[PublicKey]) -> None:
         """Start to make the noise of a round; ``keys`` are the hops' behind this one, in order."""
-        if self._work is not None:
-            self._work.cancelled = True
+        self.close()
         self._work = _Work(self._chain, self._hop, context, keys, self._random_bytes)
         self._work.start()
 
@@ -50,6 +49,13 @@ class NoiseMaker:
         if not work.done:  # less noise than was drawn would protect less than the meter says
             raise HopError(self._hop, "could not make its noise")
         return HopNoise(work.count, work.onions)
+
+    def close(self) -> None:
+        """Give up what was begun and not taken; on return no thread is at work."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.cancelled = True
+            work.join()
 
 
 class _Work(threading.Thread):

@@ -125,6 +125,10 @@ class Service:
         self._closes_at = time.monotonic() + left
         return left
 
+    def tidy(self) -> None:
+        """Forget what is to be forgotten by the clock; to be called now and then, from any thread."""
+        self._announcer.erase_keys()
+
     def stop(self) -> None:
         """Finish the round that runs, tell every client, and let go of everything."""
         self._stopping.set()
