@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from iirs.chain import JoinLink
 from iirs.client.accounts import Home, register
-from iirs.client.engine import Account
 from iirs.client.events import Event, PeerChanged, PeerState, PeopleChanged, TextReceived
 from iirs.client.keys import StretchCost, storage_key
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
+from iirs.client.session import Account
 from iirs.client.store import ClientStore
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service

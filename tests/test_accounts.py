@@ -14,11 +14,11 @@ import iirs.server.accounts
 import iirs.server.connectionThread
 from iirs.chain import JoinLink
 from iirs.client.accounts import Home, TryLaterError, enter, login, lookup, open_line, register
-from iirs.client.engine import Account, SessionStart
 from iirs.client.events import ConnectionChanged, ConnectionState, RoundClosed, RoundOpened
 from iirs.client.keys import storage_key, stretch
 from iirs.client.line import Line
 from iirs.client.server_connection import ServerConnection
+from iirs.client.session import Account, SessionStart
 from iirs.client.store import ClientStore
 from iirs.directory import Entry
 from iirs.epoch import EpochKey

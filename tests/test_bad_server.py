@@ -19,11 +19,11 @@ import iirs.client.line
 import iirs.server.service
 from iirs.chain import JoinLink
 from iirs.client.accounts import Home, login, register
-from iirs.client.engine import Account
 from iirs.client.events import ConnectionChanged, ConnectionState, Notice, RoundClosed
 from iirs.client.keys import storage_key
 from iirs.client.line import Line, ServerClosedError
 from iirs.client.server_connection import ServerConnection
+from iirs.client.session import Account
 from iirs.client.store import ClientStore
 from iirs.directory import Entry
 from iirs.epoch import EpochKey, EpochKeyring

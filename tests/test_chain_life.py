@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import iirs.client.server_connection
 import iirs.server.main
 import iirs.server.mix_main
-from iirs.client.engine import World
 from iirs.client.events import (
     ConnectionChanged,
     ConnectionState,
@@ -32,6 +31,7 @@ from iirs.client.events import (
     RoundClosed,
     StandingBy,
 )
+from iirs.client.session import World
 from iirs.epoch import GRACE_ROUNDS
 from iirs.errors import AccountError
 from iirs.server.connectionThread import ConnectionSettings

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from iirs.client.engine import Account, Engine, SessionStart, World
+from iirs.client.engine import Engine
+from iirs.client.session import Account, SessionStart, World
 from iirs.client.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import AccountError, ChainError

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from iirs.client.engine import Account, Engine, SessionStart, World
+from iirs.client.engine import Engine
 from iirs.client.events import RoundClosed, RoundFate, StandingBy
 from iirs.client.health import RoundHealth
+from iirs.client.session import Account, SessionStart, World
 from iirs.client.store import ClientStore
 from iirs.client.sync import PATIENCE
 from iirs.geometry import PEER_MESSAGE_SIZE, VAULT_SIZE, BatchKind

@@ -14,7 +14,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from iirs.client.engine import Account, Engine, SessionStart, World
+from iirs.client.engine import Engine
+from iirs.client.session import Account, SessionStart, World
 from iirs.client.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import OnionError

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iirs.chain import Chain, JoinLink
-from iirs.client.engine import Account, SessionStart
 from iirs.client.keys import (
     STANDARD_COST,
     PasswordKeys,
@@ -23,6 +22,7 @@ from iirs.client.keys import (
     stretch,
 )
 from iirs.client.line import Line
+from iirs.client.session import Account, SessionStart
 from iirs.client.store import Pins
 from iirs.directory import Directory, Entry
 from iirs.epoch import EpochKey

@@ -9,13 +9,9 @@ Order of a round: ``open_round`` -> ``build_upload`` (stores the stepped state, 
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from iirs.chain import Chain
 from iirs.client.chat_session import ChatSession, OutgoingText, TextState
 from iirs.client.conversation import Conversation, Me, Posted, Reach
 from iirs.client.events import (
@@ -35,6 +31,7 @@ from iirs.client.events import (
 )
 from iirs.client.invitations import Invitation, InvitationKind
 from iirs.client.prekeys import OwnPrekeys
+from iirs.client.session import Account, SessionStart, World
 from iirs.client.store import ClientStore
 from iirs.directory import Directory, Entry, Head
 from iirs.epoch import EpochKey
@@ -52,16 +49,13 @@ from iirs.geometry import (
     ONIONS_PER_SLOT,
     PEER_MESSAGE_SIZE,
     BatchKind,
-    RandomBytes,
 )
-from iirs.identity import Identity
 from iirs.message import ContentKind, Message, MessageKind, PeerMessage
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
 from iirs.prekey import Prekey, PrekeyBook
 from iirs.suite import PublicKey
 from iirs.wire import (
     NO_BUNDLE,
-    AccountRecord,
     Announcement,
     Bundle,
     Replies,
@@ -73,53 +67,6 @@ from iirs.wire import (
 
 MAX_AHEAD = 1800
 """A round further ahead of our own clock than this is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A person as this machine knows them after logging in."""
-
-    name: str
-    chain: Chain
-    identity: Identity = field(repr=False)
-    login_secret: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What the engine takes from outside, so that a test can own it."""
-
-    clock: Callable[[], float] = time.time
-    random_bytes: RandomBytes = os.urandom
-
-
-@dataclass(frozen=True, slots=True)
-class SessionStart:
-    """What login gives: the account's record, the entry channel, the directory, epoch keys, prekeys."""
-
-    record: AccountRecord
-    channel: EntryChannel
-    head: Head
-    entries: list[bytes] = field(repr=False)
-    epoch_keys: bytes = field(repr=False)
-    prekeys: list[bytes] = field(repr=False)
-
-    def checked_directory(self, chain: Chain, name: str) -> Directory:
-        """Return the directory, verified, with ``name`` where the server said.
-
-        Raises ``DirectoryError``, ``ChainError``.
-        """
-        directory = Directory(chain.chain_id)
-        directory.extend(0, self.entries, self.head, chain)
-        self.own_entry(directory, name)
-        return directory
-
-    def own_entry(self, directory: Directory, name: str) -> Entry:
-        """Return the entry at the account's position. Raises ``DirectoryError`` if it is not ``name``'s."""
-        position = self.record.position
-        if position >= len(directory) or directory.entries[position].name != name:
-            raise DirectoryError("The server's list of people does not have this account where it said.")
-        return directory.entries[position]
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,11 +226,6 @@ class Engine:
         """End every conversation, as ``hang_up`` does."""
         for name in list(self._conversations):
             self.hang_up(name)
-
-    @property
-    def is_quiet(self) -> bool:
-        """True when no conversation posts to shared drops or is about to: leaving leaves nobody alone."""
-        return all(conversation.is_settled for conversation in self._conversations.values())
 
     def history(self, peer: str, limit: int = 500) -> list[tuple[bytes, bool, str, int]]:
         """Return the last texts with ``peer``, oldest first: (id, outgoing, text, sent at in ms)."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from iirs.chain import JoinLink
 from iirs.client.accounts import Home, login, register
-from iirs.client.engine import Account
 from iirs.client.keys import storage_key
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
+from iirs.client.session import Account
 from iirs.client.store import open_store
 from iirs.errors import AccountError, IirsError
 from iirs.wire import Result

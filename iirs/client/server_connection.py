@@ -23,10 +23,11 @@ from dataclasses import dataclass, field
 from iirs.chain import JoinLink
 from iirs.client.accounts import TryLaterError, enter
 from iirs.client.conversation import HANG_UP_ROUNDS
-from iirs.client.engine import Account, Engine, World
+from iirs.client.engine import Engine
 from iirs.client.events import ConnectionChanged, ConnectionState, Event, Notice
 from iirs.client.line import Arrival, Line, ServerClosedError
 from iirs.client.pace import Departures, LineReader
+from iirs.client.session import Account, World
 from iirs.client.store import ClientStore
 from iirs.errors import (
     AccountError,

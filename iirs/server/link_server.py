@@ -19,11 +19,12 @@ from contextlib import suppress
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import Chain
-from iirs.errors import ConfigError, HopError, PeerError, StoreError
+from iirs.errors import HopError, PeerError, StoreError
 from iirs.geometry import BatchKind
 from iirs.server import link
 from iirs.server.hop import LaterHop
 from iirs.server.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, refused
+from iirs.server.listener import Listener
 from iirs.server.mix_hop import Batch
 from iirs.server.next_hop import FrameStream
 from iirs.tls import link_context
@@ -54,31 +55,20 @@ class LinkServer:
         self._refused = 0
         self._refusals_told_at = -math.inf
         self._stopping = threading.Event()
-        self._listener: socket.socket | None = None
+        self._listener: Listener | None = None
         self.rounds = 0
         """Conversation batches run so far."""
 
     def listen(self, host: str, port: int) -> int:
         """Begin to accept; return the port. Raises ``ConfigError`` if the address cannot be had."""
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._listener = socket.create_server((host, port), family=family, backlog=64)
-        except (OSError, OverflowError) as error:
-            raise ConfigError(
-                "This address and port cannot be listened on: another program may hold the port, "
-                "or the address is not this machine's."
-            ) from error
-        threading.Thread(target=self._accept, name="iirs-accept", daemon=True).start()
-        return int(self._listener.getsockname()[1])
+        self._listener = Listener(host, port, self._meet, backlog=64)
+        self._listener.start()
+        return self._listener.port
 
     def stop(self) -> None:
         """End ``serve`` and let go of the socket; safe from any thread."""
         self._stopping.set()
         if self._listener is not None:
-            try:
-                self._listener.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                _log.debug("the listener was closed already")
             self._listener.close()
         self._admit(None)
 
@@ -103,19 +93,9 @@ class LinkServer:
 
     # -- admission ------------------------------------------------------------------------------------
 
-    def _accept(self) -> None:
-        while not self._stopping.is_set() and self._listener is not None:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                if self._stopping.is_set():
-                    return
-                time.sleep(0.1)  # out of file descriptors, most likely
-                continue
-            self._make_room(sock)
-            threading.Thread(
-                target=self._shake_hands, args=(sock,), name="iirs-handshake", daemon=True
-            ).start()
+    def _meet(self, sock: socket.socket) -> None:
+        self._make_room(sock)
+        threading.Thread(target=self._shake_hands, args=(sock,), name="iirs-handshake", daemon=True).start()
 
     def _make_room(self, sock: socket.socket) -> None:
         """Let a newcomer in, and if there are too many, the oldest go: silence must not keep others out."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from iirs.errors import ConfigError, PeerError
+from iirs.errors import PeerError
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
 from iirs.prekey import Prekey
@@ -20,6 +20,7 @@ from iirs.server.accounts import Accounts, RateLimit
 from iirs.server.announcer import Announcer, Opened
 from iirs.server.connectionThread import ConnectionThread
 from iirs.server.keystore import ServerKeys
+from iirs.server.listener import Listener
 from iirs.server.mix_net import Collected, RoundOutcome
 from iirs.server.prekeys import PrekeyShelf
 from iirs.server.settings import ServiceSettings
@@ -72,7 +73,7 @@ class Service:
         self._first_tick = 0.0
         self._closes_at = 0.0
         self._writer = LeftoverWriter()
-        self._listener: socket.socket | None = None
+        self._listener: Listener | None = None
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -81,14 +82,7 @@ class Service:
 
         With ``paced=False`` no scheduler runs: simulations call ``run_round`` themselves.
         """
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._listener = socket.create_server((host, port), family=family, backlog=512)
-        except (OSError, OverflowError) as error:
-            raise ConfigError(
-                "This address and port cannot be listened on: another program may hold the port, "
-                "or the address is not this machine's. Try --port 0."
-            ) from error
+        self._listener = Listener(host, port, self._admit, backlog=512)
         self._writer.start()
         self._paced, self._first_tick = paced, time.time() + self.chain.round_ms / 1000
         self._announcer.show_chain(self._open_next())
@@ -103,8 +97,8 @@ class Service:
                 misfire_grace_time=None,
             )
         self._scheduler.start()
-        threading.Thread(target=self._accept, name="iirs-accept", daemon=True).start()
-        return int(self._listener.getsockname()[1])
+        self._listener.start()
+        return self._listener.port
 
     def run_round(self) -> None:
         """Run one round, now."""
@@ -134,11 +128,6 @@ class Service:
         self._stopping.set()
         self._scheduler.shutdown(wait=True)
         if self._listener is not None:
-            # Waking accept() needs a shutdown on Linux; other systems wake on close.
-            try:
-                self._listener.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                _log.debug("the listener was closed already")
             self._listener.close()
         with self._lock:
             connections = list(self._connections)
@@ -151,20 +140,12 @@ class Service:
         self._announcer.close()
         self._storage.close()
 
-    def _accept(self) -> None:
-        while not self._stopping.is_set() and self._listener is not None:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                if self._stopping.is_set():
-                    return
-                time.sleep(0.1)  # out of file descriptors, most likely: let some go
-                continue
-            with self._lock:
-                full = len(self._connections) >= self._settings.max_connections
-            if full:
-                sock.close()
-                continue
+    def _admit(self, sock: socket.socket) -> None:
+        with self._lock:
+            full = len(self._connections) >= self._settings.max_connections
+        if full:
+            sock.close()
+        else:
             self._serve(sock)
 
     def _serve(self, sock: socket.socket) -> None:
