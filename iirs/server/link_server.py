@@ -32,7 +32,9 @@ from iirs.tls import link_context
 _log = logging.getLogger("iirs.mix")
 _HANDSHAKE_SECONDS = 5.0
 _HANDSHAKES_MAX = 16
-_TELL_SECONDS = 10.0
+_FLOOD_SECONDS = 10.0
+_FLOOD_TOLD = 10
+"""Refusals logged one by one in that time; the rest together, with the first one after it."""
 _BUDGET_MAX = 120.0
 """Seconds a request may take at most, whatever the hop before says."""
 _FRAME_SECONDS = 10.0
@@ -53,7 +55,7 @@ class LinkServer:
         self._newcomers: dict[socket.socket, None] = {}
         """Who shakes hands, oldest first."""
         self._refused = 0
-        self._refusals_told_at = -math.inf
+        self._flood_began = -math.inf
         self._stopping = threading.Event()
         self._listener: Listener | None = None
         self.rounds = 0
@@ -120,17 +122,19 @@ class LinkServer:
                 self._newcomers.pop(sock, None)
 
     def _tell_refusal(self) -> None:
-        """Log refusals, together if they come in a flood."""
+        """Log refusals, each for itself unless they come in a flood."""
+        before, now = self._hop - 1, time.monotonic()
         with self._lock:
+            untold = 0
+            if now > self._flood_began + _FLOOD_SECONDS:
+                untold = max(0, self._refused - _FLOOD_TOLD)
+                self._flood_began, self._refused = now, 0
             self._refused += 1
-            if time.monotonic() < self._refusals_told_at + _TELL_SECONDS:
-                return
-            count, self._refused, self._refusals_told_at = self._refused, 0, time.monotonic()
-        before = self._hop - 1
-        if count == 1:
+            is_told = self._refused <= _FLOOD_TOLD
+        if untold:
+            _log.warning("refused %d more connections that are not from hop %d", untold, before)
+        if is_told:
             _log.warning("refused a connection that is not from hop %d of this chain", before)
-        else:
-            _log.warning("refused %d connections that are not from hop %d of this chain", count, before)
 
     def _admit(self, stream: FrameStream | None) -> None:
         """Hand a stream to ``serve``, and end the one before: the hop before has connected anew."""
@@ -186,7 +190,7 @@ class LinkServer:
         else:
             pieces = self._later_hop.exchange(batch)
             self.rounds += 1
-            _log.info("round %d: %d onions", header.round_number, header.count)
+            _log.info("round %d: done", header.round_number)
         return [link.result_header(sum(map(len, pieces))), *link.chunks(pieces)]
 
 

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a server until Ctrl-C or SIGTERM. Returns 0, or 2 if it could not start."""
     options = parse_arguments(arguments)
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick left out is said in our own words
     finished = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: finished.set())
