@@ -63,7 +63,7 @@ class LinkServer:
 
     def listen(self, host: str, port: int) -> int:
         """Begin to accept; return the port. Raises ``ConfigError`` if the address cannot be had."""
-        self._listener = Listener(host, port, self._meet, backlog=64)
+        self._listener = Listener(host, port, self._meet, backlog=64, advice="Check --host and --port.")
         self._listener.start()
         return self._listener.port
 

@@ -14,15 +14,17 @@ from iirs.errors import ConfigError
 class Listener:
     """Hands every connection to ``serve``, which must return quickly, until ``close``."""
 
-    def __init__(self, host: str, port: int, serve: Callable[[socket.socket], None], backlog: int) -> None:
-        """Raises ``ConfigError`` if the address cannot be had."""
+    def __init__(
+        self, host: str, port: int, serve: Callable[[socket.socket], None], *, backlog: int, advice: str
+    ) -> None:
+        """Raises ``ConfigError``, which ends with ``advice``, if the address cannot be had."""
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._socket = socket.create_server((host, port), family=family, backlog=backlog)
         except (OSError, OverflowError) as error:
             raise ConfigError(
                 "This address and port cannot be listened on: another program may hold the port, "
-                "or the address is not this machine's. Try another --port."
+                "or the address is not this machine's. " + advice
             ) from error
         self._serve = serve
         self._closing = threading.Event()

@@ -82,7 +82,7 @@ class Service:
 
         With ``paced=False`` no scheduler runs: simulations call ``run_round`` themselves.
         """
-        self._listener = Listener(host, port, self._admit, backlog=512)
+        self._listener = Listener(host, port, self._admit, backlog=512, advice="Try --port 0.")
         self._writer.start()
         self._paced, self._first_tick = paced, time.time() + self.chain.round_ms / 1000
         self._announcer.show_chain(self._open_next())
