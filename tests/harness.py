@@ -86,7 +86,7 @@ class Place:
 
     @property
     def link(self) -> JoinLink:
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of place says where its entry is
 
     def home(self, name: str) -> Home:
         return Home(self.folder / name, CHEAP)

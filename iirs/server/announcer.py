@@ -127,7 +127,9 @@ class Announcer:
         """Open the next round; ``None`` if a hop does not do its part."""
         number, increment = self._round_number, accounts.next_increment()
         try:
-            ready = self._preparer.prepare(number, increment, accounts.raw_entries(), self.give_up_at())
+            # A chain of one has nobody who could have fallen behind, and copies no directory each round.
+            directory = [] if self._successor is None else accounts.raw_entries()
+            ready = self._preparer.prepare(number, increment, directory, self.give_up_at())
         except HopError as error:
             if str(self._standing_by) != str(error):
                 _log.warning("no round can be announced: %s", error)

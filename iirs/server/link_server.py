@@ -58,8 +58,6 @@ class LinkServer:
         self._flood_began = -math.inf
         self._stopping = threading.Event()
         self._listener: Listener | None = None
-        self.rounds = 0
-        """Conversation batches run so far."""
 
     def listen(self, host: str, port: int) -> int:
         """Begin to accept; return the port. Raises ``ConfigError`` if the address cannot be had."""
@@ -189,7 +187,6 @@ class LinkServer:
             pieces = [body[start : start + link.CHUNK_MAX] for start in range(0, len(body), link.CHUNK_MAX)]
         else:
             pieces = self._later_hop.exchange(batch)
-            self.rounds += 1
             _log.info("round %d: done", header.round_number)
         return [link.result_header(sum(map(len, pieces))), *link.chunks(pieces)]
 
