@@ -1,0 +1,89 @@
+"""What a log is made of, and what waits to go: the values that the chat, the store and the windows share.
+
+A *talk* is a conversation as the person sees it: with one person, under their name, or with a group, under
+its key (``#`` and 32 hexadecimal digits; no name has a ``#``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+
+
+class ItemKind(IntEnum):
+    """What an item of a conversation's stream is; the numbers travel (``message.ContentKind``)."""
+
+    TEXT = 1
+    """What a person typed: UTF-8."""
+    NOTE = 3
+    """What one program has to tell the other, as JSON: never anything a person typed as a command."""
+    PART = 4
+    """One piece of a file; the item's id is the file's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An item waiting to be delivered to one person."""
+
+    item_id: bytes
+    """16 random bytes; for a ``PART`` the file's id."""
+    kind: ItemKind
+    data: bytes = field(repr=False)
+    sent_at_ms: int
+    part: int = 0
+    """Which piece of its file this is; 0 for other kinds."""
+    parts: int = 1
+    """How many pieces the file has; 1 for other kinds."""
+
+
+class TextState(Enum):
+    """What the writer of an entry sees."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """Given up: a file that was cancelled, or that the other side does not want."""
+
+
+class EntryKind(IntEnum):
+    """What one entry of a log is."""
+
+    TEXT = 0
+    FILE = 1
+    REMARK = 2
+    """A sentence of this program's own, like "carol left the group"."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file as its sender describes it; nothing here is believed beyond its length."""
+
+    file_id: bytes
+    name: str = field(repr=False)
+    """A plain name, already made safe: no folder, no control characters, no leading dot."""
+    size: int
+    """Bytes."""
+    digest: bytes = field(repr=False)
+    """SHA-256 of the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a log, as the store keeps it and a window shows it."""
+
+    talk: str
+    item_id: bytes
+    kind: EntryKind
+    outgoing: bool
+    author: str
+    """Who wrote it: a person's name."""
+    text: str = field(repr=False)
+    """The text or remark; for a file, its name."""
+    sent_at_ms: int
+    """When its author says it was written."""
+    state: TextState | None = None
+    """For what we sent."""
+    expires_at_ms: int = 0
+    """When it disappears; 0: never."""
+    file: FileInfo | None = None
