@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
-from iirs.client import look as colours
 from iirs.client.chat_model import ChatModel, Talk
 from iirs.client.events import PeerState
 from iirs.client.log_view import LogView
@@ -49,7 +48,11 @@ class ChatPane(ttk.Frame):
         header = ttk.Frame(self, padding=(dp(16), dp(10)))
         header.pack(fill="x")
         self._face = tk.Canvas(
-            header, width=dp(40), height=dp(40), background=colours.BACKGROUND, highlightthickness=0
+            header,
+            width=dp(40),
+            height=dp(40),
+            background=self._look.colours.background,
+            highlightthickness=0,
         )
         self._face.pack(side="left", padx=(0, dp(12)))
         self.end_button = ttk.Button(header, text="End conversation", style="Danger.TButton")
@@ -80,10 +83,10 @@ class ChatPane(ttk.Frame):
             wrap="word",
             undo=True,
             font=self._look.text,
-            background=colours.FIELD,
-            foreground=colours.INK,
-            insertbackground=colours.ACCENT,
-            selectbackground=colours.ACCENT,
+            background=self._look.colours.field,
+            foreground=self._look.colours.ink,
+            insertbackground=self._look.colours.accent,
+            selectbackground=self._look.colours.accent,
             relief="flat",
             borderwidth=0,
             highlightthickness=0,
@@ -167,7 +170,9 @@ class ChatPane(ttk.Frame):
 
     def _mark_field(self, field: ttk.Frame, *, focused: bool) -> None:
         field.state(["focus" if focused else "!focus"])
-        self.entry.configure(background=colours.BACKGROUND if focused else colours.FIELD)
+        self.entry.configure(
+            background=self._look.colours.background if focused else self._look.colours.field
+        )
 
     def _grow(self) -> None:
         if not self.entry.edit_modified():

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from tkinter import ttk
 
-from iirs.client import look as colours
 from iirs.client.chat_model import Row, Talk
 from iirs.client.chat_session import TextState
 from iirs.client.emoji import spelled_out
@@ -51,7 +50,9 @@ class LogView(ttk.Frame):
         self._chosen: Row | None = None
         self._width = 0
         self._with_emoji = False
-        self.canvas = tk.Canvas(self, background=colours.BACKGROUND, highlightthickness=0, takefocus=True)
+        self.canvas = tk.Canvas(
+            self, background=self._look.colours.background, highlightthickness=0, takefocus=True
+        )
         self._bar = ttk.Scrollbar(self, command=self._scroll_by_bar)
         self._bar.pack(side="right", fill="y", padx=(0, look.dp(2)))
         self.canvas.pack(side="left", fill="both", expand=True)
@@ -193,7 +194,7 @@ class LogView(ttk.Frame):
         if place.day:
             y = top + dp(14)
             canvas.create_text(
-                self._width // 2, y, text=place.day, fill=colours.MUTED, font=self._look.small_bold
+                self._width // 2, y, text=place.day, fill=self._look.colours.muted, font=self._look.small_bold
             )
             top += dp(34)
         if row.text_id:
@@ -206,9 +207,16 @@ class LogView(ttk.Frame):
         text = f"{row.shown}  ·  {clock_time(row.at_ms)}"
         half = self._look.small.measure(text) // 2 + dp(12)
         middle = self._width // 2
-        self._look.box(canvas, (middle - half, top, middle + half, top + dp(24)), 12, colours.ACCENT_PALE)
+        self._look.box(
+            canvas, (middle - half, top, middle + half, top + dp(24)), 12, self._look.colours.accent_pale
+        )
         canvas.create_text(
-            middle, top + dp(12), text=text, fill=colours.ACCENT_DARK, font=self._look.small, tags="text"
+            middle,
+            top + dp(12),
+            text=text,
+            fill=self._look.colours.accent_dark,
+            font=self._look.small,
+            tags="text",
         )
 
     def _draw_bubble(self, row: Row, place: _Place, top: int) -> None:
@@ -217,14 +225,19 @@ class LogView(ttk.Frame):
         width = max(place.text_width, look.small.measure(note)) + 2 * dp(12) + 2
         left = self._width - dp(14) - width if row.outgoing else dp(18)
         bottom = place.top + place.height - self._offset
-        fill = colours.ACCENT if row.outgoing else colours.BUBBLE
+        fill = self._look.colours.own_bubble if row.outgoing else self._look.colours.bubble
         if row is self._chosen:
             edge = dp(3)
             around = (left - edge, top - edge, left + width + edge, bottom + edge)
-            look.box(canvas, around, 17, colours.ACCENT_DARK if row.outgoing else colours.ACCENT)
+            look.box(
+                canvas,
+                around,
+                17,
+                self._look.colours.accent_dark if row.outgoing else self._look.colours.accent,
+            )
             if row.outgoing:
                 inner = (left - edge + dp(1), top - edge + dp(1), around[2] - dp(1), around[3] - dp(1))
-                look.box(canvas, inner, 16, colours.ACCENT_PALE)
+                look.box(canvas, inner, 16, self._look.colours.accent_pale)
         look.box(canvas, (left, top, left + width, bottom), 14, fill)
         line_height = look.text.metrics("linespace")
         # A text may be far taller than the window: draw its lines that are in view.
@@ -236,7 +249,7 @@ class LogView(ttk.Frame):
             text="\n".join(lines),
             anchor="nw",
             font=look.text,
-            fill=colours.ON_ACCENT if row.outgoing else colours.INK,
+            fill=self._look.colours.on_own_bubble if row.outgoing else self._look.colours.ink,
             tags="text",
         )
         canvas.create_text(
@@ -245,7 +258,7 @@ class LogView(ttk.Frame):
             text=note,
             anchor="se",
             font=look.small,
-            fill=colours.ON_ACCENT_MUTED if row.outgoing else colours.MUTED,
+            fill=self._look.colours.on_own_bubble_muted if row.outgoing else self._look.colours.muted,
             tags="text",
         )
 

@@ -6,7 +6,6 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
-from iirs.client import look as colours
 from iirs.client.login_work import Credentials, Remembered
 from iirs.client.look import Look
 
@@ -41,13 +40,13 @@ class LoginPage(ttk.Frame):
     def _make_heading(self, card: ttk.Frame) -> None:
         dp = self._look.dp
         mark = tk.Canvas(
-            card, width=dp(64), height=dp(64), background=colours.BACKGROUND, highlightthickness=0
+            card, width=dp(64), height=dp(64), background=self._look.colours.background, highlightthickness=0
         )
         mark.pack(pady=(0, dp(8)))
-        self._look.box(mark, (0, 0, dp(64), dp(64)), 18, colours.ACCENT)
+        self._look.box(mark, (0, 0, dp(64), dp(64)), 18, self._look.colours.accent)
         # Two people, and nothing to be seen between them.
-        mark.create_image(dp(22), dp(32), image=self._look.disc(16, colours.ON_ACCENT))
-        mark.create_image(dp(42), dp(32), image=self._look.disc(16, colours.ON_ACCENT_MUTED))
+        mark.create_image(dp(22), dp(32), image=self._look.disc(16, self._look.colours.on_accent))
+        mark.create_image(dp(42), dp(32), image=self._look.disc(16, self._look.colours.on_accent_muted))
         ttk.Label(card, text="iirs", style="Title.TLabel").pack()
         about = "Talk without anyone seeing that you do."
         ttk.Label(card, text=about, style="Muted.TLabel").pack(pady=(0, dp(18)))

@@ -10,28 +10,11 @@ from tkinter import ttk
 from typing import Any
 
 from iirs.client.emoji import EmojiProbe
+from iirs.client.palette import LIGHT, Palette
 from iirs.client.shapes import RoundedBox
 
 _FAMILIES = ("Inter", "Noto Sans", "Cantarell", "Ubuntu", "Open Sans", "DejaVu Sans")
 
-BACKGROUND = "#ffffff"
-SIDE = "#f4f5f8"
-LINE = "#e3e5ea"
-INK = "#1b1d22"
-MUTED = "#5d6370"
-ACCENT = "#3556d6"
-ACCENT_DARK = "#2944ae"
-ACCENT_PALE = "#e4e9fb"
-ON_ACCENT = "#ffffff"
-ON_ACCENT_MUTED = "#d5ddfa"
-BUBBLE = "#eceef2"
-FIELD = "#f1f2f5"
-DISABLED = "#c9cdd6"
-GOOD = "#1e8a4c"
-WARN = "#a15c00"
-WARN_PALE = "#fff3dc"
-BAD = "#b3261e"
-BAD_PALE = "#fdeae8"
 _AVATARS = ("#3f6fb5", "#8a4fa3", "#b0493f", "#2f7d62", "#8a6a1f", "#4a5aa8", "#a3447a", "#3d7a8c")
 
 
@@ -56,27 +39,35 @@ class _Widths(dict[str, float]):
 class Look:
     """The theme of one Tk interpreter. ``dp`` turns a length at 96 dots per inch into pixels."""
 
-    def __init__(self, root: tk.Misc) -> None:
+    def __init__(self, root: tk.Misc, colours: Palette = LIGHT, zoom: float = 1.0) -> None:
         """Restyle ttk's clam for every window of ``root``."""
         self.root = root
+        self.colours = colours
+        self.zoom = zoom
         self._scale = min(4.0, max(1.0, round(root.winfo_fpixels("1i") / 96 * 4) / 4))
         self._images: dict[object, tk.PhotoImage] = {}
-        family = self._family()
-        make = partial(tkfont.Font, root=root, family=family)
-        self.text = make(size=-self.dp(14))
+        make = partial(tkfont.Font, root=root, family=self._family())
+        self.text, self.small, self.heading, self.title = make(), make(), make(), make()
+        self.bold, self.small_bold = make(), make()
+        self.emoji = EmojiProbe(needed=root.tk.call("tk", "windowingsystem") == "x11")
+        self.restyle(colours, zoom)
+
+    def restyle(self, colours: Palette, zoom: float) -> None:
+        """Change colours and the size of words (1.0 is usual); widgets made before must be made anew."""
+        self.colours, self.zoom = colours, zoom
+        plain = ((self.text, 14), (self.small, 12))
+        strong = ((self.bold, 14), (self.small_bold, 12), (self.heading, 17), (self.title, 26))
+        for font, size in (*plain, *strong):
+            font.configure(size=-self.dp(size))
+        for font, _ in strong:
+            font.configure(weight="bold")
         self.measure: Callable[[str], float] = _Widths(self.text).__getitem__
         """Return a character's width in the text font, in pixels."""
-        self.bold = make(size=-self.dp(14), weight="bold")
-        self.small = make(size=-self.dp(12))
-        self.small_bold = make(size=-self.dp(12), weight="bold")
-        self.heading = make(size=-self.dp(17), weight="bold")
-        self.title = make(size=-self.dp(26), weight="bold")
-        self.emoji = EmojiProbe(needed=root.tk.call("tk", "windowingsystem") == "x11")
-        self._style(ttk.Style(root))
+        self._style(ttk.Style(self.root))
 
     def dp(self, length: float) -> int:
         """Return a length at 96 dots per inch in this screen's pixels."""
-        return round(length * self._scale)
+        return round(length * self._scale * self.zoom)
 
     def picture(self, box: RoundedBox, crop: tuple[int, int, int, int] | None = None) -> tk.PhotoImage:
         """Return a smooth shape, drawn once."""
@@ -98,7 +89,7 @@ class Look:
         """Draw a person's disc and initial around a point."""
         canvas.create_image(x, y, image=self.avatar(name, diameter))
         font = self.heading if diameter > 40 else self.bold
-        canvas.create_text(x, y, text=name[:1].upper(), fill=ON_ACCENT, font=font)
+        canvas.create_text(x, y, text=name[:1].upper(), fill=self.colours.on_accent, font=font)
 
     def box(self, canvas: tk.Canvas, area: tuple[int, int, int, int], radius: int, colour: str) -> None:
         """Draw a box with smooth round corners; ``area`` in pixels, ``radius`` in dp."""
@@ -127,27 +118,45 @@ class Look:
     # -- ttk ------------------------------------------------------------------------------------------
 
     def _style(self, style: ttk.Style) -> None:
-        style.theme_use("clam")
-        style.configure(".", background=BACKGROUND, foreground=INK, font=self.text, borderwidth=0)
-        style.configure(".", focuscolor=ACCENT, troughcolor=SIDE, selectbackground=ACCENT)
-        for name, background in (("Side", SIDE), ("Warn", WARN_PALE), ("Bad", BAD_PALE), ("Line", LINE)):
+        colours = self.colours
+        # Image elements can be made once a theme: every palette and size gets a theme of its own.
+        theme = f"iirs-{colours.name}-{self._scale}-{self.zoom}"
+        if theme not in style.theme_names():
+            style.theme_create(theme, parent="clam")
+        style.theme_use(theme)
+        style.configure(
+            ".", background=colours.background, foreground=colours.ink, font=self.text, borderwidth=0
+        )
+        style.configure(
+            ".", focuscolor=colours.accent, troughcolor=colours.side, selectbackground=colours.accent
+        )
+        for name, background in (
+            ("Side", colours.side),
+            ("Warn", colours.warn_pale),
+            ("Bad", colours.bad_pale),
+            ("Line", colours.line),
+        ):
             style.configure(f"{name}.TFrame", background=background)
             style.configure(f"{name}.TLabel", background=background)
-        style.configure("Muted.TLabel", foreground=MUTED, font=self.small)
-        style.configure("SideMuted.TLabel", background=SIDE, foreground=MUTED, font=self.small)
+        style.configure("Muted.TLabel", foreground=colours.muted, font=self.small)
+        style.configure(
+            "SideMuted.TLabel", background=colours.side, foreground=colours.muted, font=self.small
+        )
         style.configure("Bold.TLabel", font=self.small_bold)
         style.configure("Heading.TLabel", font=self.heading)
-        style.configure("SideHeading.TLabel", font=self.heading, background=SIDE)
+        style.configure("SideHeading.TLabel", font=self.heading, background=colours.side)
         style.configure("Title.TLabel", font=self.title)
-        style.configure("Error.TLabel", foreground=BAD)
-        style.configure("Warn.TLabel", foreground=WARN)
-        style.configure("Bad.TLabel", foreground=BAD)
+        style.configure("Error.TLabel", foreground=colours.bad)
+        style.configure("Warn.TLabel", foreground=colours.warn)
+        style.configure("Bad.TLabel", foreground=colours.bad)
         self._style_buttons(style)
         self._style_fields(style)
         self._style_bars(style)
 
     def _piece(self, style: ttk.Style, element: str, radius: int, states: list[tuple[str, str, str]]) -> None:
         """Make a stretchable image element; ``states`` are (state, fill, border), the usual one first."""
+        if element in style.element_names():
+            return
         size = 2 * self.dp(radius) + 2
         pictures = [
             self.picture(RoundedBox(size, size, self.dp(radius), fill, border, self.dp(1.5) if border else 0))
@@ -161,36 +170,37 @@ class Look:
         )
 
     def _style_buttons(self, style: ttk.Style) -> None:
+        colours = self.colours
         kinds = {
-            "TButton": (FIELD, LINE, INK, ACCENT),
-            "Accent.TButton": (ACCENT, ACCENT_DARK, ON_ACCENT, INK),
-            "Quiet.TButton": (BACKGROUND, FIELD, ACCENT, ACCENT),
-            "SideQuiet.TButton": (SIDE, LINE, ACCENT, ACCENT),
-            "Danger.TButton": (BACKGROUND, BAD_PALE, BAD, BAD),
-            "Segment.Toolbutton": (FIELD, LINE, MUTED, ACCENT),
+            "TButton": (colours.field, colours.line, colours.ink, colours.accent),
+            "Accent.TButton": (colours.accent, colours.accent_dark, colours.on_accent, colours.ink),
+            "Quiet.TButton": (colours.background, colours.field, colours.accent, colours.accent),
+            "SideQuiet.TButton": (colours.side, colours.line, colours.accent, colours.accent),
+            "Danger.TButton": (colours.background, colours.bad_pale, colours.bad, colours.bad),
+            "Segment.Toolbutton": (colours.field, colours.line, colours.muted, colours.accent),
         }
         for kind, (fill, hover, ink, focus) in kinds.items():
             element = kind.replace("T", "", 1) + ".piece"
             states = [
                 ("", fill, ""),
-                ("disabled", FIELD, ""),
-                ("selected", ACCENT_PALE, ACCENT_PALE),
+                ("disabled", colours.field, ""),
+                ("selected", colours.accent_pale, colours.accent_pale),
                 ("pressed", hover, ""),
                 ("focus", fill, focus),
                 ("active", hover, ""),
             ]
             if kind == "Segment.Toolbutton":
-                states.insert(1, ("selected focus", ACCENT_PALE, ACCENT))
+                states.insert(1, ("selected focus", colours.accent_pale, colours.accent))
             self._piece(style, element, 8, states)
             label = ("Button.label", {"sticky": "nswe"})
             padding = ("Button.padding", {"sticky": "nswe", "children": [label]})
-            ground = SIDE if kind.startswith("Side") else BACKGROUND
+            ground = colours.side if kind.startswith("Side") else colours.background
             _lay_out(style, kind, [(element, {"sticky": "nswe", "children": [padding]})])
             style.configure(kind, foreground=ink, font=self.bold, anchor="center")
             style.configure(kind, padding=(self.dp(14), self.dp(7)), width=-6, background=ground)
             style.map(kind, background=[("disabled", ground), ("active", ground)])
-            style.map(kind, foreground=[("disabled", "#7b818e"), ("selected", ACCENT)])
-        for ground, colour in (("Warn", WARN_PALE), ("Bad", BAD_PALE)):
+            style.map(kind, foreground=[("disabled", colours.faint), ("selected", colours.accent)])
+        for ground, colour in (("Warn", colours.warn_pale), ("Bad", colours.bad_pale)):
             for kind in ("TButton", "Accent.TButton"):
                 style.configure(f"{ground}.{kind}", background=colour)
                 style.map(f"{ground}.{kind}", background=[("disabled", colour), ("active", colour)])
@@ -198,21 +208,37 @@ class Look:
         style.configure("Quiet.TButton", padding=(self.dp(10), self.dp(6)))
 
     def _style_fields(self, style: ttk.Style) -> None:
-        self._piece(style, "Field.piece", 8, [("", FIELD, FIELD), ("focus", BACKGROUND, ACCENT)])
+        colours = self.colours
+        self._piece(
+            style,
+            "Field.piece",
+            8,
+            [("", colours.field, colours.field), ("focus", colours.background, colours.accent)],
+        )
         area = ("Entry.textarea", {"sticky": "nswe"})
         inside = ("Entry.padding", {"sticky": "nswe", "children": [area]})
         _lay_out(style, "TEntry", [("Field.piece", {"sticky": "nswe", "children": [inside]})])
-        style.configure("TEntry", padding=(self.dp(12), self.dp(8)), fieldbackground=FIELD)
-        self._piece(style, "White.piece", 8, [("", BACKGROUND, LINE), ("focus", BACKGROUND, ACCENT)])
+        style.configure("TEntry", padding=(self.dp(12), self.dp(8)), fieldbackground=colours.field)
+        self._piece(
+            style,
+            "White.piece",
+            8,
+            [("", colours.background, colours.line), ("focus", colours.background, colours.accent)],
+        )
         _lay_out(style, "Side.TEntry", [("White.piece", {"sticky": "nswe", "children": [inside]})])
-        style.configure("Side.TEntry", padding=(self.dp(12), self.dp(6)), background=SIDE)
-        self._piece(style, "Composer.piece", 18, [("", FIELD, FIELD), ("focus", BACKGROUND, ACCENT)])
+        style.configure("Side.TEntry", padding=(self.dp(12), self.dp(6)), background=colours.side)
+        self._piece(
+            style,
+            "Composer.piece",
+            18,
+            [("", colours.field, colours.field), ("focus", colours.background, colours.accent)],
+        )
         _lay_out(style, "Composer.TFrame", [("Composer.piece", {"sticky": "nswe"})])
         states = [
-            ("", BACKGROUND, MUTED),
-            ("selected focus", ACCENT, INK),
-            ("selected", ACCENT, ACCENT),
-            ("focus", BACKGROUND, ACCENT),
+            ("", colours.background, colours.muted),
+            ("selected focus", colours.accent, colours.ink),
+            ("selected", colours.accent, colours.accent),
+            ("focus", colours.background, colours.accent),
         ]
         size = self.dp(18)
         pictures = [
@@ -222,30 +248,40 @@ class Look:
         chosen: Any = [
             (*state.split(), picture) for (state, _, _), picture in zip(states, pictures, strict=True)
         ]
-        style.element_create(
-            "Check.piece", "image", pictures[0], *chosen[1:], sticky="w", width=size + self.dp(8)
-        )
+        if "Check.piece" not in style.element_names():
+            style.element_create(
+                "Check.piece", "image", pictures[0], *chosen[1:], sticky="w", width=size + self.dp(8)
+            )
         label = ("Checkbutton.label", {"side": "left", "sticky": "nswe"})
         _lay_out(style, "TCheckbutton", [("Check.piece", {"side": "left", "sticky": "w"}), label])
         style.configure("TCheckbutton", font=self.small, padding=(self.dp(8), self.dp(4)))
-        style.map("TCheckbutton", background=[], foreground=[("disabled", MUTED)])
+        style.map("TCheckbutton", background=[], foreground=[("disabled", colours.muted)])
 
     def _style_bars(self, style: ttk.Style) -> None:
+        colours = self.colours
         size = (self.dp(8), self.dp(24))
-        thumb, active = (self.picture(RoundedBox(*size, self.dp(4), fill)) for fill in (DISABLED, MUTED))
-        # A blank picture: when everything fits there is nothing to scroll, and nothing to see.
-        blank = self._images["blank"] = tk.PhotoImage(master=self.root, width=size[0], height=size[1])
-        style.element_create(
-            "Thin.thumb", "image", thumb, ("disabled", blank), ("active", active), border=self.dp(4)
+        thumb, active = (
+            self.picture(RoundedBox(*size, self.dp(4), fill)) for fill in (colours.disabled, colours.muted)
         )
+        # A blank picture: when everything fits there is nothing to scroll, and nothing to see.
+        blank = self._images["blank", size] = tk.PhotoImage(master=self.root, width=size[0], height=size[1])
+        if "Thin.thumb" not in style.element_names():
+            style.element_create(
+                "Thin.thumb", "image", thumb, ("disabled", blank), ("active", active), border=self.dp(4)
+            )
         piece = ("Thin.thumb", {"expand": "1", "sticky": "nswe"})
         trough = ("Vertical.Scrollbar.trough", {"sticky": "ns", "children": [piece]})
-        for kind, ground in (("Vertical.TScrollbar", BACKGROUND), ("Side.Vertical.TScrollbar", SIDE)):
+        for kind, ground in (
+            ("Vertical.TScrollbar", colours.background),
+            ("Side.Vertical.TScrollbar", colours.side),
+        ):
             _lay_out(style, kind, [trough])
             style.configure(kind, troughcolor=ground, background=ground, bordercolor=ground, relief="flat")
         bar = "Horizontal.TProgressbar"
-        style.configure(bar, background=ACCENT, troughcolor=LINE, thickness=self.dp(5), borderwidth=0)
-        style.configure(bar, bordercolor=LINE, lightcolor=ACCENT, darkcolor=ACCENT)
+        style.configure(
+            bar, background=colours.accent, troughcolor=colours.line, thickness=self.dp(5), borderwidth=0
+        )
+        style.configure(bar, bordercolor=colours.line, lightcolor=colours.accent, darkcolor=colours.accent)
 
 
 def _lay_out(style: ttk.Style, kind: str, elements: list[tuple[str, dict[str, Any]]]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tkinter as tk
 from tkinter import ttk
 
-from iirs.client import look as colours
 from iirs.client.chat_model import ChatModel
 from iirs.client.chat_pane import ChatPane, Requests
 from iirs.client.display import displayable
@@ -52,7 +51,9 @@ class MainPage(ttk.Frame):
         side.pack_propagate(False)
         top = ttk.Frame(side, style="Side.TFrame", padding=(dp(14), dp(12), dp(12), dp(6)))
         top.pack(fill="x")
-        face = tk.Canvas(top, width=dp(32), height=dp(32), background=colours.SIDE, highlightthickness=0)
+        face = tk.Canvas(
+            top, width=dp(32), height=dp(32), background=self._look.colours.side, highlightthickness=0
+        )
         face.pack(side="left", padx=(0, dp(10)))
         look.draw_avatar(face, self._model.me, dp(16), dp(16), 32)
         self.log_out_button = ttk.Button(

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
-from iirs.client import look as colours
 from iirs.client.look import Look
 
 _ROW = 58
@@ -36,7 +35,9 @@ class PeopleList(ttk.Frame):
         self._open = ""
         self._marked = -1
         self._offset = 0
-        self.canvas = tk.Canvas(self, background=colours.SIDE, highlightthickness=0, takefocus=True, width=1)
+        self.canvas = tk.Canvas(
+            self, background=self._look.colours.side, highlightthickness=0, takefocus=True, width=1
+        )
         self._bar = ttk.Scrollbar(self, style="Side.Vertical.TScrollbar", command=self._scroll_by_bar)
         self._bar.pack(side="right", fill="y", padx=(0, look.dp(2)))
         self.canvas.pack(side="left", fill="both", expand=True)
@@ -81,21 +82,26 @@ class PeopleList(ttk.Frame):
         width, middle = canvas.winfo_width(), top + dp(_ROW) // 2
         area = (dp(8), top + dp(2), width - dp(4), top + dp(_ROW) - dp(2))
         if row.name == self._open:
-            look.box(canvas, area, 10, "#dfe3ee")
+            look.box(canvas, area, 10, self._look.colours.chosen)
         if index == self._marked and canvas.focus_get() is canvas:
-            canvas.create_rectangle(*area, outline=colours.ACCENT, width=dp(2))
+            canvas.create_rectangle(*area, outline=self._look.colours.accent, width=dp(2))
         look.draw_avatar(canvas, row.name, dp(34), middle, 36)
         if row.lively:
-            canvas.create_image(dp(47), middle + dp(13), image=look.disc(14, colours.SIDE))
-            canvas.create_image(dp(47), middle + dp(13), image=look.disc(10, colours.GOOD))
+            canvas.create_image(dp(47), middle + dp(13), image=look.disc(14, self._look.colours.side))
+            canvas.create_image(dp(47), middle + dp(13), image=look.disc(10, self._look.colours.good))
         room = width - dp(62) - dp(40)
         font = look.bold if row.unread or row.asks else look.text
         name_y = middle - dp(9) if row.brief else middle
         canvas.create_text(
-            dp(62), name_y, text=_fit(row.name, room, font.measure), anchor="w", fill=colours.INK, font=font
+            dp(62),
+            name_y,
+            text=_fit(row.name, room, font.measure),
+            anchor="w",
+            fill=self._look.colours.ink,
+            font=font,
         )
         if row.brief:
-            ink = colours.ACCENT if row.asks else colours.MUTED
+            ink = self._look.colours.accent if row.asks else self._look.colours.muted
             small = look.small_bold if row.asks else look.small
             canvas.create_text(dp(62), middle + dp(10), text=row.brief, anchor="w", fill=ink, font=small)
         if row.unread:
@@ -103,9 +109,14 @@ class PeopleList(ttk.Frame):
             half = max(dp(10), look.small_bold.measure(text) // 2 + dp(6))
             centre = width - dp(16) - half
             look.box(
-                canvas, (centre - half, middle - dp(10), centre + half, middle + dp(10)), 10, colours.ACCENT
+                canvas,
+                (centre - half, middle - dp(10), centre + half, middle + dp(10)),
+                10,
+                self._look.colours.accent,
             )
-            canvas.create_text(centre, middle, text=text, fill=colours.ON_ACCENT, font=look.small_bold)
+            canvas.create_text(
+                centre, middle, text=text, fill=self._look.colours.on_accent, font=look.small_bold
+            )
 
     def _scroll(self, pixels: int) -> None:
         self._offset += pixels

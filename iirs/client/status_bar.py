@@ -6,19 +6,12 @@ import time
 import tkinter as tk
 from tkinter import ttk
 
-from iirs.client import look as colours
 from iirs.client.chat_model import ChatModel, Round
 from iirs.client.events import ConnectionState
 from iirs.client.health import HealthLevel, RoundHealth
 from iirs.client.look import Look
 
 _NOTICE_SECONDS = 8.0
-_DOTS = {
-    ConnectionState.CONNECTING: colours.WARN,
-    ConnectionState.ONLINE: colours.GOOD,
-    ConnectionState.WAITING: colours.BAD,
-    ConnectionState.CLOSED: colours.MUTED,
-}
 
 
 class StatusBar(ttk.Frame):
@@ -28,6 +21,13 @@ class StatusBar(ttk.Frame):
         super().__init__(parent, style="Side.TFrame")
         dp = look.dp
         self._look = look
+        colours = look.colours
+        self._dots = {
+            ConnectionState.CONNECTING: colours.warn,
+            ConnectionState.ONLINE: colours.good,
+            ConnectionState.WAITING: colours.bad,
+            ConnectionState.CLOSED: colours.muted,
+        }
         self._notice_until = 0.0
         ttk.Frame(self, style="Line.TFrame", height=1).pack(fill="x")
         line = ttk.Frame(self, style="Side.TFrame", padding=(dp(14), dp(5), dp(14), dp(1)))
@@ -35,7 +35,7 @@ class StatusBar(ttk.Frame):
         self._dot = ttk.Label(line, style="SideMuted.TLabel")
         self._dot.pack(side="left", padx=(0, dp(8)))
         self._bar = tk.Canvas(
-            line, width=dp(110), height=dp(6), background=colours.SIDE, highlightthickness=0
+            line, width=dp(110), height=dp(6), background=self._look.colours.side, highlightthickness=0
         )
         self._bar.pack(side="right")
         self.countdown = ttk.Label(line, style="SideMuted.TLabel", anchor="e")
@@ -48,16 +48,18 @@ class StatusBar(ttk.Frame):
 
     def say(self, sentence: str) -> None:
         """Show a notice for some seconds, in place of the connection's state."""
-        self.text.configure(text=sentence, foreground=colours.INK)
+        self.text.configure(text=sentence, foreground=self._look.colours.ink)
         self._notice_until = time.monotonic() + _NOTICE_SECONDS
 
     def show(self, model: ChatModel) -> None:
         """Show how things stand now."""
         self._dot.configure(
-            image=self._look.disc(9, colours.WARN if model.standby else _DOTS[model.connection])
+            image=self._look.disc(
+                9, self._look.colours.warn if model.standby else self._dots[model.connection]
+            )
         )
         if time.monotonic() >= self._notice_until:
-            self.text.configure(text=_connection_words(model), foreground=colours.MUTED)
+            self.text.configure(text=_connection_words(model), foreground=self._look.colours.muted)
         self.health.show(model.health)
         words, share = ("rounds pause", 0.0) if model.standby else _round_words(model.round)
         shown = (words, round(share * 110))
@@ -69,10 +71,10 @@ class StatusBar(ttk.Frame):
     def _draw(self, share: float) -> None:
         dp, look = self._look.dp, self._look
         self._bar.delete("all")
-        look.box(self._bar, (0, 0, dp(110), dp(6)), 3, colours.LINE)
+        look.box(self._bar, (0, 0, dp(110), dp(6)), 3, self._look.colours.line)
         width = max(dp(6), round(dp(110) * share))
         if share > 0:
-            look.box(self._bar, (0, 0, width, dp(6)), 3, colours.ACCENT)
+            look.box(self._bar, (0, 0, width, dp(6)), 3, self._look.colours.accent)
 
 
 class HealthLine(ttk.Frame):
@@ -93,19 +95,17 @@ class HealthLine(ttk.Frame):
         if health == self._shown:
             return
         self._shown = health
-        ink, ground = _HEALTH_COLOURS[health.level]
+        colours = self._look.colours
+        ink, ground = {
+            HealthLevel.GOOD: (colours.muted, colours.side),
+            HealthLevel.TROUBLED: (colours.warn, colours.side),
+            HealthLevel.SERIOUS: (colours.bad, colours.bad_pale),
+        }[health.level]
         serious = health.level is HealthLevel.SERIOUS
         self.configure(style="Bad.TFrame" if serious else "Side.TFrame")
         words = f"{health.sentence}. {health.meaning}" if serious else health.sentence
         font = self._look.small_bold if serious else self._look.small
         self.text.configure(text=words, foreground=ink, background=ground, font=font)
-
-
-_HEALTH_COLOURS = {
-    HealthLevel.GOOD: (colours.MUTED, colours.SIDE),
-    HealthLevel.TROUBLED: (colours.WARN, colours.SIDE),
-    HealthLevel.SERIOUS: (colours.BAD, colours.BAD_PALE),
-}
 
 
 _PAUSED = "Connected to the server · a server behind it is not answering"

@@ -22,7 +22,7 @@ from iirs.client.events import ConnectionState, PeerChanged
 from iirs.client.farewell import FarewellPage
 from iirs.client.login_page import LoginPage
 from iirs.client.login_work import Credentials, LoggedIn, NotLoggedIn, Remembered, log_in
-from iirs.client.look import ACCENT, BACKGROUND, Look
+from iirs.client.look import Look
 from iirs.client.main_page import MainPage
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
 from iirs.client.shapes import RoundedBox
@@ -81,8 +81,8 @@ class ClientWindow:
         window.title("iirs")
         window.geometry(f"{look.dp(960)}x{look.dp(680)}")
         window.minsize(look.dp(640), look.dp(560))
-        window.configure(background=BACKGROUND)
-        window.iconphoto(False, look.picture(RoundedBox(64, 64, 18, ACCENT)))
+        window.configure(background=look.colours.background)
+        window.iconphoto(False, look.picture(RoundedBox(64, 64, 18, look.colours.accent)))
         window.protocol("WM_DELETE_WINDOW", self.close)
         self._bind_keys()
         self.show_login()
