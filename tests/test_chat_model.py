@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iirs.client.chat_model import ESTABLISHED, ChatModel, History, Row, Talk
-from iirs.client.chat_session import TextState
 from iirs.client.emoji import spelled_out
+from iirs.client.entries import TextState
 from iirs.client.events import (
     ROUNDS_GO_ON,
     ConnectionChanged,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from iirs.client.chat_session import TextState
+from iirs.client.entries import TextState
 from iirs.client.events import PeerState, TextChanged
 from tests.harness import town, wait_until
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from iirs.client.chat_session import TextState
-from iirs.client.display import displayable
+from iirs.client.entries import Entry, TextState
 from iirs.client.events import (
     ROUNDS_GO_ON,
     ConnectionChanged,
     ConnectionState,
+    ContactChanged,
+    EntriesRemoved,
     Event,
+    FileAdded,
+    GroupChanged,
+    GroupState,
     Notice,
     PeerAsks,
     PeerChanged,
@@ -24,106 +28,14 @@ from iirs.client.events import (
     TextChanged,
     TextQueued,
     TextReceived,
+    TimerChanged,
+    TransferChanged,
 )
 from iirs.client.health import RoundHealth
-from iirs.client.text_layout import shorten
+from iirs.client.talk import BUSY_STATES, History, Row, Talk
+from iirs.client.words import N_, _
 
-ESTABLISHED = "Connection established successfully"
-HISTORY_LIMIT = 500
-HISTORY_CHARACTERS = 200_000
-_ORDER = list(TextState)
-_MAY_SEND = frozenset({PeerState.CONNECTED, PeerState.QUIET, PeerState.RESUMING})
-BUSY_STATES = frozenset({PeerState.ASKING, PeerState.AGREED, *_MAY_SEND})
-"""States of a conversation that can be ended."""
-
-
-@dataclass(slots=True, eq=False)
-class Row:
-    """One entry of a log: a text, or (without an id) a remark. ``state`` is for texts of ours.
-
-    ``text`` is as it came; only ``shown`` and ``whole`` are fit for a screen or a clipboard.
-    """
-
-    text: str = field(repr=False)
-    at_ms: int
-    text_id: bytes = b""
-    outgoing: bool = False
-    state: TextState | None = None
-    shown: str = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Make what is shown safe, and not too long; shorten first, as looking at each character is slow."""
-        self.shown = displayable(shorten(self.text))
-
-    @property
-    def whole(self) -> str:
-        """All of the text, made safe."""
-        return displayable(self.text)
-
-    def advance(self, state: TextState) -> None:
-        """Take a newer delivery state; an older one that comes late changes nothing."""
-        if self.state is None or _ORDER.index(state) > _ORDER.index(self.state):
-            self.state = state
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What the store holds about one conversation, read in the network's thread."""
-
-    peer: str
-    texts: list[tuple[bytes, bool, str, int]] = field(repr=False)
-    undelivered: frozenset[bytes]
-
-
-@dataclass(slots=True)
-class Talk:
-    """One conversation as its window knows it."""
-
-    peer: str
-    state: PeerState = PeerState.IDLE
-    rows: list[Row] = field(default_factory=list)
-    version: int = 0
-    """Grows when rows came anywhere but at the end, or changed."""
-    unread: int = 0
-    asks: bool = False
-    has_history: bool = False
-    last_ms: int = 0
-    _by_id: dict[bytes, Row] = field(default_factory=dict, repr=False)
-
-    def add(self, row: Row) -> bool:
-        """Append a row unless its text is there already; return whether it was new."""
-        if row.text_id and row.text_id in self._by_id:
-            return False
-        self.rows.append(row)
-        if row.text_id:
-            self._by_id[row.text_id] = row
-        return True
-
-    def change(self, text_id: bytes, state: TextState) -> None:
-        """Take in a text's delivery state."""
-        row = self._by_id.get(text_id)
-        if row is not None:
-            row.advance(state)
-            self.version += 1
-
-    def take_history(self, history: History) -> None:
-        """Put what the store holds before what happened since."""
-        live, self.rows, known = self.rows, [], self._by_id
-        self._by_id = {}
-        for text_id, outgoing, text, at_ms in _newest(history.texts):
-            row = known.get(text_id) or Row(text, at_ms, text_id, outgoing)
-            if outgoing:
-                row.advance(TextState.QUEUED if text_id in history.undelivered else TextState.DELIVERED)
-            self.add(row)
-        for row in live:
-            self.add(row)
-        self.has_history = True
-        self.version += 1
-
-    @property
-    def may_end(self) -> bool:
-        """Whether there is something to end."""
-        return self.state in BUSY_STATES
+ESTABLISHED = N_("Connection established successfully")
 
 
 @dataclass(slots=True)
@@ -135,6 +47,7 @@ class Round:
     seconds: float
     online: int
     invite_seconds: float
+    round_seconds: float
     closed: bool = False
     clean: bool = True
 
@@ -142,11 +55,18 @@ class Round:
 class ChatModel:
     """Everything one logged-in window shows. ``take`` each event in order, then redraw."""
 
-    def __init__(self, me: str, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, me: str, servers: int = 1, slots: int = 2, now: Callable[[], float] = time.time
+    ) -> None:
+        """``servers`` is how many the chain has, ``slots`` how many conversations there can be at once."""
         self.me = me
+        self.servers = servers
+        self.slots = slots
         self.connection = ConnectionState.CONNECTING
         self.sentence = ""
         self.people: tuple[str, ...] = ()
+        self.numbers: dict[str, str] = {}
+        """For each person the safety number of the two of us."""
         self.talks: dict[str, Talk] = {}
         self.round: Round | None = None
         self.health = RoundHealth()
@@ -155,36 +75,54 @@ class ChatModel:
         self.notice = ""
         """The newest sentence the person should see; whoever has shown it clears it."""
         self.alarms: list[str] = []
+        self.arrived: list[tuple[str, str, str]] = []
+        """Talk, author and text of what came and was not looked at: for notifications; to be cleared."""
         self.open_peer = ""
+        self.focused = True
+        """Whether the window has the keyboard: what comes meanwhile counts as looked at."""
         self._now = now
 
     def talk(self, peer: str) -> Talk:
-        """Return the conversation with ``peer``, begun if need be."""
-        return self.talks.setdefault(peer, Talk(peer))
+        """Return the talk with a person or a group, begun if need be."""
+        if peer not in self.talks:
+            self.talks[peer] = Talk(peer, number=self.numbers.get(peer, ""))
+        return self.talks[peer]
 
     def open(self, peer: str) -> Talk:
-        """Take ``peer``'s conversation as the one that is looked at; its texts are read."""
+        """Take a talk as the one that is looked at; what is in it is read."""
         self.open_peer = peer
         talk = self.talk(peer)
+        talk.new_from = _first_unread(talk)
         talk.unread = 0
         return talk
 
     @property
     def asking(self) -> list[str]:
-        """Who asks to talk to us."""
-        return [talk.peer for talk in self.talks.values() if talk.asks]
+        """Who asks to talk to us, and which groups ask us to join."""
+        return [talk.peer for talk in self.talks.values() if talk.asks or talk.group is GroupState.INVITED]
 
     @property
     def unread(self) -> int:
-        """How many texts nobody has looked at."""
+        """How many entries nobody has looked at."""
         return sum(talk.unread for talk in self.talks.values())
 
+    @property
+    def in_use(self) -> int:
+        """How many slots are in use."""
+        busy = BUSY_STATES - {PeerState.WAITING} | {PeerState.ENDING}
+        return sum(talk.state in busy for talk in self.talks.values())
+
     def order(self, wanted: str = "") -> list[str]:
-        """Return the people to list: who asks, then conversations, newest first, then everybody else."""
+        """Return the talks to list: who asks, then conversations, newest first, then everybody else."""
         wanted = wanted.strip().lower()
-        known = sorted(self.talks.values(), key=lambda talk: (not talk.asks, -talk.last_ms, talk.peer))
+        asking = set(self.asking)
+        shown = [talk for talk in self.talks.values() if talk.group is not GroupState.LEFT or talk.rows]
+        known = sorted(shown, key=lambda talk: (talk.peer not in asking, -talk.last_ms, talk.title))
         names: Iterable[str] = dict.fromkeys([talk.peer for talk in known] + sorted(self.people))
-        return [name for name in names if wanted in name and name != self.me]
+        return [name for name in names if wanted in self._title(name).lower() and name != self.me]
+
+    def _title(self, name: str) -> str:
+        return self.talks[name].title if name in self.talks else name
 
     # -- what happens -----------------------------------------------------------------------------
 
@@ -195,18 +133,25 @@ class ChatModel:
                 self.connection, self.sentence = state, sentence
                 if state is not ConnectionState.ONLINE:
                     self.round, self.standby = None, ""
-            case PeopleChanged(names):
-                self.people = names
-            case PeerAsks(peer):
-                self.talk(peer).asks = True
             case Notice(sentence, alarm):
                 self._note(sentence, alarm)
             case RoundOpened() | RoundClosed() | StandingBy():
                 self._take_round(event)
-            case PeerChanged():
+            case PeerAsks() | PeerChanged():
                 self._take_peer(event)
             case TextReceived() | TextQueued() | TextChanged():
                 self._take_text(event)
+            case FileAdded() | TransferChanged() | EntriesRemoved():
+                self._take_entry(event)
+            case PeopleChanged() | GroupChanged() | TimerChanged() | ContactChanged():
+                self._take_facts(event)
+
+    def _take_people(self, names: tuple[str, ...], numbers: tuple[str, ...]) -> None:
+        self.people = names
+        if numbers:
+            self.numbers = dict(zip(names, numbers, strict=True))
+            for talk in self.talks.values():
+                talk.number = self.numbers.get(talk.peer, talk.number)
 
     def _note(self, sentence: str, alarm: bool) -> None:
         if not alarm:
@@ -223,23 +168,28 @@ class ChatModel:
                 self.standby, self.notice = "", ROUNDS_GO_ON
             closes_at = time.monotonic() + event.seconds
             invites = event.invite_every * event.round_seconds
-            self.round = Round(event.round_number, closes_at, event.seconds, event.online, invites)
+            self.round = Round(
+                event.round_number, closes_at, event.seconds, event.online, invites, event.round_seconds
+            )
             return
         self.health = self.health.after(event.fate)
         if self.round is not None and self.round.number == event.round_number:
             self.round.closed, self.round.clean = True, event.clean
 
-    def _take_peer(self, event: PeerChanged) -> None:
+    def _take_peer(self, event: PeerAsks | PeerChanged) -> None:
         talk = self.talk(event.peer)
+        if isinstance(event, PeerAsks):
+            talk.asks = True
+            return
         before, talk.state = talk.state, event.state
         if talk.state in BUSY_STATES:
             talk.asks = False
         if event.established:
-            self._remark(talk, ESTABLISHED)
+            self._remark(talk, _(ESTABLISHED))
         elif event.state is PeerState.ENDED and before is not PeerState.ENDED:
-            self._remark(talk, f"{event.peer} ended the conversation")
+            self._remark(talk, _("{peer} ended the conversation").format(peer=event.peer))
         elif event.state is PeerState.IDLE and before is PeerState.ENDING:
-            self._remark(talk, "You ended the conversation")
+            self._remark(talk, _("You ended the conversation"))
 
     def _remark(self, talk: Talk, text: str) -> None:
         talk.last_ms = self._now_ms()
@@ -251,87 +201,66 @@ class ChatModel:
             talk.change(event.text_id, event.state)
             return
         outgoing = isinstance(event, TextQueued)
-        state = TextState.QUEUED if outgoing else None
-        new = talk.add(Row(event.text, event.sent_at_ms, event.text_id, outgoing, state))
+        row = Row(
+            event.text,
+            event.sent_at_ms,
+            event.text_id,
+            outgoing,
+            TextState.QUEUED if outgoing else None,
+            author="" if isinstance(event, TextQueued) else event.author or event.peer,
+            expires_at_ms=event.expires_at_ms,
+        )
+        self._add(talk, row)
+
+    def _add(self, talk: Talk, row: Row) -> None:
+        new = talk.add(row)
         talk.last_ms = self._now_ms()
-        if new and not outgoing and event.peer != self.open_peer:
+        if new and not row.outgoing and (talk.peer != self.open_peer or not self.focused):
             talk.unread += 1
+            self.arrived.append((talk.peer, row.author, row.shown))
+
+    def _take_entry(self, event: FileAdded | TransferChanged | EntriesRemoved) -> None:
+        match event:
+            case FileAdded(entry):
+                self._add(self.talk(entry.talk), Row.of(entry))
+            case TransferChanged(peer, file_id, state, done):
+                self.talk(peer).move(file_id, state, done)
+            case EntriesRemoved(peer, item_ids):
+                self.talk(peer).remove(item_ids)
+
+    def _take_facts(self, event: PeopleChanged | GroupChanged | TimerChanged | ContactChanged) -> None:
+        match event:
+            case PeopleChanged(names, numbers):
+                self._take_people(names, numbers)
+            case GroupChanged():
+                talk = self.talk(event.key)
+                talk.group, talk.group_name, talk.founder = event.state, event.name, event.founder
+                talk.members, talk.joined = event.members, event.joined
+            case TimerChanged(peer, seconds):
+                self.talk(peer).timer = seconds
+            case ContactChanged(name, number, verified, blocked):
+                talk = self.talk(name)
+                talk.number, talk.verified, talk.blocked = number, verified, blocked
+                self.numbers[name] = number
+
+    def take_history(self, history: History) -> None:
+        """Take in what was read of a talk's history."""
+        self.talk(history.peer).take_history(history)
+
+    def take_last_entries(self, entries: Iterable[Entry]) -> None:
+        """Take in the newest entry of every talk, for the list, after logging in."""
+        for entry in entries:
+            talk = self.talk(entry.talk)
+            if talk.last is None:
+                talk.last = Row.of(entry)
+            talk.last_ms = max(talk.last_ms, entry.sent_at_ms)
 
     def _now_ms(self) -> int:
         return int(self._now() * 1000)
 
-    # -- what to say ------------------------------------------------------------------------------
 
-    def why_not(self, talk: Talk) -> str:
-        """Return why nothing can be sent now, or "" if it can."""
-        match self.connection:
-            case ConnectionState.CONNECTING:
-                return "Connecting to the server …"
-            case ConnectionState.WAITING:
-                return "No connection to the server. It comes back by itself."
-            case ConnectionState.CLOSED:
-                return "You are logged out."
-        return "" if talk.state in _MAY_SEND else self.about(talk)
-
-    def about(self, talk: Talk) -> str:
-        """Return a sentence about where a conversation stands."""
-        if self.standby and talk.state in _MAY_SEND:
-            return "Rounds pause. What you send waits until they go on."
-        return self._about(talk)
-
-    def _about(self, talk: Talk) -> str:
-        peer = talk.peer
-        match talk.state:
-            case PeerState.IDLE if talk.asks:
-                return f"{peer} wants to talk to you. Accept to begin."
-            case PeerState.IDLE:
-                return f"Ask {peer} to talk first."
-            case PeerState.ASKING:
-                return f"Waiting until {peer} asks for you, too.{self._invite_pace()}"
-            case PeerState.AGREED:
-                return "You have both asked. Meeting in the next rounds …"
-            case PeerState.CONNECTED:
-                return "In sync. Enter sends, Shift+Enter begins a new line."
-            case PeerState.QUIET:
-                return (
-                    f"Nothing came from {peer} in the last round. What you send is repeated until it arrives."
-                )
-            case PeerState.RESUMING:
-                return f"{peer} is out of reach. Looking for each other again; what you send waits."
-            case PeerState.ENDING:
-                return "Ending. It takes a few rounds, so that nobody sees the moment."
-            case PeerState.ENDED:
-                return f"{peer} ended the conversation. Ask again to go on."
-
-    def _invite_pace(self) -> str:
-        if self.round is None or self.round.invite_seconds < 1:
-            return ""
-        return f" Invitations go out every {self.round.invite_seconds:.0f} s."
-
-    def brief(self, talk: Talk) -> str:
-        """Return two or three words about a conversation, for lists."""
-        if talk.asks:
-            return "wants to talk to you"
-        return _BRIEF[talk.state]
-
-
-def _newest(texts: list[tuple[bytes, bool, str, int]]) -> list[tuple[bytes, bool, str, int]]:
-    """Return the newest of ``texts`` that a window can take in at once without a pause."""
-    room = HISTORY_CHARACTERS
-    for index in range(len(texts) - 1, -1, -1):
-        room -= len(shorten(texts[index][2]))
-        if room < 0:
-            return texts[index + 1 :]
-    return texts
-
-
-_BRIEF = {
-    PeerState.IDLE: "",
-    PeerState.ASKING: "asked, waiting",
-    PeerState.AGREED: "meeting …",
-    PeerState.CONNECTED: "in sync",
-    PeerState.QUIET: "quiet",
-    PeerState.RESUMING: "out of reach",
-    PeerState.ENDING: "ending …",
-    PeerState.ENDED: "ended",
-}
+def _first_unread(talk: Talk) -> bytes:
+    if not talk.unread:
+        return b""
+    incoming = [row.text_id for row in talk.rows if row.text_id and not row.outgoing]
+    return incoming[-talk.unread] if talk.unread <= len(incoming) else (incoming[0] if incoming else b"")

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Callable
-from dataclasses import dataclass
 from tkinter import ttk
 
-from iirs.client.chat_model import ChatModel, Talk
+from iirs.client.chat_model import ChatModel
 from iirs.client.events import PeerState
 from iirs.client.log_view import LogView
 from iirs.client.look import Look, window_keys_first
+from iirs.client.requests import Requests
+from iirs.client.talk import Talk
+from iirs.client.talk_words import about, brief, why_not
 
 _TALLEST = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """What the widgets of a logged-in window ask for."""
-
-    ask: Callable[[str], None]
-    send: Callable[[str, str], bool]
-    """Returns whether the text was taken."""
-    hang_up: Callable[[str], None]
-    open: Callable[[str], None]
-    log_out: Callable[[], None]
 
 
 class ChatPane(ttk.Frame):
@@ -126,10 +115,10 @@ class ChatPane(ttk.Frame):
     def refresh(self) -> None:
         """Take in what has changed."""
         talk, model = self._talk, self._model
-        reason = model.why_not(talk)
+        reason = why_not(model, talk)
         self.send_button.state(["disabled" if reason else "!disabled"])
-        self.reason.configure(text=reason or model.about(talk))
-        self._brief.configure(text=model.brief(talk) or "not in a conversation")
+        self.reason.configure(text=reason or about(model, talk))
+        self._brief.configure(text=brief(talk) or "not in a conversation")
         self._show_buttons(talk)
         self.log.refresh()
 
@@ -150,7 +139,7 @@ class ChatPane(ttk.Frame):
     def send_written(self) -> None:
         """Send what is written, if that can be now; otherwise it stays."""
         text = self.entry.get("1.0", "end-1c")
-        if not text.strip() or self._model.why_not(self._talk):
+        if not text.strip() or why_not(self._model, self._talk):
             return
         if self._requests.send(self._talk.peer, text):
             self.entry.delete("1.0", "end")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from iirs.errors import AccountError, StoreError
@@ -22,14 +21,6 @@ TEXT_MAX = 64 * 1024
 WINDOW = 64
 _TEXT_ID_SIZE = 16
 FRAGMENTS_MAX = -(-TEXT_MAX // PAYLOAD_MAX)
-
-
-class TextState(Enum):
-    """What the writer of a text sees."""
-
-    QUEUED = "queued"
-    SENT = "sent"
-    DELIVERED = "delivered"
 
 
 @dataclass(frozen=True, slots=True)

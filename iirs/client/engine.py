@@ -12,8 +12,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from iirs.client.chat_session import ChatSession, OutgoingText, TextState
+from iirs.client.chat_session import ChatSession, OutgoingText
 from iirs.client.conversation import Conversation, Me, Posted, Reach
+from iirs.client.entries import TextState
 from iirs.client.events import (
     Event,
     Notice,

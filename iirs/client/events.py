@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from iirs.client.chat_session import TextState
+from iirs.client.entries import Entry, TextState
 
 ROUNDS_GO_ON = "All servers of the chain answer again. Rounds go on."
 
@@ -25,6 +25,8 @@ class PeerState(Enum):
     """Where a conversation stands."""
 
     IDLE = "idle"
+    WAITING = "waiting"
+    """We want to ask, and every slot is in use: the first that is free is for this one, in order."""
     ASKING = "asking"
     """Our invitations go out; the peer has not asked for us in the same bundle yet."""
     AGREED = "agreed"
@@ -121,27 +123,31 @@ class PeerAsks:
 
 @dataclass(frozen=True, slots=True)
 class TextReceived:
-    """A text arrived; it is stored."""
+    """A text arrived; it is stored. ``peer`` is the talk: a person's name, or a group's key."""
 
     peer: str
     text_id: bytes
     text: str = field(repr=False)
     sent_at_ms: int
+    author: str = ""
+    """Who wrote it, in a group."""
+    expires_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TextQueued:
-    """A text of ours is stored and will be sent."""
+    """A text of ours is stored and will be sent. ``peer`` is the talk."""
 
     peer: str
     text_id: bytes
     text: str = field(repr=False)
     sent_at_ms: int
+    expires_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TextChanged:
-    """A text of ours is on its way or has been delivered."""
+    """A text of ours is on its way or has been delivered. ``peer`` is the talk."""
 
     peer: str
     text_id: bytes
@@ -149,10 +155,94 @@ class TextChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class FileAdded:
+    """A file is in a talk's log: ours, or one that somebody begins to send."""
+
+    entry: Entry
+
+
+class TransferState(Enum):
+    """Where a file stands."""
+
+    MOVING = "moving"
+    """Its pieces go in the rounds in which nothing else is to be said; or they arrive."""
+    PAUSED = "paused"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    """One of the two does not want it any more; no piece of it is kept by the one who was to get it."""
+    DAMAGED = "damaged"
+    """All of it came, and it is not what was announced; it is not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferChanged:
+    """How far a file is; ``done`` of ``size`` bytes have been delivered, or have arrived."""
+
+    talk: str
+    file_id: bytes
+    state: TransferState
+    done: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesRemoved:
+    """Entries are gone from a log: deleted, or disappeared."""
+
+    talk: str
+    item_ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimerChanged:
+    """Entries of a talk disappear this many seconds after they were sent or read; 0: they stay."""
+
+    talk: str
+    seconds: int
+
+
+class GroupState(Enum):
+    """Where we stand in a group."""
+
+    INVITED = "invited"
+    JOINED = "joined"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """A group we know of, as it is now."""
+
+    key: str
+    name: str
+    members: tuple[str, ...]
+    """Everybody who was asked and has not left, ourselves included, sorted."""
+    joined: frozenset[str]
+    """Those of them who have said that they take part."""
+    founder: str
+    state: GroupState
+
+
+@dataclass(frozen=True, slots=True)
+class ContactChanged:
+    """What we know of a person's keys."""
+
+    name: str
+    number: str
+    """The safety number of the two of us, 60 digits."""
+    verified: bool
+    """We have compared it in person."""
+    blocked: str = ""
+    """Why nothing is sent to them now, as a sentence; or ""."""
+
+
+@dataclass(frozen=True, slots=True)
 class PeopleChanged:
     """The directory grew; ``names`` are all names in it."""
 
     names: tuple[str, ...] = field(repr=False)
+    numbers: tuple[str, ...] = field(default=(), repr=False)
+    """For each name the safety number of the two of us; for our own name a number of our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +263,12 @@ Event = (
     | TextReceived
     | TextQueued
     | TextChanged
+    | FileAdded
+    | TransferChanged
+    | EntriesRemoved
+    | TimerChanged
+    | GroupChanged
+    | ContactChanged
     | PeopleChanged
     | Notice
 )

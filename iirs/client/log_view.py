@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from tkinter import ttk
 
-from iirs.client.chat_model import Row, Talk
-from iirs.client.chat_session import TextState
 from iirs.client.emoji import spelled_out
+from iirs.client.entries import TextState
 from iirs.client.look import Look
+from iirs.client.talk import Row, Talk
 from iirs.client.text_layout import clock_time, day_name, day_of, wrap
 
 _GROUP_MS = 5 * 60 * 1000

@@ -6,12 +6,14 @@ import tkinter as tk
 from tkinter import ttk
 
 from iirs.client.chat_model import ChatModel
-from iirs.client.chat_pane import ChatPane, Requests
+from iirs.client.chat_pane import ChatPane
 from iirs.client.display import displayable
 from iirs.client.events import PeerState
 from iirs.client.look import Look, window_keys_first
 from iirs.client.people_list import PeopleList, PersonRow
+from iirs.client.requests import Requests
 from iirs.client.status_bar import StatusBar
+from iirs.client.talk_words import brief
 from iirs.client.welcome import Welcome
 
 _STANDBY = "standby"
@@ -133,7 +135,7 @@ class MainPage(ttk.Frame):
                 rows.append(PersonRow(name, "", 0, lively=False, asks=False))
             else:
                 lively = talk.state in {PeerState.CONNECTED, PeerState.QUIET}
-                rows.append(PersonRow(name, self._model.brief(talk), talk.unread, lively, talk.asks))
+                rows.append(PersonRow(name, brief(talk), talk.unread, lively, talk.asks))
         self.people.show(rows, self._model.open_peer)
 
     def _open_first(self) -> None:

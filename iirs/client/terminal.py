@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TextIO
 
-from iirs.client.chat_session import TextState
 from iirs.client.display import displayable
+from iirs.client.entries import TextState
 from iirs.client.events import (
     ROUNDS_GO_ON,
     ConnectionChanged,

@@ -14,19 +14,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from iirs.client.accounts import Home
-from iirs.client.chat_model import HISTORY_LIMIT, ChatModel, History
-from iirs.client.chat_pane import Requests
+from iirs.client.chat_model import ChatModel
 from iirs.client.chat_session import TEXT_MAX
 from iirs.client.engine import Engine
 from iirs.client.events import ConnectionState, PeerChanged
 from iirs.client.farewell import FarewellPage
+from iirs.client.librarian import LastEntries, Librarian, Reading
 from iirs.client.login_page import LoginPage
 from iirs.client.login_work import Credentials, LoggedIn, NotLoggedIn, Remembered, log_in
 from iirs.client.look import Look
 from iirs.client.main_page import MainPage
+from iirs.client.requests import Requests
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
 from iirs.client.shapes import RoundedBox
-from iirs.errors import StoreError
+from iirs.client.talk import History
 
 _POLL_MS = 40
 _EVENTS_A_TICK = 200
@@ -65,12 +66,13 @@ class ClientWindow:
         self.main_page: MainPage | None = None
         self.farewell: FarewellPage | None = None
         self.connection: ServerConnection | None = None
+        self.librarian: Librarian | None = None
         self.model = ChatModel("")
         self.is_open = True
         self._home = home
         self._start = start
         self._closed = closed
-        self._inbox: queue.SimpleQueue[LoggedIn | NotLoggedIn | History | str] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[LoggedIn | NotLoggedIn | Reading] = queue.SimpleQueue()
         self._peer_to_ask = start.peer
         self._to_say = {start.peer: start.say} if start.say else {}
         self._on_trust = False
@@ -139,22 +141,49 @@ class ClientWindow:
     def _enter(self, result: LoggedIn) -> None:
         connection = result.connection
         self.connection = connection
-        self.model = ChatModel(connection.account.name)
+        chain = connection.account.chain
+        self.model = ChatModel(connection.account.name, len(chain.hops), chain.slots)
         self._remembered = Remembered(result.link, connection.account.name)
         self._clear()
-        requests = Requests(
-            ask=connection.ask,
-            send=self._send,
-            hang_up=connection.hang_up,
-            open=self._open,
-            log_out=self.log_out,
-        )
+        self.librarian = Librarian(connection, self._inbox.put)
+        requests = self._requests(connection, self.librarian)
         self.main_page = MainPage(self.window, self.look, self.model, requests)
         self.main_page.pack(fill="both", expand=True)
         for remark in result.remarks(on_trust=self._on_trust):
             self.main_page.warn(remark, alarm=False)
         self._on_trust = False
         connection.start()
+
+    def _requests(self, connection: ServerConnection, librarian: Librarian) -> Requests:
+        def tell(function: Callable[[Engine], object]) -> None:
+            connection.call(lambda engine: None if function(engine) is None else None)
+
+        return Requests(
+            ask=connection.ask,
+            decline=lambda peer: tell(lambda engine: engine.decline(peer)),
+            hang_up=connection.hang_up,
+            open=self._open,
+            send=self._send,
+            send_file=librarian.send_file,
+            pause=lambda file_id: tell(lambda engine: engine.pause(file_id)),
+            cancel=lambda file_id: tell(lambda engine: engine.cancel(file_id)),
+            save=librarian.save,
+            older=self._read_older,
+            search=librarian.search,
+            export=librarian.export,
+            delete=lambda talk, item: tell(lambda engine: engine.delete(talk, item)),
+            clear=lambda talk: tell(lambda engine: engine.clear(talk)),
+            set_timer=lambda talk, seconds: tell(lambda engine: engine.set_timer(talk, seconds)),
+            create_group=lambda name, people: tell(lambda engine: engine.create_group(name, people)),
+            join_group=lambda key: tell(lambda engine: engine.join_group(key)),
+            leave_group=lambda key: tell(lambda engine: engine.leave_group(key)),
+            show_safety=lambda peer: None,
+            verify=lambda name, verified: tell(lambda engine: engine.verify(name, verified)),
+            accept_keys=lambda name: tell(lambda engine: engine.accept_keys(name)),
+            show_settings=lambda: None,
+            lock=lambda: None,
+            log_out=self.log_out,
+        )
 
     # -- talking ------------------------------------------------------------------------------------
 
@@ -172,17 +201,14 @@ class ClientWindow:
             return
         self.main_page.open(peer)
         self._entitle()
-        if peer and not self.model.talk(peer).has_history:
-            inbox = self._inbox
+        if peer and not self.model.talk(peer).has_history and self.librarian is not None:
+            self.librarian.read(peer)
 
-            def read(engine: Engine) -> None:  # runs in the network's thread, which owns the store
-                try:
-                    undelivered = frozenset(item.text_id for item in engine.undelivered(peer))
-                    inbox.put(History(peer, engine.history(peer, HISTORY_LIMIT), undelivered))
-                except StoreError as error:
-                    inbox.put(str(error))
-
-            self.connection.call(read)
+    def _read_older(self, peer: str) -> None:
+        talk = self.model.talk(peer)
+        first = next((row.text_id for row in talk.rows if row.text_id), b"")
+        if first and talk.has_more and self.librarian is not None:
+            self.librarian.read(peer, first)
 
     def _step(self, step: int) -> None:
         names = [name for name in self.model.order() if name in self.model.talks]
@@ -229,7 +255,9 @@ class ClientWindow:
                     if self.login_page is not None:
                         self.login_page.fail(sentence)
                 case History():
-                    self.model.talk(value.peer).take_history(value)
+                    self.model.take_history(value)
+                case LastEntries(entries):
+                    self.model.take_last_entries(entries)
                 case str():
                     self.model.alarms.append(value)
         return changed

@@ -1,0 +1,157 @@
+"""``Librarian``: reads and writes for a window what takes the disk, never in the window's thread.
+
+The store belongs to the network's thread, files of the person's own to a worker; what comes of it is handed
+to ``tell`` as a ``Reading``. Nothing here changes what is sent, or when.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from iirs.client.engine import Engine
+from iirs.client.entries import Entry
+from iirs.client.server_connection import ServerConnection
+from iirs.client.talk import HISTORY_LIMIT, History
+from iirs.client.transfers import FILE_MAX
+from iirs.client.words import _
+from iirs.errors import AccountError, IirsError, StoreError
+
+_EXPORT_PIECE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LastEntries:
+    """The newest entry of every talk."""
+
+    entries: tuple[Entry, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search came to, newest first."""
+
+    talk: str
+    words: str = field(repr=False)
+    entries: tuple[Entry, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FileData:
+    """A whole file, for showing a picture."""
+
+    file_id: bytes
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence about how something went."""
+
+    sentence: str
+    alarm: bool = False
+
+
+Reading = History | LastEntries | Found | FileData | Said
+
+
+class Librarian:
+    """All methods return at once; ``tell`` is called from other threads."""
+
+    def __init__(self, connection: ServerConnection, tell: Callable[[Reading], None]) -> None:
+        self._connection = connection
+        self._tell = tell
+
+    def read(self, talk: str, before: bytes | None = None) -> None:
+        """Read the newest entries of a talk, or older ones than ``before``."""
+
+        def work(engine: Engine) -> None:
+            entries = engine.history(talk, HISTORY_LIMIT, before)
+            ids = {entry.file.file_id for entry in entries if entry.file is not None}
+            transfers = tuple(item for item in engine.transfers() if item.file_id in ids)
+            self._tell(History(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT))
+
+        self._in_store(work)
+
+    def read_last_entries(self) -> None:
+        """Read the newest entry of every talk."""
+        self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.last_entries()))))
+
+    def search(self, talk: str, words: str) -> None:
+        """Look for words in a talk, or in all ("")."""
+        self._in_store(lambda engine: self._tell(Found(talk, words, tuple(engine.search(words, talk)))))
+
+    def read_file(self, file_id: bytes) -> None:
+        """Read a whole file that is here, for showing it."""
+        self._in_store(lambda engine: self._tell(FileData(file_id, engine.read_file(file_id))))
+
+    # -- the person's own files ---------------------------------------------------------------------
+
+    def send_file(self, talk: str, path: Path) -> None:
+        """Read a file and send it. One that is too large, or cannot be read, is said and not sent."""
+
+        def work() -> None:
+            data = _read(path)
+            self._connection.call(lambda engine: _ignore(engine.send_file(talk, path.name, data)))
+
+        self._in_worker(work)
+
+    def save(self, file_id: bytes, path: Path) -> None:
+        """Write a file that is here to ``path``."""
+        self._in_store(
+            lambda engine: self._in_worker(lambda data=engine.read_file(file_id): _write(path, data))  # type: ignore[misc]
+        )
+
+    def export(self, talk: str, path: Path) -> None:
+        """Write all that is stored of a talk to ``path``, as text a person can read."""
+
+        def work(engine: Engine) -> None:
+            text = engine.export(talk)
+            self._in_worker(lambda: _write(path, text.encode("utf-8", "replace")))
+
+        self._in_store(work)
+
+    # -- threads ------------------------------------------------------------------------------------
+
+    def _in_store(self, function: Callable[[Engine], None]) -> None:
+        def work(engine: Engine) -> None:
+            try:
+                function(engine)
+            except StoreError as error:
+                self._tell(Said(str(error), alarm=True))
+
+        self._connection.call(work)
+
+    def _in_worker(self, function: Callable[[], None]) -> None:
+        def work() -> None:
+            try:
+                function()
+            except IirsError as error:
+                self._tell(Said(str(error)))
+            except OSError as error:
+                why = error.strerror or _("no reason given")
+                self._tell(Said(_("The file could not be read or written: {why}.").format(why=why)))
+
+        threading.Thread(target=work, name="iirs-librarian", daemon=True).start()
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(FILE_MAX + 1)
+    if len(data) > FILE_MAX:
+        raise AccountError(f"Files can have at most {FILE_MAX // 1024} KiB: a larger one would take hours.")
+    return data
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; only the person may read it."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.touch(mode=0o600)
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def _ignore(value: object) -> None:
+    """A command returns nothing."""
