@@ -5,9 +5,22 @@ Every message is a sentence a person can act on. None contains input bytes, name
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class IirsError(Exception):
-    """Anything iirs raises on purpose."""
+    """Anything iirs raises on purpose: a sentence, and the values that belong in its ``{places}``."""
+
+    def __init__(self, sentence: str = "", **values: object) -> None:
+        """Without values the sentence is taken as it is, braces and all."""
+        super().__init__(sentence.format(**values) if values else sentence)
+        self._sentence = sentence
+        self._values = values
+
+    def said(self, translate: Callable[[str], str]) -> str:
+        """Return the sentence in another language; ``translate`` gets it without its values."""
+        sentence = translate(self._sentence)
+        return sentence.format(**self._values) if self._values else sentence
 
 
 class ConfigError(IirsError):

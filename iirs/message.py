@@ -115,6 +115,8 @@ class ContentKind(IntEnum):
     IDLE = 0
     TEXT = 1
     HEAD_PROOF = 2
+    NOTE = 3
+    PART = 4
 
 
 class RenewalPhase(IntEnum):
@@ -168,7 +170,7 @@ class PeerMessage:
 
     sent_at_ms: int = 0
     sequence: int = 0
-    """Position of this fragment in the sender's stream; meaningless when ``kind`` is not ``TEXT``."""
+    """Position of this fragment in the sender's stream; means nothing with ``IDLE`` and ``HEAD_PROOF``."""
     acknowledged: int = 0
     """Every fragment before this position has been stored by the sender of this message."""
     acknowledged_bits: int = 0

@@ -15,8 +15,9 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from iirs.client.chat_session import ChatSession, OutgoingText
+from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import Conversation, Me, Posted, Reach
+from iirs.client.entries import ItemKind, Outgoing
 from iirs.client.invitations import Invitation
 from iirs.client.prekeys import OwnPrekeys
 from iirs.client.sync import PATIENCE
@@ -153,7 +154,8 @@ class Side:
             os.urandom,
             lambda: self.now_ms,
         )
-        outbox = [OutgoingText(bytes.fromhex(i), text, at) for i, text, at in kept.get("outbox", ())]
+        kept_items = kept.get("outbox", ())
+        outbox = [Outgoing(bytes.fromhex(i), ItemKind.TEXT, text.encode(), at) for i, text, at in kept_items]
         chat = ChatSession(os.urandom, self._has, outbox, kept.get("chat"))
         return Conversation(me, self.peer, chat, kept.get("sync"))
 
@@ -177,7 +179,7 @@ class Side:
             {
                 "sync": self.conversation.to_state(),
                 "chat": chat.to_state(),
-                "outbox": [[item.text_id.hex(), item.text, item.sent_at_ms] for item in chat.outbox],
+                "outbox": [[item.item_id.hex(), item.text, item.sent_at_ms] for item in chat.outbox],
                 "history": [text_id.hex() for text_id in self.history],
                 "shown": self.shown,
             }
@@ -216,8 +218,8 @@ class Side:
     def gather(self, number: int, posted: Posted, replies: list[bytes] | None) -> bool:
         gathered = self.conversation.gather(number, posted, replies)
         for text in gathered.arrived:
-            assert text.text_id not in self.history, "the store would refuse it"
-            self.history.add(text.text_id)
+            assert text.item_id not in self.history, "the store would refuse it"
+            self.history.add(text.item_id)
             self.shown.append(text.text)
         self.save()
         return gathered.heard

@@ -16,10 +16,10 @@ from iirs.client.chat_session import (
     TEXT_MAX,
     WINDOW,
     ChatSession,
-    IncomingText,
-    OutgoingText,
+    Incoming,
     clean_text,
 )
+from iirs.client.entries import ItemKind, Outgoing
 from iirs.errors import AccountError, StoreError
 from iirs.message import PAYLOAD_MAX, ContentKind, PeerMessage
 
@@ -31,18 +31,18 @@ class Talker:
     """A chat and the texts its person has seen."""
 
     def __init__(self) -> None:
-        self.seen: list[IncomingText] = []
+        self.seen: list[Incoming] = []
         self.chat = ChatSession(os.urandom, self.has)
         self.chat.begin(CONVERSATION)
 
     def has(self, text_id: bytes) -> bool:
-        return any(text.text_id == text_id for text in self.seen)
+        return any(text.item_id == text_id for text in self.seen)
 
     @property
     def texts(self) -> list[str]:
         return [text.text for text in self.seen]
 
-    def hear(self, *messages: PeerMessage) -> list[OutgoingText]:
+    def hear(self, *messages: PeerMessage) -> list[Outgoing]:
         delivered = []
         for message in messages:
             arrived, done = self.chat.receive(message)
@@ -74,7 +74,7 @@ def test_a_text_goes_there_and_its_acknowledgement_back() -> None:
     alice, bob = two()
     item = alice.chat.send("hello", NOW)
     assert bob.hear(*alice.chat.compose(1)) == []
-    assert bob.seen == [IncomingText(item.text_id, "hello", NOW)]
+    assert bob.seen == [Incoming(item.item_id, ItemKind.TEXT, b"hello", NOW)]
     assert alice.hear(*bob.chat.compose(2)) == [item]
     assert alice.chat.outbox == []
     assert all(message.kind is ContentKind.IDLE for message in alice.chat.compose(3))
@@ -94,7 +94,7 @@ def test_the_longest_text_arrives_and_a_longer_one_is_refused_with_a_sentence() 
         alice.chat.send(text + "!", NOW)
     assert alice.chat.outbox == []
     alice.chat.send(text, NOW)
-    assert len(alice.chat.outbox[0].payloads) == FRAGMENTS_MAX
+    assert -(-len(alice.chat.outbox[0].data) // PAYLOAD_MAX) == FRAGMENTS_MAX
     for number in range(FRAGMENTS_MAX):
         bob.hear(*alice.chat.compose(number))
         alice.hear(*bob.chat.compose(number))
@@ -182,7 +182,7 @@ def test_the_sender_is_told_once_that_the_last_fragment_has_gone_out() -> None:
     alice.chat.compose(1)
     assert alice.chat.take_sent() == []
     alice.chat.compose(2)
-    assert alice.chat.take_sent() == [item.text_id]
+    assert alice.chat.take_sent() == [item]
     alice.chat.compose(4)
     assert alice.chat.take_sent() == []
 
@@ -288,7 +288,7 @@ def test_an_acknowledgement_of_what_was_never_sent_is_nothing(acknowledged: int)
     alice.chat.compose(1)
     assert alice.hear(PeerMessage(acknowledged=acknowledged, acknowledged_bits=2**64 - 1)) == []
     assert alice.chat.outbox == [item]
-    assert alice.chat.compose(3)[0].text_id == item.text_id
+    assert alice.chat.compose(3)[0].text_id == item.item_id
 
 
 def test_an_acknowledgement_older_than_what_is_known_is_nothing() -> None:
@@ -329,7 +329,7 @@ def test_whatever_a_peer_says_no_text_is_shown_twice_and_the_state_stays_bounded
         bob.hear(message)
         if number % 7 == 6:
             bob.restart()
-    assert len({text.text_id for text in bob.seen}) == len(bob.seen)
+    assert len({text.item_id for text in bob.seen}) == len(bob.seen)
     assert len(bob.chat.to_state()["ahead"]) <= WINDOW
     bob.restart()
 

@@ -7,10 +7,11 @@ import os
 import pytest
 
 from iirs.client.engine import Engine
+from iirs.client.events import PeerChanged, PeerState
 from iirs.client.session import Account, SessionStart, World
 from iirs.client.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
-from iirs.errors import AccountError, ChainError
+from iirs.errors import ChainError
 from iirs.geometry import VAULT_SIZE
 from iirs.onion import EntryChannel
 from iirs.wire import AccountRecord, Announcement, RoundFlags
@@ -68,12 +69,12 @@ def test_an_end_still_to_be_said_does_not_keep_a_slot_from_others() -> None:
     engine = alice()
     log_in(engine, 0)
     engine.ask("bob")
-    with pytest.raises(AccountError, match="in use"):
-        engine.ask("carol")
-    engine.hang_up("bob")
-    engine._conversations["bob"]._end_invitations = 2
-    assert [item.peer.name for item in engine._active()] == ["bob"]
     engine.ask("carol")
+    assert PeerChanged("carol", PeerState.WAITING) in engine.take_events()
+    engine.hang_up("bob")
+    engine.desk.conversations["bob"]._end_invitations = 2
+    assert [item.peer.name for item in engine._active()] == ["bob"]
+    engine.desk.admit_waiting()
     assert [item.peer.name for item in engine._active()] == ["carol"]
 
 
@@ -86,10 +87,10 @@ def test_keys_are_kept_when_nobody_else_has_used_the_account_and_dropped_when_so
     engine._last_used = 100  # as after an upload for that round
     for seen_by_server in (99, 100):
         log_in(engine, seen_by_server)
-        assert engine._conversations["bob"].needs_slot
+        assert engine.desk.conversations["bob"].needs_slot
     log_in(engine, 101)
-    assert not engine._conversations["bob"].needs_slot
-    assert [item.text for item in engine.undelivered("bob")] == ["hello"]
+    assert not engine.desk.conversations["bob"].needs_slot
+    assert [item.text for item in engine.desk.undelivered("bob")] == ["hello"]
     assert engine._last_used == 101
 
 
@@ -101,8 +102,8 @@ def test_a_file_that_went_back_in_time_loses_its_keys_and_keeps_its_texts() -> N
     engine.send("bob", "hello")
     again = alice(store)
     log_in(again, 7)
-    assert not again._conversations["bob"].needs_slot
-    assert [item.text for item in again.undelivered("bob")] == ["hello"]
+    assert not again.desk.conversations["bob"].needs_slot
+    assert [item.text for item in again.desk.undelivered("bob")] == ["hello"]
 
 
 def test_a_round_is_wrapped_for_the_keys_of_the_hops_it_is_announced_with() -> None:

@@ -376,7 +376,7 @@ def test_somebody_whose_prekey_is_not_known_is_asked_once_it_is() -> None:
     playing = rounds()
     playing.log_in()
     playing.engine.ask("bob")
-    conversation = playing.engine._conversations["bob"]
+    conversation = playing.engine.desk.conversations["bob"]
     for prekeys, asked in (((), False), ((make_prekey(DIRECTORY, "bob", 100).encode(),), True)):
         playing.play(1, prekeys)
         while playing.number % 3:

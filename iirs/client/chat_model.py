@@ -179,7 +179,7 @@ class ChatModel:
     def _take_peer(self, event: PeerAsks | PeerChanged) -> None:
         talk = self.talk(event.peer)
         if isinstance(event, PeerAsks):
-            talk.asks = True
+            talk.asks = event.asks
             return
         before, talk.state = talk.state, event.state
         if talk.state in BUSY_STATES:

@@ -1,9 +1,10 @@
-"""``ChatSession``: plain text in and out, for one peer. Exactly once, in order, whatever is lost.
+"""``ChatSession``: items in and out, for one peer. Exactly once, in order, whatever is lost.
 
-Texts have random ids that outlive any handshake. They travel as fragments, numbered in one sequence per
-conversation, each sent again until acknowledged. A receiver acknowledges only what will have been stored
-by the time the acknowledgement leaves. A new conversation numbers anew: what was not acknowledged is sent
-again from its first fragment, and the receiver drops texts it has already shown.
+Items (texts, notes, pieces of files) travel as fragments, numbered in one sequence per conversation, each
+sent again until acknowledged. A receiver acknowledges only what will have been stored by the time the
+acknowledgement leaves. A new conversation numbers anew: what was not acknowledged is sent again from its
+first fragment, and the receiver drops items it has had before. Pieces of files are fetched one by one, in
+rounds in which nothing else is due: a text never waits behind a file.
 """
 
 from __future__ import annotations
@@ -12,39 +13,44 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from iirs.client.entries import ItemKind, Outgoing
 from iirs.errors import AccountError, StoreError
 from iirs.geometry import ONIONS_PER_SLOT, RandomBytes
 from iirs.message import PAYLOAD_MAX, ContentKind, PeerMessage
 
 TEXT_MAX = 64 * 1024
 """The longest text, in bytes of UTF-8."""
+NOTE_MAX = 2 * TEXT_MAX
+"""The longest note, in bytes: a text of a group, written as JSON, fits."""
+FILE_MAX = 1024 * 1024
+"""The longest file, in bytes."""
 WINDOW = 64
-_TEXT_ID_SIZE = 16
+_ITEM_ID_SIZE = 16
 FRAGMENTS_MAX = -(-TEXT_MAX // PAYLOAD_MAX)
+PARTS_MAX = -(-FILE_MAX // PAYLOAD_MAX)
+_MOST_FRAGMENTS = {
+    ContentKind.TEXT: FRAGMENTS_MAX,
+    ContentKind.NOTE: -(-NOTE_MAX // PAYLOAD_MAX),
+    ContentKind.PART: PARTS_MAX,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class OutgoingText:
-    """A text waiting to be delivered."""
+class Incoming:
+    """An item that has arrived whole."""
 
-    text_id: bytes
-    text: str = field(repr=False)
+    item_id: bytes
+    kind: ItemKind
+    data: bytes = field(repr=False)
     sent_at_ms: int
+    part: int = 0
+    """Which piece of its file this is; 0 for other kinds."""
+    parts: int = 1
 
     @property
-    def payloads(self) -> list[bytes]:
-        """The text cut into fragments; an empty text is one empty fragment."""
-        data = self.text.encode()
-        return [data[i : i + PAYLOAD_MAX] for i in range(0, len(data), PAYLOAD_MAX)] or [b""]
-
-
-@dataclass(frozen=True, slots=True)
-class IncomingText:
-    """A text that has arrived whole."""
-
-    text_id: bytes
-    text: str = field(repr=False)
-    sent_at_ms: int
+    def text(self) -> str:
+        """The text of a ``TEXT``."""
+        return self.data.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class _Fragment:
     count: int
     sent_at_ms: int
     payload: bytes = field(repr=False)
+    kind: ContentKind = ContentKind.TEXT
 
 
 @dataclass(slots=True)
@@ -61,6 +68,24 @@ class _Assembly:
     fragment: _Fragment
     data: bytearray = field(default_factory=bytearray)
     have: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an item of the outbox is in the sequence of fragments."""
+
+    start: int
+    item: Outgoing
+    payloads: list[bytes] = field(repr=False)
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.payloads)
+
+
+def nothing_more() -> Outgoing | None:
+    """Return no piece of a file: there is none to send."""
+    return None
 
 
 def clean_text(text: str) -> str:
@@ -75,21 +100,28 @@ class ChatSession:
         self,
         random_bytes: RandomBytes,
         already_shown: Callable[[bytes], bool],
-        outbox: Iterable[OutgoingText] = (),
+        outbox: Iterable[Outgoing] = (),
         state: dict[str, Any] | None = None,
+        supply: Callable[[], Outgoing | None] = nothing_more,
     ) -> None:
-        """``already_shown`` tells whether a text id has arrived before. Raises ``StoreError``."""
+        """``already_shown`` tells whether an item has arrived before; ``supply`` gives a file's next piece.
+
+        Whoever supplies stores the piece and that it was given. Raises ``StoreError``.
+        """
         self._random_bytes = random_bytes
         self._already_shown = already_shown
+        self._supply = supply
         self.outbox = list(outbox)
+        self.held = False
+        """Nothing but acknowledgements goes out: something is wrong with the peer's keys."""
         self.conversation = b""
         self._out_base = 0
-        """Sequence number of the first fragment of the oldest text in the outbox."""
+        """Sequence number of the first fragment of the oldest item in the outbox."""
         self._expected = 0
         self._ahead: dict[int, _Fragment] = {}
         self._assembly: _Assembly | None = None
         self._unstored: set[bytes] = set()
-        """Ids of texts handed out since the last ``compose``: the store may not know them yet."""
+        """Ids of items handed out since the last ``compose``: the store may not know them yet."""
         if state is not None:
             self._restore(state)
         self._reset_sending()
@@ -98,31 +130,40 @@ class ChatSession:
         self._acknowledged = self._out_base
         self._acknowledged_bits = 0
         self._last_sent: dict[int, int] = {}
-        self._announced: set[bytes] = set()
+        self._announced: set[tuple[bytes, int]] = set()
         self._layout()
 
     def _layout(self) -> None:
         """Number the fragments of the outbox from ``_out_base`` on."""
-        self._places: list[tuple[int, OutgoingText, list[bytes]]] = []
-        sequence = self._out_base
-        for text in self.outbox:
-            payloads = text.payloads
-            self._places.append((sequence, text, payloads))
-            sequence += len(payloads)
-        self._out_end = sequence
+        self._places: list[_Place] = []
+        self._out_end = self._out_base
+        for item in self.outbox:
+            self._append(item)
+
+    def _append(self, item: Outgoing) -> None:
+        place = _Place(self._out_end, item, _payloads(item))
+        self._places.append(place)
+        self._out_end = place.end
 
     # -- sending ----------------------------------------------------------------------------------
 
-    def send(self, text: str, now_ms: int) -> OutgoingText:
+    def send(self, text: str, now_ms: int) -> Outgoing:
         """Queue a text. Raises ``AccountError`` with a sentence if it is longer than 64 KiB."""
-        text = clean_text(text)
-        if len(text.encode()) > TEXT_MAX:
+        data = clean_text(text).encode()
+        if len(data) > TEXT_MAX:
             raise AccountError("This text is longer than 64 KiB. Send it in parts.")
-        item = OutgoingText(self._random_bytes(_TEXT_ID_SIZE), text, now_ms)
+        return self._queue(ItemKind.TEXT, data, now_ms)
+
+    def send_note(self, data: bytes, now_ms: int) -> Outgoing:
+        """Queue a note. Raises ``AccountError`` with a sentence if it is too long."""
+        if len(data) > NOTE_MAX:
+            raise AccountError("This text is longer than 64 KiB. Send it in parts.")
+        return self._queue(ItemKind.NOTE, data, now_ms)
+
+    def _queue(self, kind: ItemKind, data: bytes, now_ms: int) -> Outgoing:
+        item = Outgoing(self._random_bytes(_ITEM_ID_SIZE), kind, data, now_ms)
         self.outbox.append(item)
-        payloads = item.payloads
-        self._places.append((self._out_end, item, payloads))
-        self._out_end += len(payloads)
+        self._append(item)
         return item
 
     def begin(self, conversation: bytes) -> None:
@@ -138,24 +179,40 @@ class ChatSession:
     def compose(self, round_number: int) -> list[PeerMessage]:
         """Return this round's two messages: fragments due, or nothing to say, and acknowledgements."""
         self._unstored.clear()
-        due = [sequence for sequence in self._unacknowledged() if self._is_due(sequence, round_number)]
+        due: list[int] = []
+        if not self.held:
+            due = [sequence for sequence in self._unacknowledged() if self._is_due(sequence, round_number)]
+            while len(due) < ONIONS_PER_SLOT and (more := self._fetch()) is not None:
+                due.append(more)
         messages = [self._fragment_message(sequence, round_number) for sequence in due[:ONIONS_PER_SLOT]]
         while len(messages) < ONIONS_PER_SLOT:
             messages.append(PeerMessage(**self._acknowledgement()))
         return messages
 
-    def take_sent(self) -> list[bytes]:
-        """Return ids of texts whose last fragment has gone out for the first time since last asked."""
+    def _fetch(self) -> int | None:
+        """Take a piece of a file into the sequence, if there is one and room for it; return its place."""
+        if self._out_end > self._acknowledged + WINDOW:
+            return None
+        item = self._supply()
+        if item is None:
+            return None
+        self.outbox.append(item)
+        self._append(item)
+        return self._out_end - 1
+
+    def take_sent(self) -> list[Outgoing]:
+        """Return items whose last fragment has gone out for the first time since last asked."""
         sent = []
-        for start, text, payloads in self._places:
-            if start + len(payloads) - 1 in self._last_sent and text.text_id not in self._announced:
-                self._announced.add(text.text_id)
-                sent.append(text.text_id)
+        for place in self._places:
+            key = (place.item.item_id, place.item.part)
+            if place.end - 1 in self._last_sent and key not in self._announced:
+                self._announced.add(key)
+                sent.append(place.item)
         return sent
 
     def came_back(self, message: PeerMessage) -> None:
         """Own message returned: the peer was absent, so send it again without waiting."""
-        if message.kind is ContentKind.TEXT:
+        if message.kind in _MOST_FRAGMENTS:
             self._last_sent[message.sequence] = -1
 
     def _unacknowledged(self) -> Iterable[int]:
@@ -170,16 +227,18 @@ class ChatSession:
         return self._last_sent.get(sequence, -1) < round_number - 1
 
     def _fragment_message(self, sequence: int, round_number: int) -> PeerMessage:
-        start, text, payloads = next(place for place in reversed(self._places) if place[0] <= sequence)
+        place = next(place for place in reversed(self._places) if place.start <= sequence)
+        item = place.item
         self._last_sent[sequence] = round_number
+        is_part = item.kind is ItemKind.PART
         return PeerMessage(
-            sent_at_ms=text.sent_at_ms,
+            sent_at_ms=item.sent_at_ms,
             sequence=sequence,
-            kind=ContentKind.TEXT,
-            text_id=text.text_id,
-            fragment=sequence - start,
-            fragments=len(payloads),
-            payload=payloads[sequence - start],
+            kind=ContentKind(item.kind),
+            text_id=item.item_id,
+            fragment=item.part if is_part else sequence - place.start,
+            fragments=item.parts if is_part else len(place.payloads),
+            payload=place.payloads[sequence - place.start],
             **self._acknowledgement(),
         )
 
@@ -189,15 +248,20 @@ class ChatSession:
 
     # -- receiving --------------------------------------------------------------------------------
 
-    def receive(self, message: PeerMessage) -> tuple[list[IncomingText], list[OutgoingText]]:
-        """Take in an authenticated message; return texts that arrived whole and texts now delivered."""
+    def receive(self, message: PeerMessage) -> tuple[list[Incoming], list[Outgoing]]:
+        """Take in an authenticated message; return items that arrived whole and items now delivered."""
         delivered = self._take_acknowledgement(message)
-        arrived: list[IncomingText] = []
-        if message.kind is ContentKind.TEXT and 0 <= message.sequence - self._expected <= WINDOW:
+        arrived: list[Incoming] = []
+        if message.kind in _MOST_FRAGMENTS and 0 <= message.sequence - self._expected <= WINDOW:
             self._ahead.setdefault(
                 message.sequence,
                 _Fragment(
-                    message.text_id, message.fragment, message.fragments, message.sent_at_ms, message.payload
+                    message.text_id,
+                    message.fragment,
+                    message.fragments,
+                    message.sent_at_ms,
+                    message.payload,
+                    message.kind,
                 ),
             )
             while self._expected in self._ahead:
@@ -205,7 +269,7 @@ class ChatSession:
                 self._expected += 1
         return arrived, delivered
 
-    def _take_acknowledgement(self, message: PeerMessage) -> list[OutgoingText]:
+    def _take_acknowledgement(self, message: PeerMessage) -> list[Outgoing]:
         if not self._acknowledged <= message.acknowledged <= self._out_end:
             return []  # older than what is known, or more than was ever sent
         if message.acknowledged > self._acknowledged:
@@ -215,25 +279,24 @@ class ChatSession:
         for sequence in [known for known in self._last_sent if known < self._acknowledged]:
             del self._last_sent[sequence]
         delivered = []
-        while self._places and self._places[0][0] + len(self._places[0][2]) <= self._acknowledged:
-            start, text, payloads = self._places.pop(0)
-            self.outbox.remove(text)
-            self._announced.discard(text.text_id)
-            self._out_base = start + len(payloads)
-            delivered.append(text)
+        while self._places and self._places[0].end <= self._acknowledged:
+            place = self._places.pop(0)
+            self.outbox.remove(place.item)
+            self._announced.discard((place.item.item_id, place.item.part))
+            self._out_base = place.end
+            delivered.append(place.item)
         return delivered
 
-    def _assemble(self, fragment: _Fragment) -> list[IncomingText]:
+    def _assemble(self, fragment: _Fragment) -> list[Incoming]:
+        if not 0 < fragment.count <= _MOST_FRAGMENTS[fragment.kind] or fragment.index >= fragment.count:
+            return []  # no honest peer sends this; it is dropped, the rest goes on
+        if fragment.kind is ContentKind.PART:
+            return [_incoming(fragment, fragment.payload)]
         if fragment.index == 0:
             self._assembly = _Assembly(fragment)
         assembly = self._assembly
-        if (
-            assembly is None
-            or fragment.text_id != assembly.fragment.text_id
-            or fragment.index != assembly.have
-            or not 0 < fragment.count == assembly.fragment.count <= FRAGMENTS_MAX
-        ):
-            self._assembly = None  # no honest peer sends this; its text is dropped, the rest goes on
+        if assembly is None or not _continues(assembly, fragment):
+            self._assembly = None  # nor this
             return []
         assembly.data += fragment.payload
         assembly.have += 1
@@ -243,8 +306,7 @@ class ChatSession:
         if fragment.text_id in self._unstored or self._already_shown(fragment.text_id):
             return []
         self._unstored.add(fragment.text_id)
-        text = assembly.data.decode("utf-8", "replace")
-        return [IncomingText(fragment.text_id, text, fragment.sent_at_ms)]
+        return [_incoming(fragment, bytes(assembly.data))]
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -276,12 +338,46 @@ class ChatSession:
             raise StoreError("The stored state of a chat is damaged.") from error
 
 
+def _payloads(item: Outgoing) -> list[bytes]:
+    """Cut an item into fragments; an empty one is one empty fragment, a piece of a file is one by itself."""
+    data = item.data
+    return [data[start : start + PAYLOAD_MAX] for start in range(0, len(data), PAYLOAD_MAX)] or [b""]
+
+
+def _incoming(fragment: _Fragment, data: bytes) -> Incoming:
+    is_part = fragment.kind is ContentKind.PART
+    return Incoming(
+        fragment.text_id,
+        ItemKind(fragment.kind),
+        data,
+        fragment.sent_at_ms,
+        fragment.index if is_part else 0,
+        fragment.count if is_part else 1,
+    )
+
+
+def _continues(assembly: _Assembly, fragment: _Fragment) -> bool:
+    first = assembly.fragment
+    return (first.text_id, first.kind, first.count, assembly.have) == (
+        fragment.text_id,
+        fragment.kind,
+        fragment.count,
+        fragment.index,
+    )
+
+
 def _pack(fragment: _Fragment) -> list[Any]:
-    return [
-        fragment.text_id.hex(), fragment.index, fragment.count, fragment.sent_at_ms, fragment.payload.hex()
-    ]  # fmt: skip
+    item_id, payload = fragment.text_id.hex(), fragment.payload.hex()
+    return [item_id, fragment.index, fragment.count, fragment.sent_at_ms, payload, int(fragment.kind)]
 
 
 def _unpack(item: list[Any]) -> _Fragment:
-    text_id, index, count, sent_at_ms, payload = item
-    return _Fragment(bytes.fromhex(text_id), int(index), int(count), int(sent_at_ms), bytes.fromhex(payload))
+    item_id, index, count, sent_at_ms, payload, kind = item
+    return _Fragment(
+        bytes.fromhex(item_id),
+        int(index),
+        int(count),
+        int(sent_at_ms),
+        bytes.fromhex(payload),
+        ContentKind(kind),
+    )

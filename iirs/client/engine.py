@@ -1,7 +1,8 @@
 """Everything a client decides, without a socket or a thread: announcement in, upload out, replies in.
 
-The engine owns the conversations and the slots. Whatever the person does, each announcement gets exactly
-one upload of constant size, and nothing received changes when or whether it goes.
+The engine owns the rounds; its ``desk`` is what the person has to do with others. Whatever the person does,
+each announcement gets exactly one upload of constant size, and nothing received changes when or whether it
+goes.
 
 Order of a round: ``open_round`` -> ``build_upload`` (stores the stepped state, then returns bytes) ->
 ``close_round`` and, in invite rounds, ``take_bundle``. ``stand_by`` comes instead while there are no rounds.
@@ -12,24 +13,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from iirs.client.chat_session import ChatSession, OutgoingText
-from iirs.client.conversation import Conversation, Me, Posted, Reach
-from iirs.client.entries import TextState
-from iirs.client.events import (
-    Event,
-    Notice,
-    PeerAsks,
-    PeerChanged,
-    PeerState,
-    PeopleChanged,
-    RoundClosed,
-    RoundFate,
-    RoundOpened,
-    StandingBy,
-    TextChanged,
-    TextQueued,
-    TextReceived,
-)
+from iirs.client.conversation import Conversation, Posted, Reach
+from iirs.client.desk import Desk
+from iirs.client.events import Event, Notice, RoundClosed, RoundFate, RoundOpened, StandingBy
 from iirs.client.invitations import Invitation, InvitationKind
 from iirs.client.prekeys import OwnPrekeys
 from iirs.client.session import Account, SessionStart, World
@@ -37,7 +23,6 @@ from iirs.client.store import ClientStore
 from iirs.directory import Directory, Entry, Head
 from iirs.epoch import EpochKey
 from iirs.errors import (
-    AccountError,
     ChainError,
     DirectoryError,
     InvitationError,
@@ -66,6 +51,7 @@ from iirs.wire import (
     announcement_hash,
 )
 
+_TOO_LATE = "The last upload reached the server too late; it will be repeated."
 MAX_AHEAD = 1800
 """A round further ahead of our own clock than this is refused."""
 
@@ -98,21 +84,15 @@ class Engine:
         self._geometry = self.chain.geometry
         self._store = store
         self._world = world
-        self._events: list[Event] = []
-        self._conversations: dict[str, Conversation] = {}
-        self._states: dict[str, PeerState] = {}
-        self._asking: dict[str, int] = {}
+        self.desk = Desk(account, store, world, self.directory)
         self._channel: EntryChannel | None = None
         self._epoch_keys: dict[tuple[int, bytes], EpochKey] = {}
-        self._position = 0
         self._restored = False
-        self._alarmed = False
         self._announced_length = 0
         self._bundle: Bundle | None = None
         self._bundle_due = -1
         """The round whose bundle has come or must come before the next announcement."""
         self._round: _Round | None = None
-        self._round_number = 0
         self._last_used = int(store.get("last_round", 0))
         self._prekeys = PrekeyBook()
         self._own_prekeys = OwnPrekeys(self._kept_prekeys())
@@ -144,7 +124,7 @@ class Engine:
             raise DirectoryError("The server's list of people shows another key under this account's name.")
         self._prekeys.take_in(start.prekeys, self.directory)
         self._give_up_round()
-        self._channel, self._position = start.channel, position
+        self._channel, self.desk.position = start.channel, position
         self._period_told = -1
         self._announced_length = 0
         self._bundle, self._bundle_due = None, -1
@@ -152,27 +132,18 @@ class Engine:
         self.take_keys(start.epoch_keys)
         self._keep_head(start.head)
         if not self._restored or start.record.last_round > self._last_used:
+            # Used elsewhere, or this file is an old copy: then its keys are not the newest.
+            self.desk.restore(discard_keys=start.record.last_round > self._last_used)
             self._restored = True
-            self._conversations.clear()
-            self._restore(start.record.last_round)
+            self._last_used = max(self._last_used, start.record.last_round)
+        self.desk.tell_contacts()
         if len(self.directory) != before:
-            self._people_changed()
+            self.desk.people_changed()
 
     def _keep_head(self, head: Head) -> None:
         known = self._store.get("head", [0, ""])
         if head.length >= known[0]:
             self._store.set("head", [head.length, head.digest.hex()])
-
-    def _restore(self, last_round: int) -> None:
-        names = self._store.get("conversations", [])
-        if last_round > self._last_used:
-            # This account was used elsewhere, or this file is an old copy: its keys are not the newest.
-            for name in names:
-                self._store.remove(f"sync:{name}")
-            self._last_used = last_round
-        for name in names:
-            with suppress(AccountError):
-                self._conversation(name)
 
     def take_keys(self, body: bytes) -> None:
         """Take in the hops' epoch keys. Raises ``ChainError`` unless each hop signed its own."""
@@ -187,59 +158,21 @@ class Engine:
     # -- the person -----------------------------------------------------------------------------------
 
     def ask(self, peer: str) -> None:
-        """Ask to talk to ``peer``. Raises ``AccountError`` with a sentence if that cannot be."""
-        name = self.directory.lookup(peer).name
-        if name == self.account.name:
-            raise AccountError("That is your own name. Ask somebody else to talk.")
-        conversation = self._conversation(name)
-        busy = [other for other in self._conversations.values() if other.holds_slot]
-        if not conversation.holds_slot and len(busy) >= self.chain.slots:
-            raise AccountError(
-                f"This server gives everyone {self.chain.slots} conversations at once, and all are in use: "
-                "end one first."
-            )
-        conversation.want()
-        self._asking.pop(name, None)
-        self._save(conversation)
-        self._store.commit()
-        self._note_states()
+        """As ``Desk.ask``."""
+        self.desk.ask(peer)
 
-    def send(self, peer: str, text: str) -> bytes:
-        """Queue a text for ``peer``; on return it is on disk. Returns its id. Raises ``AccountError``."""
-        name = self.directory.lookup(peer).name
-        chat = self._conversation(name).chat
-        item = chat.send(text, self._now_ms())
-        self._store.queue(name, item)
-        self._store.commit()
-        self._events.append(TextQueued(name, item.text_id, item.text, item.sent_at_ms))
-        return item.text_id
+    def send(self, talk: str, text: str) -> bytes:
+        """As ``Desk.send``."""
+        return self.desk.send(talk, text)
 
     def hang_up(self, peer: str) -> None:
-        """End the conversation with ``peer``, four rounds after the next upload that can say so."""
-        conversation = self._conversations.get(peer.lower())
-        if conversation is not None:
-            conversation.hang_up()
-            self._save(conversation)
-            self._store.commit()
-            self._note_states()
-
-    def hang_up_all(self) -> None:
-        """End every conversation, as ``hang_up`` does."""
-        for name in list(self._conversations):
-            self.hang_up(name)
-
-    def history(self, peer: str, limit: int = 500) -> list[tuple[bytes, bool, str, int]]:
-        """Return the last texts with ``peer``, oldest first: (id, outgoing, text, sent at in ms)."""
-        return self._store.history(peer, limit)
-
-    def undelivered(self, peer: str) -> list[OutgoingText]:
-        """Return the texts to ``peer`` that have not been delivered."""
-        conversation = self._conversations.get(peer)
-        return list(conversation.chat.outbox) if conversation else list(self._store.outbox(peer))
+        """As ``Desk.hang_up``."""
+        self.desk.hang_up(peer)
 
     def take_events(self) -> list[Event]:
         """Return what happened since last asked, in order."""
-        events, self._events = self._events, []
+        events = list(self.desk.events)
+        self.desk.events.clear()
         return events
 
     # -- rounds -------------------------------------------------------------------------------------
@@ -252,7 +185,7 @@ class Engine:
         announcement = Announcement.decode(encoded, self._geometry)
         number = announcement.round_number
         clock_round = int(self._world.clock() * 1000) // self.chain.round_ms
-        if number <= max(self._last_used, self._round_number):
+        if number <= max(self._last_used, self.desk.round_number):
             raise PeerError("The server announced a round that is over. It may have lost its memory.")
         if number > clock_round + MAX_AHEAD:
             raise PeerError("The server's rounds are far ahead of this machine's clock: check the clock.")
@@ -270,14 +203,18 @@ class Engine:
         self._prekeys.take_in(announcement.prekeys, self.directory, self.chain.period(number))
         self._keep_head(announcement.head)
         if len(self.directory) != before:
-            self._people_changed()
+            self.desk.people_changed()
         self._give_up_round()
         context = RoundContext(self.chain.chain_id, number, announcement_hash(encoded))
         self._round = _Round(context, announcement, hop_keys)
-        self._round_number = number
+        self.desk.round_number = number
+        self.desk.expire()
+        self.desk.admit_waiting()
         if was_late:
-            self._events.append(Notice("The last upload reached the server too late; it will be repeated."))
-        self._events.append(
+            self.desk.events.append(
+                Notice("The last upload reached the server too late; it will be repeated.")
+            )
+        self.desk.events.append(
             RoundOpened(
                 number,
                 announcement.collect_ms / 1000,
@@ -286,18 +223,18 @@ class Engine:
                 self.chain.round_ms / 1000,
             )
         )
-        self._note_states()
+        self.desk.note_states()
         return announcement
 
     def stand_by(self, standby: Standby) -> None:
         """Take in that there is no round for now. Nothing is left to upload for; all else stays as it is."""
         self._give_up_round()
-        self._events.append(StandingBy(standby.hop, self._geometry.hops))
+        self.desk.events.append(StandingBy(standby.hop, self._geometry.hops))
 
     def _give_up_round(self) -> None:
         """Take a round that is still open as lost: its replies can come no more."""
         if self._round is not None:
-            self._events.append(RoundClosed(self._round.context.round_number, RoundFate.LOST))
+            self.desk.events.append(RoundClosed(self._round.context.round_number, RoundFate.LOST))
             self._round = None
             self._period_told = -1  # the upload may not have left, and the prekey with it
 
@@ -340,14 +277,10 @@ class Engine:
             conversation = active[slot] if slot < len(active) else None
             requests += self._fill_slot(current, conversation)
         invitations = self._invitations(active, number) if current.announcement.has_invitations else []
-        for conversation in self._conversations.values():
-            self._save(conversation)
-        self._store.commit()
+        self.desk.save_all()
         upload = self._wrap(current, requests, invitations)
-        for name, conversation in self._conversations.items():
-            for text_id in conversation.chat.take_sent():
-                self._events.append(TextChanged(name, text_id, TextState.SENT))
-        self._note_states()
+        self.desk.take_sent()
+        self.desk.note_states()
         return [*prekey, upload]
 
     def _renew_prekey(self, number: int) -> list[Message]:
@@ -358,11 +291,11 @@ class Engine:
         if period == self._period_told:
             return []
         self._period_told = period
-        prekey = Prekey.create(self.account.identity, self.directory, self._position, period, public)
+        prekey = Prekey.create(self.account.identity, self.directory, self.desk.position, period, public)
         return [Message(MessageKind.PREKEY, prekey.encode())]
 
     def _active(self) -> list[Conversation]:
-        needing = [item for item in self._conversations.values() if item.needs_slot]
+        needing = [item for item in self.desk.conversations.values() if item.needs_slot]
         return sorted(needing, key=lambda item: not item.holds_slot)[: self.chain.slots]
 
     def _fill_slot(self, current: _Round, conversation: Conversation | None) -> list[bytes]:
@@ -429,12 +362,10 @@ class Engine:
                 clean = clean and tuple(mine) == used.messages[::-1]
             else:
                 clean = self._gather(*used, mine if done else None) and clean
-        for conversation in self._conversations.values():
-            self._save(conversation)
-        self._store.commit()
+        self.desk.save_all()
         fate = RoundFate.LOST if not done else RoundFate.CLEAN if clean else RoundFate.TAMPERED
-        self._events.append(RoundClosed(current.context.round_number, fate))
-        self._note_states()
+        self.desk.events.append(RoundClosed(current.context.round_number, fate))
+        self.desk.note_states()
 
     def _open(self, current: _Round, index: int, sealed: bytes) -> bytes:
         try:
@@ -447,19 +378,10 @@ class Engine:
             return b""
 
     def _gather(self, conversation: Conversation, posted: Posted, replies: list[bytes] | None) -> bool:
-        name = conversation.peer.name
         gathered = conversation.gather(posted.keys.contexts_out[0].round_number, posted, replies)
-        for text in gathered.arrived:
-            self._store.add_received(name, text.text_id, text.text, text.sent_at_ms)
-            self._events.append(TextReceived(name, text.text_id, text.text, text.sent_at_ms))
-        for item in gathered.delivered:
-            self._store.dequeue(item.text_id)
-            self._events.append(TextChanged(name, item.text_id, TextState.DELIVERED))
+        self.desk.take_in(conversation, gathered)
         for message in gathered.messages:
             self._compare_heads(conversation, message)
-        if gathered.established:
-            self._states[name] = PeerState.CONNECTED
-            self._events.append(PeerChanged(name, PeerState.CONNECTED, established=True))
         return not gathered.altered
 
     def _compare_heads(self, conversation: Conversation, message: PeerMessage) -> None:
@@ -467,7 +389,7 @@ class Engine:
         if message.head_length < len(self.directory.digests):
             differs = self.directory.digests[message.head_length] != message.head_hash
             conversation.heads_differ = conversation.heads_differ or differs
-        if message.kind is ContentKind.HEAD_PROOF and not self._alarmed:
+        if message.kind is ContentKind.HEAD_PROOF and not self.desk.contacts.alarmed:
             self._check_proof(message.payload)
 
     def _check_proof(self, payload: bytes) -> None:
@@ -476,8 +398,8 @@ class Engine:
             if len(payload) == self._geometry.head_size and head.length < len(self.directory.digests):
                 head.verify(self.chain)
                 if self.directory.digests[head.length] != head.digest:
-                    self._alarmed = True
-                    self._events.append(
+                    self.desk.raise_alarm()
+                    self.desk.events.append(
                         Notice(
                             "The servers showed your peer another list of people than you, and signed both. "
                             "Do not trust who is who here until the people who run them explain it.",
@@ -511,10 +433,11 @@ class Engine:
             )
         if bundle is not None:
             self._open_bundle(bundle)
+            self.desk.forget_asking(bundle.round_number, announcement.invite_every)
 
     def _open_bundle(self, bundle: Bundle) -> None:
         everything = frozenset(bundle.invitations)
-        me = self.directory.entries[self._position]
+        me = self.desk.me
         met: set[str] = set()
         for sealed in bundle.invitations:
             with suppress(InvitationError):
@@ -525,71 +448,14 @@ class Engine:
                     met.add(caller.name)
                     self._meet(caller, invitation, everything)
         self._store.commit()
-        self._note_states()
+        self.desk.note_states()
 
     def _meet(self, caller: Entry, invitation: Invitation, everything: frozenset[bytes]) -> None:
-        conversation = self._conversations.get(caller.name)
+        conversation = self.desk.conversations.get(caller.name)
         if conversation is None:
             unasked = invitation.kind is InvitationKind.TALK
         else:
             unasked = conversation.meet(invitation, everything)
-            self._save(conversation)
+            self.desk.save(conversation)
         if unasked:
-            if caller.name not in self._asking:
-                self._events.append(PeerAsks(caller.name))
-            self._asking[caller.name] = invitation.bundle_round
-
-    # -- keeping --------------------------------------------------------------------------------------
-
-    def _conversation(self, name: str) -> Conversation:
-        if name not in self._conversations:
-            peer = self.directory.lookup(name)
-            me = Me(
-                self.directory.entries[self._position],
-                self._position,
-                self.account.identity,
-                self.directory,
-                self.chain.round_ms,
-                self._world.random_bytes,
-                self._now_ms,
-            )
-            try:
-                chat_state, sync_state = self._store.get(f"chat:{name}"), self._store.get(f"sync:{name}")
-                conversation = self._make(me, peer, chat_state, sync_state)
-            except StoreError:
-                self._events.append(
-                    Notice(f"What was stored about {name}'s conversation is damaged; it starts over.")
-                )
-                conversation = self._make(me, peer, None, None)
-            self._conversations[name] = conversation
-            names = self._store.get("conversations", [])
-            if name not in names:
-                self._store.set("conversations", [*names, name])
-        return self._conversations[name]
-
-    def _make(self, me: Me, peer: Entry, chat_state: object, sync_state: object) -> Conversation:
-        chat = ChatSession(
-            self._world.random_bytes,
-            lambda text_id: self._store.has_text(peer.name, text_id),
-            self._store.outbox(peer.name),
-            chat_state if isinstance(chat_state, dict) else None,
-        )
-        return Conversation(me, peer, chat, sync_state if isinstance(sync_state, dict) else None)
-
-    def _save(self, conversation: Conversation) -> None:
-        name = conversation.peer.name
-        self._store.set(f"sync:{name}", conversation.to_state())
-        self._store.set(f"chat:{name}", conversation.chat.to_state())
-
-    def _note_states(self) -> None:
-        for name, conversation in self._conversations.items():
-            state = conversation.state(self._round_number)
-            if state is not self._states.get(name):
-                self._states[name] = state
-                self._events.append(PeerChanged(name, state))
-
-    def _people_changed(self) -> None:
-        self._events.append(PeopleChanged(tuple(entry.name for entry in self.directory.entries)))
-
-    def _now_ms(self) -> int:
-        return int(self._world.clock() * 1000)
+            self.desk.invited(caller, invitation.bundle_round)

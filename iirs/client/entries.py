@@ -35,6 +35,11 @@ class Outgoing:
     parts: int = 1
     """How many pieces the file has; 1 for other kinds."""
 
+    @property
+    def text(self) -> str:
+        """The text of a ``TEXT``."""
+        return self.data.decode("utf-8", "replace")
+
 
 class TextState(Enum):
     """What the writer of an entry sees."""
@@ -51,8 +56,6 @@ class EntryKind(IntEnum):
 
     TEXT = 0
     FILE = 1
-    REMARK = 2
-    """A sentence of this program's own, like "carol left the group"."""
 
 
 @dataclass(frozen=True, slots=True)

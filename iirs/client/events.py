@@ -116,9 +116,10 @@ class PeerChanged:
 
 @dataclass(frozen=True, slots=True)
 class PeerAsks:
-    """Somebody we are not asking for asks to talk to us."""
+    """Somebody we are not asking for asks to talk to us; or, without ``asks``, does so no more."""
 
     peer: str
+    asks: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from iirs.client.chat_session import IncomingText, OutgoingText
+from iirs.client.chat_session import Incoming
+from iirs.client.entries import Outgoing
 from iirs.client.sync import RoundKeys
 from iirs.directory import Directory, Entry
 from iirs.geometry import RandomBytes
@@ -51,7 +52,7 @@ class Gathered:
     heard: bool
     altered: bool
     """Something came back that is neither ours nor the peer's, or the peer was in only one of the drops."""
-    arrived: tuple[IncomingText, ...]
-    delivered: tuple[OutgoingText, ...]
+    arrived: tuple[Incoming, ...]
+    delivered: tuple[Outgoing, ...]
     messages: tuple[PeerMessage, ...] = ()
     established: bool = False

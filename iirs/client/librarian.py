@@ -6,20 +6,23 @@ to ``tell`` as a ``Reading``. Nothing here changes what is sent, or when.
 
 from __future__ import annotations
 
+import datetime
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from iirs.client.display import displayable
 from iirs.client.engine import Engine
-from iirs.client.entries import Entry
+from iirs.client.entries import Entry, EntryKind
 from iirs.client.server_connection import ServerConnection
 from iirs.client.talk import HISTORY_LIMIT, History
 from iirs.client.transfers import FILE_MAX
 from iirs.client.words import _
 from iirs.errors import AccountError, IirsError, StoreError
 
-_EXPORT_PIECE = 200
+_LATEST = 253_402_300_799
+"""The last second that a calendar has: a peer may claim any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +71,24 @@ class Librarian:
         """Read the newest entries of a talk, or older ones than ``before``."""
 
         def work(engine: Engine) -> None:
-            entries = engine.history(talk, HISTORY_LIMIT, before)
+            entries = engine.desk.history(talk, HISTORY_LIMIT, before)
             ids = {entry.file.file_id for entry in entries if entry.file is not None}
-            transfers = tuple(item for item in engine.transfers() if item.file_id in ids)
+            transfers = tuple(item for item in engine.desk.transfers() if item.file_id in ids)
             self._tell(History(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT))
 
         self._in_store(work)
 
     def read_last_entries(self) -> None:
         """Read the newest entry of every talk."""
-        self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.last_entries()))))
+        self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.desk.last_entries()))))
 
     def search(self, talk: str, words: str) -> None:
         """Look for words in a talk, or in all ("")."""
-        self._in_store(lambda engine: self._tell(Found(talk, words, tuple(engine.search(words, talk)))))
+        self._in_store(lambda engine: self._tell(Found(talk, words, tuple(engine.desk.search(words, talk)))))
 
     def read_file(self, file_id: bytes) -> None:
         """Read a whole file that is here, for showing it."""
-        self._in_store(lambda engine: self._tell(FileData(file_id, engine.read_file(file_id))))
+        self._in_store(lambda engine: self._tell(FileData(file_id, engine.desk.read_file(file_id))))
 
     # -- the person's own files ---------------------------------------------------------------------
 
@@ -94,22 +97,25 @@ class Librarian:
 
         def work() -> None:
             data = _read(path)
-            self._connection.call(lambda engine: _ignore(engine.send_file(talk, path.name, data)))
+            self._connection.call(lambda engine: engine.desk.send_file(talk, path.name, data))
 
         self._in_worker(work)
 
     def save(self, file_id: bytes, path: Path) -> None:
         """Write a file that is here to ``path``."""
-        self._in_store(
-            lambda engine: self._in_worker(lambda data=engine.read_file(file_id): _write(path, data))  # type: ignore[misc]
-        )
+
+        def work(engine: Engine) -> None:
+            data = engine.desk.read_file(file_id)
+            self._in_worker(lambda: _write(path, data))
+
+        self._in_store(work)
 
     def export(self, talk: str, path: Path) -> None:
         """Write all that is stored of a talk to ``path``, as text a person can read."""
 
         def work(engine: Engine) -> None:
-            text = engine.export(talk)
-            self._in_worker(lambda: _write(path, text.encode("utf-8", "replace")))
+            data = exported(engine.desk.entries(talk)).encode("utf-8", "replace")
+            self._in_worker(lambda: _write(path, data))
 
         self._in_store(work)
 
@@ -141,7 +147,9 @@ def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(FILE_MAX + 1)
     if len(data) > FILE_MAX:
-        raise AccountError(f"Files can have at most {FILE_MAX // 1024} KiB: a larger one would take hours.")
+        raise AccountError(
+            "A file can have at most {limit} KiB: a larger one would take hours.", limit=FILE_MAX // 1024
+        )
     return data
 
 
@@ -153,5 +161,12 @@ def _write(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def _ignore(value: object) -> None:
-    """A command returns nothing."""
+def exported(entries: Iterable[Entry]) -> str:
+    """Return entries as lines: time, author, text; later lines of a text are indented, so none can pose."""
+    lines = []
+    for entry in entries:
+        at = datetime.datetime.fromtimestamp(min(entry.sent_at_ms / 1000, _LATEST), datetime.UTC)
+        text = displayable(entry.text).replace("\n", "\n    ")
+        what = _("[file] {name}").format(name=text) if entry.kind is EntryKind.FILE else text
+        lines.append(f"{at:%Y-%m-%d %H:%M:%S} UTC  {entry.author}: {what}\n")
+    return "".join(lines)

@@ -130,7 +130,7 @@ class ServerConnection:
         """End the conversation with ``peer``, four rounds after the next upload that can say so."""
         self._inbox.put(lambda: self._engine.hang_up(peer))
 
-    def call(self, function: Callable[[Engine], None]) -> None:
+    def call(self, function: Callable[[Engine], object]) -> None:
         """Run ``function`` with the engine, in the thread that owns it: for reading history and state."""
         self._inbox.put(lambda: function(self._engine))
 
@@ -184,7 +184,7 @@ class ServerConnection:
         return self._quitting.is_set() and (self._at_once or may_leave or self._line is None)
 
     def _say_goodbye(self) -> None:
-        self._engine.hang_up_all()
+        self._engine.desk.hang_up_all()
         self._ticks_left = LEAVE_ROUNDS if self._ticks_left is None else self._ticks_left
 
     def _connect(self) -> None:

@@ -1,13 +1,11 @@
 """What a client keeps on its machine: one encrypted SQLite file per account, and the pinned chains.
 
-Every value is sealed with ChaCha20-Poly1305 under the account's storage key and bound to its place; row
-names are keyed hashes, so the file names nobody. One owner thread.
+The file is an SQLCipher database under the account's storage key: every page is encrypted and authenticated,
+the journal too. What is seen from outside is its size, and when it was written. One owner thread.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import os
 import sqlite3
@@ -16,176 +14,133 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from sqlcipher3 import dbapi2 as sqlcipher
 
-from iirs.client.chat_session import OutgoingText
+from iirs.client.entries import ItemKind, Outgoing
+from iirs.client.shelf import SHELF_SCHEMA, Shelf
 from iirs.errors import StoreError
 from iirs.geometry import HASH_SIZE
 
-_NONCE_SIZE = 12
 _SQLITE_HEADER_SIZE = 100
-_OWNER = b"owner"
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS value (name BLOB PRIMARY KEY, sealed BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS value (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (
-    place INTEGER PRIMARY KEY AUTOINCREMENT, peer BLOB NOT NULL, text_id BLOB UNIQUE NOT NULL,
-    sealed BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS history (
-    place INTEGER PRIMARY KEY AUTOINCREMENT, peer BLOB NOT NULL, text_id BLOB NOT NULL, sealed BLOB NOT NULL,
-    UNIQUE (peer, text_id)
+    place INTEGER PRIMARY KEY AUTOINCREMENT, peer TEXT NOT NULL, item_id BLOB NOT NULL, part INTEGER NOT NULL,
+    parts INTEGER NOT NULL, kind INTEGER NOT NULL, sent_at_ms INTEGER NOT NULL, data BLOB NOT NULL,
+    UNIQUE (peer, item_id, part)
 );
 """
 
 
-class ClientStore:
-    """Values by name, texts waiting to go, and texts that came or went. Changes last after ``commit``."""
+class ClientStore(Shelf):
+    """Values by name, items waiting to go, and (``Shelf``) what was said. Changes last after ``commit``."""
 
     def __init__(self, path: Path | str, key: bytes) -> None:
         """Open or create the file. Raises ``StoreError`` if it is damaged or another account's."""
-        self._cipher = ChaCha20Poly1305(key)
-        self._name_key = hashlib.sha256(b"iirs/1 row names" + key).digest()
         try:
             if isinstance(path, Path):
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(path, check_same_thread=False, timeout=2)
-        except (sqlite3.Error, OSError) as error:
+            self._db = sqlcipher.connect(path, check_same_thread=False, timeout=2)
+        except (sqlcipher.Error, OSError) as error:
             raise StoreError(
                 "This account's file on this machine cannot be opened: check its folder."
             ) from error
         try:
-            self._prepare()
+            self._prepare(key)
         except BaseException:
             self._db.close()  # some systems do not let an open file be set aside
             raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, key: bytes) -> None:
         try:
+            self._db.execute("PRAGMA cipher_log_level = NONE")
+            self._db.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
             # One window an account and machine: two would step the same keys apart.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA secure_delete = ON")
             # An exclusive lock would leave the journal as it is, with what the last commit erased in it.
             self._db.execute("PRAGMA journal_mode = TRUNCATE")
-            self._db.executescript(_SCHEMA)
-            self._check_owner()
+            self._db.executescript(_SCHEMA + SHELF_SCHEMA)
+            # Only a write takes the lock that keeps a second window out.
+            self._db.execute("INSERT OR REPLACE INTO value VALUES ('', '1')")
             self._db.commit()
-        except sqlite3.OperationalError as error:
+            in_memory = not self._db.execute("PRAGMA database_list").fetchone()[2]
+            if not in_memory and self._db.execute("PRAGMA cipher_integrity_check").fetchone() is not None:
+                raise StoreError("This account's file on this machine is damaged or another account's.")
+        except sqlcipher.OperationalError as error:
             raise StoreError(
                 "This account's file on this machine cannot be opened: is it in use by another window?"
             ) from error
-        except sqlite3.DatabaseError as error:
-            raise StoreError("This account's file on this machine is damaged.") from error
+        except sqlcipher.DatabaseError as error:
+            raise StoreError(
+                "This account's file on this machine is damaged or another account's."
+            ) from error
 
-    def _check_owner(self) -> None:
-        # The one row whose name does not depend on the key: with another key it is there and does not open.
-        row = self._execute("SELECT sealed FROM value WHERE name = ?", (_OWNER,)).fetchone()
-        if row is not None:
-            self._open(row[0], b"owner")
-        # Written every time: only a write takes the lock that keeps a second window out.
-        self._execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (_OWNER, self._seal(1, b"owner")))
+    # -- values ---------------------------------------------------------------------------------------
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a JSON value, or ``default``. Raises ``StoreError`` if it does not open."""
-        row_name = self._row_name(name)
-        row = self._execute("SELECT sealed FROM value WHERE name = ?", (row_name,)).fetchone()
-        return default if row is None else self._open(row[0], b"value" + row_name)
+        """Return a JSON value, or ``default``. Raises ``StoreError``."""
+        row = self._execute("SELECT value FROM value WHERE name = ?", (name,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def values(self, prefix: str) -> dict[str, Any]:
+        """Return the values whose names begin with ``prefix``, by name."""
+        rows = self._execute("SELECT name, value FROM value WHERE name >= ? ORDER BY name", (prefix,))
+        found = {}
+        for name, value in rows:
+            if not name.startswith(prefix):
+                break
+            found[name] = json.loads(value)
+        return found
 
     def set(self, name: str, value: Any) -> None:
         """Keep a JSON value."""
-        row_name = self._row_name(name)
-        sealed = self._seal(value, b"value" + row_name)
-        self._execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (row_name, sealed))
+        self._execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (name, json.dumps(value)))
 
     def remove(self, name: str) -> None:
         """Forget a value."""
-        self._execute("DELETE FROM value WHERE name = ?", (self._row_name(name),))
+        self._execute("DELETE FROM value WHERE name = ?", (name,))
 
-    def queue(self, peer: str, text: OutgoingText) -> None:
-        """Keep a text until it is delivered, and in the history for good."""
-        row_name = self._row_name(peer)
-        value = [text.text, text.sent_at_ms]
-        sealed = self._seal(value, b"outbox" + row_name + text.text_id)
+    # -- outbox ---------------------------------------------------------------------------------------
+
+    def queue(self, peer: str, item: Outgoing) -> None:
+        """Keep an item for ``peer`` until it is delivered."""
         self._execute(
-            "INSERT INTO outbox (peer, text_id, sealed) VALUES (?, ?, ?)", (row_name, text.text_id, sealed)
+            "INSERT INTO outbox (peer, item_id, part, parts, kind, sent_at_ms, data) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (peer, item.item_id, item.part, item.parts, int(item.kind), item.sent_at_ms, item.data),
         )
-        self._remember(row_name, text.text_id, [True, *value])
 
-    def dequeue(self, text_id: bytes) -> None:
-        """Forget a text that was delivered; the history keeps it."""
-        self._execute("DELETE FROM outbox WHERE text_id = ?", (text_id,))
+    def dequeue(self, peer: str, item_id: bytes, part: int = 0) -> None:
+        """Forget an item that was delivered."""
+        self._execute("DELETE FROM outbox WHERE peer = ? AND item_id = ? AND part = ?", (peer, item_id, part))
 
-    def outbox(self, peer: str) -> Iterator[OutgoingText]:
-        """Give the texts for ``peer`` that have not been delivered, oldest first."""
-        row_name = self._row_name(peer)
-        rows = self._execute("SELECT text_id, sealed FROM outbox WHERE peer = ? ORDER BY place", (row_name,))
-        for text_id, sealed in rows.fetchall():
-            text, sent_at_ms = self._open(sealed, b"outbox" + row_name + text_id)
-            yield OutgoingText(text_id, text, sent_at_ms)
-
-    def add_received(self, peer: str, text_id: bytes, text: str, sent_at_ms: int) -> None:
-        """Keep a text that arrived."""
-        self._remember(self._row_name(peer), text_id, [False, text, sent_at_ms])
-
-    def has_text(self, peer: str, text_id: bytes) -> bool:
-        """Return whether a text with this id has come from, or gone to, ``peer`` before."""
-        query = "SELECT 1 FROM history WHERE peer = ? AND text_id = ?"
-        return self._execute(query, (self._row_name(peer), text_id)).fetchone() is not None
-
-    def history(self, peer: str, limit: int = 500) -> list[tuple[bytes, bool, str, int]]:
-        """Return the last texts with ``peer``, oldest first: (id, outgoing, text, sent at in ms)."""
-        row_name = self._row_name(peer)
+    def outbox(self, peer: str) -> Iterator[Outgoing]:
+        """Give the items for ``peer`` that have not been delivered, oldest first."""
         rows = self._execute(
-            "SELECT text_id, sealed FROM history WHERE peer = ? ORDER BY place DESC LIMIT ?",
-            (row_name, limit),
-        ).fetchall()
-        texts = [(text_id, *self._open(sealed, b"history" + row_name + text_id)) for text_id, sealed in rows]
-        return texts[::-1]
+            "SELECT item_id, kind, data, sent_at_ms, part, parts FROM outbox WHERE peer = ? ORDER BY place",
+            (peer,),
+        )
+        for item_id, kind, *rest in rows.fetchall():
+            yield Outgoing(item_id, ItemKind(kind), *rest)
+
+    # -- the file -------------------------------------------------------------------------------------
 
     def commit(self) -> None:
         """Make all changes last. On return they are on disk. Raises ``StoreError``."""
         try:
             self._db.commit()
-        except sqlite3.Error as error:
+        except sqlcipher.Error as error:
             raise StoreError(
                 "This machine's disk does not take any more; nothing is sent until it does."
             ) from error
 
     def close(self) -> None:
         """Commit and let go of the file."""
-        with suppress(sqlite3.Error):
+        with suppress(sqlcipher.Error):
             self._db.commit()
             self._db.close()
-
-    def _execute(self, sql: str, values: tuple[bytes | int, ...]) -> sqlite3.Cursor:
-        try:
-            return self._db.execute(sql, values)
-        except sqlite3.Error as error:
-            raise StoreError(
-                "This account's file on this machine cannot be read or written: is the disk full?"
-            ) from error
-
-    def _remember(self, row_name: bytes, text_id: bytes, value: list[Any]) -> None:
-        sealed = self._seal(value, b"history" + row_name + text_id)
-        self._execute(
-            "INSERT INTO history (peer, text_id, sealed) VALUES (?, ?, ?)", (row_name, text_id, sealed)
-        )
-
-    def _row_name(self, name: str) -> bytes:
-        return hmac.digest(self._name_key, name.encode(), "sha256")
-
-    def _seal(self, value: Any, place: bytes) -> bytes:
-        nonce = os.urandom(_NONCE_SIZE)
-        return nonce + self._cipher.encrypt(nonce, json.dumps(value).encode(), place)
-
-    def _open(self, sealed: bytes, place: bytes) -> Any:
-        try:
-            return json.loads(self._cipher.decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], place))
-        except (InvalidTag, ValueError) as error:
-            raise StoreError(
-                "This account's file on this machine is damaged or another account's."
-            ) from error
 
 
 def open_store(path: Path, key: bytes) -> tuple[ClientStore, Path | None]:
@@ -196,7 +151,7 @@ def open_store(path: Path, key: bytes) -> tuple[ClientStore, Path | None]:
     try:
         return ClientStore(path, key), None
     except StoreError as error:
-        if isinstance(error.__cause__, sqlite3.OperationalError | OSError):
+        if isinstance(error.__cause__, sqlcipher.OperationalError | OSError):
             raise
     aside = path.with_suffix(f".damaged-{os.urandom(4).hex()}")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from iirs.client.display import displayable
-from iirs.client.entries import Entry, EntryKind, FileInfo, TextState
+from iirs.client.entries import Entry, FileInfo, TextState
 from iirs.client.events import GroupState, PeerState, TransferState
 from iirs.client.text_layout import shorten
 
@@ -209,18 +209,6 @@ class Talk:
     def may_end(self) -> bool:
         """Whether there is something to end."""
         return self.group is GroupState.JOINED if self.is_group else self.state in BUSY_STATES
-
-
-def is_remark(row: Row) -> bool:
-    """Whether a row is a sentence of this program's own."""
-    return not row.text_id
-
-
-def kind_of(row: Row) -> EntryKind:
-    """Return what a row is."""
-    if is_remark(row):
-        return EntryKind.REMARK
-    return EntryKind.TEXT if row.file is None else EntryKind.FILE
 
 
 def _newest(entries: list[Entry]) -> list[Entry]:

@@ -16,7 +16,7 @@ from io import TextIOWrapper
 from typing import TextIO
 
 from iirs.client.display import displayable
-from iirs.client.entries import TextState
+from iirs.client.entries import ItemKind, TextState
 from iirs.client.events import (
     ROUNDS_GO_ON,
     ConnectionChanged,
@@ -204,7 +204,9 @@ class TerminalChat:
         self._asked = True
         peer = self._peer
         self._connection.call(
-            lambda engine: outboxes.put({text.text_id for text in engine.undelivered(peer)})
+            lambda engine: outboxes.put(
+                {item.item_id for item in engine.desk.undelivered(peer) if item.kind is ItemKind.TEXT}
+            )
         )
         self._connection.ask(peer)
 

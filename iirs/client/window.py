@@ -156,30 +156,30 @@ class ClientWindow:
 
     def _requests(self, connection: ServerConnection, librarian: Librarian) -> Requests:
         def tell(function: Callable[[Engine], object]) -> None:
-            connection.call(lambda engine: None if function(engine) is None else None)
+            connection.call(function)
 
         return Requests(
             ask=connection.ask,
-            decline=lambda peer: tell(lambda engine: engine.decline(peer)),
+            decline=lambda peer: tell(lambda engine: engine.desk.decline(peer)),
             hang_up=connection.hang_up,
             open=self._open,
             send=self._send,
             send_file=librarian.send_file,
-            pause=lambda file_id: tell(lambda engine: engine.pause(file_id)),
-            cancel=lambda file_id: tell(lambda engine: engine.cancel(file_id)),
+            pause=lambda file_id: tell(lambda engine: engine.desk.pause(file_id)),
+            cancel=lambda file_id: tell(lambda engine: engine.desk.cancel(file_id)),
             save=librarian.save,
             older=self._read_older,
             search=librarian.search,
             export=librarian.export,
-            delete=lambda talk, item: tell(lambda engine: engine.delete(talk, item)),
-            clear=lambda talk: tell(lambda engine: engine.clear(talk)),
-            set_timer=lambda talk, seconds: tell(lambda engine: engine.set_timer(talk, seconds)),
-            create_group=lambda name, people: tell(lambda engine: engine.create_group(name, people)),
-            join_group=lambda key: tell(lambda engine: engine.join_group(key)),
-            leave_group=lambda key: tell(lambda engine: engine.leave_group(key)),
+            delete=lambda talk, item: tell(lambda engine: engine.desk.delete(talk, item)),
+            clear=lambda talk: tell(lambda engine: engine.desk.clear(talk)),
+            set_timer=lambda talk, seconds: tell(lambda engine: engine.desk.set_timer(talk, seconds)),
+            create_group=lambda name, people: tell(lambda engine: engine.desk.create_group(name, people)),
+            join_group=lambda key: tell(lambda engine: engine.desk.join_group(key)),
+            leave_group=lambda key: tell(lambda engine: engine.desk.leave_group(key)),
             show_safety=lambda peer: None,
-            verify=lambda name, verified: tell(lambda engine: engine.verify(name, verified)),
-            accept_keys=lambda name: tell(lambda engine: engine.accept_keys(name)),
+            verify=lambda name, verified: tell(lambda engine: engine.desk.verify(name, verified)),
+            accept_keys=lambda name: tell(lambda engine: engine.desk.accept_keys(name)),
             show_settings=lambda: None,
             lock=lambda: None,
             log_out=self.log_out,
