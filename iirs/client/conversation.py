@@ -5,6 +5,7 @@ States (``PeerState``):
     IDLE -ask-> ASKING -both in one bundle-> AGREED -peer heard-> CONNECTED <-> QUIET
     QUIET or AGREED -patience over-> RESUMING -both in one bundle-> AGREED
     any of them -hang up-> ENDING -round R-> IDLE;  -peer ends-> ENDED -ask-> ASKING
+    any of them -peer leaves, to be back-> ENDING -round R-> ASKING
 
 What each loss does: a lost message makes QUIET, a lost bundle means asking again in the next, a lost end
 is repeated as an invitation. None of it changes what is uploaded: a conversation without shared drops
@@ -36,6 +37,8 @@ __all__ = ["Conversation", "Gathered", "Me", "Posted", "Reach"]
 
 HANG_UP_ROUNDS = 4
 """A hang-up takes effect this many rounds after the first message that says so."""
+LEAVING = 1 << 63
+"""In a message's ``end_round``: the sender goes away, and has not ended the conversation for good."""
 END_INVITATIONS = 2
 PROOF_EVERY = 4
 """Rounds after which a proof of differing directory heads goes out even if texts have to wait."""
@@ -73,6 +76,8 @@ class Conversation:
         """The peer has named another directory head than ours: the signatures are due."""
         self._quiet = False
         self._wanted = False
+        self._leaving = False
+        """The person only goes away: the peer may keep its wish to talk."""
         self._end_invitations = 0
         self._ended_conversation = _NO_CONVERSATION
         self._out: _Out | None = None
@@ -82,6 +87,7 @@ class Conversation:
     def _restore(self, state: dict[str, Any]) -> None:
         try:
             self._wanted = bool(state["wanted"])
+            self._leaving = bool(state.get("leaving", False))
             self.ended_by_peer = bool(state["ended_by_peer"])
             self._ended_conversation = bytes.fromhex(state["ended_conversation"])
             self._end_invitations = int(state["end_invitations"])
@@ -97,6 +103,7 @@ class Conversation:
         """Return everything that must outlive this process besides the chat, as JSON values."""
         return {
             "wanted": self._wanted,
+            "leaving": self._leaving,
             "ended_by_peer": self.ended_by_peer,
             "ended_conversation": self._ended_conversation.hex(),
             "end_invitations": self._end_invitations,
@@ -129,11 +136,21 @@ class Conversation:
         A hang-up that has been said is carried out first: the peer counts on it.
         """
         self._wanted = True
+        self._leaving = False
         self.ended_by_peer = False
         self._end_invitations = 0
 
-    def hang_up(self) -> None:
-        """End four rounds after the first message that can say so, heard or not; until then go on."""
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the person wishes to talk to this peer."""
+        return self._wanted
+
+    def hang_up(self, *, leaving: bool = False) -> None:
+        """End four rounds after the first message that can say so, heard or not; until then go on.
+
+        ``leaving``: the person goes away and will be back, so that the peer keeps asking meanwhile.
+        """
+        self._leaving = leaving and (self._wanted or self._leaving)
         self._wanted = False
         self.ask = None
 
@@ -203,7 +220,7 @@ class Conversation:
             sent_at_ms=stamped.sent_at_ms or self.me.now_ms(),
             head_length=head.length,
             head_hash=head.digest,
-            end_round=self.end_round,
+            end_round=self.end_round | (LEAVING if self._leaving else 0),
         )
 
     def gather(self, round_number: int, posted: Posted, replies: list[bytes] | None) -> Gathered:
@@ -256,7 +273,9 @@ class Conversation:
         return established
 
     def _peer_ends(self, round_number: int, end_round: int) -> None:
-        if not self._told:
+        stays_wanted = bool(end_round & LEAVING)
+        end_round &= ~LEAVING
+        if not self._told and not stays_wanted:
             self.ended_by_peer = not self.end_round
             self._wanted = self._wanted and bool(self.end_round)
         self._told = True
@@ -271,7 +290,7 @@ class Conversation:
             self._end()
 
     def _end(self) -> None:
-        if not self._told and not self._wanted:
+        if not self._told and not self._wanted and not self._leaving:
             self._ended_conversation = self._synced.conversation
             self._end_invitations = END_INVITATIONS
         self._forget()

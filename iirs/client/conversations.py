@@ -89,12 +89,23 @@ class Conversations:
             conversation.hang_up()
             self._finish(conversation)
 
-    def hang_up_all(self) -> None:
-        """End every conversation, as ``hang_up`` does; who waited for a place is asked the next time."""
-        for name in list(self.conversations):
-            conversation = self.conversations[name]
-            conversation.hang_up()
+    def hang_up_all(self, *, leaving: bool = False) -> None:
+        """End every conversation, as ``hang_up`` does; ``leaving``: those of now are asked the next time."""
+        wanted = [name for name, conversation in self.conversations.items() if conversation.is_wanted]
+        if leaving:
+            known = self._store.get("resume", [])
+            self._store.set("resume", [*known, *(name for name in wanted if name not in known)])
+        for conversation in list(self.conversations.values()):
+            conversation.hang_up(leaving=leaving)
             self._finish(conversation)
+
+    def resume(self) -> None:
+        """Ask those again whom we talked to when we left."""
+        names = self._store.get("resume", [])
+        self._store.remove("resume")
+        for name in names:
+            with suppress(AccountError):
+                self.ask(name)
 
     def _free_slots(self) -> int:
         return self._slots - sum(item.holds_slot for item in self.conversations.values())

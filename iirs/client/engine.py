@@ -136,6 +136,7 @@ class Engine:
             self.desk.restore(discard_keys=start.record.last_round > self._last_used)
             self._restored = True
             self._last_used = max(self._last_used, start.record.last_round)
+            self.desk.resume()
         self.desk.tell_contacts()
         if len(self.directory) != before:
             self.desk.people_changed()

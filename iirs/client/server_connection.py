@@ -108,6 +108,7 @@ class ServerConnection:
         self._timetable: _Timetable | None = None
         self._quitting = threading.Event()
         self._at_once = False
+        self._coming_back = False
         self._ticks_left: int | None = None
         """Announcements, or standbys instead of them, until leaving; ``None``: nobody has quit."""
         self._thread = threading.Thread(target=self._run, name="iirs-server-connection", daemon=True)
@@ -134,14 +135,17 @@ class ServerConnection:
         """Run ``function`` with the engine, in the thread that owns it: for reading history and state."""
         self._inbox.put(lambda: function(self._engine))
 
-    def quit(self, *, at_once: bool = False) -> None:
+    def quit(self, *, at_once: bool = False, coming_back: bool = False) -> None:
         """Hang up everything, wait until that has taken effect, disconnect.
+
+        ``coming_back``: the conversations of now go on at the next login; the others are told so.
 
         Always at the same tick from now and at the same moment of it, whether anybody was talking or not.
         ``at_once`` does not wait; the peer's drops are then accessed once for a while, which the last hop
         can see happen as we leave.
         """
         self._at_once = self._at_once or at_once
+        self._coming_back = self._coming_back or coming_back
         self._quitting.set()
         self._inbox.put(self._say_goodbye)
 
@@ -184,7 +188,7 @@ class ServerConnection:
         return self._quitting.is_set() and (self._at_once or may_leave or self._line is None)
 
     def _say_goodbye(self) -> None:
-        self._engine.desk.hang_up_all()
+        self._engine.desk.hang_up_all(leaving=self._coming_back)
         self._ticks_left = LEAVE_ROUNDS if self._ticks_left is None else self._ticks_left
 
     def _connect(self) -> None:

@@ -337,13 +337,13 @@ class ClientWindow:
         self._clear()
         self.farewell = FarewellPage(self.window, self.look, what_then, self._hurry)
         self.farewell.pack(fill="both", expand=True)
-        self.connection.quit()
+        self.connection.quit(coming_back=True)
 
     def _hurry(self) -> None:
         """Leave without waiting for the conversations to end."""
         if self.connection is not None and self._at_once_since is None:
             self._at_once_since = time.monotonic()
-            self.connection.quit(at_once=True)
+            self.connection.quit(at_once=True, coming_back=True)
 
     def _destroy(self) -> None:
         self.is_open = False

@@ -1,0 +1,210 @@
+"""What a person has to do with others, over a real service: places, leaving, declining, keys, deleting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iirs.client.contacts import KEYS_CHANGED, TWO_DIRECTORIES
+from iirs.client.conversations import PAUSE_IN_ASKING
+from iirs.client.engine import Engine
+from iirs.client.entries import Entry
+from iirs.client.events import (
+    ContactChanged,
+    EntriesRemoved,
+    Event,
+    PeerAsks,
+    PeerState,
+    TextReceived,
+    TimerChanged,
+)
+from iirs.client.session import Account, World
+from iirs.client.store import ClientStore
+from iirs.errors import AccountError
+from tests.builders import person
+from tests.harness import Person, Town, town, wait_until
+from tests.test_engine import KEYS, log_in
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Town]:
+    with town(tmp_path, round_seconds=0.1) as running:
+        yield running
+
+
+def pair(place: Town) -> tuple[Person, Person]:
+    alice, bob = place.person("alice"), place.person("bob")
+    place.introduce(alice, bob)
+    return alice, bob
+
+
+def asked(person: Person, name: str) -> list[bool]:
+    return [event.asks for event in person.drain() if isinstance(event, PeerAsks) and event.peer == name]
+
+
+def history(person: Person, talk: str) -> list[Entry]:
+    found: list[list[Entry]] = []
+    person.connection.call(lambda engine: found.append(engine.desk.history(talk)))
+    wait_until(lambda: bool(found))
+    return found[0]
+
+
+def test_entries_disappear_on_both_sides_after_the_time_either_has_set(place: Town) -> None:
+    alice, bob = pair(place)
+    alice.connection.call(lambda engine: engine.desk.set_timer("bob", 3600))
+    bob.wait_for(TimerChanged, lambda event: event.seconds == 3600)
+    bob.connection.send("alice", "for an hour")
+    text = alice.wait_for(TextReceived)
+    assert 0 < text.expires_at_ms - text.sent_at_ms < 3_700_000
+    alice.connection.call(lambda engine: engine.desk.set_timer("bob", 0))
+    bob.wait_for(TimerChanged, lambda event: event.seconds == 0)
+
+
+def test_a_third_conversation_waits_for_a_place_and_gets_the_first_that_is_free(place: Town) -> None:
+    alice, bob = pair(place)
+    carol, dave = place.person("carol"), place.person("dave")
+    place.introduce(alice, carol)
+    for one, other in ((alice, "dave"), (dave, "alice")):
+        one.connection.ask(other)
+    alice.wait_state("dave", PeerState.WAITING)
+    alice.connection.hang_up("bob")
+    alice.wait_state("dave", PeerState.ASKING)
+    alice.wait_established("dave")
+    assert bob.drain()
+
+
+def test_two_who_talked_go_on_without_a_word_when_one_comes_back(place: Town) -> None:
+    alice, bob = pair(place)
+    alice.connection.quit(coming_back=True)
+    assert alice.connection.join(20)
+    bob.wait_state("alice", PeerState.ASKING)
+    assert not any(getattr(event, "state", None) is PeerState.ENDED for event in bob.drain())
+    bob.connection.send("alice", "are you there?")
+    alice = place.connect(alice.account)
+    alice.wait_established("bob")
+    assert alice.wait_for(TextReceived).text == "are you there?"
+    assert asked(alice, "bob") == []
+
+
+def test_a_conversation_that_was_ended_does_not_go_on_by_itself(place: Town) -> None:
+    alice, bob = pair(place)
+    alice.connection.quit()
+    assert alice.connection.join(20)
+    bob.wait_state("alice", PeerState.ENDED)
+    alice = place.connect(alice.account)
+    bob.connection.ask("alice")
+    alice.wait_for(PeerAsks)
+
+
+def test_who_declines_is_not_asked_again_until_the_other_has_paused(place: Town) -> None:
+    alice, bob = place.person("alice"), place.person("bob")
+    bob.connection.ask("alice")
+    alice.wait_for(PeerAsks)
+    alice.connection.call(lambda engine: engine.desk.decline("bob"))
+    alice.wait_for(PeerAsks, lambda event: not event.asks)
+    rounds = len(place.histograms)
+    wait_until(lambda: len(place.histograms) > rounds + 10)
+    assert asked(alice, "bob") == [True, False]
+    assert PeerState.ASKING in {getattr(event, "state", None) for event in bob.drain()}
+    bob.connection.hang_up("alice")
+    rounds = len(place.histograms)
+    wait_until(lambda: len(place.histograms) > rounds + 3 * (PAUSE_IN_ASKING + 2))
+    bob.connection.ask("alice")
+    wait_until(lambda: asked(alice, "bob") == [True, False, True])
+
+
+def test_who_stops_asking_does_not_ask_any_more(place: Town) -> None:
+    alice, bob = place.person("alice"), place.person("bob")
+    bob.connection.ask("alice")
+    alice.wait_for(PeerAsks)
+    bob.connection.hang_up("alice")
+    alice.wait_for(PeerAsks, lambda event: not event.asks)
+
+
+def test_deleting_an_entry_deletes_it_here_and_a_repeat_does_not_bring_it_back(place: Town) -> None:
+    alice, bob = pair(place)
+    alice.connection.send("bob", "one")
+    alice.connection.send("bob", "two")
+    bob.wait_for(TextReceived, lambda event: event.text == "two")
+    first = history(bob, "alice")[0]
+    bob.connection.call(lambda engine: engine.desk.delete("alice", first.item_id))
+    assert bob.wait_for(EntriesRemoved).item_ids == (first.item_id,)
+    assert [entry.text for entry in history(bob, "alice")] == ["two"]
+    bob.connection.call(lambda engine: engine.desk.clear("alice"))
+    assert history(bob, "alice") == []
+    assert [entry.text for entry in history(alice, "bob")] == ["one", "two"]
+
+
+def test_a_verified_number_stays_verified_over_a_restart(place: Town) -> None:
+    alice, bob = pair(place)
+    alice.connection.call(lambda engine: engine.desk.verify("bob", True))
+    mine = alice.wait_for(ContactChanged, lambda event: event.verified)
+    theirs = bob.wait_for(ContactChanged)
+    assert (mine.number, len(mine.number), theirs.verified) == (theirs.number, 60, False)
+    alice.connection.quit(at_once=True)
+    assert alice.connection.join(10)
+    again = place.connect(alice.account)
+    assert again.wait_for(ContactChanged).verified
+    again.connection.call(lambda engine: engine.desk.verify("bob", False))
+    again.wait_for(ContactChanged, lambda event: not event.verified)
+
+
+# -- when something is wrong with keys ----------------------------------------------------------------
+
+
+def alice_alone(store: ClientStore) -> Engine:
+    account = Account("alice", KEYS.chain, person("alice"), b"")
+    engine = Engine(account, store, World())
+    log_in(engine, 0)
+    return engine
+
+
+def contacts(events: list[Event], name: str) -> list[ContactChanged]:
+    return [event for event in events if isinstance(event, ContactChanged) and event.name == name]
+
+
+def test_nothing_is_sent_to_a_name_with_other_keys_than_before_until_they_are_accepted() -> None:
+    store = ClientStore(":memory:", bytes(32))
+    engine = alice_alone(store)
+    engine.ask("bob")
+    engine.desk.verify("bob", True)
+    kept = store.get("contact:bob")
+    store.set("contact:bob", {**kept, "key": "00" * 32, "verified": "00" * 32})
+    engine = alice_alone(store)
+    told = contacts(engine.take_events(), "bob")[-1]
+    assert (told.blocked, told.verified) == (KEYS_CHANGED, False)
+    with pytest.raises(AccountError, match="compared safety numbers"):
+        engine.send("bob", "hello")
+    with pytest.raises(AccountError, match="compared safety numbers"):
+        engine.desk.send_file("bob", "a.txt", b"hello")
+    engine.desk.conversation("bob")
+    assert engine.desk.conversations["bob"].chat.held
+    engine.desk.accept_keys("bob")
+    assert contacts(engine.take_events(), "bob")[-1].blocked == ""
+    engine.send("bob", "hello")
+    assert not engine.desk.conversations["bob"].chat.held
+
+
+def test_what_was_queued_before_an_alarm_waits_and_what_is_said_is_the_same_size() -> None:
+    engine = alice_alone(ClientStore(":memory:", bytes(32)))
+    engine.ask("bob")
+    engine.send("bob", "hello")
+    chat = engine.desk.conversations["bob"].chat
+    chat.begin(b"c" * 16)
+    engine.desk.raise_alarm()
+    assert [message.kind.name for message in chat.compose(1)] == ["IDLE", "IDLE"]
+    assert contacts(engine.take_events(), "bob")[-1].blocked == TWO_DIRECTORIES
+    engine.desk.accept_keys("bob")
+    assert [message.kind.name for message in chat.compose(2)] == ["TEXT", "IDLE"]
+
+
+def test_an_alarm_stays_over_a_restart() -> None:
+    store = ClientStore(":memory:", bytes(32))
+    engine = alice_alone(store)
+    engine.ask("bob")
+    engine.desk.raise_alarm()
+    again = alice_alone(store)
+    with pytest.raises(AccountError, match="asked the people who run them"):
+        again.send("bob", "hello")

@@ -1,0 +1,284 @@
+"""Files between two people over a real service, and what a peer may claim of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iirs.client.chat_session import FILE_MAX, Incoming
+from iirs.client.engine import Engine
+from iirs.client.entries import FileInfo, ItemKind
+from iirs.client.events import (
+    FileAdded,
+    TextReceived,
+    TransferChanged,
+    TransferState,
+)
+from iirs.client.file_desk import FileDesk
+from iirs.client.store import ClientStore
+from iirs.client.transfers import (
+    FileOffer,
+    FileStop,
+    GroupNote,
+    TimerNote,
+    decode_note,
+    encode_note,
+    parts_of,
+    safe_name,
+    seconds_for,
+)
+from iirs.errors import AccountError, PeerMessageError
+from iirs.message import PAYLOAD_MAX
+from tests.harness import Person, Town, town, wait_until
+
+OFFERED = {"note": "file", "id": "66" * 16, "name": "a", "size": 5, "digest": "64" * 32}
+NOW = 1_700_000_000_000
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Town]:
+    with town(tmp_path, round_seconds=0.1) as running:
+        yield running
+
+
+def pair(place: Town) -> tuple[Person, Person]:
+    alice, bob = place.person("alice"), place.person("bob")
+    place.introduce(alice, bob)
+    return alice, bob
+
+
+def send(person: Person, peer: str, name: str, data: bytes) -> bytes:
+    person.connection.call(lambda engine: engine.desk.send_file(peer, name, data))
+    return person.wait_for(FileAdded, lambda event: event.entry.outgoing).entry.item_id
+
+
+def wait_transfer(person: Person, file_id: bytes, state: TransferState) -> TransferChanged:
+    return person.wait_for(TransferChanged, lambda e: (e.file_id, e.state) == (file_id, state), 60)
+
+
+def read(person: Person, file_id: bytes) -> bytes:
+    found: list[bytes] = []
+
+    def work(engine: Engine) -> None:
+        try:
+            found.append(engine.desk.read_file(file_id))
+        except AccountError:
+            found.append(b"not here")
+
+    person.connection.call(work)
+    wait_until(lambda: bool(found))
+    return found[0]
+
+
+def test_a_file_arrives_whole_and_texts_do_not_wait_for_it(place: Town) -> None:
+    alice, bob = pair(place)
+    data = os.urandom(60 * PAYLOAD_MAX + 1)
+    file_id = send(alice, "bob", "../../holiday.png", data)
+    bob.wait_for(FileAdded)
+    alice.connection.send("bob", "look at this")
+    bob.wait_for(TextReceived)
+    moved = [event.done for event in bob.drain() if isinstance(event, TransferChanged)]
+    assert moved[-1] < len(data), "the text came before the file's end"
+    wait_transfer(alice, file_id, TransferState.DONE)
+    wait_transfer(bob, file_id, TransferState.DONE)
+    assert read(bob, file_id) == data
+    entry = bob.wait_for(FileAdded).entry
+    assert (entry.file is not None and entry.file.name, entry.outgoing, entry.author) == (
+        "holiday.png",
+        False,
+        "alice",
+    )
+
+
+def test_a_file_goes_on_where_it_was_after_both_have_restarted(place: Town) -> None:
+    alice, bob = pair(place)
+    data = os.urandom(80 * PAYLOAD_MAX)
+    file_id = send(alice, "bob", "holiday.png", data)
+    bob.wait_for(TransferChanged, lambda event: event.done > 10 * PAYLOAD_MAX)
+    for person in (alice, bob):
+        person.connection.quit(at_once=True, coming_back=True)
+        assert person.connection.join(10)
+    alice, bob = place.connect(alice.account), place.connect(bob.account)
+    first = alice.wait_for(TransferChanged)
+    assert first.done > 0
+    wait_transfer(bob, file_id, TransferState.DONE)
+    assert read(bob, file_id) == data
+    wait_transfer(alice, file_id, TransferState.DONE)
+
+
+def test_a_paused_file_waits_and_goes_on(place: Town) -> None:
+    alice, bob = pair(place)
+    data = os.urandom(30 * PAYLOAD_MAX)
+    file_id = send(alice, "bob", "a.txt", data)
+    bob.wait_for(TransferChanged, lambda event: event.done > 0)
+    alice.connection.call(lambda engine: engine.desk.pause(file_id))
+    paused = wait_transfer(alice, file_id, TransferState.PAUSED)
+    alice.connection.send("bob", "one moment")
+    bob.wait_for(TextReceived)
+    assert paused.done < len(data)
+    assert not any(isinstance(e, TransferChanged) and e.state is TransferState.DONE for e in bob.drain())
+    alice.connection.call(lambda engine: engine.desk.pause(file_id))
+    wait_transfer(bob, file_id, TransferState.DONE)
+
+
+@pytest.mark.parametrize("stopper", ["alice", "bob"])
+def test_a_file_that_either_stops_is_not_kept_by_the_one_it_was_for(place: Town, stopper: str) -> None:
+    alice, bob = pair(place)
+    file_id = send(alice, "bob", "a.txt", os.urandom(300 * PAYLOAD_MAX))
+    bob.wait_for(TransferChanged, lambda event: event.done > 0)
+    place.people[stopper].connection.call(lambda engine: engine.desk.cancel(file_id))
+    for person in (alice, bob):
+        wait_transfer(person, file_id, TransferState.CANCELLED)
+    assert read(bob, file_id) == b"not here"
+    alice.connection.send("bob", "never mind")
+    bob.wait_for(TextReceived)
+
+
+# -- what a peer may claim ----------------------------------------------------------------------------
+
+
+class Shop:
+    """A file desk with a store of its own, and what it told."""
+
+    def __init__(self) -> None:
+        self.store = ClientStore(":memory:", bytes(32))
+        self.events: list[object] = []
+        self.notes: list[bytes] = []
+        self.desk = FileDesk(
+            "bob", self.store, os.urandom, lambda _, note: self.notes.append(note), self.events.append
+        )
+
+    def states(self) -> list[TransferState]:
+        return [event.state for event in self.events if isinstance(event, TransferChanged)]
+
+
+def offer(data: bytes, size: int | None = None) -> FileOffer:
+    return FileOffer(FileInfo(b"f" * 16, "a.txt", size or len(data), sha256(data).digest()))
+
+
+def piece(data: bytes, part: int, parts: int | None = None) -> Incoming:
+    chunk = data[part * PAYLOAD_MAX : (part + 1) * PAYLOAD_MAX]
+    return Incoming(b"f" * 16, ItemKind.PART, chunk, NOW, part, parts or parts_of(len(data)))
+
+
+def test_pieces_again_or_out_of_place_or_unannounced_change_nothing() -> None:
+    shop, data = Shop(), os.urandom(2000)
+    shop.desk.arrived("alice", piece(data, 0))
+    assert shop.events == []
+    shop.desk.offered("alice", offer(data), NOW, 0)
+    shop.desk.offered("alice", offer(b"another"), NOW, 0)
+    for part in (0, 0, 2, 1, 0, 1):
+        shop.desk.arrived("alice", piece(data, part))
+    shop.desk.arrived("carol", piece(data, 2))
+    assert TransferState.DONE not in shop.states()
+    shop.desk.arrived("alice", piece(data, 2))
+    assert shop.states()[-1] is TransferState.DONE
+    assert shop.desk.read(b"f" * 16) == data
+    shop.desk.stopped("alice", FileStop(b"f" * 16))
+    assert shop.desk.read(b"f" * 16) == data, "what is here stays"
+
+
+@pytest.mark.parametrize("bad", ["another digest", "another count", "a short piece", "a long piece"])
+def test_a_file_that_is_not_what_was_announced_is_not_kept(bad: str) -> None:
+    shop, data = Shop(), os.urandom(1000)
+    shop.desk.offered("alice", offer(data), NOW, 0)
+    first = piece(data, 0, 3 if bad == "another count" else None)
+    if bad == "a short piece":
+        first = Incoming(first.item_id, first.kind, first.data[:-1], NOW, 0, 2)
+    shop.desk.arrived("alice", first)
+    last = {"another digest": bytes(1000 - PAYLOAD_MAX), "a long piece": bytes(PAYLOAD_MAX)}
+    if bad in last:
+        shop.desk.arrived("alice", Incoming(b"f" * 16, ItemKind.PART, last[bad], NOW, 1, 2))
+    assert shop.states()[-1] is TransferState.DAMAGED
+    assert shop.store.file_size(b"f" * 16) is None
+    with pytest.raises(AccountError):
+        shop.desk.read(b"f" * 16)
+
+
+def test_an_empty_file_and_one_that_is_too_long_are_refused() -> None:
+    shop = Shop()
+    for data in (b"", bytes(FILE_MAX + 1)):
+        with pytest.raises(AccountError, match="1024 KiB"):
+            shop.desk.offer("alice", "alice", "a", data, NOW, 0)
+    assert (shop.events, shop.notes) == ([], [])
+    shop.desk.offer("alice", "alice", "a", bytes(FILE_MAX), NOW, 0)
+    assert seconds_for(FILE_MAX, 2.0) == 1360.0
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Windows\\evil.exe", "evil.exe"),
+        ("..", "_"),
+        ("", "_"),
+        (".bashrc", "bashrc"),
+        ("CON.txt", "_CON.txt"),
+        ("holiday\u202egnp.exe", "holiday_gnp.exe"),
+        ("a\nb\0c.txt", "a b_c.txt"),
+        ("what? *", "what_ _"),
+        ("x" * 500 + ".png", "x" * 116 + ".png"),
+        ("\ud800.txt", "_.txt"),
+        ("zero\u200bwidth", "zerowidth"),
+    ],
+)
+def test_a_name_is_made_safe(name: str, safe: str) -> None:
+    assert safe_name(name) == safe
+
+
+@given(st.text(max_size=300))
+def test_every_name_is_safe_on_every_disk(name: str) -> None:
+    safe = safe_name(name)
+    assert 0 < len(safe) <= 121
+    assert not set(safe) & set('/\\:*?"<>|\0\n\r')
+    assert safe not in {".", ".."}
+    assert not safe.startswith(".")
+    safe.encode()
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        FileOffer(FileInfo(b"f" * 16, "a.txt", 5, b"d" * 32)),
+        FileOffer(FileInfo(b"f" * 16, "a.txt", 5, b"d" * 32), "#" + "0" * 32),
+        FileStop(b"f" * 16),
+        TimerNote(3600),
+        GroupNote({"any": ["thing"]}),
+    ],
+)
+def test_notes_come_back_as_they_went(note: FileOffer | FileStop | TimerNote | GroupNote) -> None:
+    assert decode_note(encode_note(note)) == note
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"", b"\xff", b"[]", b"7", b"{}", b'{"note":"laugh"}', b'{"note":["file"]}', b"[" * 100_000,
+        *(
+            json.dumps(OFFERED | wrong).encode()
+            for wrong in (
+                {"size": 0}, {"size": FILE_MAX + 1}, {"size": True}, {"size": "5"}, {"id": "66"}, {"id": 5},
+                {"digest": ""}, {"name": None}, {"name": 7},
+            )
+        ),
+        b'{"note":"timer","seconds":-1}', b'{"note":"timer","seconds":1e9}', b'{"note":"group","item":7}',
+    ],
+)  # fmt: skip
+def test_a_note_that_is_none_is_one_named_error(value: bytes) -> None:
+    with pytest.raises(PeerMessageError):
+        decode_note(value)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_note_or_one_named_error(data: bytes) -> None:
+    try:
+        decode_note(data)
+    except PeerMessageError:
+        return
