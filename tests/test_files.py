@@ -247,7 +247,6 @@ def test_every_name_is_safe_on_every_disk(name: str) -> None:
     "note",
     [
         FileOffer(FileInfo(b"f" * 16, "a.txt", 5, b"d" * 32)),
-        FileOffer(FileInfo(b"f" * 16, "a.txt", 5, b"d" * 32), "#" + "0" * 32),
         FileStop(b"f" * 16),
         TimerNote(3600),
         GroupNote({"any": ["thing"]}),

@@ -25,10 +25,11 @@ from iirs.client.events import (
     TimerChanged,
 )
 from iirs.client.file_desk import FileDesk
+from iirs.client.group_desk import GroupDesk, Surroundings
 from iirs.client.session import Account, World
 from iirs.client.store import ClientStore
 from iirs.client.talk import GROUP_MARK, Transfer
-from iirs.client.transfers import FileOffer, FileStop, TimerNote, decode_note, encode_note
+from iirs.client.transfers import FileOffer, FileStop, GroupNote, TimerNote, decode_note, encode_note
 from iirs.directory import Directory
 from iirs.directory import Entry as Person
 from iirs.errors import AccountError, PeerMessageError
@@ -41,6 +42,8 @@ class Desk(Conversations):
         """Raises ``StoreError`` if the store does not open."""
         super().__init__(account, store, world, directory)
         self.files = FileDesk(account.name, store, world.random_bytes, self.send_note, self.events.append)
+        around = Surroundings(account, directory, world.random_bytes, self._now_ms, self.events.append)
+        self.groups = GroupDesk(around, store, self)
 
     def _supply(self, peer: str) -> Outgoing | None:
         return self.files.supply(peer)
@@ -49,11 +52,15 @@ class Desk(Conversations):
 
     def send(self, talk: str, text: str) -> bytes:
         """Queue a text; on return it is on disk. Returns its id. Raises ``AccountError``."""
+        if talk.startswith(GROUP_MARK):
+            item_id = self.groups.send(talk, text)
+            self._store.commit()
+            return item_id
         person = self._may_send(talk)
         now = self._now_ms()
         item = self.conversation(person.name).chat.send(text, now)
         self._store.queue(person.name, item)
-        expires = self._expiry(person.name, now)
+        expires = self.expiry(person.name, now)
         self._store.add_entry(
             Entry(
                 person.name,
@@ -71,16 +78,17 @@ class Desk(Conversations):
         self.events.append(TextQueued(person.name, item.item_id, item.data.decode(), now, expires))
         return item.item_id
 
-    def send_note(self, peer: str, data: bytes) -> None:
+    def send_note(self, peer: str, data: bytes) -> Outgoing:
         """Queue a note for a person."""
         item = self.conversation(peer).chat.send_note(data, self._now_ms())
         self._store.queue(peer, item)
+        return item
 
     def send_file(self, talk: str, name: str, data: bytes) -> bytes:
         """Queue a file; on return it is on disk. Returns its id. Raises ``AccountError``."""
         person = self._may_send(talk)
         now = self._now_ms()
-        entry = self.files.offer(person.name, person.name, name, data, now, self._expiry(person.name, now))
+        entry = self.files.offer(person.name, person.name, name, data, now, self.expiry(person.name, now))
         self._store.commit()
         return entry.item_id
 
@@ -96,27 +104,50 @@ class Desk(Conversations):
 
     def set_timer(self, talk: str, seconds: int) -> None:
         """Have what is said from now on disappear after so many seconds, on both sides; 0: never."""
-        person = self._may_send(talk)
-        self.send_note(person.name, encode_note(TimerNote(seconds)))
-        self._take_timer(person.name, seconds)
+        if talk.startswith(GROUP_MARK):
+            self.groups.set_timer(talk, seconds)
+        else:
+            person = self._may_send(talk)
+            self.send_note(person.name, encode_note(TimerNote(seconds)))
+            self.take_timer(person.name, seconds)
         self._store.commit()
 
     def _may_send(self, talk: str) -> Person:
         if talk.startswith(GROUP_MARK):
-            raise AccountError("This group is not known here.")
+            raise AccountError("Files can be sent to one person at a time, not to a group.")
         person = self.directory.lookup(talk)
         reason = self.contacts.blocked(person)
         if reason:
             raise AccountError(reason)
         return person
 
-    def _take_timer(self, talk: str, seconds: int) -> None:
+    def take_timer(self, talk: str, seconds: int) -> None:
+        """Take in that entries of a talk disappear from now on."""
         self._store.set(f"timer:{talk}", seconds)
         self.events.append(TimerChanged(talk, seconds))
 
-    def _expiry(self, talk: str, now_ms: int) -> int:
+    def expiry(self, talk: str, now_ms: int) -> int:
+        """Return when what is said in a talk now disappears; 0: never."""
         seconds = self._store.get(f"timer:{talk}", 0)
         return now_ms + seconds * 1000 if seconds else 0
+
+    # -- groups ---------------------------------------------------------------------------------------
+
+    def create_group(self, name: str, people: tuple[str, ...]) -> str:
+        """Found a group and return its key. Raises ``AccountError``."""
+        key = self.groups.create(name, people)
+        self._store.commit()
+        return key
+
+    def join_group(self, key: str) -> None:
+        """Take part in a group. Raises ``AccountError`` if it is not known."""
+        self.groups.join(key)
+        self._store.commit()
+
+    def leave_group(self, key: str) -> None:
+        """Leave a group, or turn it down. Raises ``AccountError`` if it is not known."""
+        self.groups.leave(key)
+        self._store.commit()
 
     # -- what was said --------------------------------------------------------------------------------
 
@@ -195,6 +226,11 @@ class Desk(Conversations):
         self.contacts.raise_alarm()
         self.tell_contacts()
 
+    def tell_all(self) -> None:
+        """Tell about the groups, and about everybody whose keys were noted before."""
+        self.groups.tell()
+        self.tell_contacts()
+
     def tell_contacts(self) -> None:
         """Tell about everybody whose keys were noted before."""
         for name in self.contacts.names():
@@ -218,7 +254,9 @@ class Desk(Conversations):
             self._store.dequeue(name, sent.item_id, sent.part)
             if sent.kind is ItemKind.TEXT:
                 self._text_state(name, sent.item_id, TextState.DELIVERED)
-            elif sent.kind is ItemKind.PART:
+            elif sent.kind is ItemKind.NOTE:
+                self.groups.delivered(sent.item_id)
+            else:
                 self.files.delivered(name, sent)
         if gathered.established:
             self._states[name] = PeerState.CONNECTED
@@ -230,6 +268,8 @@ class Desk(Conversations):
             for item in conversation.chat.take_sent():
                 if item.kind is ItemKind.TEXT:
                     self._text_state(name, item.item_id, TextState.SENT)
+                elif item.kind is ItemKind.NOTE:
+                    self.groups.sent(item.item_id)
 
     def _text_state(self, talk: str, item_id: bytes, state: TextState) -> None:
         self._store.set_state(talk, item_id, state)
@@ -238,7 +278,7 @@ class Desk(Conversations):
     def _take_item(self, peer: str, item: Incoming) -> None:
         match item.kind:
             case ItemKind.TEXT:
-                expires = self._expiry(peer, self._now_ms())
+                expires = self.expiry(peer, self._now_ms())
                 entry = Entry(
                     peer,
                     item.item_id,
@@ -264,8 +304,10 @@ class Desk(Conversations):
         match decode_note(item.data):
             case FileOffer() as offer:
                 now = self._now_ms()
-                self.files.offered(peer, offer, item.sent_at_ms, self._expiry(peer, now))
+                self.files.offered(peer, offer, item.sent_at_ms, self.expiry(peer, now))
             case FileStop() as stop:
                 self.files.stopped(peer, stop)
             case TimerNote(seconds):
-                self._take_timer(peer, seconds)
+                self.take_timer(peer, seconds)
+            case GroupNote() as note:
+                self.groups.take(peer, note)

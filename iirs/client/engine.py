@@ -137,7 +137,7 @@ class Engine:
             self._restored = True
             self._last_used = max(self._last_used, start.record.last_round)
             self.desk.resume()
-        self.desk.tell_contacts()
+        self.desk.tell_all()
         if len(self.directory) != before:
             self.desk.people_changed()
 

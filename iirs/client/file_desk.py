@@ -38,7 +38,7 @@ class FileDesk:
         me: str,
         store: ClientStore,
         random_bytes: RandomBytes,
-        send_note: Callable[[str, bytes], None],
+        send_note: Callable[[str, bytes], object],
         emit: Callable[[Event], None],
     ) -> None:
         """Load what was on its way. Raises ``StoreError``."""

@@ -19,7 +19,7 @@ from iirs.errors import PeerMessageError
 from iirs.geometry import HASH_SIZE, ONIONS_PER_SLOT
 from iirs.message import PAYLOAD_MAX
 
-__all__ = ["FILE_MAX", "FileOffer", "FileStop", "TimerNote", "decode_note", "encode_note", "safe_name"]
+__all__ = ["FILE_MAX"]
 
 ID_SIZE = 16
 NAME_MAX = 120
@@ -36,8 +36,6 @@ class FileOffer:
     """A file's sender announces it."""
 
     file: FileInfo
-    group: str = ""
-    """The group it is for, by its key; "" for the one who gets this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ Note = FileOffer | FileStop | TimerNote | GroupNote
 def encode_note(note: Note) -> bytes:
     """Return a note as it travels: JSON in UTF-8."""
     match note:
-        case FileOffer(file, group):
+        case FileOffer(file):
             value: dict[str, Any] = {
                 "note": "file",
                 "id": file.file_id.hex(),
@@ -75,8 +73,6 @@ def encode_note(note: Note) -> bytes:
                 "size": file.size,
                 "digest": file.digest.hex(),
             }
-            if group:
-                value["group"] = group
         case FileStop(file_id):
             value = {"note": "stop", "id": file_id.hex()}
         case TimerNote(seconds):
@@ -92,7 +88,7 @@ def decode_note(data: bytes) -> Note:
         value = json.loads(data)
         match value["note"]:
             case "file":
-                return FileOffer(_file(value), str(value.get("group", ""))[:33])
+                return FileOffer(_file(value))
             case "stop":
                 return FileStop(_bytes(value["id"], ID_SIZE))
             case "timer":

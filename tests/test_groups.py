@@ -1,0 +1,340 @@
+"""Groups: who may say what, that everything reaches everybody exactly once, and groups over a real service."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iirs.client.engine import Engine
+from iirs.client.entries import ItemKind, Outgoing, TextState
+from iirs.client.events import GroupChanged, GroupState, PeerAsks, TextChanged, TextReceived
+from iirs.client.group_desk import GroupDesk, Surroundings
+from iirs.client.groups import GroupItem, GroupItemKind, neighbours, rounds_around
+from iirs.client.session import Account
+from iirs.client.store import ClientStore
+from iirs.client.transfers import GroupNote, decode_note, encode_note
+from iirs.errors import AccountError, PeerMessageError
+from tests.builders import make_chain, make_directory, person
+from tests.harness import Person, town, wait_until
+
+NAMES = ("alice", "bob", "carol", "dave", "erin", "frank")
+KEYS = make_chain(slots=2)
+DIRECTORY = make_directory(KEYS.chain, *NAMES, "mallory")
+
+
+class Member:
+    """A person's groups, with the notes that wait for each of the others."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.store = ClientStore(":memory:", bytes(32))
+        self.outboxes: dict[str, deque[bytes]] = {}
+        self.events: list[Any] = []
+        self.asked: list[str] = []
+        self.sendings = 0
+        self.open()
+
+    def open(self) -> None:
+        """Begin, or begin again with what is stored."""
+        account = Account(self.name, KEYS.chain, person(self.name), b"")
+        around = Surroundings(account, DIRECTORY, os.urandom, lambda: 1000, self.events.append)
+        self.desk = GroupDesk(around, self.store, self)
+
+    def send_note(self, peer: str, data: bytes) -> Outgoing:
+        self.sendings += 1
+        self.outboxes.setdefault(peer, deque()).append(data)
+        return Outgoing(os.urandom(16), ItemKind.NOTE, data, 0)
+
+    def ask(self, peer: str) -> None:
+        self.asked.append(peer)
+
+    def take_timer(self, talk: str, seconds: int) -> None:
+        self.store.set(f"timer:{talk}", seconds)
+
+    def expiry(self, talk: str, now_ms: int) -> int:
+        return 0
+
+    def texts(self) -> list[tuple[str, str]]:
+        return [(event.author, event.text) for event in self.events if isinstance(event, TextReceived)]
+
+    def group(self) -> GroupChanged:
+        return [event for event in self.events if isinstance(event, GroupChanged)][-1]
+
+
+class World:
+    """Members and the notes between them; ``carry`` is one round of everybody who is here."""
+
+    def __init__(self, *names: str) -> None:
+        self.people = {name: Member(name) for name in names}
+
+    def carry(self, away: frozenset[str] = frozenset()) -> bool:
+        moved = False
+        taken = [
+            (sender.name, peer, outbox.popleft())
+            for sender in self.people.values()
+            for peer, outbox in sender.outboxes.items()
+            if outbox and peer in self.people and not {sender.name, peer} & away
+        ]
+        for sender, peer, data in taken:
+            self.give(sender, peer, data)
+            moved = True
+        return moved
+
+    def give(self, sender: str, peer: str, data: bytes) -> None:
+        note = decode_note(data)
+        assert isinstance(note, GroupNote)
+        try:
+            self.people[peer].desk.take(sender, note)
+        except PeerMessageError:
+            return
+
+    def settle(self, away: frozenset[str] = frozenset()) -> int:
+        rounds = 0
+        while self.carry(away):
+            rounds += 1
+            assert rounds < 500, "it never ends"
+        return rounds
+
+
+def founded(*names: str) -> tuple[World, str]:
+    """A group of these people, which all have joined."""
+    world = World(*names)
+    key = world.people[names[0]].desk.create("Chess", tuple(names[1:]))
+    for _ in names:
+        world.settle()
+        for member in world.people.values():
+            if any(isinstance(event, GroupChanged) for event in member.events):
+                member.desk.join(key)
+    world.settle()
+    return world, key
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 6])
+def test_everybody_gets_everything_once_and_knows_who_takes_part(count: int) -> None:
+    world, key = founded(*NAMES[:count])
+    for name, member in world.people.items():
+        member.desk.send(key, f"from {name}")
+    world.settle()
+    for name, member in world.people.items():
+        others = [(other, f"from {other}") for other in NAMES[:count] if other != name]
+        assert sorted(member.texts()) == others
+        assert member.group().joined == frozenset(NAMES[:count])
+
+
+def test_a_text_goes_round_in_the_rounds_that_are_promised_and_no_more_often_than_twice_a_member() -> None:
+    world, key = founded(*NAMES)
+    before = sum(member.sendings for member in world.people.values())
+    world.people["alice"].desk.send(key, "hello")
+    assert world.settle() <= rounds_around(len(NAMES), 2) + 1
+    assert sum(member.sendings for member in world.people.values()) - before <= 2 * len(NAMES)
+
+
+def test_with_one_away_everybody_else_is_reached_and_the_one_later() -> None:
+    world, key = founded(*NAMES)
+    world.people["alice"].desk.send(key, "hello")
+    world.settle(frozenset({"bob"}))
+    assert [name for name in NAMES[1:] if world.people[name].texts()] == list(NAMES[2:])
+    world.settle()
+    assert world.people["bob"].texts() == [("alice", "hello")]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whoever_is_away_or_starts_anew_every_text_arrives_exactly_once(data: st.DataObject) -> None:
+    count = data.draw(st.integers(2, 6))
+    world, key = founded(*NAMES[:count])
+    sent: dict[str, list[str]] = {name: [] for name in NAMES[:count]}
+    for step in range(data.draw(st.integers(1, 12))):
+        who = data.draw(st.sampled_from(NAMES[:count]))
+        match data.draw(st.sampled_from(["say", "carry", "restart"])):
+            case "say":
+                world.people[who].desk.send(key, f"{who} {step}")
+                sent[who].append(f"{who} {step}")
+            case "carry":
+                world.carry(frozenset(data.draw(st.sets(st.sampled_from(NAMES[:count]), max_size=2))))
+            case _:
+                world.people[who].open()
+    world.settle()
+    for name, member in world.people.items():
+        for other in sent:
+            heard = [text for author, text in member.texts() if author == other]
+            assert heard == ([] if other == name else sent[other])
+
+
+def item(author: str, kind: GroupItemKind, key: str, text: str = "", **changes: Any) -> GroupItem:
+    made = GroupItem(
+        bytes.fromhex(key[1:]), kind, DIRECTORY.position(author), os.urandom(16), 1000, text, **changes
+    )
+    return made.signed_by(person(author), KEYS.chain.chain_id)
+
+
+def given_to(world: World, by: str, made: GroupItem) -> list[Any]:
+    """Have ``by`` pass an item to bob; return what bob's window was told."""
+    before = len(world.people["bob"].events)
+    world.give(by, "bob", encode_note(GroupNote(made.to_value())))
+    return world.people["bob"].events[before:]
+
+
+def test_what_a_member_says_is_believed_whoever_passes_it_on() -> None:
+    world, key = founded("alice", "bob", "carol")
+    assert given_to(world, "carol", item("alice", GroupItemKind.TEXT, key, "hello"))
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["a stranger's", "through a stranger", "altered", "for another", "one who left", "a second founding"],
+)
+def test_nobody_speaks_for_another_and_strangers_not_at_all(what: str) -> None:
+    world, key = founded("alice", "bob", "carol")
+    made, by = item("alice", GroupItemKind.TEXT, key, "hello"), "carol"
+    if what == "a stranger's":
+        made = item("mallory", GroupItemKind.TEXT, key, "hello")
+    elif what == "through a stranger":
+        by = "mallory"
+    elif what == "altered":
+        made = replace(made, text="hallo")
+    elif what == "for another":
+        made = replace(made, author=DIRECTORY.position("carol"))
+    elif what == "one who left":
+        world.people["alice"].desk.leave(key)
+        world.settle()
+    else:
+        members = tuple(DIRECTORY.position(name) for name in ("alice", "bob", "mallory"))
+        made = item("alice", GroupItemKind.FOUND, key, "Chess", members=members)
+    assert given_to(world, by, made) == []
+
+
+def test_an_item_counts_once_and_a_relay_cannot_take_the_place_of_anothers() -> None:
+    world, key = founded("alice", "bob", "carol")
+    made = item("alice", GroupItemKind.TEXT, key, "hello")
+    stolen = replace(made, author=DIRECTORY.position("carol"), text="bye")
+    stolen = stolen.signed_by(person("carol"), KEYS.chain.chain_id)
+    assert given_to(world, "carol", stolen)
+    assert given_to(world, "carol", made)
+    assert given_to(world, "alice", made) == []
+    assert world.people["bob"].texts() == [("carol", "bye"), ("alice", "hello")]
+
+
+def test_who_has_not_joined_passes_nothing_on_and_sees_what_was_said_when_joining() -> None:
+    world = World("alice", "bob", "carol", "dave")
+    key = world.people["alice"].desk.create("Chess", ("bob", "carol", "dave"))
+    world.settle()
+    bob = world.people["bob"]
+    assert (bob.group().state, bob.asked, bob.sendings) == (GroupState.INVITED, [], 0)
+    with pytest.raises(AccountError, match="Join"):
+        bob.desk.send(key, "too early")
+    world.people["alice"].desk.send(key, "welcome")
+    world.settle()
+    assert bob.texts() == []
+    bob.desk.join(key)
+    assert bob.texts() == [("alice", "welcome")]
+    assert sorted(bob.asked) == ["alice", "carol"]
+
+
+def test_who_declines_is_out_and_the_ring_closes() -> None:
+    world = World("alice", "bob", "carol", "dave")
+    key = world.people["alice"].desk.create("Chess", ("bob", "carol", "dave"))
+    world.settle()
+    world.people["bob"].desk.leave(key)
+    world.settle()
+    assert world.people["alice"].group().members == ("alice", "carol", "dave")
+    assert world.people["alice"].asked[-1:] != ["bob"]
+    assert "carol" in world.people["alice"].asked
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"members": (0,)}, {"members": (1, 2)}, {"members": (1, 0)}, {"members": tuple(range(7)) * 3},
+        {"text": ""}, {"text": "x" * 65}, {"seconds": -1}, {"author": 99},
+    ],
+)  # fmt: skip
+def test_a_founding_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
+    made = GroupItem(b"g" * 16, GroupItemKind.FOUND, 0, b"i" * 16, 1000, "Chess", (0, 1))
+    chain_id = KEYS.chain.chain_id
+    assert GroupItem.checked(made.signed_by(person("alice"), chain_id).to_value(), DIRECTORY)
+    bad = replace(made, **change).signed_by(person("alice"), chain_id)
+    with pytest.raises(PeerMessageError):
+        GroupItem.checked(bad.to_value(), DIRECTORY)
+
+
+@given(st.dictionaries(st.sampled_from(["group", "kind", "author", "id", "at", "text", "members", "seconds",
+       "signature"]), st.one_of(st.none(), st.text(max_size=5), st.integers(), st.lists(st.integers()))))  # fmt: skip
+def test_any_value_is_an_item_or_one_named_error(value: dict[str, Any]) -> None:
+    with pytest.raises(PeerMessageError):
+        GroupItem.checked(value, DIRECTORY)
+
+
+@given(st.sets(st.integers(0, 50), min_size=2, max_size=16), st.integers(2, 16))
+def test_neighbours_are_each_others_fit_the_slots_and_reach_everybody(found: set[int], slots: int) -> None:
+    members = tuple(sorted(found))
+    for me in members:
+        near = neighbours(members, me, slots)
+        assert me not in near
+        assert len(near) == len(set(near)) <= slots
+        assert all(me in neighbours(members, other, slots) for other in near)
+    for one, other in pairwise(members):
+        assert other in neighbours(members, one, slots)
+
+
+def test_one_slot_is_too_few_for_three() -> None:
+    assert neighbours((1, 2), 1, 1) == [2]
+    with pytest.raises(AccountError, match="needs two"):
+        neighbours((1, 2, 3), 1, 1)
+
+
+# -- over a real service ------------------------------------------------------------------------------
+
+
+def texts(who: Person) -> set[str]:
+    return {event.text for event in who.drain() if isinstance(event, TextReceived)}
+
+
+def accept_whatever_comes(people: list[Person]) -> None:
+    """Accept every wish to talk and every group, as people who sit next to each other would."""
+    for who in people:
+        for event in who.drain():
+            if isinstance(event, PeerAsks) and event.asks and event.peer not in who.accepted:  # type: ignore[attr-defined]
+                who.accepted.add(event.peer)  # type: ignore[attr-defined]
+                who.connection.ask(event.peer)
+            if isinstance(event, GroupChanged) and event.state is GroupState.INVITED:
+                who.connection.call(lambda engine, key=event.key: engine.desk.join_group(key))
+
+
+def joined(who: Person) -> int:
+    changes = [event for event in who.drain() if isinstance(event, GroupChanged)]
+    return len(changes[-1].joined) if changes else 0
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_a_group_on_two_slots_over_a_real_service(tmp_path: Path, count: int) -> None:
+    with town(tmp_path, round_seconds=0.15) as place:
+        people = [place.person(name) for name in NAMES[:count]]
+        for who in people:
+            who.accepted = set()  # type: ignore[attr-defined]
+        wait_until(lambda: all(len(who.connection._engine.directory) == count for who in people))
+        keys: list[str] = []
+
+        def create(engine: Engine) -> None:
+            keys.append(engine.desk.create_group("Chess", NAMES[1:count]))
+
+        people[0].connection.call(create)
+
+        def all_in() -> bool:
+            accept_whatever_comes(people)
+            return all(joined(who) == count for who in people)
+
+        wait_until(all_in, 60)
+        for who in people:
+            who.connection.send(keys[0], f"from {who.name}")
+        wait_until(lambda: all(len(texts(who)) == count - 1 for who in people), 60)
+        people[0].wait_for(TextChanged, lambda event: event.state is TextState.DELIVERED)
+        assert {size for histogram in place.histograms[5:] for size in histogram} <= {1, 2}
