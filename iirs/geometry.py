@@ -41,6 +41,7 @@ HELLO_SIZE = 2
 RESULT_SIZE = 1
 CLOSE_SIZE = 1
 STANDBY_SIZE = 1
+ERRAND_SIZE = 1 + LOGIN_SECRET_SIZE + VAULT_SIZE
 ACCOUNT_SIZE = 4 + 8 + VAULT_SIZE
 REGISTER_SIZE = ENTRY_SIZE + LOGIN_SECRET_SIZE + VAULT_SIZE
 CHAIN_FILE_MAX = 64 * 1024
@@ -89,8 +90,8 @@ class Geometry:
 
     @property
     def upload_size(self) -> int:
-        """An upload in a round without invitations: round number and onions."""
-        return 8 + self.onions_per_client * self.entry_onion_size(BatchKind.CONVERSATION)
+        """An upload in a round without invitations: round number, errand and onions."""
+        return 8 + ERRAND_SIZE + self.onions_per_client * self.entry_onion_size(BatchKind.CONVERSATION)
 
     @property
     def upload_invite_size(self) -> int:

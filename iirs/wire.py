@@ -22,6 +22,7 @@ from iirs.geometry import (
     CLOSE_SIZE,
     DIRECTORY_INCREMENT,
     ENTRY_SIZE,
+    ERRAND_SIZE,
     HASH_SIZE,
     HELLO_SIZE,
     INVITATION_SIZE,
@@ -58,6 +59,7 @@ class Result(IntEnum):
     TOO_MANY = 5
     STALE_KEY = 6
     NOT_YET = 7
+    DELETED = 8
 
     @property
     def sentence(self) -> str:
@@ -73,6 +75,7 @@ _RESULT_SENTENCES = {
     Result.INVALID: "The server did not accept this registration: a field is not as it must be.",
     Result.TOO_MANY: "Too many attempts. Wait a minute, then try again.",
     Result.STALE_KEY: "The server has changed its key just now; the next attempt will work.",
+    Result.DELETED: "This account was deleted. Its name stays taken.",
     Result.NOT_YET: "Not every server of the chain has signed this registration yet. Try again in a moment.",
 }
 
@@ -361,6 +364,57 @@ def announcement_hash(encoded: bytes) -> bytes:
     return hashlib.sha256(encoded).digest()
 
 
+class NoticeFlags(IntFlag):
+    """The byte that each announcement has for one client alone."""
+
+    NONE = 0
+    LATE = 1
+    """The last upload came too late."""
+    ERRAND_DONE = 2
+    ERRAND_REFUSED = 4
+
+    @classmethod
+    def decode(cls, value: int) -> NoticeFlags:
+        """Read the byte. Raises ``PeerError`` if it has a bit that means nothing."""
+        if value > 7:
+            raise PeerError("The server announced a round this program does not understand.")
+        return cls(value)
+
+
+class ErrandKind(IntEnum):
+    """What a client wants the entry to do with its account."""
+
+    NONE = 0
+    NEW_PASSWORD = 1
+    DELETE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """In every upload, of one size: what the entry is to do with the account, or nothing."""
+
+    kind: ErrandKind = ErrandKind.NONE
+    login_secret: bytes = field(default=bytes(LOGIN_SECRET_SIZE), repr=False)
+    vault: bytes = field(default=bytes(VAULT_SIZE), repr=False)
+
+    def encode(self) -> bytes:
+        """Return ``ERRAND_SIZE`` bytes."""
+        return bytes([self.kind]) + self.login_secret + self.vault
+
+    @classmethod
+    def decode(cls, data: bytes) -> Errand:
+        """Read an errand; its length has been checked. Raises ``PeerError`` if there is no such kind."""
+        try:
+            kind = ErrandKind(data[0])
+        except ValueError as error:
+            raise PeerError("A client sent an errand of a kind that does not exist.") from error
+        end = 1 + LOGIN_SECRET_SIZE
+        return cls(kind, data[1:end], data[end:])
+
+
+NO_ERRAND = Errand()
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A client's onions of one round, as sealed for the entry."""
@@ -368,21 +422,24 @@ class Upload:
     round_number: int
     onions: tuple[bytes, ...]
     invitations: tuple[bytes, ...] = ()
+    errand: Errand = NO_ERRAND
 
     def encode(self) -> Message:
         """Return UPLOAD, or UPLOAD_INVITE if there are invitations."""
         kind = MessageKind.UPLOAD_INVITE if self.invitations else MessageKind.UPLOAD
         onions = b"".join(self.onions) + b"".join(self.invitations)
-        return Message(kind, struct.pack(">Q", self.round_number) + onions)
+        return Message(kind, struct.pack(">Q", self.round_number) + self.errand.encode() + onions)
 
     @classmethod
     def decode(cls, message: Message, geometry: Geometry) -> Upload:
-        """Read an upload; its length has been checked."""
+        """Read an upload; its length has been checked. Raises ``PeerError`` for an unknown errand."""
         size = geometry.entry_onion_size(BatchKind.CONVERSATION)
-        end = 8 + geometry.onions_per_client * size
-        onions = tuple(_cut(message.body[8:end], size))
+        start = 8 + ERRAND_SIZE
+        end = start + geometry.onions_per_client * size
+        onions = tuple(_cut(message.body[start:end], size))
         invitations = tuple(_cut(message.body[end:], geometry.entry_onion_size(BatchKind.INVITATION)))
-        return cls(int.from_bytes(message.body[:8]), onions, invitations)
+        errand = Errand.decode(message.body[8:start])
+        return cls(int.from_bytes(message.body[:8]), onions, invitations, errand)
 
 
 @dataclass(frozen=True, slots=True)

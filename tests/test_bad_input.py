@@ -311,7 +311,7 @@ def test_a_connection_whose_tls_is_disturbed_can_still_be_sent_to_without_harm()
 @pytest.mark.parametrize(
     ("reason", "bodies"),
     [
-        (CloseReason.VERSION, [b"\x00\x00", b"\x00\x02", b"\xff\xff"]),
+        (CloseReason.VERSION, [b"\x00\x00", b"\x00\x01", b"\x00\x03", b"\xff\xff"]),
         (CloseReason.PROTOCOL, [b"\x01", b"", b"\x00\x00\x01"]),
     ],
 )

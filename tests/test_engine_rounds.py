@@ -70,7 +70,7 @@ class Entry:
             self.number, RoundFlags.NONE, 2000, 1000, 1, (bytes(32),), head, len(DIRECTORY), ()
         ).encode()
         self.context = RoundContext(KEYS.chain.chain_id, self.number, announcement_hash(announcement))
-        self.engine.open_round(announcement, was_late=False)
+        self.engine.open_round(announcement)
 
     def collect(self) -> list[bytes]:
         """Have the client upload; return its requests."""

@@ -1,4 +1,4 @@
-"""Groups: who may say what, that everything reaches everybody exactly once, and groups over a real service."""
+"""Groups: who may say what, that all reaches everybody exactly once, and groups over a real service."""
 
 from __future__ import annotations
 
@@ -164,9 +164,9 @@ def test_whoever_is_away_or_starts_anew_every_text_arrives_exactly_once(data: st
                 world.people[who].open()
     world.settle()
     for name, member in world.people.items():
-        for other in sent:
+        for other, said in sent.items():
             heard = [text for author, text in member.texts() if author == other]
-            assert heard == ([] if other == name else sent[other])
+            assert heard == ([] if other == name else said)
 
 
 def item(author: str, kind: GroupItemKind, key: str, text: str = "", **changes: Any) -> GroupItem:
@@ -266,8 +266,11 @@ def test_a_founding_that_makes_no_sense_is_refused(change: dict[str, Any]) -> No
         GroupItem.checked(bad.to_value(), DIRECTORY)
 
 
-@given(st.dictionaries(st.sampled_from(["group", "kind", "author", "id", "at", "text", "members", "seconds",
-       "signature"]), st.one_of(st.none(), st.text(max_size=5), st.integers(), st.lists(st.integers()))))  # fmt: skip
+FIELDS = ("group", "kind", "author", "id", "at", "text", "members", "seconds", "signature")
+VALUES = st.one_of(st.none(), st.text(max_size=5), st.integers(), st.lists(st.integers()))
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), VALUES))
 def test_any_value_is_an_item_or_one_named_error(value: dict[str, Any]) -> None:
     with pytest.raises(PeerMessageError):
         GroupItem.checked(value, DIRECTORY)

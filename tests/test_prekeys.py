@@ -294,7 +294,7 @@ class Rounds:
             head = KEYS.head(DIRECTORY)
             flags = RoundFlags.INVITE if self.number % 3 == 0 else RoundFlags.NONE
             announced = Announcement(self.number, flags, 2000, 3, 1, (bytes(32),), head, 3, (), prekeys)
-            self.engine.open_round(announced.encode(), was_late=False)
+            self.engine.open_round(announced.encode())
             seen.append((self.number, self.engine.build_upload()))
             if status is not None:
                 size, count = CHAIN.geometry.entry_reply_size, CHAIN.geometry.onions_per_client

@@ -75,7 +75,7 @@ def accepted(message: Message, limits: Limits) -> bool:
 
 
 def test_hello_says_the_version_and_nothing_else() -> None:
-    assert wire.hello() == Message(MessageKind.HELLO, b"\x00\x01")
+    assert wire.hello() == Message(MessageKind.HELLO, b"\x00\x02")
     assert accepted(wire.hello(), wire.HELLO_LIMITS)
 
 
@@ -163,8 +163,8 @@ def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: i
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (0, 2),
-        (0, 0),
+        (0, 3),
+        (0, 1),
         (9, 2),
         (9, 255),
         (20 + 2 * 32 + 4 + 32 + 2 * 64 + 4, DIRECTORY_INCREMENT + 1),

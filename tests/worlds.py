@@ -315,7 +315,7 @@ class Room:
         wire: dict[str, bytes] = {}
         uploads: dict[str, Upload] = {}
         for name, engine in self.engines.items():
-            engine.open_round(announcement.encode(), was_late=False)
+            engine.open_round(announcement.encode())
             *prekey, message = engine.build_upload()
             self._prekeys += [item.body for item in prekey]
             wire[name], uploads[name] = message.body, Upload.decode(message, self.chain.chain.geometry)

@@ -7,7 +7,9 @@ thread, never from a window's.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,15 +119,68 @@ def login(link: JoinLink, home: Home, name: str, password: str) -> Account:
         keys = stretch(chain.chain_id, name, password, home.cost)
         start = enter(line, chain, epoch_keys, name, keys.login_secret, home.random_bytes)
         entry = start.checked_directory(chain, name).entries[start.record.position]
-        places = [home.account_file(chain, name, kind) for kind in ("vault", "new-vault")]
-        kept = next((place for place in places if place.exists()), None)
-        vault = start.record.vault if kept is None else kept.read_bytes()
-        identity = open_vault(keys, name, entry.raw, vault)
+        identity = _open_any(keys, name, entry.raw, _vaults(home, chain, name) or [start.record.vault])
         if identity.verify_key_bytes != entry.verify_key.raw:
             raise AccountError("The keys of this account are not the ones the server lists under its name.")
         return Account(name, chain, identity, keys.login_secret)
     finally:
         line.close()
+
+
+def _vaults(home: Home, chain: Chain, name: str) -> list[bytes]:
+    """Return the vaults kept on this machine, if its keys stay here: two while a password is changed."""
+    places = [home.account_file(chain, name, kind) for kind in ("vault", "new-vault")]
+    return [place.read_bytes() for place in places if place.exists()]
+
+
+def _open_any(keys: PasswordKeys, name: str, public: bytes, vaults: list[bytes]) -> Identity:
+    for vault in vaults[:-1]:
+        with suppress(AccountError):
+            return open_vault(keys, name, public, vault)
+    return open_vault(keys, name, public, vaults[-1])
+
+
+def new_password(account: Account, home: Home, old: str, new: str) -> PasswordKeys:
+    """Return what a new password opens. Raises ``AccountError`` if the old one is wrong or the new one weak.
+
+    Blocks: it stretches both.
+    """
+    check_password(account.name, new)
+    check_now(account, home, old)
+    return stretch(account.chain.chain_id, account.name, new, home.cost)
+
+
+def check_now(account: Account, home: Home, password: str) -> None:
+    """Return if this is the account's password; asks nobody, and blocks. Raises ``AccountError``."""
+    given = stretch(account.chain.chain_id, account.name, password, home.cost).login_secret
+    if not hmac.compare_digest(given, account.login_secret):
+        raise AccountError("The password is wrong.")
+
+
+def new_vault(account: Account, home: Home, keys: PasswordKeys, public: bytes) -> bytes:
+    """Return the vault for the server under a new password; ``public`` is the account's directory entry.
+
+    Where keys stay on this machine, the real one is written beside the old one, and the server gets a decoy.
+    """
+    vault = seal_vault(keys, account.name, account.identity, public, home.random_bytes)
+    if not _vaults(home, account.chain, account.name):
+        return vault
+    home.account_file(account.chain, account.name, "new-vault").write_bytes(vault)
+    decoy = PasswordKeys(home.random_bytes(32), home.random_bytes(32))
+    return seal_vault(decoy, account.name, Identity.generate(), public, home.random_bytes)
+
+
+def keep_new_vault(account: Account, home: Home) -> None:
+    """Put the new vault in the old one's place: the server knows the new password."""
+    fresh = home.account_file(account.chain, account.name, "new-vault")
+    if fresh.exists():
+        fresh.replace(home.account_file(account.chain, account.name, "vault"))
+
+
+def forget_account(account: Account, home: Home) -> None:
+    """Remove everything this machine has of an account; nothing else may have its file open."""
+    for kind in ("vault", "new-vault", "store", "store-journal"):
+        home.account_file(account.chain, account.name, kind).unlink(missing_ok=True)
 
 
 def lookup(directory: Directory, name: str) -> Entry:

@@ -10,11 +10,13 @@ Order of a round: ``open_round`` -> ``build_upload`` (stores the stepped state, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from iirs.client.conversation import Conversation, Posted, Reach
 from iirs.client.desk import Desk
+from iirs.client.errands import Errands
 from iirs.client.events import Event, Notice, RoundClosed, RoundFate, RoundOpened, StandingBy
 from iirs.client.invitations import Invitation, InvitationKind
 from iirs.client.prekeys import OwnPrekeys
@@ -44,6 +46,9 @@ from iirs.wire import (
     NO_BUNDLE,
     Announcement,
     Bundle,
+    Errand,
+    ErrandKind,
+    NoticeFlags,
     Replies,
     RoundStatus,
     Standby,
@@ -85,6 +90,7 @@ class Engine:
         self._store = store
         self._world = world
         self.desk = Desk(account, store, world, self.directory)
+        self.errands = Errands.load(store, account.login_secret)
         self._channel: EntryChannel | None = None
         self._epoch_keys: dict[tuple[int, bytes], EpochKey] = {}
         self._restored = False
@@ -176,9 +182,18 @@ class Engine:
         self.desk.events.clear()
         return events
 
+    def change_password(self, login_secret: bytes, make_vault: Callable[[bytes], bytes]) -> None:
+        """Have the next uploads carry a new login secret, and the vault made for our directory entry."""
+        vault = make_vault(self.desk.me.raw)
+        self.errands.set(Errand(ErrandKind.NEW_PASSWORD, login_secret, vault))
+
+    def delete_account(self) -> None:
+        """Have the next uploads ask the server to delete the account."""
+        self.errands.set(Errand(ErrandKind.DELETE))
+
     # -- rounds -------------------------------------------------------------------------------------
 
-    def open_round(self, encoded: bytes, *, was_late: bool) -> Announcement:
+    def open_round(self, encoded: bytes, notice: NoticeFlags = NoticeFlags.NONE) -> Announcement:
         """Take in an announcement. Raises ``PeerError``, ``ChainError`` or ``DirectoryError`` to disconnect.
 
         A round is refused if we have used it before, or if it is far ahead of our own clock.
@@ -211,7 +226,9 @@ class Engine:
         self.desk.round_number = number
         self.desk.expire()
         self.desk.admit_waiting()
-        if was_late:
+        if (told := self.errands.answered(notice)) is not None:
+            self.desk.events.append(told)
+        if NoticeFlags.LATE in notice:
             self.desk.events.append(
                 Notice("The last upload reached the server too late; it will be repeated.")
             )
@@ -342,6 +359,7 @@ class Engine:
             current.context.round_number,
             tuple(sealed[BatchKind.CONVERSATION]),
             tuple(sealed[BatchKind.INVITATION]),
+            self.errands.pending,
         ).encode()
 
     def close_round(self, replies: Replies) -> None:

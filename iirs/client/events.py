@@ -238,6 +238,14 @@ class ContactChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrandDone:
+    """The server has taken, or refused, a new password; or, with ``deletion``, has deleted the account."""
+
+    deletion: bool
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PeopleChanged:
     """The directory grew; ``names`` are all names in it."""
 
@@ -270,6 +278,7 @@ Event = (
     | TimerChanged
     | GroupChanged
     | ContactChanged
+    | ErrandDone
     | PeopleChanged
     | Notice
 )

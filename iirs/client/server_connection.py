@@ -18,13 +18,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from iirs.chain import JoinLink
 from iirs.client.accounts import TryLaterError, enter
 from iirs.client.conversation import HANG_UP_ROUNDS
 from iirs.client.engine import Engine
-from iirs.client.events import ConnectionChanged, ConnectionState, Event, Notice
+from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, Event, Notice
 from iirs.client.line import Arrival, Line, ServerClosedError
 from iirs.client.pace import Departures, LineReader
 from iirs.client.session import Account, World
@@ -39,7 +39,7 @@ from iirs.errors import (
     StoreError,
 )
 from iirs.message import Message, MessageKind
-from iirs.wire import Announcement, Bundle, CloseReason, Replies, Standby
+from iirs.wire import Announcement, Bundle, CloseReason, NoticeFlags, Replies, Result, Standby
 
 _BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _BUILD_AHEAD = 0.05
@@ -131,6 +131,14 @@ class ServerConnection:
         """End the conversation with ``peer``, four rounds after the next upload that can say so."""
         self._inbox.put(lambda: self._engine.hang_up(peer))
 
+    def change_password(self, login_secret: bytes, make_vault: Callable[[bytes], bytes]) -> None:
+        """Have a new password take the old one's place, by way of uploads; ``ErrandDone`` follows."""
+        self._inbox.put(lambda: self._engine.change_password(login_secret, make_vault))
+
+    def delete_account(self) -> None:
+        """Have the server delete the account, by way of the next uploads; ``ErrandDone`` follows."""
+        self._inbox.put(self._engine.delete_account)
+
     def call(self, function: Callable[[Engine], object]) -> None:
         """Run ``function`` with the engine, in the thread that owns it: for reading history and state."""
         self._inbox.put(lambda: function(self._engine))
@@ -192,6 +200,22 @@ class ServerConnection:
         self._ticks_left = LEAVE_ROUNDS if self._ticks_left is None else self._ticks_left
 
     def _connect(self) -> None:
+        """Connect and log in; with the new login secret if the server knows it by now, and not the old."""
+        secrets_to_try = self._engine.errands.secrets
+        for secret in secrets_to_try:
+            try:
+                self._connect_with(secret)
+            except AccountError as error:
+                if str(error) != Result.WRONG_PASSWORD.sentence or secret == secrets_to_try[-1]:
+                    raise
+            else:
+                told = self._engine.errands.logged_in_with(secret)
+                if told is not None:
+                    self._errand_done(told)
+                    self._emit(told)
+                return
+
+    def _connect_with(self, login_secret: bytes) -> None:
         line, chain, keys = Line.connect(self._link, self.account.chain.chain_id)
         try:
             start = enter(
@@ -199,7 +223,7 @@ class ServerConnection:
                 chain,
                 keys,
                 self.account.name,
-                self.account.login_secret,
+                login_secret,
                 self._options.world.random_bytes,
             )
             self._engine.begin_session(start)
@@ -264,8 +288,8 @@ class ServerConnection:
             case MessageKind.BUNDLE:
                 self._engine.take_bundle(Bundle.decode(message.body, self.account.chain))
             case MessageKind.ANNOUNCE:
-                was_late = message.body[0] != 0
-                announcement = self._engine.open_round(message.body[1:], was_late=was_late)
+                notice = NoticeFlags.decode(message.body[0])
+                announcement = self._engine.open_round(message.body[1:], notice)
                 self._plan(announcement, arrival.at)
                 self._tick()
             case MessageKind.STANDBY:
@@ -336,7 +360,14 @@ class ServerConnection:
 
     def _pass_on(self) -> None:
         for event in self._engine.take_events():
+            if isinstance(event, ErrandDone):
+                self._errand_done(event)
             self._emit(event)
+
+    def _errand_done(self, event: ErrandDone) -> None:
+        self.account = replace(self.account, login_secret=self._engine.errands.login_secret)
+        if event.deletion and event.accepted:
+            self.quit()  # as everybody leaves
 
     def _emit(self, event: Event) -> None:
         self.events.put(event)

@@ -8,14 +8,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from iirs.chain import Chain
 from iirs.directory import Directory, Entry, Head
 from iirs.errors import AccountError, ConfigError, DirectoryError, HopError
-from iirs.geometry import DIRECTORY_INCREMENT, RandomBytes
+from iirs.geometry import DIRECTORY_INCREMENT, VAULT_SIZE, RandomBytes
 from iirs.server.preparer import Increment
 from iirs.server.storage import Storage, StoredAccount
-from iirs.wire import MAX_ENTRIES, AccountRecord, Login, Registration, Result
+from iirs.wire import MAX_ENTRIES, AccountRecord, Errand, ErrandKind, Login, Registration, Result
 
 _SALT_SIZE = 16
 
@@ -123,12 +124,39 @@ class Accounts:
             key = f"{login.name} {address}"
             if not self._logins.allow(key, 0):
                 return Result.TOO_MANY, None
+            if not account.secret_hash:
+                return Result.DELETED, None
             given = _secret_hash(account.salt, login.login_secret)
             if not hmac.compare_digest(account.secret_hash, given):
                 self._logins.allow(key)
                 return Result.WRONG_PASSWORD, None
         last_round = self._storage.last_round(account.position)
         return Result.OK, AccountRecord(account.position, last_round, account.vault)
+
+    def do_errand(self, position: int, errand: Errand) -> bool:
+        """Give an account a new password, or delete it: only its name and public keys stay.
+
+        Repeated, it changes nothing and writes nothing. Returns False if the account is deleted already, and
+        a password was to be set.
+        """
+        with self._lock:
+            account = self._accounts[self._directory.entries[position].name]
+            if errand.kind is ErrandKind.DELETE:
+                changed = replace(account, salt=b"", secret_hash=b"", vault=bytes(VAULT_SIZE))
+            elif not account.secret_hash:
+                return False
+            elif account.vault == errand.vault and hmac.compare_digest(
+                account.secret_hash, _secret_hash(account.salt, errand.login_secret)
+            ):
+                return True
+            else:
+                salt = self._random_bytes(_SALT_SIZE)
+                fresh = _secret_hash(salt, errand.login_secret)
+                changed = replace(account, salt=salt, secret_hash=fresh, vault=errand.vault)
+            if changed != account:
+                self._storage.change(changed)
+                self._accounts[account.name] = changed
+            return True
 
     def entry(self, position: int) -> Entry:
         """Return the entry at a position. Raises ``IndexError`` if there is none."""

@@ -32,7 +32,10 @@ from iirs.wire import (
     HELLO_LIMITS,
     AccountRecord,
     CloseReason,
+    Errand,
+    ErrandKind,
     Login,
+    NoticeFlags,
     Registration,
     Result,
     Upload,
@@ -74,6 +77,10 @@ class Desk(Protocol):
 
     def enter(self, connection: ConnectionThread) -> list[Message]:
         """Make this the account's one live session; return what a new session is told first."""
+        ...
+
+    def do_errand(self, connection: ConnectionThread, errand: Errand) -> NoticeFlags:
+        """Change the connection's account, and return what to say of it."""
         ...
 
     def submit(self, connection: ConnectionThread, upload: Upload) -> Collected:
@@ -125,7 +132,7 @@ class ConnectionThread(threading.Thread):
         self._state = State.HELLO
         self._reader = MessageReader(HELLO_LIMITS)
         self._deadline = time.monotonic() + settings.greeting_seconds
-        self._late = False
+        self._notice = NoticeFlags.NONE
         self.position = -1
         self.last_round = 0
         self.prekey_period = -1
@@ -147,10 +154,10 @@ class ConnectionThread(threading.Thread):
         """Take it that nothing can be uploaded now: there is no round to upload for."""
         self._deadline = time.monotonic() + self._settings.idle_seconds
 
-    def take_late_notice(self) -> bool:
-        """Return whether an upload came too late since the last time this was asked."""
-        late, self._late = self._late, False
-        return late
+    def take_notice(self) -> NoticeFlags:
+        """Return what is to be said to this client alone since the last time this was asked."""
+        notice, self._notice = self._notice, NoticeFlags.NONE
+        return notice
 
     # -- this thread ------------------------------------------------------------------------------
 
@@ -254,8 +261,12 @@ class ConnectionThread(threading.Thread):
             self._put(plaintext)
 
     def _upload(self, message: Message) -> None:
-        if self._desk.submit(self, Upload.decode(message, self._geometry)) is Collected.LATE:
-            self._late = True
+        upload = Upload.decode(message, self._geometry)
+        if self._desk.submit(self, upload) is Collected.LATE:
+            self._notice |= NoticeFlags.LATE
+        if upload.errand.kind is not ErrandKind.NONE:
+            # It is taken from a late upload too; what comes of it is told with the next announcement.
+            self._notice |= self._desk.do_errand(self, upload.errand)
         self._deadline = time.monotonic() + self._settings.idle_seconds
 
     def _address(self) -> str:

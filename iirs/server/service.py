@@ -30,7 +30,9 @@ from iirs.tls import server_context
 from iirs.wire import (
     AccountRecord,
     CloseReason,
+    Errand,
     Login,
+    NoticeFlags,
     Registration,
     Result,
     Upload,
@@ -279,6 +281,11 @@ class Service:
         connection.last_round = max(connection.last_round, upload.round_number)
         return collected
 
+    def do_errand(self, connection: ConnectionThread, errand: Errand) -> NoticeFlags:
+        """Change the connection's account, and return what to say of it."""
+        done = self.accounts.do_errand(connection.position, errand)
+        return NoticeFlags.ERRAND_DONE if done else NoticeFlags.ERRAND_REFUSED
+
     def left(self, connection: ConnectionThread) -> None:
         """Forget a connection that ended."""
         with self._lock:
@@ -290,4 +297,4 @@ class Service:
 
 
 def _announce(announcement: bytes, session: ConnectionThread) -> Message:
-    return Message(MessageKind.ANNOUNCE, bytes([session.take_late_notice()]) + announcement)
+    return Message(MessageKind.ANNOUNCE, bytes([session.take_notice()]) + announcement)

@@ -103,6 +103,14 @@ class Storage:
             except IntegrityError as error:
                 raise AccountError("That name is taken.") from error
 
+    def change(self, account: StoredAccount) -> None:
+        """Keep an account's new secret and vault; all else about it stays as it is."""
+        values = {"salt": account.salt, "secret_hash": account.secret_hash, "vault": account.vault}
+        change = update(_Account).where(_Account.position == account.position).values(**values)
+        with self._lock, Session(self._engine) as session:
+            session.execute(change)
+            session.commit()
+
     def set_last_round(self, position: int, round_number: int) -> None:
         """Remember the last round in which an account took part; an earlier one changes nothing."""
         # A replaced connection may end after the newer one, with less to say.

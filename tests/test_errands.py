@@ -1,0 +1,205 @@
+"""A new password, and the end of an account, by way of uploads that go anyway."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from iirs.client.accounts import (
+    check_now,
+    forget_account,
+    keep_new_vault,
+    login,
+    new_password,
+    new_vault,
+    register,
+)
+from iirs.client.errands import Errands
+from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, PeerState, TextReceived
+from iirs.client.session import Account
+from iirs.client.store import ClientStore
+from iirs.errors import AccountError, PeerError
+from iirs.geometry import ERRAND_SIZE
+from iirs.server.service import Service
+from iirs.wire import NO_ERRAND, Errand, ErrandKind, NoticeFlags, Result
+from tests.harness import PASSWORD, Person, Town, town, wait_until
+
+NEW = "another horse battery"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Town]:
+    with town(tmp_path, round_seconds=0.1) as running:
+        yield running
+
+
+def change(place: Town, person: Person, old: str = PASSWORD, new: str = NEW) -> None:
+    account, home = person.connection.account, place.home(person.name)
+    keys = new_password(account, home, old, new)
+    person.connection.change_password(
+        keys.login_secret, lambda public: new_vault(account, home, keys, public)
+    )
+
+
+def may_log_in(place: Town, name: str, password: str, *, elsewhere: bool = False) -> bool:
+    home = place.home("another machine" if elsewhere else name)
+    try:
+        login(place.link, home, name, password)
+    except AccountError:
+        return False
+    return True
+
+
+def stop(person: Person) -> None:
+    person.connection.quit(at_once=True, coming_back=True)
+    assert person.connection.join(10)
+
+
+def test_a_new_password_takes_the_old_ones_place_and_conversations_and_history_stay(place: Town) -> None:
+    alice, bob = place.person("alice"), place.person("bob")
+    place.introduce(alice, bob)
+    alice.connection.send("bob", "before")
+    bob.wait_for(TextReceived)
+    change(place, alice)
+    assert alice.wait_for(ErrandDone) == ErrandDone(deletion=False, accepted=True)
+    alice.connection.send("bob", "after")
+    bob.wait_for(TextReceived, lambda event: event.text == "after")
+    check_now(alice.connection.account, place.home("alice"), NEW)
+    stop(alice)
+    assert not may_log_in(place, "alice", PASSWORD)
+    again = place.connect(login(place.link, place.home("elsewhere"), "alice", NEW))
+    again.wait_state("bob", PeerState.CONNECTED)
+    found: list[str] = []
+    again.connection.call(lambda engine: found.extend(item.text for item in engine.desk.history("bob")))
+    wait_until(lambda: found == ["before", "after"])
+
+
+@pytest.mark.parametrize(("old", "new"), [("wrong horse battery", NEW), (PASSWORD, "short")])
+def test_a_wrong_or_weak_password_changes_nothing(place: Town, old: str, new: str) -> None:
+    alice = place.person("alice")
+    with pytest.raises(AccountError):
+        change(place, alice, old, new)
+    assert alice.connection._engine.errands.pending == NO_ERRAND
+
+
+def test_after_a_change_whose_answer_was_lost_the_client_comes_back_by_itself(
+    place: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = place.person("alice")
+    alice.wait_for(ConnectionChanged, lambda event: event.state is ConnectionState.ONLINE)
+    real = Service.do_errand
+
+    def silent(service: Service, connection: object, errand: Errand) -> NoticeFlags:
+        real(service, connection, errand)  # type: ignore[arg-type]
+        return NoticeFlags.NONE
+
+    monkeypatch.setattr(Service, "do_errand", silent)
+    change(place, alice)
+    wait_until(lambda: may_log_in(place, "alice", NEW, elsewhere=True))
+    # That login took the session over. Whoever starts again with what is stored finds the way.
+    assert alice.connection.join(10)
+    again = place.connect(alice.account)
+    assert again.wait_for(ErrandDone).accepted
+    assert again.connection.account.login_secret != alice.account.login_secret
+
+
+def test_an_errand_outlives_its_process_until_the_server_has_answered(tmp_path: Path) -> None:
+    store = ClientStore(tmp_path / "store", bytes(32))
+    errand = Errand(ErrandKind.NEW_PASSWORD, os.urandom(32), os.urandom(60))
+    Errands.load(store, bytes(32)).set(errand)
+    again = Errands.load(store, bytes(32))
+    assert (again.pending, again.secrets) == (errand, [bytes(32), errand.login_secret])
+    assert again.answered(NoticeFlags.LATE) is None
+    assert again.answered(NoticeFlags.ERRAND_REFUSED) == ErrandDone(deletion=False, accepted=False)
+    assert (again.pending, again.login_secret) == (NO_ERRAND, bytes(32))
+    again.set(errand)
+    assert Errands.load(store, errand.login_secret).pending == NO_ERRAND, "we logged in with it"
+    assert again.answered(NoticeFlags.ERRAND_DONE) == ErrandDone(deletion=False, accepted=True)
+    assert again.answered(NoticeFlags.ERRAND_DONE) is None
+    assert Errands.load(store, bytes(32)).pending == NO_ERRAND
+    store.close()
+
+
+def test_keys_that_stay_here_stay_here_and_open_with_either_password_until_the_change_is_done(
+    place: Town,
+) -> None:
+    home = place.home("alice")
+    account = register(place.link, home, "alice", PASSWORD, keys_stay_here=True)
+    alice = place.connect(account)
+    change(place, alice)
+    alice.wait_for(ErrandDone)
+    stop(alice)
+    assert may_log_in(place, "alice", NEW)
+    keep_new_vault(account, home)
+    assert may_log_in(place, "alice", NEW)
+    assert not may_log_in(place, "alice", NEW, elsewhere=True), "the server has a decoy"
+    home.account_file(account.chain, "alice", "vault").unlink()
+    assert not may_log_in(place, "alice", NEW)
+
+
+def test_a_deleted_account_is_left_as_everybody_leaves_and_its_name_stays_taken(place: Town) -> None:
+    alice, bob = place.person("alice"), place.person("bob")
+    place.introduce(alice, bob)
+    length = len(place.service.accounts.raw_entries())
+    alice.connection.delete_account()
+    assert alice.wait_for(ErrandDone) == ErrandDone(deletion=True, accepted=True)
+    alice.wait_for(ConnectionChanged, lambda event: event.state is ConnectionState.CLOSED)
+    assert alice.connection.join(10)
+    with pytest.raises(AccountError, match="was deleted"):
+        login(place.link, place.home("alice"), "alice", PASSWORD)
+    with pytest.raises(AccountError, match="name is taken"):
+        register(place.link, place.home("other"), "alice", PASSWORD)
+    assert len(place.service.accounts.raw_entries()) == length
+    stored = place.service.accounts._storage.accounts()[0]
+    assert (stored.secret_hash, stored.salt, set(stored.vault)) == (b"", b"", {0})
+
+
+def test_forgetting_an_account_removes_its_files_and_no_others(tmp_path: Path) -> None:
+    with town(tmp_path) as place:
+        home = place.home("alice")
+        account = register(place.link, home, "alice", PASSWORD, keys_stay_here=True)
+        store = ClientStore(home.account_file(account.chain, "alice", "store"), bytes(32))
+        store.close()
+        other = replace(account, name="bob")
+        ClientStore(home.account_file(account.chain, "bob", "store"), bytes(32)).close()
+        forget_account(account, home)
+        kept = {path.suffix for path in home.folder.iterdir() if path.suffix in {".store", ".vault"}}
+        assert kept == {".store"}
+        assert home.account_file(other.chain, "bob", "store").exists()
+
+
+def account_of(place: Town) -> Account:
+    return place.register("alice")
+
+
+def test_the_server_writes_once_however_often_it_is_asked(
+    place: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account_of(place)
+    accounts = place.service.accounts
+    writes: list[object] = []
+    monkeypatch.setattr(accounts._storage, "change", writes.append)
+    errand = Errand(ErrandKind.NEW_PASSWORD, os.urandom(32), os.urandom(60))
+    assert all(accounts.do_errand(0, errand) for _ in range(3))
+    assert len(writes) == 1
+    assert accounts.do_errand(0, replace(errand, login_secret=os.urandom(32)))
+    assert len(writes) == 2
+    assert all(accounts.do_errand(0, Errand(ErrandKind.DELETE)) for _ in range(3))
+    assert len(writes) == 3
+    assert not accounts.do_errand(0, errand), "nobody gets a deleted account back"
+
+
+def test_an_errand_is_one_size_and_an_unknown_kind_is_refused() -> None:
+    for kind in ErrandKind:
+        errand = Errand(kind, os.urandom(32), os.urandom(60))
+        assert len(errand.encode()) == ERRAND_SIZE
+        assert Errand.decode(errand.encode()) == errand
+    with pytest.raises(PeerError):
+        Errand.decode(bytes([3]) + bytes(ERRAND_SIZE - 1))
+    with pytest.raises(PeerError):
+        NoticeFlags.decode(8)
+    assert Result.DELETED.sentence
