@@ -157,7 +157,10 @@ PURE = {
     "iirs.client.sync", "iirs.client.chat_session", "iirs.client.conversation", "iirs.client.invitations",
     "iirs.client.exchange", "iirs.client.events", "iirs.client.keys", "iirs.client.display",
     "iirs.prekey", "iirs.client.prekeys",
-    "iirs.client.text_layout", "iirs.client.chat_model", "iirs.client.health",
+    "iirs.client.text_layout", "iirs.client.chat_model", "iirs.client.health", "iirs.client.entries",
+    "iirs.client.talk", "iirs.client.talk_words", "iirs.client.links", "iirs.client.log_layout",
+    "iirs.client.palette", "iirs.client.safety", "iirs.client.transfers", "iirs.client.groups",
+    "iirs.client.words",
 }  # fmt: skip
 IMPURE = {
     "socket", "ssl", "sqlite3", "tkinter", "sqlalchemy", "apscheduler", "logging", "threading", "selectors",
@@ -168,6 +171,7 @@ ALLOWED = {
         "iirs.epoch",
         "threading",
     ): "one lock: connections look up keys that another thread makes and erases",
+    ("iirs.client.words", "pathlib"): "where the catalogues are; read when a language is chosen",
     ("iirs.server.mix_net", "threading"): "one lock: uploads come from every connection's thread",
 }
 

@@ -20,7 +20,7 @@ from iirs.chain import JoinLink  # noqa: E402
 from iirs.client.accounts import Home  # noqa: E402
 from iirs.client.application import FaultDialog  # noqa: E402
 from iirs.client.chat_model import ESTABLISHED, Row, Talk  # noqa: E402
-from iirs.client.chat_session import TextState  # noqa: E402
+from iirs.client.entries import TextState  # noqa: E402
 from iirs.client.events import ConnectionState, PeerAsks, PeerState, TextReceived  # noqa: E402
 from iirs.client.log_view import LogView  # noqa: E402
 from iirs.client.login_work import Credentials  # noqa: E402

@@ -15,8 +15,9 @@ from pathlib import Path
 from iirs.client.display import displayable
 from iirs.client.engine import Engine
 from iirs.client.entries import Entry, EntryKind
+from iirs.client.pictures import thumbnail
 from iirs.client.server_connection import ServerConnection
-from iirs.client.talk import HISTORY_LIMIT, History
+from iirs.client.talk import HISTORY_LIMIT, History, Transfer
 from iirs.client.transfers import FILE_MAX
 from iirs.client.words import _
 from iirs.errors import AccountError, IirsError, StoreError
@@ -42,11 +43,11 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class FileData:
-    """A whole file, for showing a picture."""
+class Picture:
+    """A file as a small picture, PNG; b"" if it is none."""
 
     file_id: bytes
-    data: bytes = field(repr=False)
+    png: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Said:
     alarm: bool = False
 
 
-Reading = History | LastEntries | Found | FileData | Said
+Reading = History | LastEntries | Found | Picture | Said
 
 
 class Librarian:
@@ -72,8 +73,7 @@ class Librarian:
 
         def work(engine: Engine) -> None:
             entries = engine.desk.history(talk, HISTORY_LIMIT, before)
-            ids = {entry.file.file_id for entry in entries if entry.file is not None}
-            transfers = tuple(item for item in engine.desk.transfers() if item.file_id in ids)
+            transfers = self._transfers(engine, entries)
             self._tell(History(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT))
 
         self._in_store(work)
@@ -86,9 +86,38 @@ class Librarian:
         """Look for words in a talk, or in all ("")."""
         self._in_store(lambda engine: self._tell(Found(talk, words, tuple(engine.desk.search(words, talk)))))
 
-    def read_file(self, file_id: bytes) -> None:
-        """Read a whole file that is here, for showing it."""
-        self._in_store(lambda engine: self._tell(FileData(file_id, engine.desk.read_file(file_id))))
+    def read_back_to(self, talk: str, first: bytes, item_id: bytes) -> None:
+        """Read entries before ``first``, as many as it takes to have ``item_id`` among them."""
+
+        def work(engine: Engine) -> None:
+            entries: list[Entry] = []
+            before = first
+            while not any(entry.item_id == item_id for entry in entries):
+                older = engine.desk.history(talk, HISTORY_LIMIT, before)
+                if not older:
+                    break
+                entries = older + entries
+                before = older[0].item_id
+            self._tell(History(talk, entries, self._transfers(engine, entries), True, True))
+
+        self._in_store(work)
+
+    def read_picture(self, file_id: bytes, longest: int) -> None:
+        """Make a small picture of a file that is here, if it is one."""
+
+        def work(engine: Engine) -> None:
+            try:
+                data = engine.desk.read_file(file_id)
+            except AccountError:
+                return  # it has gone meanwhile
+            self._in_worker(lambda: self._tell(Picture(file_id, thumbnail(data, longest))))
+
+        self._in_store(work)
+
+    @staticmethod
+    def _transfers(engine: Engine, entries: list[Entry]) -> tuple[Transfer, ...]:
+        ids = {entry.file.file_id for entry in entries if entry.file is not None}
+        return tuple(item for item in engine.desk.transfers() if item.file_id in ids)
 
     # -- the person's own files ---------------------------------------------------------------------
 

@@ -1,47 +1,41 @@
-"""``LogView``: the log of a conversation, drawn on a Canvas. Only what is in view has canvas items.
+"""``LogView``: the log of a talk, drawn on a Canvas. Only what is in view has canvas items.
 
-A frame per message would let a peer end the process: X runs out of windows at some hundreds.
+A frame per message would let a peer end the process: X runs out of windows at some hundreds. Rows are laid
+out from the end upwards, some milliseconds at a time (``LogLayout``); reading on goes on meanwhile.
 """
 
 from __future__ import annotations
 
 import datetime
+import time
 import tkinter as tk
-from bisect import bisect_right
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable
 from tkinter import ttk
 
+from iirs.client.bubbles import Bubbles
 from iirs.client.emoji import spelled_out
-from iirs.client.entries import TextState
+from iirs.client.events import TransferState
+from iirs.client.log_layout import PICTURE_MAX, LogLayout, Metrics
 from iirs.client.look import Look
 from iirs.client.talk import Row, Talk
-from iirs.client.text_layout import clock_time, day_name, day_of, wrap
+from iirs.client.words import n_
 
-_GROUP_MS = 5 * 60 * 1000
-_STATE_WORDS = {TextState.QUEUED: "queued", TextState.SENT: "sent", TextState.DELIVERED: "delivered ✓"}
-_NARROWEST = 120
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a row is in the log, in pixels from its top; ``day`` is written above it."""
-
-    top: int
-    height: int
-    lines: list[str]
-    text_width: int
-    day: str
+_SLICE_SECONDS = 0.008
+_SLICE_ROWS = 20
+_FIRST_ROWS = 40
+_NEAR_TOP = 600
 
 
 class LogView(ttk.Frame):
-    """Shows a ``Talk``: call ``show`` for another one and ``refresh`` when it may have changed."""
+    """Shows a ``Talk``: call ``show`` for another one and ``refresh`` when it may have changed.
+
+    ``ask_older`` is called when the reader comes near the top and the store has more, ``ask_picture`` with a
+    file that may be a picture, ``open_link`` with a link, ``open_menu`` with a row and a place on the screen.
+    """
 
     def __init__(self, parent: tk.Misc, look: Look) -> None:
         super().__init__(parent)
         self._look = look
-        self._rows: list[Row] = []
-        self._places: list[_Place] = []
         self._talk = Talk("")
         self._version = -1
         self._offset = 0
@@ -50,16 +44,24 @@ class LogView(ttk.Frame):
         self._chosen: Row | None = None
         self._width = 0
         self._with_emoji = False
+        self._next_slice = ""
+        self._asked_from: bytes | None = None
+        self._pictures: dict[bytes, tk.PhotoImage | None] = {}
+        self.ask_older: Callable[[str], None] = lambda talk: None
+        self.ask_picture: Callable[[bytes], None] = lambda file_id: None
+        self.open_link: Callable[[str], None] = lambda link: None
+        self.open_menu: Callable[[Row, int, int], None] = lambda row, x, y: None
         self.canvas = tk.Canvas(
-            self, background=self._look.colours.background, highlightthickness=0, takefocus=True
+            self, background=look.colours.background, highlightthickness=0, takefocus=True
         )
+        self.bubbles = Bubbles(self.canvas, look)
         self._bar = ttk.Scrollbar(self, command=self._scroll_by_bar)
         self._bar.pack(side="right", fill="y", padx=(0, look.dp(2)))
         self.canvas.pack(side="left", fill="both", expand=True)
         self._pill = ttk.Button(self, style="Accent.TButton", command=self.go_to_end, takefocus=False)
-        self._menu = tk.Menu(self, tearoff=False, font=look.text)
-        self._menu.add_command(label="Copy text", command=self.copy_chosen)
+        self._layout = self._fresh_layout()
         self._bind_input()
+        self.bind("<Destroy>", lambda _: self._stop_slices())
 
     def _bind_input(self) -> None:
         canvas, step = self.canvas, self._look.dp(60)
@@ -69,43 +71,58 @@ class LogView(ttk.Frame):
         canvas.bind("<MouseWheel>", lambda event: self._scroll(-step if event.delta > 0 else step))
         canvas.bind("<Prior>", lambda _: self._scroll(-canvas.winfo_height() * 9 // 10))
         canvas.bind("<Next>", lambda _: self._scroll(canvas.winfo_height() * 9 // 10))
-        canvas.bind("<Home>", lambda _: self._scroll(-self._total))
+        canvas.bind("<Home>", lambda _: self._scroll(-(10**9)))
         canvas.bind("<End>", lambda _: self.go_to_end())
         canvas.bind("<Up>", lambda _: self._choose_next(-1))
         canvas.bind("<Down>", lambda _: self._choose_next(1))
+        canvas.bind("<Return>", lambda _: self._open_first_link())
         canvas.bind("<Control-c>", lambda _: self.copy_chosen())
-        canvas.bind("<Button-1>", lambda event: self._choose_at(event.y))
+        canvas.bind("<Button-1>", self._click)
         canvas.bind("<FocusOut>", lambda _: self._choose(None))
         for sequence in ("<Button-3>", "<Button-2>"):
-            canvas.bind(sequence, self._open_menu)
+            canvas.bind(sequence, lambda event: self._menu_at(event.y, event.x_root, event.y_root))
+        for sequence in ("<Menu>", "<App>", "<Shift-F10>"):
+            try:
+                canvas.bind(sequence, lambda _: self._menu_for_chosen())
+            except tk.TclError:
+                continue  # each system knows its own name of this key
 
     # -- what is shown ------------------------------------------------------------------------------
 
+    @property
+    def chosen(self) -> Row | None:
+        """The row that is marked, for the keyboard and the menu."""
+        return self._chosen
+
     def show(self, talk: Talk) -> None:
-        """Show another conversation, from its end."""
-        self._talk, self._rows, self._places = talk, [], []
-        self._version, self._chosen, self._unseen = -1, None, 0
-        self._at_end = True
-        self.refresh()
+        """Show another talk, from its end."""
+        self._talk, self._version, self._chosen, self._unseen = talk, -1, None, 0
+        self._at_end, self._asked_from = True, None
+        self._pictures.clear()
+        self._start_over()
 
     def refresh(self) -> None:
-        """Take in what has changed in the conversation."""
+        """Take in what has changed in the talk."""
         if self._width == 0:
             return  # not on the screen yet; the first resize shows it all
-        rows = self._talk.rows
-        grown = len(rows) - len(self._rows)
-        emoji = self._look.emoji.safe
-        if (self._version, grown, self._with_emoji) == (self._talk.version, 0, emoji):
+        rows, emoji = self._talk.rows, self._look.emoji.safe
+        if emoji != self._with_emoji:
+            self._start_over()
             return
-        # Rows are only ever appended, unless history was put before them.
-        appended = self._rows == rows[: len(self._rows)]
-        if appended and not self._at_end:
-            self._unseen += max(0, grown)
-        if not appended or emoji != self._with_emoji:
-            self._rows, self._places, self._with_emoji = [], [], emoji
+        grown = len(rows) - len(self._layout.rows)
+        if grown == 0 and self._version == self._talk.version:
+            return
+        new_below = grown if grown > 0 and rows[-1] is not self._last_row() else 0
         self._version = self._talk.version
-        self._lay_out(rows)
+        if not self._layout.catch_up(rows):
+            self._start_over()
+            return
+        self._unseen += new_below if not self._at_end else 0
+        self._schedule()
         self._redraw()
+
+    def _last_row(self) -> Row | None:
+        return self._layout.rows[-1] if self._layout.rows else None
 
     @property
     def shown_texts(self) -> list[str]:
@@ -121,152 +138,163 @@ class LogView(ttk.Frame):
         self._at_end, self._unseen = True, 0
         self._redraw()
 
+    def jump_to(self, item_id: bytes) -> bool:
+        """Mark an entry and bring it into view; False if it is not among the talk's rows."""
+        row = self._talk.row(item_id)
+        if row is None or row not in self._layout.rows:
+            return False
+        index = self._layout.rows.index(row)
+        if index < self._layout.first:
+            self._layout.add_above(self._layout.first - index)
+        place = self._layout.place(index)
+        self._chosen, self._at_end = row, False
+        self._offset = place.top - (self.canvas.winfo_height() - place.height) // 2
+        self._redraw()
+        return True
+
+    def take_picture(self, file_id: bytes, png: bytes) -> None:
+        """Show a small picture in place of its file; with nothing, it is no picture."""
+        if not png:
+            return
+        self._pictures[file_id] = tk.PhotoImage(master=self, data=png, format="png")
+        for row in self._layout.rows:
+            if row.file is not None and row.file.file_id == file_id:
+                self._layout.lay_out_again(row)
+        self._redraw()
+
     # -- layout -------------------------------------------------------------------------------------
 
-    @property
-    def _total(self) -> int:
-        end = self._places[-1].top + self._places[-1].height if self._places else 0
-        return end + self._look.dp(14)
+    def _fresh_layout(self) -> LogLayout:
+        look = self._look
+        metrics = Metrics(
+            look.dp,
+            look.measure,
+            look.text.metrics("linespace"),
+            look.small.metrics("linespace"),
+            self._width,
+            (lambda text: text) if self._with_emoji else spelled_out,
+            self._picture_size,
+        )
+        return LogLayout(self._talk, metrics, datetime.datetime.now().astimezone().date())
+
+    def _picture_size(self, row: Row) -> tuple[int, int] | None:
+        picture = self._pictures.get(row.file.file_id) if row.file is not None else None
+        return None if picture is None else (picture.width(), picture.height())
+
+    def _start_over(self) -> None:
+        if self._width == 0:
+            return
+        kept = None if self._at_end else self._row_at_top()
+        self._with_emoji = self._look.emoji.safe
+        self._version = self._talk.version
+        self._layout = self._fresh_layout()
+        self._layout.add_above(_FIRST_ROWS)
+        if kept is not None and kept[0] in self._layout.rows:
+            index = self._layout.rows.index(kept[0])
+            self._layout.add_above(max(0, self._layout.first - index))
+            self._offset = self._layout.place(index).top + kept[1]
+        self._schedule()
+        self._redraw()
+
+    def _row_at_top(self) -> tuple[Row, int] | None:
+        """Return the first row in view, and how far it is scrolled out."""
+        if not self._layout.places:
+            return None
+        index = self._layout.index_at(self._offset)
+        return self._layout.rows[index], self._offset - self._layout.place(index).top
+
+    def _schedule(self) -> None:
+        if self._layout.first > 0 and not self._next_slice:
+            self._next_slice = self.after(1, self._work_on)
+
+    def _work_on(self) -> None:
+        self._next_slice = ""
+        until = time.perf_counter() + _SLICE_SECONDS
+        while time.perf_counter() < until and self._layout.add_above(_SLICE_ROWS):
+            pass
+        self._show_bar()
+        if self._layout.first > 0:
+            self._next_slice = self.after(10, self._work_on)
+
+    def _stop_slices(self) -> None:
+        if self._next_slice:
+            self.after_cancel(self._next_slice)
+            self._next_slice = ""
 
     def _resize(self, width: int) -> None:
         if width == self._width:
             self._redraw()
             return
-        index, self._width = self._first_visible(), width
-        self._with_emoji = self._look.emoji.safe
-        before = self._places[index].top if self._places else 0
-        self._rows, self._places = [], []
-        self._lay_out(self._talk.rows)
-        self._version = self._talk.version
-        if self._places and not self._at_end:
-            self._offset += self._places[index].top - before
-        self._redraw()
-
-    def _lay_out(self, rows: list[Row]) -> None:
-        dp, today = self._look.dp, datetime.datetime.now().astimezone().date()
-        widest = max(dp(_NARROWEST), min(dp(520), self._width * 7 // 10)) - 2 * dp(12)
-        line_height = self._look.text.metrics("linespace")
-        done = len(self._places)
-        top = self._places[-1].top + self._places[-1].height if self._places else dp(10)
-        for before, row in pairwise([rows[done - 1] if done else None, *rows[done:]]):
-            if row is None:
-                continue
-            day = day_of(row.at_ms)
-            new_day = day is not None and (before is None or day_of(before.at_ms) != day)
-            top += dp(3) if _same_group(before, row) else dp(12)
-            if row.text_id:
-                shown = row.shown if self._with_emoji else spelled_out(row.shown)
-                lines = wrap(shown, widest, self._look.measure)
-                width = max(int(sum(map(self._look.measure, line))) for line in lines)
-                height = len(lines) * line_height + dp(16) + dp(17)
-            else:
-                lines, width = [row.shown], 0
-                height = dp(24)
-            heading = day_name(day, today) if new_day and day is not None else ""
-            height += dp(34) if heading else 0
-            self._places.append(_Place(top, height, lines, width, heading))
-            top += height
-        self._rows = list(rows)
-
-    def _first_visible(self) -> int:
-        return max(0, bisect_right(self._places, self._offset, key=lambda place: place.top) - 1)
+        self._width = width
+        self._start_over()
 
     # -- drawing ------------------------------------------------------------------------------------
 
+    @property
+    def _ends(self) -> tuple[int, int]:
+        """The smallest and the largest offset."""
+        dp, layout = self._look.dp, self._layout
+        top = layout.top - dp(10)
+        return top, max(top, layout.bottom + dp(14) - self.canvas.winfo_height())
+
     def _redraw(self) -> None:
-        canvas, height = self.canvas, self.canvas.winfo_height()
-        last = max(0, self._total - height)
-        self._offset = last if self._at_end else min(max(0, self._offset), last)
+        canvas, height, layout = self.canvas, self.canvas.winfo_height(), self._layout
+        first, last = self._ends
+        self._offset = last if self._at_end else min(max(first, self._offset), last)
         self._at_end = self._offset >= last
         canvas.delete("all")
-        for index in range(self._first_visible(), len(self._places)):
-            place = self._places[index]
-            if place.top - self._offset > height:
-                break
-            self._draw(self._rows[index], place)
-        total = max(self._total, 1)
-        self._bar.set(self._offset / total, min(1.0, (self._offset + height) / total))
+        if layout.places:
+            for index in range(layout.index_at(self._offset), len(layout.rows)):
+                if layout.place(index).top - self._offset > height:
+                    break
+                self._draw(index)
+        self._show_bar()
         self._show_pill()
+        self._want_older()
 
-    def _draw(self, row: Row, place: _Place) -> None:
-        dp, canvas = self._look.dp, self.canvas
+    def _draw(self, index: int) -> None:
+        row, place = self._layout.rows[index], self._layout.place(index)
+        before = self._layout.rows[index - 1] if index else None
         top = place.top - self._offset
-        if place.day:
-            y = top + dp(14)
-            canvas.create_text(
-                self._width // 2, y, text=place.day, fill=self._look.colours.muted, font=self._look.small_bold
-            )
-            top += dp(34)
-        if row.text_id:
-            self._draw_bubble(row, place, top)
-        else:
-            self._draw_remark(row, top)
+        if place.heading:
+            self.bubbles.heading(place.heading, top, self._width)
+        top += self.bubbles.above(place) + self._layout.gap(before, row)
+        if not row.text_id:
+            self.bubbles.remark(row, top, self._width)
+            return
+        self._want_picture(row)
+        picture = self._pictures.get(row.file.file_id) if row.file is not None else None
+        bottom = place.bottom - self._offset
+        self.bubbles.bubble(row, place, (top, bottom, self._width), picture, chosen=row is self._chosen)
 
-    def _draw_remark(self, row: Row, top: int) -> None:
-        dp, canvas = self._look.dp, self.canvas
-        text = f"{row.shown}  ·  {clock_time(row.at_ms)}"
-        half = self._look.small.measure(text) // 2 + dp(12)
-        middle = self._width // 2
-        self._look.box(
-            canvas, (middle - half, top, middle + half, top + dp(24)), 12, self._look.colours.accent_pale
-        )
-        canvas.create_text(
-            middle,
-            top + dp(12),
-            text=text,
-            fill=self._look.colours.accent_dark,
-            font=self._look.small,
-            tags="text",
-        )
+    def _want_picture(self, row: Row) -> None:
+        file = row.file
+        is_here = file is not None and (row.outgoing or row.transfer is TransferState.DONE)
+        if file is not None and is_here and file.file_id not in self._pictures:
+            self._pictures[file.file_id] = None
+            self.ask_picture(file.file_id)
 
-    def _draw_bubble(self, row: Row, place: _Place, top: int) -> None:
-        dp, look, canvas = self._look.dp, self._look, self.canvas
-        note = clock_time(row.at_ms) + (f"  {_STATE_WORDS[row.state]}" if row.state else "")
-        width = max(place.text_width, look.small.measure(note)) + 2 * dp(12) + 2
-        left = self._width - dp(14) - width if row.outgoing else dp(18)
-        bottom = place.top + place.height - self._offset
-        fill = self._look.colours.own_bubble if row.outgoing else self._look.colours.bubble
-        if row is self._chosen:
-            edge = dp(3)
-            around = (left - edge, top - edge, left + width + edge, bottom + edge)
-            look.box(
-                canvas,
-                around,
-                17,
-                self._look.colours.accent_dark if row.outgoing else self._look.colours.accent,
-            )
-            if row.outgoing:
-                inner = (left - edge + dp(1), top - edge + dp(1), around[2] - dp(1), around[3] - dp(1))
-                look.box(canvas, inner, 16, self._look.colours.accent_pale)
-        look.box(canvas, (left, top, left + width, bottom), 14, fill)
-        line_height = look.text.metrics("linespace")
-        # A text may be far taller than the window: draw its lines that are in view.
-        first = max(0, -top // line_height - 1)
-        lines = place.lines[first : first + canvas.winfo_height() // line_height + 4]
-        canvas.create_text(
-            left + dp(12),
-            top + dp(8) + first * line_height,
-            text="\n".join(lines),
-            anchor="nw",
-            font=look.text,
-            fill=self._look.colours.on_own_bubble if row.outgoing else self._look.colours.ink,
-            tags="text",
-        )
-        canvas.create_text(
-            left + width - dp(12),
-            bottom - dp(7),
-            text=note,
-            anchor="se",
-            font=look.small,
-            fill=self._look.colours.on_own_bubble_muted if row.outgoing else self._look.colours.muted,
-            tags="text",
-        )
+    def _want_older(self) -> None:
+        near = self._offset - self._layout.top < self._look.dp(_NEAR_TOP)
+        if self._layout.first == 0 and near and self._talk.has_more and self._layout.rows:
+            first = next((row.text_id for row in self._layout.rows if row.text_id), b"")
+            if first != self._asked_from:
+                self._asked_from = first
+                self.ask_older(self._talk.peer)
+
+    def _show_bar(self) -> None:
+        first, _ = self._ends
+        height = self.canvas.winfo_height()
+        total = max(1, self._layout.bottom + self._look.dp(14) - first)
+        start = self._offset - first
+        self._bar.set(start / total, min(1.0, (start + height) / total))
 
     def _show_pill(self) -> None:
         if self._at_end:
             self._unseen = 0
         if self._unseen:
-            self._pill.configure(text=f"{self._unseen} new ↓")
+            words = n_("{count} new ↓", "{count} new ↓", self._unseen).format(count=self._unseen)
+            self._pill.configure(text=words)
             self._pill.place(relx=0.5, rely=1.0, y=-self._look.dp(12), anchor="s")
         else:
             self._pill.place_forget()
@@ -280,7 +308,9 @@ class LogView(ttk.Frame):
 
     def _scroll_by_bar(self, action: str, amount: str, unit: str = "") -> None:
         if action == "moveto":
-            self._scroll(int(float(amount) * self._total) - self._offset)
+            first, _ = self._ends
+            total = self._layout.bottom + self._look.dp(14) - first
+            self._scroll(first + int(float(amount) * total) - self._offset)
         else:
             step = self.canvas.winfo_height() if unit == "pages" else self._look.dp(60)
             self._scroll(int(amount) * step)
@@ -290,30 +320,52 @@ class LogView(ttk.Frame):
             self._chosen = row
             self._redraw()
 
-    def _choose_at(self, y: int) -> None:
+    def _row_at(self, y: int) -> Row | None:
+        if not self._layout.places or y + self._offset >= self._layout.bottom:
+            return None
+        row = self._layout.rows[self._layout.index_at(y + self._offset)]
+        return row if row.text_id else None
+
+    def _click(self, event: tk.Event[tk.Misc]) -> None:
         self.canvas.focus_set()
-        index = bisect_right(self._places, y + self._offset, key=lambda place: place.top) - 1
-        self._choose(self._rows[index] if index >= 0 and self._rows[index].text_id else None)
+        tags = self.canvas.gettags("current")
+        row = self._row_at(event.y)
+        self._choose(row)
+        if row is not None and "link" in tags:
+            number = int(next(tag for tag in tags if tag.startswith("link ")).split()[1])
+            self.open_link(self._layout.place(self._layout.rows.index(row)).links[number])
+
+    def _open_first_link(self) -> None:
+        if self._chosen is not None and self._chosen in self._layout.rows:
+            links = self._layout.place(self._layout.rows.index(self._chosen)).links
+            if links:
+                self.open_link(links[0])
 
     def _choose_next(self, step: int) -> None:
-        texts = [index for index, row in enumerate(self._rows) if row.text_id]
-        if not texts:
+        rows, first = self._layout.rows, self._layout.first
+        current = rows.index(self._chosen) if self._chosen in rows else len(rows)
+        index = current + step
+        while first <= index < len(rows) and not rows[index].text_id:
+            index += step
+        if not first <= index < len(rows):
             return
-        current = self._rows.index(self._chosen) if self._chosen in self._rows else len(self._rows)
-        ahead = [index for index in texts if (index - current) * step > 0]
-        chosen = (ahead[0] if step > 0 else ahead[-1]) if ahead else current
-        if chosen < len(self._rows):
-            self._chosen = self._rows[chosen]
-            place, height = self._places[chosen], self.canvas.winfo_height()
-            lowest = place.top + place.height + self._look.dp(10) - height
-            self._offset = max(min(self._offset, place.top - self._look.dp(10)), lowest)
-            self._at_end = False
-            self._redraw()
+        self._chosen = rows[index]
+        place, height, gap = self._layout.place(index), self.canvas.winfo_height(), self._look.dp(10)
+        self._offset = max(min(self._offset, place.top - gap), place.bottom + gap - height)
+        self._at_end = False
+        self._redraw()
 
-    def _open_menu(self, event: tk.Event[tk.Misc]) -> None:
-        self._choose_at(event.y)
+    def _menu_at(self, y: int, x_root: int, y_root: int) -> None:
+        self.canvas.focus_set()
+        self._choose(self._row_at(y))
         if self._chosen is not None:
-            self._menu.tk_popup(event.x_root, event.y_root)
+            self.open_menu(self._chosen, x_root, y_root)
+
+    def _menu_for_chosen(self) -> None:
+        if self._chosen is not None and self._chosen in self._layout.rows:
+            place = self._layout.place(self._layout.rows.index(self._chosen))
+            x, y = self.canvas.winfo_rootx(), self.canvas.winfo_rooty()
+            self.open_menu(self._chosen, x + self._look.dp(60), y + max(0, place.top - self._offset))
 
     def copy_chosen(self) -> None:
         """Put the chosen row's whole text on the clipboard."""
@@ -321,8 +373,7 @@ class LogView(ttk.Frame):
             self.clipboard_clear()
             self.clipboard_append(self._chosen.whole)
 
-
-def _same_group(before: Row | None, row: Row) -> bool:
-    if before is None or not before.text_id or not row.text_id or before.outgoing != row.outgoing:
-        return False
-    return abs(row.at_ms - before.at_ms) < _GROUP_MS
+    @property
+    def picture_side(self) -> int:
+        """The longest side of a picture, in pixels."""
+        return self._look.dp(PICTURE_MAX)

@@ -9,13 +9,14 @@ from tkinter import font as tkfont
 from tkinter import ttk
 from typing import Any
 
+from iirs.client.avatars import paint
 from iirs.client.emoji import EmojiProbe
 from iirs.client.palette import LIGHT, Palette
+from iirs.client.safety import identicon
 from iirs.client.shapes import RoundedBox
+from iirs.client.text_layout import visual
 
 _FAMILIES = ("Inter", "Noto Sans", "Cantarell", "Ubuntu", "Open Sans", "DejaVu Sans")
-
-_AVATARS = ("#3f6fb5", "#8a4fa3", "#b0493f", "#2f7d62", "#8a6a1f", "#4a5aa8", "#a3447a", "#3d7a8c")
 
 
 def window_keys_first(widget: tk.Misc) -> None:
@@ -49,7 +50,10 @@ class Look:
         make = partial(tkfont.Font, root=root, family=self._family())
         self.text, self.small, self.heading, self.title = make(), make(), make(), make()
         self.bold, self.small_bold = make(), make()
-        self.emoji = EmojiProbe(needed=root.tk.call("tk", "windowingsystem") == "x11")
+        on_x11 = root.tk.call("tk", "windowingsystem") == "x11"
+        self.visual: Callable[[str], str] = visual if on_x11 else str
+        """Return a line as it has to be handed to this screen: Tk on X11 turns nothing by itself."""
+        self.emoji = EmojiProbe(needed=on_x11)
         self.restyle(colours, zoom)
 
     def restyle(self, colours: Palette, zoom: float) -> None:
@@ -81,15 +85,21 @@ class Look:
         size = self.dp(diameter)
         return self.picture(RoundedBox(size, size, size / 2, colour))
 
-    def avatar(self, name: str, diameter: int) -> tk.PhotoImage:
-        """Return the disc behind a person's initial, always of the same colour for the same name."""
-        return self.disc(diameter, _AVATARS[sum(name.encode()) % len(_AVATARS)])
+    def draw_avatar(
+        self, canvas: tk.Canvas, number: str, title: str, place: tuple[int, int], diameter: int
+    ) -> None:
+        """Draw around a point the picture of a person's or group's number, and the title's first letter."""
+        canvas.create_image(*place, image=self._avatar(number or title, diameter))
+        font = self.heading if diameter > 48 else self.bold if diameter > 28 else self.small_bold
+        canvas.create_text(*place, text=title[:1].upper(), fill=self.colours.on_own_bubble, font=font)
 
-    def draw_avatar(self, canvas: tk.Canvas, name: str, x: int, y: int, diameter: int) -> None:
-        """Draw a person's disc and initial around a point."""
-        canvas.create_image(x, y, image=self.avatar(name, diameter))
-        font = self.heading if diameter > 40 else self.bold
-        canvas.create_text(x, y, text=name[:1].upper(), fill=self.colours.on_accent, font=font)
+    def _avatar(self, number: str, diameter: int) -> tk.PhotoImage:
+        size = self.dp(diameter)
+        key = ("avatar", number, size)
+        if key not in self._images:
+            data = paint(identicon(number), size)
+            self._images[key] = tk.PhotoImage(master=self.root, data=data, format="png")
+        return self._images[key]
 
     def box(self, canvas: tk.Canvas, area: tuple[int, int, int, int], radius: int, colour: str) -> None:
         """Draw a box with smooth round corners; ``area`` in pixels, ``radius`` in dp."""
@@ -107,6 +117,21 @@ class Look:
         canvas.create_rectangle(left + edge, top, right - edge, bottom, fill=colour, width=0)
         canvas.create_rectangle(left, top + edge, left + edge, bottom - edge, fill=colour, width=0)
         canvas.create_rectangle(right - edge, top + edge, right, bottom - edge, fill=colour, width=0)
+
+    def name_colour(self, name: str) -> str:
+        """Return the colour a person's name has in a group, always the same for the same name."""
+        return self.colours.names[sum(name.encode()) % len(self.colours.names)]
+
+    def fit(self, text: str, room: int, font: tkfont.Font) -> str:
+        """Return a text cut with … to at most ``room`` pixels."""
+        text = text[:400]
+        if font.measure(text) <= room:
+            return text
+        low, high = 0, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if font.measure(text[:middle] + "…") <= room else (low, middle - 1)
+        return text[:low] + "…"
 
     def _family(self) -> str:
         usual = str(tkfont.nametofont("TkDefaultFont", root=self.root).actual("family"))

@@ -36,6 +36,8 @@ class Palette:
     warn_pale: str
     bad: str
     bad_pale: str
+    names: tuple[str, ...]
+    """For people's names and pictures."""
 
 
 LIGHT = Palette(
@@ -63,6 +65,7 @@ LIGHT = Palette(
     warn_pale="#fff3dc",
     bad="#b3261e",
     bad_pale="#fdeae8",
+    names=("#2f5f9f", "#7d4296", "#a03e34", "#22694f", "#76590f", "#414f98", "#93396b", "#2c6878"),
 )
 
 DARK = Palette(
@@ -90,4 +93,5 @@ DARK = Palette(
     warn_pale="#3a2d14",
     bad="#ff8a80",
     bad_pale="#43201e",
+    names=("#8db8f0", "#cf9fe3", "#f0a096", "#7fcfae", "#d9bb6a", "#a7b3f5", "#ee9fc9", "#86c5d6"),
 )

@@ -30,9 +30,13 @@ class Requests:
     """Stop a file, ours or one that arrives."""
     save: Callable[[bytes, Path], None]
     """Write a file that has arrived to a place the person has chosen."""
+    picture: Callable[[bytes, int], None]
+    """Make a small picture of a file that is here, of so many pixels a side at most, if it is one."""
     # -- history
     older: Callable[[str], None]
     """Read older entries of a talk."""
+    around: Callable[[str, bytes], None]
+    """Read a talk's entries back to one of them."""
     search: Callable[[str, str], None]
     """Look for words in a talk, or in all ("")."""
     export: Callable[[str, Path], None]

@@ -26,7 +26,7 @@ class RoundedBox:
         """Return the picture, or the part of it inside ``crop`` (left, top, right, bottom)."""
         left, top, right, bottom = crop or (0, 0, self.width, self.height)
         rows = (b"".join(self._pixel(x, y) for x in range(left, right)) for y in range(top, bottom))
-        return _png(right - left, bottom - top, list(rows))
+        return png(right - left, bottom - top, list(rows))
 
     def _pixel(self, x: int, y: int) -> bytes:
         distance = self._outside(x + 0.5, y + 0.5)
@@ -66,7 +66,8 @@ def _rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def _png(width: int, height: int, rows: list[bytes]) -> bytes:
+def png(width: int, height: int, rows: list[bytes]) -> bytes:
+    """Return the PNG of rows of pixels, each four bytes: red, green, blue, opacity."""
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + row for row in rows))
     chunks = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]

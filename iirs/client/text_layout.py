@@ -5,9 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
+from bidi import get_display
+
+from iirs.client.words import N_, _
+
 SHOWN_CHARACTERS = 6_000
 SHOWN_NEWLINES = 120
-_SHORTENED = "\n… (shortened here; copying takes all of it)"
+_SHORTENED = N_("… (shortened here; copying takes all of it)")
 
 
 def shorten(text: str) -> str:
@@ -17,7 +21,7 @@ def shorten(text: str) -> str:
     """
     lines = text.split("\n", SHOWN_NEWLINES)
     shown = "\n".join(lines[:SHOWN_NEWLINES])[:SHOWN_CHARACTERS]
-    return text if shown == text else shown + _SHORTENED
+    return text if shown == text else shown + "\n" + _(_SHORTENED)
 
 
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
@@ -43,6 +47,14 @@ def _wrap_paragraph(text: str, width: float, measure: Callable[[str], float]) ->
     return lines
 
 
+def visual(text: str) -> str:
+    """Return a line in the order in which it is drawn, for screens that do not turn right-to-left text."""
+    if text.isascii():
+        return text
+    turned = get_display(text)
+    return turned if isinstance(turned, str) else text
+
+
 def clock_time(at_ms: int) -> str:
     """Return the local time of day; a dash for a time that no calendar has (a peer may claim any)."""
     moment = _local(at_ms)
@@ -59,9 +71,9 @@ def day_name(day: datetime.date, today: datetime.date) -> str:
     """Return a day as people say it."""
     match (today - day).days:
         case 0:
-            return "Today"
+            return _("Today")
         case 1:
-            return "Yesterday"
+            return _("Yesterday")
     return day.strftime("%A, %d %B %Y")
 
 
@@ -70,3 +82,24 @@ def _local(at_ms: int) -> datetime.datetime | None:
         return datetime.datetime.fromtimestamp(at_ms / 1000).astimezone()
     except (OSError, OverflowError, ValueError):
         return None
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as people say it, short."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return _("{count} s").format(count=whole)
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        short = _("{count} min").format(count=minutes)
+        return short + (" " + _("{count} s").format(count=rest) if rest and minutes < 10 else "")
+    if whole < 48 * 3600:
+        return _("{count} h").format(count=round(whole / 3600))
+    return _("{count} days").format(count=round(whole / 86400))
+
+
+def size_words(size: int) -> str:
+    """Return a number of bytes as people say it."""
+    if size < 1024:
+        return _("{count} bytes").format(count=size)
+    return _("{count} KiB").format(count=f"{size / 1024:.0f}" if size >= 10240 else f"{size / 1024:.1f}")

@@ -17,9 +17,9 @@ from iirs.client.accounts import Home
 from iirs.client.chat_model import ChatModel
 from iirs.client.chat_session import TEXT_MAX
 from iirs.client.engine import Engine
-from iirs.client.events import ConnectionState, PeerChanged
+from iirs.client.events import ConnectionState, Notice, PeerChanged
 from iirs.client.farewell import FarewellPage
-from iirs.client.librarian import LastEntries, Librarian, Reading
+from iirs.client.librarian import Found, LastEntries, Librarian, Picture, Reading, Said
 from iirs.client.login_page import LoginPage
 from iirs.client.login_work import Credentials, LoggedIn, NotLoggedIn, Remembered, log_in
 from iirs.client.look import Look
@@ -153,6 +153,7 @@ class ClientWindow:
             self.main_page.warn(remark, alarm=False)
         self._on_trust = False
         connection.start()
+        self.librarian.read_last_entries()
 
     def _requests(self, connection: ServerConnection, librarian: Librarian) -> Requests:
         def tell(function: Callable[[Engine], object]) -> None:
@@ -168,6 +169,8 @@ class ClientWindow:
             pause=lambda file_id: tell(lambda engine: engine.desk.pause(file_id)),
             cancel=lambda file_id: tell(lambda engine: engine.desk.cancel(file_id)),
             save=librarian.save,
+            picture=librarian.read_picture,
+            around=self._read_back_to,
             older=self._read_older,
             search=librarian.search,
             export=librarian.export,
@@ -177,7 +180,7 @@ class ClientWindow:
             create_group=lambda name, people: tell(lambda engine: engine.desk.create_group(name, people)),
             join_group=lambda key: tell(lambda engine: engine.desk.join_group(key)),
             leave_group=lambda key: tell(lambda engine: engine.desk.leave_group(key)),
-            show_safety=lambda peer: None,
+            show_safety=self._show_safety,
             verify=lambda name, verified: tell(lambda engine: engine.desk.verify(name, verified)),
             accept_keys=lambda name: tell(lambda engine: engine.desk.accept_keys(name)),
             show_settings=lambda: None,
@@ -186,6 +189,10 @@ class ClientWindow:
         )
 
     # -- talking ------------------------------------------------------------------------------------
+
+    def _show_safety(self, peer: str) -> None:
+        if self.main_page is not None:
+            self.main_page.show_safety(peer)
 
     def _send(self, peer: str, text: str) -> bool:
         if len(text.encode("utf-8", "replace")) > TEXT_MAX:
@@ -203,6 +210,11 @@ class ClientWindow:
         self._entitle()
         if peer and not self.model.talk(peer).has_history and self.librarian is not None:
             self.librarian.read(peer)
+
+    def _read_back_to(self, peer: str, item_id: bytes) -> None:
+        first = next((row.text_id for row in self.model.talk(peer).rows if row.text_id), b"")
+        if self.librarian is not None:
+            self.librarian.read_back_to(peer, first, item_id)
 
     def _read_older(self, peer: str) -> None:
         talk = self.model.talk(peer)
@@ -258,8 +270,15 @@ class ClientWindow:
                     self.model.take_history(value)
                 case LastEntries(entries):
                     self.model.take_last_entries(entries)
-                case str():
-                    self.model.alarms.append(value)
+                case Picture(file_id, png) if self.main_page is not None:
+                    self.main_page.chat.log.take_picture(file_id, png)
+                case Found(talk, words, entries) if self.main_page is not None:
+                    if talk:
+                        self.main_page.chat.show_found(list(entries))
+                    else:
+                        self.main_page.show_found(words, list(entries))
+                case Said(sentence, alarm):
+                    self.model.take(Notice(sentence, alarm))
         return changed
 
     def _take_events(self) -> bool:
