@@ -176,11 +176,11 @@ def test_a_request_during_another_conversation_comes_as_a_banner(screen: Screen,
     ask(screen, alice, "carol")
     bob.connection.ask("alice")
     page = main_page(alice)
-    screen.pump(lambda: "bob wants to talk to you." in words(page.banner_area))
+    screen.pump(lambda: "bob wants to talk to you." in words(page.banners))
     main_page(alice).ask("bob")
     bob.wait_established("alice")
     assert carol.connection.join(0) is False
-    screen.pump(lambda: "bob wants" not in words(page.banner_area))
+    screen.pump(lambda: "bob wants" not in words(page.banners))
 
 
 def test_hostile_texts_are_shown_safely_and_do_not_freeze_the_window(screen: Screen, place: Town) -> None:
@@ -293,7 +293,7 @@ def test_a_damaged_memory_and_a_damaged_store_are_survived(screen: Screen, place
     assert login_page(window).name_entry.get() == ""
     fill_in(window, "Log in", "alice", PASSWORD)
     screen.pump(lambda: window.main_page is not None)
-    assert "damaged" in words(main_page(window).banner_area)
+    assert "damaged" in words(main_page(window).banners)
     screen.pump(lambda: window.model.connection is ConnectionState.ONLINE)
 
 
@@ -304,9 +304,9 @@ def test_a_server_taken_on_trust_is_said_so_even_after_a_failed_try(screen: Scre
     screen.pump(lambda: "Nobody with that name" in words(login_page(window)))
     fill_in(window, "Register", "alice", PASSWORD)
     screen.pump(lambda: window.main_page is not None)
-    assert str(place.link) in words(main_page(window).banner_area)
+    assert str(place.link) in words(main_page(window).banners)
     bob = enter(screen, place, "bob")
-    assert "trust" not in words(main_page(bob).banner_area)
+    assert "trust" not in words(main_page(bob).banners)
 
 
 def test_keys_that_stay_here_never_reach_another_machine(screen: Screen, place: Town) -> None:
@@ -395,15 +395,15 @@ def test_a_pause_of_the_rounds_is_said_while_it_lasts(
         screen.pump(lambda: place.service.mix_net.collected == 1)
         pause.begin()
         sentence = "A server of the chain is not answering. Rounds pause until it is back; nothing is lost."
-        screen.pump(lambda: sentence in words(page.banner_area))
+        screen.pump(lambda: sentence in words(page.banners))
         assert "rounds pause" in words(page.status)
         assert "Connected to the server" in words(page.status)
         pause.tick()
         screen.pump(lambda: window.connection is not None and window.connection.events.empty())
-        assert words(page.banner_area).count(sentence) == 1
+        assert words(page.banners).count(sentence) == 1
         pause.end()
         screen.pump(lambda: "Rounds go on." in words(page.status))
-        assert sentence not in words(page.banner_area)
+        assert sentence not in words(page.banners)
         screen.pump(lambda: "round closes in" in words(page.status))
         screen.close_all()
 
@@ -423,7 +423,7 @@ def test_closing_hangs_up_first_and_a_second_close_does_not_wait(screen: Screen,
         assert window.is_open
         if properly:
             screen.pump(lambda w=window: not w.is_open)  # type: ignore[misc]
-            bob.wait_state(name, PeerState.ENDED)
+            bob.wait_state(name, PeerState.ASKING)  # she will be back; until then he waits for her
         else:
             window.close()
             screen.pump(lambda w=window: not w.is_open, 3)  # type: ignore[misc]
