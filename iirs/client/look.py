@@ -94,6 +94,8 @@ class Look:
     def box(self, canvas: tk.Canvas, area: tuple[int, int, int, int], radius: int, colour: str) -> None:
         """Draw a box with smooth round corners; ``area`` in pixels, ``radius`` in dp."""
         left, top, right, bottom = area
+        if right - left < 2 or bottom - top < 2:
+            return  # the canvas has not got its size yet
         edge = min(self.dp(radius), (right - left) // 2, (bottom - top) // 2)
         whole = RoundedBox(2 * edge, 2 * edge, edge, colour)
         for x, y, column, row in (
