@@ -45,7 +45,11 @@ class StatusBar(ttk.Frame):
         self.text.pack(side="left", fill="x", expand=True)
         self.health = HealthLine(self, look)
         self.health.pack(fill="x")
-        self.privacy = ttk.Button(line, style="SideQuiet.TButton", command=self._explain)
+        self.privacy = ttk.Label(
+            self, style="SideMuted.TLabel", foreground=colours.accent, cursor="hand2", takefocus=True
+        )
+        for sequence in ("<Button-1>", "<Return>", "<space>"):
+            self.privacy.bind(sequence, lambda _: self._explain())
         self._explanation = ttk.Label(
             self, style="SideMuted.TLabel", padding=(dp(14), dp(4), dp(14), dp(6)), justify="left"
         )
@@ -59,7 +63,7 @@ class StatusBar(ttk.Frame):
             self._explanation.pack_forget()
         else:
             self._explanation.configure(text=explained(self._servers))
-            self._explanation.pack(fill="x", before=self.health)
+            self._explanation.pack(fill="x", before=self.health, padx=(self._look.dp(17), 0))
 
     def _show_privacy(self, model: ChatModel) -> None:
         self._servers = model.servers
@@ -67,7 +71,7 @@ class StatusBar(ttk.Frame):
         if words != self.privacy.cget("text"):
             self.privacy.configure(text=words)
         if words and not self.privacy.winfo_manager():
-            self.privacy.pack(side="right")
+            self.privacy.pack(anchor="w", padx=(self._look.dp(31), 0), before=self.health)
         elif not words and self.privacy.winfo_manager():
             self.privacy.pack_forget()
 
