@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
 
-from iirs.geometry import DROP_ID_SIZE, PEER_MESSAGE_SIZE, Geometry
+from iirs.geometry import DROP_ID_SIZE, ERRAND_SIZE, PEER_MESSAGE_SIZE, Geometry
 from iirs.noise import NoiseCount
 from iirs.onion import EntryChannel, RoundContext, open_reply, peel
 from iirs.suite import KeyPair
@@ -81,7 +81,8 @@ class View:
         """Return an onion as the entry takes it out of an upload, which takes the entry's channel keys."""
         client, index = owner
         size = self.geometry.entry_onion_size(TALK)
-        sealed = self.uploads[client][8 + index * size : 8 + (index + 1) * size]
+        start = 8 + ERRAND_SIZE + index * size
+        sealed = self.uploads[client][start : start + size]
         return self.channels[client].open_up(self.context, TALK, index, sealed)
 
 

@@ -14,23 +14,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from iirs.client.conversation import Conversation, Posted
 from iirs.client.engine import Engine
 from iirs.client.events import (
+    EntriesRemoved,
+    ErrandDone,
     Event,
+    GroupChanged,
+    GroupState,
+    PeerAsks,
     PeerChanged,
     PeerState,
     RoundClosed,
     RoundFate,
     RoundOpened,
     TextReceived,
+    TransferChanged,
+    TransferState,
 )
+from iirs.client.librarian import exported
 from iirs.client.server_connection import LEAVE_ROUNDS
 from iirs.directory import Head
-from iirs.geometry import PREKEY_SIZE, Geometry
+from iirs.geometry import PREKEY_SIZE, VAULT_SIZE, Geometry
 from iirs.message import HEADER_SIZE, Limits, Message, MessageKind
 from iirs.server.settings import ServiceSettings
 from iirs.suite import HYBRID
@@ -46,7 +55,8 @@ PREKEY_ROUNDS = 7
 SETTINGS = ServiceSettings(clock=lambda: 1_700_000_000.0, bundle_bytes_per_second=10**9)
 NAMES = ("alice", "bob")
 
-Action = Callable[[Person, Person], None]
+Action = Callable[..., None]
+T = TypeVar("T")
 Script = dict[int, Action]
 """What happens before which round, counted from the first upload of both."""
 
@@ -62,6 +72,12 @@ class Seen:
 
     def texts(self, name: str) -> list[str]:
         return [event.text for event in self.people[name].log if isinstance(event, TextReceived)]
+
+    def events(self, name: str, kind: type[T]) -> list[T]:
+        return [event for event in self.people[name].log if isinstance(event, kind)]
+
+    def transfers(self, name: str) -> list[TransferState]:
+        return [event.state for event in self.events(name, TransferChanged)]
 
     def states(self, name: str) -> list[PeerState]:
         return [event.state for event in self.people[name].log if isinstance(event, PeerChanged)]
@@ -99,19 +115,105 @@ def alice_quits(alice: Person, bob: Person) -> None:
     alice.connection.quit()
 
 
+def alice_sends_a_file(alice: Person, bob: Person) -> None:
+    alice.connection.call(lambda engine: engine.desk.send_file("bob", "holiday.png", FILE))
+
+
+def alice_pauses(alice: Person, bob: Person) -> None:
+    alice.connection.call(lambda engine: engine.desk.pause(engine.desk.transfers()[0].file_id))
+
+
+def bob_stops_the_file(alice: Person, bob: Person) -> None:
+    bob.connection.call(lambda engine: engine.desk.cancel(engine.desk.transfers()[0].file_id))
+
+
+def bob_declines(alice: Person, bob: Person) -> None:
+    bob.connection.call(lambda engine: engine.desk.decline("alice"))
+
+
+def alice_changes_her_password(alice: Person, bob: Person) -> None:
+    alice.connection.change_password(os.urandom(32), lambda public: os.urandom(VAULT_SIZE))
+
+
+def everybody_reads_and_deletes(*people: Person) -> None:
+    for person in people:
+        person.connection.call(_read_and_delete)
+
+
+def _read_and_delete(engine: Engine) -> None:
+    for peer in NAMES:
+        engine.desk.search("text", peer)
+        assert isinstance(exported(engine.desk.entries(peer)), str)
+        for entry in engine.desk.history(peer):
+            engine.desk.delete(peer, entry.item_id)
+        engine.desk.clear(peer)
+
+
+def alice_sets_a_timer(alice: Person, bob: Person) -> None:
+    alice.connection.call(lambda engine: engine.desk.set_timer("bob", 3600))
+
+
+def alice_founds_a_group(alice: Person, *others: Person) -> None:
+    names = tuple(person.name for person in others)
+    alice.connection.call(lambda engine: engine.desk.create_group("Chess", names))
+
+
+def everybody_accepts(*people: Person) -> None:
+    for person in people:
+        for event in person.drain():
+            if isinstance(event, PeerAsks) and event.asks:
+                person.connection.ask(event.peer)
+            elif isinstance(event, GroupChanged) and event.state is GroupState.INVITED:
+                person.connection.call(lambda engine, key=event.key: engine.desk.join_group(key))
+
+
+def everybody_writes_to_the_group(*people: Person) -> None:
+    for person in people:
+        keys = {event.key for event in person.drain() if isinstance(event, GroupChanged)}
+        for key in keys:
+            person.connection.send(key, f"{person.name} is here")
+
+
+def one_leaves_the_group(*people: Person) -> None:
+    keys = {event.key for event in people[-1].drain() if isinstance(event, GroupChanged)}
+    for key in keys:
+        people[-1].connection.call(lambda engine, key=key: engine.desk.leave_group(key))
+
+
+FILE = os.urandom(20 * 772)
+THREE = ("alice", "bob", "carol")
 IDLE: Script = {}
 CHATTING: Script = {2: both_ask, 3: talk, 20: talk_more}
 INVITING: Script = {2: only_alice_asks, 3: talk}
 HANGING_UP: Script = {**CHATTING, 25: bob_hangs_up}
 IDLE_BOB_LEAVES: Script = {25: bob_leaves}
+SENDING_A_FILE: Script = {
+    2: both_ask,
+    9: alice_sends_a_file,
+    14: alice_pauses,
+    18: alice_pauses,
+    20: talk_more,
+}
+STOPPING_A_FILE: Script = {2: both_ask, 9: alice_sends_a_file, 17: bob_stops_the_file}
+DECLINING: Script = {2: only_alice_asks, 12: bob_declines}
+NEW_PASSWORD: Script = {**CHATTING, 12: alice_changes_her_password}
+READING: Script = {**CHATTING, 22: alice_sets_a_timer, 24: talk_more, 28: everybody_reads_and_deletes}
+GROUP: Script = {
+    2: alice_founds_a_group,
+    **dict.fromkeys((6, 9, 12, 15, 18, 21, 24), everybody_accepts),
+    28: everybody_writes_to_the_group,
+    36: one_leaves_the_group,
+}
 CHATTING_BOB_LEAVES: Script = {**CHATTING, 25: bob_leaves}
 IDLE_ALICE_QUITS: Script = {25: alice_quits}
 CHATTING_ALICE_QUITS: Script = {**CHATTING, 25: alice_quits}
 INVITING_ALICE_QUITS: Script = {**INVITING, 25: alice_quits}
 
 
-def play(folder: Path, script: Script, prekey_rounds: int | None = None) -> Seen:
-    """Run alice and bob for ``ROUNDS`` rounds behind wiretaps and return what was seen."""
+def play(
+    folder: Path, script: Script, prekey_rounds: int | None = None, names: tuple[str, ...] = NAMES
+) -> Seen:
+    """Run people for ``ROUNDS`` rounds behind wiretaps and return what was seen."""
     with town(
         folder,
         round_seconds=ROUND_SECONDS,
@@ -119,8 +221,8 @@ def play(folder: Path, script: Script, prekey_rounds: int | None = None) -> Seen
         paced=False,
         prekey_rounds=prekey_rounds,
     ) as place:
-        taps = {name: Wiretap(place.port) for name in NAMES}
-        people = {name: tapped(place, name, taps[name]) for name in NAMES}
+        taps = {name: Wiretap(place.port) for name in names}
+        people = {name: tapped(place, name, taps[name]) for name in names}
         wait_until(lambda: len(place.service.channels()) == len(people))
         place.service.run_round()
         online, going = list(people.values()), None
@@ -186,6 +288,13 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Seen]:
         "idle, alice quits": IDLE_ALICE_QUITS,
         "chatting, alice quits": CHATTING_ALICE_QUITS,
         "inviting, alice quits": INVITING_ALICE_QUITS,
+        "sending a file": SENDING_A_FILE,
+        "stopping a file": STOPPING_A_FILE,
+        "declining": DECLINING,
+        "a new password": NEW_PASSWORD,
+        "reading and deleting": READING,
+        "idle, three": IDLE,
+        "a group of three": GROUP,
         "idle, short periods": IDLE,
         "chatting, short periods": CHATTING,
         "hanging up, short periods": HANGING_UP,
@@ -194,7 +303,8 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Seen]:
     @cache
     def world(name: str) -> Seen:
         prekey_rounds = PREKEY_ROUNDS if name.endswith("short periods") else None
-        return play(tmp_path_factory.mktemp("world"), scripts[name], prekey_rounds)
+        names = THREE if name.endswith("three") else NAMES
+        return play(tmp_path_factory.mktemp("world"), scripts[name], prekey_rounds, names)
 
     return world
 
@@ -207,14 +317,48 @@ def test_the_worlds_really_differ_for_the_people_in_them(worlds: Callable[[str],
     assert PeerState.CONNECTED not in worlds("inviting").states("alice")
     assert worlds("hanging up").states("alice")[-1] is PeerState.ENDED
     assert PeerState.RESUMING in worlds("chatting, bob leaves").states("alice")
+    assert worlds("sending a file").transfers("bob")[-1] is TransferState.DONE
+    assert TransferState.PAUSED in worlds("sending a file").transfers("alice")
+    assert worlds("stopping a file").transfers("alice")[-1] is TransferState.CANCELLED
+    assert [event.asks for event in worlds("declining").events("bob", PeerAsks)] == [True, False]
+    assert [event.accepted for event in worlds("a new password").events("alice", ErrandDone)] == [True]
+    assert worlds("reading and deleting").events("bob", EntriesRemoved)
+    for name in THREE:
+        others = {f"{other} is here" for other in THREE if other != name}
+        assert set(worlds("a group of three").texts(name)) == others
+    left = worlds("a group of three").events("alice", GroupChanged)[-1]
+    assert left.members == ("alice", "bob")
 
 
-@pytest.mark.parametrize("name", ["chatting", "inviting", "hanging up"])
+MORE = ["sending a file", "stopping a file", "declining", "a new password", "reading and deleting"]
+
+
+@pytest.mark.parametrize("name", ["chatting", "inviting", "hanging up", *MORE])
 def test_the_network_sees_the_same_rounds_directions_and_sizes(
     name: str, worlds: Callable[[str], Seen]
 ) -> None:
     assert len(worlds("idle").wire["alice"]) == 2 * ROUNDS
     assert worlds(name).wire == worlds("idle").wire
+
+
+def test_founding_a_group_and_talking_in_it_look_like_three_who_do_nothing(
+    worlds: Callable[[str], Seen],
+) -> None:
+    idle = worlds("idle, three")
+    assert len(idle.wire["carol"]) == 2 * ROUNDS
+    assert worlds("a group of three").wire == idle.wire
+
+
+def test_a_client_that_sends_a_password_at_once_is_caught(
+    tmp_path: Path, worlds: Callable[[str], Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a change of password is a frame of its own: the network sees it."""
+
+    def eager(self: Engine, login_secret: bytes, make_vault: object) -> None:
+        self._period_told = -1  # a prekey goes along with the next upload, as with a new session
+
+    monkeypatch.setattr(Engine, "change_password", eager)
+    assert play(tmp_path, NEW_PASSWORD).wire != worlds("idle").wire
 
 
 @pytest.mark.parametrize("name", ["chatting, short periods", "hanging up, short periods"])
@@ -246,7 +390,7 @@ def test_a_client_that_does_not_renew_while_it_talks_is_caught(
     honest = Engine._renew_prekey
 
     def busy(self: Engine, number: int) -> list[Message]:
-        talking = any(conversation.sync is not None for conversation in self._conversations.values())
+        talking = any(conversation.sync is not None for conversation in self.desk.conversations.values())
         return [] if talking else honest(self, number)
 
     monkeypatch.setattr(Engine, "_renew_prekey", busy)
@@ -301,7 +445,11 @@ def test_an_announcement_does_not_wait_for_the_commands_before_it(tmp_path: Path
 
 @pytest.mark.parametrize(
     "name",
-    ["idle", "chatting", "inviting", "hanging up", "idle, bob leaves", "chatting, alice quits"],
+    [
+        *("idle", "chatting", "inviting", "hanging up", "idle, bob leaves", "chatting, alice quits"),
+        *MORE,
+        "a group of three",
+    ],
 )
 def test_without_loss_every_dead_drop_is_accessed_exactly_twice(
     name: str, worlds: Callable[[str], Seen]
