@@ -18,7 +18,8 @@ from iirs.client.chat_model import Row
 from iirs.client.login_page import LoginPage
 from iirs.client.look import Look
 from iirs.client.main_page import MainPage
-from iirs.client.window import ClientWindow, Start
+from iirs.client.window import ClientWindow
+from iirs.client.window_pages import Start
 from tests.harness import FAST_BACKOFF, PASSWORD, Town
 
 

@@ -24,7 +24,7 @@ from iirs.client.entries import TextState  # noqa: E402
 from iirs.client.events import ConnectionState, PeerAsks, PeerState, TextReceived  # noqa: E402
 from iirs.client.log_view import LogView  # noqa: E402
 from iirs.client.login_work import Credentials  # noqa: E402
-from iirs.client.window import Start  # noqa: E402
+from iirs.client.window_pages import Start  # noqa: E402
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage  # noqa: E402
 from iirs.server.keystore import ChainOptions, make_keys  # noqa: E402
 from iirs.server.service import Service  # noqa: E402
@@ -110,8 +110,9 @@ def test_each_way_to_fill_in_the_form_wrongly_gets_a_sentence(
 ) -> None:
     window = screen.open(Home(tmp_path, CHEAP), Start(link))
     fill_in(window, "Register", name, password)
-    screen.pump(lambda: sentence in words(login_page(window)))
-    assert login_page(window).button.instate(["!disabled"])
+    page = login_page(window)
+    screen.pump(lambda: sentence in str(page.message.cget("text")))
+    assert page.button.instate(["!disabled"])
 
 
 def test_a_taken_name_is_refused_and_another_can_be_registered(screen: Screen, place: Town) -> None:

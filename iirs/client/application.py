@@ -9,7 +9,8 @@ from types import TracebackType
 
 from iirs.client.accounts import Home
 from iirs.client.look import Look
-from iirs.client.window import ClientWindow, Start
+from iirs.client.window import ClientWindow
+from iirs.client.window_pages import Start
 
 
 def run_application(root: tk.Tk, home: Home, start: Start) -> None:

@@ -34,7 +34,7 @@ def run_window(
         return 2
     from iirs.client.application import run_application  # noqa: PLC0415  # needs tkinter
     from iirs.client.login_work import Credentials  # noqa: PLC0415  # only a window needs it
-    from iirs.client.window import Start  # noqa: PLC0415  # needs tkinter
+    from iirs.client.window_pages import Start  # noqa: PLC0415  # needs tkinter
 
     try:
         root = tk.Tk(className="Iirs")

@@ -6,36 +6,57 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
+from iirs.client.keys import check_password
 from iirs.client.login_work import Credentials, Remembered
 from iirs.client.look import Look
+from iirs.client.privacy_words import HIDDEN
+from iirs.client.scroll_page import ScrollPage
+from iirs.client.words import N_, _
+from iirs.errors import AccountError
 
 _KEYS_HINT = (
     "Safer: your secret keys are never given to the server, not even encrypted. "
     "But the account then works on this machine only."
 )
 
+_ONE_OWNER = N_(
+    "With one server, its owner could look who talks to whom; with several, not even all but one."
+)
 
-class LoginPage(ttk.Frame):
+
+class LoginPage(ScrollPage):
     """Calls ``submit`` with what was typed; afterwards ``wait`` and ``fail`` show what comes of it."""
 
     def __init__(
-        self, parent: tk.Misc, look: Look, start: Remembered, submit: Callable[[Credentials], None]
+        self,
+        parent: tk.Misc,
+        look: Look,
+        start: Remembered,
+        submit: Callable[[Credentials], None],
+        written: Remembered | None = None,
     ) -> None:
-        super().__init__(parent)
+        """``start``: the last time's, or what the program was started with; ``written``: here, before."""
+        super().__init__(parent, look, 400)
         self._look = look
         self._submit = submit
         self._new = tk.BooleanVar(self, not start.name)
         self._keys_stay_here = tk.BooleanVar(self, False)
-        self._name_written = tk.StringVar(self, start.name)
+        self._name_written = tk.StringVar(self, (written or start).name)
         self._password = tk.StringVar(self)
-        self._link = tk.StringVar(self, start.link)
+        self._link = tk.StringVar(self, (written or start).link)
         self._shown = tk.BooleanVar(self, False)
-        card = ttk.Frame(self)
-        card.place(relx=0.5, rely=0.47, anchor="center", width=look.dp(400))
+        card = self.body
         self._make_heading(card)
         self._make_fields(card)
         self._make_footer(card)
+        self._password.trace_add("write", lambda *_: self._judge())
         self._change_kind()
+        self.settle()
+
+    @property
+    def written(self) -> Remembered:
+        """The server and name as they stand in the form."""
+        return Remembered(self._link.get(), self._name_written.get())
 
     def _make_heading(self, card: ttk.Frame) -> None:
         dp = self._look.dp
@@ -70,6 +91,7 @@ class LoginPage(ttk.Frame):
         self.name_entry = self._field(card, "Your name", self._name_written)
         self.password_entry = self._field(card, "Password", self._password, show="•")
         dp = self._look.dp
+        self.strength = ttk.Label(card, style="Muted.TLabel", wraplength=dp(400))
         ttk.Checkbutton(
             card, text="Show the password", variable=self._shown, command=self._show_password
         ).pack(anchor="w", pady=(dp(6), 0))
@@ -103,6 +125,27 @@ class LoginPage(ttk.Frame):
         self.button = ttk.Button(card, style="Accent.TButton", command=self.submit)
         self.button.pack(fill="x", ipady=dp(3))
         self.progress = ttk.Progressbar(card, mode="indeterminate")
+        self._about = ttk.Label(
+            card,
+            text="\n".join(_(sentence) for sentence in (*HIDDEN, _ONE_OWNER)),
+            style="Muted.TLabel",
+            wraplength=dp(400),
+            padding=(0, dp(18), 0, 0),
+        )
+
+    def _judge(self) -> None:
+        """Say of a new password what is missing, while it is written."""
+        sentence = ""
+        if self._new.get() and self._password.get():
+            try:
+                check_password(self._name_written.get().strip() or "\0", self._password.get())
+            except AccountError as error:
+                sentence = str(error)
+        self.strength.configure(text=sentence)
+        if sentence:
+            self.strength.pack(anchor="w", pady=(self._look.dp(4), 0), after=self.password_entry)
+        else:
+            self.strength.pack_forget()
 
     # -- what is shown ------------------------------------------------------------------------------
 
@@ -162,6 +205,11 @@ class LoginPage(ttk.Frame):
         new = self._new.get()
         self.button.configure(text="Create account" if new else "Log in")
         self.message.configure(text="")
+        self._judge()
+        if new:
+            self._about.pack(anchor="w")
+        else:
+            self._about.pack_forget()
         for widget in (self.keys_check, self._keys_hint):
             if new:
                 widget.pack(anchor="w", pady=(self._look.dp(4), 0))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from iirs.chain import JoinLink
 from iirs.client.accounts import Home, login, register
 from iirs.client.keys import storage_key
+from iirs.client.preferences import Preferences
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
 from iirs.client.session import Account
 from iirs.client.store import open_store
@@ -107,7 +106,7 @@ def _account(link: JoinLink, home: Home, credentials: Credentials) -> Account:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The server and name of the last time."""
+    """The server and name of the last time, kept with the other preferences."""
 
     link: str = ""
     name: str = ""
@@ -115,16 +114,9 @@ class Remembered:
     @classmethod
     def read(cls, folder: Path) -> Remembered:
         """Return what is remembered; nothing if the file is missing or damaged."""
-        try:
-            values = json.loads((folder / "window.json").read_text(encoding="utf-8"))
-            return cls(str(values["link"])[:500], str(values["name"])[:64])
-        except (OSError, ValueError, KeyError, TypeError):
-            return cls()
+        kept = Preferences.read(folder)
+        return cls(kept.link, kept.name)
 
     def write(self, folder: Path) -> None:
         """Remember, if the disk lets us: it is a convenience."""
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary = folder / "window.json.new"
-            temporary.write_text(json.dumps({"link": self.link, "name": self.name}), encoding="utf-8")
-            temporary.replace(folder / "window.json")
+        replace(Preferences.read(folder), link=self.link, name=self.name).write(folder)

@@ -104,6 +104,8 @@ class Look:
     def box(self, canvas: tk.Canvas, area: tuple[int, int, int, int], radius: int, colour: str) -> None:
         """Draw a box with smooth round corners; ``area`` in pixels, ``radius`` in dp."""
         left, top, right, bottom = area
+        if right - left < 2 or bottom - top < 2:
+            return  # the canvas has not got its size yet
         edge = min(self.dp(radius), (right - left) // 2, (bottom - top) // 2)
         whole = RoundedBox(2 * edge, 2 * edge, edge, colour)
         for x, y, column, row in (
@@ -182,16 +184,26 @@ class Look:
         """Make a stretchable image element; ``states`` are (state, fill, border), the usual one first."""
         if element in style.element_names():
             return
-        size = 2 * self.dp(radius) + 2
+        least = 2 * self.dp(radius) + 2
+        # Tk fills a middle with copies of the picture's middle, each blended at great cost: few, large ones.
+        wide, high = least + 62, least + 14
         pictures = [
-            self.picture(RoundedBox(size, size, self.dp(radius), fill, border, self.dp(1.5) if border else 0))
+            self.picture(RoundedBox(wide, high, self.dp(radius), fill, border, self.dp(1.5) if border else 0))
             for _, fill, border in states
         ]
         chosen: Any = [
             (*state.split(), picture) for (state, _, _), picture in zip(states, pictures, strict=True)
         ]
         style.element_create(
-            element, "image", pictures[0], *chosen[1:], border=self.dp(radius), sticky="nsew", padding=0
+            element,
+            "image",
+            pictures[0],
+            *chosen[1:],
+            border=self.dp(radius),
+            sticky="nsew",
+            padding=0,
+            width=least,
+            height=least,
         )
 
     def _style_buttons(self, style: ttk.Style) -> None:

@@ -10,6 +10,7 @@ from iirs.client.chat_model import ChatModel, Round
 from iirs.client.events import ConnectionState
 from iirs.client.health import HealthLevel, RoundHealth
 from iirs.client.look import Look
+from iirs.client.privacy_words import explained, hidden_among
 
 _NOTICE_SECONDS = 8.0
 
@@ -44,7 +45,35 @@ class StatusBar(ttk.Frame):
         self.text.pack(side="left", fill="x", expand=True)
         self.health = HealthLine(self, look)
         self.health.pack(fill="x")
+        self.privacy = ttk.Label(
+            self, style="SideMuted.TLabel", foreground=colours.accent, cursor="hand2", takefocus=True
+        )
+        for sequence in ("<Button-1>", "<Return>", "<space>"):
+            self.privacy.bind(sequence, lambda _: self._explain())
+        self._explanation = ttk.Label(
+            self, style="SideMuted.TLabel", padding=(dp(14), dp(4), dp(14), dp(6)), justify="left"
+        )
+        self.bind("<Configure>", lambda event: self._explanation.configure(wraplength=event.width - dp(28)))
+        self._servers = 1
         self._shown: tuple[object, ...] = ()
+
+    def _explain(self) -> None:
+        """Say what the privacy words mean, until they are clicked again."""
+        if self._explanation.winfo_manager():
+            self._explanation.pack_forget()
+        else:
+            self._explanation.configure(text=explained(self._servers))
+            self._explanation.pack(fill="x", before=self.health, padx=(self._look.dp(17), 0))
+
+    def _show_privacy(self, model: ChatModel) -> None:
+        self._servers = model.servers
+        words = hidden_among(model) if model.connection is ConnectionState.ONLINE else ""
+        if words != self.privacy.cget("text"):
+            self.privacy.configure(text=words)
+        if words and not self.privacy.winfo_manager():
+            self.privacy.pack(anchor="w", padx=(self._look.dp(31), 0), before=self.health)
+        elif not words and self.privacy.winfo_manager():
+            self.privacy.pack_forget()
 
     def say(self, sentence: str) -> None:
         """Show a notice for some seconds, in place of the connection's state."""
@@ -60,6 +89,7 @@ class StatusBar(ttk.Frame):
         )
         if time.monotonic() >= self._notice_until:
             self.text.configure(text=_connection_words(model), foreground=self._look.colours.muted)
+        self._show_privacy(model)
         self.health.show(model.health)
         words, share = ("rounds pause", 0.0) if model.standby else _round_words(model.round)
         shown = (words, round(share * 110))
@@ -127,7 +157,7 @@ def _online_words(current: Round | None) -> str:
         return "Connected to the server · waiting for the next round"
     if current.closed and not current.clean:
         return "Connected · the last round lost something; what is missing is sent again"
-    return f"Connected to the server · {current.online} online"
+    return "Connected to the server"
 
 
 def _round_words(current: Round | None) -> tuple[str, float]:

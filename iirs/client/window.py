@@ -5,51 +5,32 @@ Other threads only put values on queues; ``_poll`` takes some of them every few 
 
 from __future__ import annotations
 
-import gc
 import queue
 import threading
 import time
 import tkinter as tk
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from iirs.client.accounts import Home
+from iirs.client.announce import Announcement, announcement, title
 from iirs.client.chat_model import ChatModel
 from iirs.client.chat_session import TEXT_MAX
-from iirs.client.engine import Engine
 from iirs.client.events import ConnectionState, Notice, PeerChanged
-from iirs.client.farewell import FarewellPage
+from iirs.client.keys_page import bind_keys
 from iirs.client.librarian import Found, LastEntries, Librarian, Picture, Reading, Said
-from iirs.client.login_page import LoginPage
-from iirs.client.login_work import Credentials, LoggedIn, NotLoggedIn, Remembered, log_in
+from iirs.client.login_work import Credentials, LoggedIn, NotLoggedIn, log_in
 from iirs.client.look import Look
-from iirs.client.main_page import MainPage
-from iirs.client.requests import Requests
-from iirs.client.server_connection import ConnectionOptions, ServerConnection
 from iirs.client.shapes import RoundedBox
+from iirs.client.shell import DesktopTheme, UnlockTried, has_focus
 from iirs.client.talk import History
+from iirs.client.window_pages import Cover, Start, WindowPages
 
 _POLL_MS = 40
 _EVENTS_A_TICK = 200
 _AT_ONCE_SECONDS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What a window begins with, if not with an empty form."""
-
-    link: str = ""
-    name: str = ""
-    credentials: Credentials | None = None
-    """Log in with these at once."""
-    peer: str = ""
-    """Ask for this person as soon as the server knows them."""
-    say: str = ""
-    """Send them this once the two are in sync."""
-    options: ConnectionOptions | None = None
-
-
-class ClientWindow:
+class ClientWindow(WindowPages):
     """Fills ``window`` (a ``Tk`` or a ``Toplevel``) and calls ``closed`` when it is over."""
 
     def __init__(
@@ -60,75 +41,55 @@ class ClientWindow:
         start: Start,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.window = window
-        self.look = look
-        self.login_page: LoginPage | None = None
-        self.main_page: MainPage | None = None
-        self.farewell: FarewellPage | None = None
-        self.connection: ServerConnection | None = None
-        self.librarian: Librarian | None = None
-        self.model = ChatModel("")
-        self.is_open = True
-        self._home = home
-        self._start = start
+        super().__init__(window, look, home, start)
+        self.notifier: Callable[[Announcement], None] = lambda _: None
         self._closed = closed
-        self._inbox: queue.SimpleQueue[LoggedIn | NotLoggedIn | Reading] = queue.SimpleQueue()
         self._peer_to_ask = start.peer
         self._to_say = {start.peer: start.say} if start.say else {}
         self._on_trust = False
-        self._remembered = Remembered.read(home.folder)
-        self._then: Callable[[], None] | None = None
         self._at_once_since: float | None = None
         self._next_poll = ""
         window.title("iirs")
-        window.geometry(f"{look.dp(960)}x{look.dp(680)}")
-        window.minsize(look.dp(640), look.dp(560))
         window.configure(background=look.colours.background)
         window.iconphoto(False, look.picture(RoundedBox(64, 64, 18, look.colours.accent)))
         window.protocol("WM_DELETE_WINDOW", self.close)
-        self._bind_keys()
+        for sequence in ("<FocusIn>", "<FocusOut>"):
+            window.bind(sequence, lambda _: window.after_idle(self._take_focus), add=True)
+        bind_keys(window, self._actions())
         self.show_login()
         if start.credentials is not None:
             self._log_in(start.credentials)
         self._poll()
 
-    def _bind_keys(self) -> None:
-        keys: dict[str, Callable[[], None]] = {
-            "<Control-q>": self.close,
-            "<Control-k>": self._find,
-            "<Control-f>": self._find,
-            "<Control-n>": lambda: self._open(""),
-            "<Alt-Up>": lambda: self._step(-1),
-            "<Alt-Down>": lambda: self._step(1),
-            "<Escape>": self._back_to_entry,
+    def _actions(self) -> dict[str, Callable[[], None]]:
+        return {
+            "find_people": self._find_people,
+            "find_text": self._find_text,
+            "new_talk": lambda: self._open(""),
+            "new_group": self._new_group,
+            "previous": lambda: self._step(-1),
+            "next": lambda: self._step(1),
+            "back": self._back,
+            "settings": lambda: self.cover(Cover.SETTINGS),
+            "larger": lambda: self.shell.zoom(1),
+            "smaller": lambda: self.shell.zoom(-1),
+            "usual": lambda: self.shell.zoom(0),
+            "lock": self.lock,
+            "help": lambda: self.cover(Cover.KEYS),
+            "quit": self.close,
         }
-        for sequence, action in keys.items():
-            self._bind(sequence, action)
-
-    def _bind(self, sequence: str, action: Callable[[], None]) -> None:
-        def act(_: tk.Event[tk.Misc]) -> str:
-            action()
-            return "break"
-
-        self.window.bind(sequence, act)
 
     # -- logging in ---------------------------------------------------------------------------------
 
     def show_login(self, sentence: str = "") -> None:
         """Show the form, with a sentence about why we are here again."""
-        self._clear()
-        known = Remembered(
-            self._start.link or self._remembered.link, self._start.name or self._remembered.name
-        )
-        page = LoginPage(self.window, self.look, known, self._log_in)
-        page.pack(fill="both", expand=True)
-        page.focus_first()
-        if sentence:
-            page.fail(sentence)
-        self.login_page = page
-        self.window.title("iirs")
+        self._sentence = sentence
+        self._cover, self.shell.locked = Cover.NONE, False
+        self._warnings.clear()
+        self._show()
 
     def _log_in(self, credentials: Credentials) -> None:
+        self._logging_in = True
         if self.login_page is not None:
             self.login_page.wait()
         home, options, inbox = self._home, self._start.options, self._inbox
@@ -141,58 +102,18 @@ class ClientWindow:
     def _enter(self, result: LoggedIn) -> None:
         connection = result.connection
         self.connection = connection
+        self._logging_in, self._sentence = False, ""
         chain = connection.account.chain
         self.model = ChatModel(connection.account.name, len(chain.hops), chain.slots)
-        self._remembered = Remembered(result.link, connection.account.name)
-        self._clear()
+        self.shell.remember(result.link, connection.account.name)
         self.librarian = Librarian(connection, self._inbox.put)
-        requests = self._requests(connection, self.librarian)
-        self.main_page = MainPage(self.window, self.look, self.model, requests)
-        self.main_page.pack(fill="both", expand=True)
-        for remark in result.remarks(on_trust=self._on_trust):
-            self.main_page.warn(remark, alarm=False)
+        self._warnings = [(remark, False) for remark in result.remarks(on_trust=self._on_trust)]
         self._on_trust = False
+        self._show()
         connection.start()
         self.librarian.read_last_entries()
 
-    def _requests(self, connection: ServerConnection, librarian: Librarian) -> Requests:
-        def tell(function: Callable[[Engine], object]) -> None:
-            connection.call(function)
-
-        return Requests(
-            ask=connection.ask,
-            decline=lambda peer: tell(lambda engine: engine.desk.decline(peer)),
-            hang_up=connection.hang_up,
-            open=self._open,
-            send=self._send,
-            send_file=librarian.send_file,
-            pause=lambda file_id: tell(lambda engine: engine.desk.pause(file_id)),
-            cancel=lambda file_id: tell(lambda engine: engine.desk.cancel(file_id)),
-            save=librarian.save,
-            picture=librarian.read_picture,
-            around=self._read_back_to,
-            older=self._read_older,
-            search=librarian.search,
-            export=librarian.export,
-            delete=lambda talk, item: tell(lambda engine: engine.desk.delete(talk, item)),
-            clear=lambda talk: tell(lambda engine: engine.desk.clear(talk)),
-            set_timer=lambda talk, seconds: tell(lambda engine: engine.desk.set_timer(talk, seconds)),
-            create_group=lambda name, people: tell(lambda engine: engine.desk.create_group(name, people)),
-            join_group=lambda key: tell(lambda engine: engine.desk.join_group(key)),
-            leave_group=lambda key: tell(lambda engine: engine.desk.leave_group(key)),
-            show_safety=self._show_safety,
-            verify=lambda name, verified: tell(lambda engine: engine.desk.verify(name, verified)),
-            accept_keys=lambda name: tell(lambda engine: engine.desk.accept_keys(name)),
-            show_settings=lambda: None,
-            lock=lambda: None,
-            log_out=self.log_out,
-        )
-
     # -- talking ------------------------------------------------------------------------------------
-
-    def _show_safety(self, peer: str) -> None:
-        if self.main_page is not None:
-            self.main_page.show_safety(peer)
 
     def _send(self, peer: str, text: str) -> bool:
         if len(text.encode("utf-8", "replace")) > TEXT_MAX:
@@ -204,6 +125,7 @@ class ClientWindow:
         return True
 
     def _open(self, peer: str) -> None:
+        self._uncover()
         if self.main_page is None or self.connection is None:
             return
         self.main_page.open(peer)
@@ -211,16 +133,20 @@ class ClientWindow:
         if peer and not self.model.talk(peer).has_history and self.librarian is not None:
             self.librarian.read(peer)
 
-    def _read_back_to(self, peer: str, item_id: bytes) -> None:
-        first = next((row.text_id for row in self.model.talk(peer).rows if row.text_id), b"")
-        if self.librarian is not None:
-            self.librarian.read_back_to(peer, first, item_id)
-
     def _read_older(self, peer: str) -> None:
         talk = self.model.talk(peer)
         first = next((row.text_id for row in talk.rows if row.text_id), b"")
         if first and talk.has_more and self.librarian is not None:
             self.librarian.read(peer, first)
+
+    def _read_back_to(self, peer: str, item_id: bytes) -> None:
+        first = next((row.text_id for row in self.model.talk(peer).rows if row.text_id), b"")
+        if self.librarian is not None:
+            self.librarian.read_back_to(peer, first, item_id)
+
+    def _show_safety(self, peer: str) -> None:
+        if self.main_page is not None:
+            self.main_page.show_safety(peer)
 
     def _step(self, step: int) -> None:
         names = [name for name in self.model.order() if name in self.model.talks]
@@ -228,14 +154,40 @@ class ClientWindow:
             here = names.index(self.model.open_peer) if self.model.open_peer in names else -step
             self._open(names[(here + step) % len(names)])
 
-    def _find(self) -> None:
+    def _find_people(self) -> None:
+        self._uncover()
         if self.main_page is not None:
             self.main_page.search.focus_set()
 
-    def _back_to_entry(self) -> None:
+    def _find_text(self) -> None:
+        self._uncover()
         if self.main_page is not None:
+            if self.model.open_peer:
+                self.main_page.chat.find()
+            else:
+                self._find_people()
+
+    def _new_group(self) -> None:
+        self._uncover()
+        if self.main_page is not None:
+            self.main_page.new_group()
+
+    def _back(self) -> None:
+        if self._cover is not Cover.NONE:
+            self._uncover()
+        elif self.main_page is not None:
             talking = bool(self.model.open_peer)
             (self.main_page.chat.entry if talking else self.main_page.welcome.entry).focus_set()
+
+    def _take_focus(self) -> None:
+        """What comes while the window has the keyboard counts as looked at, unless it is covered."""
+        if not self.is_open:
+            return
+        model = self.model
+        model.focused = self.main_page is not None and has_focus(self.window)
+        if model.focused and model.open_peer and model.talk(model.open_peer).unread:
+            model.open(model.open_peer)
+            self._refresh()
 
     # -- what the other threads say -----------------------------------------------------------------
 
@@ -249,6 +201,8 @@ class ClientWindow:
             elif self.main_page is not None:
                 self.main_page.tick()
             self._watch_end()
+            if self.shell.is_time_to_lock:
+                self.lock()
         finally:
             if self.is_open:
                 self._next_poll = self.window.after(_POLL_MS, self._poll)
@@ -261,25 +215,36 @@ class ClientWindow:
             match value:
                 case LoggedIn():
                     self._enter(value)
+                case DesktopTheme():
+                    self.shell.take_theme(value)
+                case UnlockTried():
+                    self._take_unlock(value)
                 case NotLoggedIn(sentence, on_trust):
+                    self._logging_in, self._sentence = False, sentence
                     self._on_trust = self._on_trust or on_trust
                     self._peer_to_ask = ""
                     if self.login_page is not None:
                         self.login_page.fail(sentence)
-                case History():
-                    self.model.take_history(value)
-                case LastEntries(entries):
-                    self.model.take_last_entries(entries)
-                case Picture(file_id, png) if self.main_page is not None:
-                    self.main_page.chat.log.take_picture(file_id, png)
-                case Found(talk, words, entries) if self.main_page is not None:
-                    if talk:
-                        self.main_page.chat.show_found(list(entries))
-                    else:
-                        self.main_page.show_found(words, list(entries))
-                case Said(sentence, alarm):
-                    self.model.take(Notice(sentence, alarm))
+                case _:
+                    self._take_reading(value)
         return changed
+
+    def _take_reading(self, reading: Reading) -> None:
+        page = self.main_page
+        match reading:
+            case History():
+                self.model.take_history(reading)
+            case LastEntries(entries):
+                self.model.take_last_entries(entries)
+            case Said(sentence, alarm):
+                self.model.take(Notice(sentence, alarm))
+            case Picture(file_id, png) if page is not None:
+                page.chat.log.take_picture(file_id, png)
+            case Found(talk, words, entries) if page is not None:
+                if talk:
+                    page.chat.show_found(list(entries))
+                else:
+                    page.show_found(words, list(entries))
 
     def _take_events(self) -> bool:
         connection = self.connection
@@ -299,23 +264,36 @@ class ClientWindow:
         if peer != self.model.open_peer:
             self.model.notice = f"You and {peer} are in sync."
         elif not isinstance(self.window.focus_get(), tk.Entry | tk.Text):
-            self._back_to_entry()  # whoever has just clicked on Accept wants to type next
+            self._back()  # whoever has just clicked on Accept wants to type next
         text = self._to_say.pop(peer, "")
         if text:
             self._send(peer, text)
 
     def _refresh(self) -> None:
+        self._announce()
         if self.main_page is None:
             return
+        self._warnings += [(sentence, True) for sentence in self.model.alarms]
         if self._peer_to_ask in self.model.people and self.model.connection is ConnectionState.ONLINE:
             peer, self._peer_to_ask = self._peer_to_ask, ""
             self.main_page.ask(peer)
         self.main_page.refresh()
         self._entitle()
 
+    def _announce(self) -> None:
+        """Tell the desktop of what came unseen, as far as the person wants that."""
+        arrived = self.model.arrived[:]
+        self.model.arrived.clear()
+        preferences = self.shell.preferences
+        news = announcement(arrived, preferences, locked=self.shell.locked)
+        if news is not None:
+            self.notifier(news)
+        if arrived and preferences.sound:
+            self.window.bell()
+
     def _entitle(self) -> None:
-        unread = f"({min(self.model.unread, 99)}) " if self.model.unread else ""
-        self.window.title(f"{unread}{self.model.me} · iirs")
+        inside = self.connection is not None
+        self.window.title(title(self.model, locked=self.shell.locked, inside=inside))
 
     def _watch_end(self) -> None:
         """Once the connection is over for good, go where we were going, or back to the form."""
@@ -352,10 +330,8 @@ class ClientWindow:
     def _leave(self, then: Callable[[], None], what_then: str) -> None:
         if self.connection is None:
             return
-        self._then = then
-        self._clear()
-        self.farewell = FarewellPage(self.window, self.look, what_then, self._hurry)
-        self.farewell.pack(fill="both", expand=True)
+        self._then, self._what_then = then, what_then
+        self._show()
         self.connection.quit(coming_back=True)
 
     def _hurry(self) -> None:
@@ -366,15 +342,8 @@ class ClientWindow:
 
     def _destroy(self) -> None:
         self.is_open = False
+        self.shell.remember_place()
         if self._next_poll:
             self.window.after_cancel(self._next_poll)
         self.window.destroy()
         self._closed()
-
-    def _clear(self) -> None:
-        for page in (self.login_page, self.main_page, self.farewell):
-            if page is not None:
-                page.destroy()
-        self.login_page = self.main_page = self.farewell = None
-        # Tk's variables and pictures must end in Tk's thread; the collector may run in any other.
-        self.window.after_idle(gc.collect)

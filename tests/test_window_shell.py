@@ -1,0 +1,192 @@
+"""What is around the conversations in a window: settings, size, the lock, the keys, the words on privacy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+tk = pytest.importorskip("tkinter") if not os.environ.get("IIRS_REQUIRE_WINDOW") else __import__("tkinter")
+
+from iirs.client.accounts import Home  # noqa: E402
+from iirs.client.announce import announcement, title  # noqa: E402
+from iirs.client.chat_model import ChatModel, Round  # noqa: E402
+from iirs.client.events import TextReceived  # noqa: E402
+from iirs.client.keys_page import KEYS, KeysPage  # noqa: E402
+from iirs.client.lock import IdleClock, wait_seconds  # noqa: E402
+from iirs.client.lock_page import LockPage  # noqa: E402
+from iirs.client.palette import LIGHT  # noqa: E402
+from iirs.client.preferences import Notify, Place, Preferences, Theme  # noqa: E402
+from iirs.client.privacy_words import explained, hidden_among  # noqa: E402
+from iirs.client.settings_page import SettingsPage  # noqa: E402
+from iirs.client.window import ClientWindow  # noqa: E402
+from iirs.client.window_pages import Start  # noqa: E402
+from tests.harness import CHEAP, PASSWORD, Town, town  # noqa: E402
+from tests.screen import Screen, enter, main_page, press, the_screen, words, write  # noqa: E402
+
+root_screen = pytest.fixture(scope="session")(the_screen)
+
+
+@pytest.fixture
+def screen(root_screen: Screen) -> Iterator[Screen]:
+    yield root_screen
+    root_screen.close_all()
+    root_screen.look.restyle(LIGHT, 1.0)
+    faults, root_screen.faults = root_screen.faults, []
+    assert not faults
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Town]:
+    with town(tmp_path) as place:
+        yield place
+
+
+def settings(window: ClientWindow) -> SettingsPage:
+    assert isinstance(window.cover_page, SettingsPage)
+    return window.cover_page
+
+
+def lock_page(window: ClientWindow) -> LockPage:
+    assert isinstance(window.cover_page, LockPage)
+    return window.cover_page
+
+
+@pytest.mark.window
+def test_a_locked_window_shows_no_name_and_opens_with_the_password_only(screen: Screen, place: Town) -> None:
+    place.register("bob")
+    alice = enter(screen, place, "alice")
+    alice.model.take(TextReceived("bob", b"1" * 16, "a secret word", 0))
+    press(main_page(alice).search, "<Control-l>")
+    page = lock_page(alice)
+    alice.model.take(TextReceived("bob", b"2" * 16, "another secret", 0))
+    closed = alice.model.health
+    screen.pump(lambda: alice.model.health != closed)  # the rounds go on
+    shown = words(alice.window) + alice.window.title()
+    assert not [word for word in ("alice", "bob", "secret") if word in shown]
+    press(page.entry, "<Control-comma>")
+    press(page.entry, "<Control-k>")
+    assert alice.main_page is None
+    write(page.entry, "not the password")
+    press(page.entry, "<Return>")
+    screen.pump(lambda: "The password is wrong." in words(page))
+    assert alice.main_page is None
+    write(page.entry, PASSWORD)
+    press(page.entry, "<Return>")
+    screen.pump(lambda: alice.main_page is not None)
+    assert "alice" in alice.window.title()
+    assert [row.text for row in alice.model.talk("bob").rows] == ["a secret word", "another secret"]
+
+
+@pytest.mark.window
+def test_a_window_locks_by_itself_when_nobody_touches_it(screen: Screen, place: Town) -> None:
+    alice = enter(screen, place, "alice")
+    alice.shell.change("lock_minutes", 5)
+    now = alice.shell.clock()
+    alice.shell.clock = lambda: now + 290
+    press(main_page(alice).search, "<Key-a>")
+    alice.shell.clock = lambda: now + 310
+    assert not alice.shell.is_time_to_lock
+    alice.shell.clock = lambda: now + 600
+    screen.pump(lambda: isinstance(alice.cover_page, LockPage))
+
+
+@pytest.mark.window
+def test_colours_and_size_change_at_once_and_talk_and_draft_stay(screen: Screen, place: Town) -> None:
+    place.register("bob")
+    alice = enter(screen, place, "alice")
+    screen.pump(lambda: "bob" in alice.model.people)
+    alice._open("bob")
+    write(main_page(alice).chat.entry, "half a sentence")
+    press(main_page(alice).chat.entry, "<Control-comma>")
+    settings(alice).controls["theme dark"].invoke()
+    assert screen.look.colours.name == "dark"
+    press(settings(alice), "<Control-plus>")
+    assert screen.look.zoom == 1.1
+    settings(alice).controls["close"].invoke()
+    assert alice.model.open_peer == "bob"
+    assert main_page(alice).chat.entry.get("1.0", "end-1c") == "half a sentence"
+    kept = Preferences.read(place.home("alice").folder)
+    assert (kept.theme, kept.zoom, kept.name) == (Theme.DARK, 1.1, "alice")
+
+
+@pytest.mark.window
+def test_the_settings_have_the_whole_link_to_copy(screen: Screen, place: Town) -> None:
+    alice = enter(screen, place, "alice")
+    alice.window.focus_force()
+    press(alice.window, "<Control-comma>")
+    settings(alice).controls["copy link"].invoke()
+    assert alice.window.clipboard_get() == str(place.link)
+
+
+@pytest.mark.window
+def test_every_key_is_on_the_page_that_f1_shows(screen: Screen, tmp_path: Path) -> None:
+    window = screen.open(Home(tmp_path, CHEAP), Start())
+    press(window.window, "<F1>")
+    assert isinstance(window.cover_page, KeysPage)
+    shown = words(window.cover_page)
+    assert not [key.shown for key in KEYS if key.shown not in shown or key.about not in shown]
+    press(window.window, "<Escape>")
+    assert window.login_page is not None
+    press(window.window, "<Control-l>")  # nobody is logged in: there is nothing to lock
+    assert window.cover_page is None
+
+
+@pytest.mark.window
+def test_a_window_that_was_off_the_screen_opens_on_it(screen: Screen, tmp_path: Path) -> None:
+    Preferences(place=Place(800, 600, 9000, -4000)).write(tmp_path)
+    window = screen.open(Home(tmp_path, CHEAP), Start())
+    screen.pump(lambda: window.window.winfo_width() > 1)
+    assert 0 <= window.window.winfo_rootx() < window.window.winfo_screenwidth()
+    assert 0 <= window.window.winfo_rooty() < window.window.winfo_screenheight()
+
+
+def test_wrong_passwords_wait_the_longer_the_more_they_are() -> None:
+    assert [wait_seconds(n) for n in range(6)] == [0, 0, 0, 2, 4, 8]
+    assert wait_seconds(10_000) == 60
+    clock = IdleClock(0)
+    assert clock.is_up(60, 1)
+    assert not clock.is_up(59, 1)
+    assert not clock.is_up(1e9, 0)
+
+
+def test_the_privacy_words_name_the_crowd_and_who_must_be_trusted() -> None:
+    for servers, online, expected in (
+        (1, 24, "Hidden among 24 people online, 1 server that must be trusted"),
+        (3, 24, "Hidden among 24 people online, 3 servers"),
+        (3, 1, "Nobody else is online to hide among"),
+    ):
+        model = ChatModel("alice", servers)
+        assert hidden_among(model) == ""
+        model.round = Round(1, 0.0, 2.0, online, 10.0, 2.0)
+        assert hidden_among(model) == expected
+    assert "must be trusted" in explained(1)
+    assert "must be trusted" not in explained(3)
+
+
+def test_notifications_hold_no_more_than_was_chosen_and_nothing_while_locked() -> None:
+    arrived = [("bob", "bob", "a secret word")]
+    with_text = Preferences(notifications=Notify.WITH_TEXT)
+    open_one = announcement(arrived, with_text, locked=False)
+    assert open_one is not None
+    assert (open_one.title, open_one.text) == ("bob", "a secret word")
+    without = replace(with_text, notifications=Notify.WITHOUT_TEXT)
+    for preferences, locked in ((with_text, True), (without, False)):
+        quiet = announcement(arrived, preferences, locked=locked)
+        assert quiet is not None
+        assert "bob" not in quiet.title + quiet.text
+        assert "secret" not in quiet.text
+    assert announcement(arrived, replace(with_text, notifications=Notify.OFF), locked=False) is None
+    assert announcement([], with_text, locked=False) is None
+
+
+def test_the_title_counts_to_99_and_says_nothing_while_locked() -> None:
+    model = ChatModel("alice")
+    model.talk("bob").unread = 3
+    assert title(model, locked=False, inside=True) == "(3) alice · iirs"
+    model.talk("bob").unread = 100
+    assert title(model, locked=False, inside=True) == "(99+) alice · iirs"
+    assert title(model, locked=True, inside=True) == "iirs"
