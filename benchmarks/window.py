@@ -1,7 +1,8 @@
 """How smooth the window is: 10,000 messages, 500 contacts, and a file with keys being stretched meanwhile.
 
 ``python benchmarks/window.py`` needs a screen (``xvfb-run -a`` makes one). Targets: 16 ms a frame at the
-median and 50 ms at p99; nothing blocks Tk's thread for more than 50 ms. A frame that draws nothing is the reference.
+median and 50 ms at p99; nothing blocks the thread of Tk for more than 50 ms. A frame that draws nothing is
+the reference.
 """
 
 from __future__ import annotations

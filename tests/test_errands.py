@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from iirs.client.accounts import (
-    check_now,
     forget_account,
     keep_new_vault,
     login,
@@ -20,6 +19,7 @@ from iirs.client.accounts import (
 )
 from iirs.client.errands import Errands
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, PeerState, TextReceived
+from iirs.client.lock import opens
 from iirs.client.session import Account
 from iirs.client.store import ClientStore
 from iirs.errors import AccountError, PeerError
@@ -68,7 +68,8 @@ def test_a_new_password_takes_the_old_ones_place_and_conversations_and_history_s
     assert alice.wait_for(ErrandDone) == ErrandDone(deletion=False, accepted=True)
     alice.connection.send("bob", "after")
     bob.wait_for(TextReceived, lambda event: event.text == "after")
-    check_now(alice.connection.account, place.home("alice"), NEW)
+    assert opens(alice.connection.account, NEW, place.home("alice").cost)
+    assert not opens(alice.connection.account, PASSWORD, place.home("alice").cost)
     stop(alice)
     assert not may_log_in(place, "alice", PASSWORD)
     again = place.connect(login(place.link, place.home("elsewhere"), "alice", NEW))

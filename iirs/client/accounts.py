@@ -7,7 +7,6 @@ thread, never from a window's.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from iirs.client.keys import (
     stretch,
 )
 from iirs.client.line import Line
+from iirs.client.lock import opens
 from iirs.client.session import Account, SessionStart
 from iirs.client.store import Pins
 from iirs.directory import Directory, Entry
@@ -146,15 +146,9 @@ def new_password(account: Account, home: Home, old: str, new: str) -> PasswordKe
     Blocks: it stretches both.
     """
     check_password(account.name, new)
-    check_now(account, home, old)
-    return stretch(account.chain.chain_id, account.name, new, home.cost)
-
-
-def check_now(account: Account, home: Home, password: str) -> None:
-    """Return if this is the account's password; asks nobody, and blocks. Raises ``AccountError``."""
-    given = stretch(account.chain.chain_id, account.name, password, home.cost).login_secret
-    if not hmac.compare_digest(given, account.login_secret):
+    if not opens(account, old, home.cost):
         raise AccountError("The password is wrong.")
+    return stretch(account.chain.chain_id, account.name, new, home.cost)
 
 
 def new_vault(account: Account, home: Home, keys: PasswordKeys, public: bytes) -> bytes:

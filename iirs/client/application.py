@@ -11,6 +11,7 @@ from iirs.client.accounts import Home
 from iirs.client.look import Look
 from iirs.client.window import ClientWindow
 from iirs.client.window_pages import Start
+from iirs.client.words import _
 
 
 def run_application(root: tk.Tk, home: Home, start: Start) -> None:
@@ -42,7 +43,7 @@ class FaultDialog:
         dialog.transient(self._root)
         frame = ttk.Frame(dialog, padding=dp(20))
         frame.pack(fill="both", expand=True)
-        words = (
+        words = _(
             "Something went wrong in this program. It goes on; if it behaves oddly, close the window and "
             "start again. The details name places in the program, nothing anybody wrote."
         )
@@ -52,7 +53,7 @@ class FaultDialog:
             self._root.clipboard_clear()
             self._root.clipboard_append(details)
 
-        ttk.Button(frame, text="Copy details", command=copy).pack(side="left")
-        close = ttk.Button(frame, text="Close", style="Accent.TButton", command=dialog.destroy)
+        ttk.Button(frame, text=_("Copy details"), command=copy).pack(side="left")
+        close = ttk.Button(frame, text=_("Close"), style="Accent.TButton", command=dialog.destroy)
         close.pack(side="right")
         close.focus_set()

@@ -11,15 +11,16 @@ from dataclasses import asdict, dataclass
 from iirs.client.events import ContactChanged
 from iirs.client.safety import safety_number
 from iirs.client.store import ClientStore
+from iirs.client.words import N_
 from iirs.directory import Directory, Entry
 
 _PREFIX = "contact:"
 _ALARM = "two directories"
-KEYS_CHANGED = (
+KEYS_CHANGED = N_(
     "The keys under this name are not the ones seen before. Somebody may be in between. "
     "Nothing is sent until you have compared safety numbers."
 )
-TWO_DIRECTORIES = (
+TWO_DIRECTORIES = N_(
     "Two lists of people were seen, both signed by the servers. Nothing is sent until you have asked the "
     "people who run them, and compared safety numbers."
 )

@@ -20,6 +20,7 @@ from iirs.client.entries import Outgoing
 from iirs.client.events import Event, Notice, PeerAsks, PeerChanged, PeerState, TimerChanged
 from iirs.client.session import Account, World
 from iirs.client.store import ClientStore
+from iirs.client.words import _
 from iirs.directory import Directory
 from iirs.directory import Entry as Person
 from iirs.errors import AccountError, StoreError
@@ -190,7 +191,11 @@ class Conversations:
                 conversation = self._make(me, peer, chat_state, sync_state)
             except StoreError:
                 self.events.append(
-                    Notice(f"What was stored about {name}'s conversation is damaged; it starts over.")
+                    Notice(
+                        _("What was stored about {name}'s conversation is damaged; it starts over.").format(
+                            name=name
+                        )
+                    )
                 )
                 conversation = self._make(me, peer, None, None)
             self.conversations[name] = conversation

@@ -22,6 +22,7 @@ from iirs.client.invitations import Invitation, InvitationKind
 from iirs.client.prekeys import OwnPrekeys
 from iirs.client.session import Account, SessionStart, World
 from iirs.client.store import ClientStore
+from iirs.client.words import N_
 from iirs.directory import Directory, Entry, Head
 from iirs.epoch import EpochKey
 from iirs.errors import (
@@ -56,7 +57,7 @@ from iirs.wire import (
     announcement_hash,
 )
 
-_TOO_LATE = "The last upload reached the server too late; it will be repeated."
+_TOO_LATE = N_("The last upload reached the server too late; it will be repeated.")
 MAX_AHEAD = 1800
 """A round further ahead of our own clock than this is refused."""
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from iirs.client.entries import Entry, TextState
+from iirs.client.words import N_, _
 
-ROUNDS_GO_ON = "All servers of the chain answer again. Rounds go on."
+ROUNDS_GO_ON = N_("All servers of the chain answer again. Rounds go on.")
 
 
 class ConnectionState(Enum):
@@ -72,13 +73,17 @@ class StandingBy:
     @property
     def sentence(self) -> str:
         """What to tell the person."""
-        which = "" if self.hop is None else f" (the {_ORDINALS[self.hop]} of {self.hops})"
-        return (
-            f"A server of the chain is not answering{which}. Rounds pause until it is back; nothing is lost."
-        )
+        if self.hop is None:
+            return _(
+                "A server of the chain is not answering. Rounds pause until it is back; nothing is lost."
+            )
+        return _(
+            "A server of the chain is not answering (the {which} of {all}). "
+            "Rounds pause until it is back; nothing is lost."
+        ).format(which=_(_ORDINALS[self.hop]), all=self.hops)
 
 
-_ORDINALS = ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th")
+_ORDINALS = (N_("1st"), N_("2nd"), N_("3rd"), N_("4th"), N_("5th"), N_("6th"), N_("7th"), N_("8th"))
 
 
 class RoundFate(Enum):

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.look import Look
+from iirs.client.words import _
 
-_WHY = "Everybody who leaves stays for seven more rounds, so that nobody can tell whether you were talking."
+_WHY = N_(
+    "Everybody who leaves stays for seven more rounds, so that nobody can tell whether you were talking."
+)
 
 
 class FarewellPage(ttk.Frame):
@@ -19,12 +22,12 @@ class FarewellPage(ttk.Frame):
         dp = look.dp
         card = ttk.Frame(self)
         card.place(relx=0.5, rely=0.45, anchor="center", width=dp(400))
-        ttk.Label(card, text="Leaving …", style="Title.TLabel").pack()
+        ttk.Label(card, text=_("Leaving …"), style="Title.TLabel").pack()
         ttk.Label(
-            card, text=f"{_WHY} {what_then}", style="Muted.TLabel", wraplength=dp(380), justify="center"
+            card, text=f"{_(_WHY)} {what_then}", style="Muted.TLabel", wraplength=dp(380), justify="center"
         ).pack(pady=(dp(8), dp(16)))
         progress = ttk.Progressbar(card, mode="indeterminate")
         progress.pack(fill="x", pady=(0, dp(20)))
         progress.start(15)
-        self.button = ttk.Button(card, text="Leave at once", style="Danger.TButton", command=hurry)
+        self.button = ttk.Button(card, text=_("Leave at once"), style="Danger.TButton", command=hurry)
         self.button.pack()

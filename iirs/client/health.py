@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from iirs.client.events import RoundFate
+from iirs.client.words import _, n_
 
 HEALTH_ROUNDS = 100
 """Rounds that are counted."""
@@ -78,10 +79,14 @@ class RoundHealth:
         if rounds == 0:
             return ""
         if rounds == 1:
-            verb = "was tampered with or lost" if self.troubled else "was neither tampered with nor lost"
-            return f"The last round {verb}"
-        verb = "was" if self.troubled == 1 else "were"
-        return f"{self.troubled} of the last {rounds} rounds {verb} tampered with or lost"
+            if self.troubled:
+                return _("The last round was tampered with or lost")
+            return _("The last round was neither tampered with nor lost")
+        return n_(
+            "{count} of the last {rounds} rounds was tampered with or lost",
+            "{count} of the last {rounds} rounds were tampered with or lost",
+            self.troubled,
+        ).format(count=self.troubled, rounds=rounds)
 
     @property
     def meaning(self) -> str:
@@ -91,9 +96,11 @@ class RoundHealth:
         """
         if self.level is not HealthLevel.SERIOUS:
             return ""
-        somebody = "somebody between you and your peers drops or changes messages"
         if self._is_tampered_with_often or self.tampered >= SERIOUS_OF_ALL:
-            cause = somebody.capitalize()
+            cause = _("Somebody between you and your peers drops or changes messages.")
         else:
-            cause = f"The line to the server is too slow or breaks, a server fails, or {somebody}"
-        return f"{cause}. Texts are repeated until they arrive."
+            cause = _(
+                "The line to the server is too slow or breaks, a server fails, or somebody between you and "
+                "your peers drops or changes messages."
+            )
+        return cause + " " + _("Texts are repeated until they arrive.")

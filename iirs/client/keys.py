@@ -48,7 +48,9 @@ class PasswordKeys:
 def check_password(name: str, password: str) -> None:
     """Return if a new password is strong enough to be guessed at. Raises ``AccountError`` if not."""
     if len(password) < PASSWORD_MIN:
-        raise AccountError(f"Choose a password of at least {PASSWORD_MIN} characters: three or four words.")
+        raise AccountError(
+            "Choose a password of at least {count} characters: three or four words.", count=PASSWORD_MIN
+        )
     if len(set(password)) < 5 or name.lower() in password.lower():
         raise AccountError(
             "That password is easy to guess: choose one without your name and with more variety."

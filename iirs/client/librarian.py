@@ -155,7 +155,7 @@ class Librarian:
             try:
                 function(engine)
             except StoreError as error:
-                self._tell(Said(str(error), alarm=True))
+                self._tell(Said(error.said(_), alarm=True))
 
         self._connection.call(work)
 
@@ -164,7 +164,7 @@ class Librarian:
             try:
                 function()
             except IirsError as error:
-                self._tell(Said(str(error)))
+                self._tell(Said(error.said(_)))
             except OSError as error:
                 why = error.strerror or _("no reason given")
                 self._tell(Said(_("The file could not be read or written: {why}.").format(why=why)))

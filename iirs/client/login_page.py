@@ -14,7 +14,7 @@ from iirs.client.scroll_page import ScrollPage
 from iirs.client.words import N_, _
 from iirs.errors import AccountError
 
-_KEYS_HINT = (
+_KEYS_HINT = N_(
     "Safer: your secret keys are never given to the server, not even encrypted. "
     "But the account then works on this machine only."
 )
@@ -69,16 +69,16 @@ class LoginPage(ScrollPage):
         mark.create_image(dp(22), dp(32), image=self._look.disc(16, self._look.colours.on_accent))
         mark.create_image(dp(42), dp(32), image=self._look.disc(16, self._look.colours.on_accent_muted))
         ttk.Label(card, text="iirs", style="Title.TLabel").pack()
-        about = "Talk without anyone seeing that you do."
+        about = _("Talk without anyone seeing that you do.")
         ttk.Label(card, text=about, style="Muted.TLabel").pack(pady=(0, dp(18)))
         choice = ttk.Frame(card)
         choice.pack(fill="x", pady=(0, dp(14)))
         choice.columnconfigure((0, 1), weight=1, uniform="kind")
         self.kinds: dict[str, ttk.Radiobutton] = {}
-        for column, (text, new) in enumerate((("Log in", False), ("Register", True))):
+        for column, (text, new) in enumerate(((N_("Log in"), False), (N_("Register"), True))):
             button = self.kinds[text] = ttk.Radiobutton(
                 choice,
-                text=text,
+                text=_(text),
                 value=new,
                 variable=self._new,
                 style="Segment.Toolbutton",
@@ -87,21 +87,25 @@ class LoginPage(ScrollPage):
             button.grid(row=0, column=column, sticky="ew", padx=(0, dp(4)) if column == 0 else (dp(4), 0))
 
     def _make_fields(self, card: ttk.Frame) -> None:
-        self.link_entry = self._field(card, "Server link", self._link)
-        self.name_entry = self._field(card, "Your name", self._name_written)
-        self.password_entry = self._field(card, "Password", self._password, show="•")
+        self.link_entry = self._field(card, _("Server link"), self._link)
+        self.name_entry = self._field(card, _("Your name"), self._name_written)
+        self.password_entry = self._field(card, _("Password"), self._password, show="•")
         dp = self._look.dp
         self.strength = ttk.Label(card, style="Muted.TLabel", wraplength=dp(400))
         ttk.Checkbutton(
-            card, text="Show the password", variable=self._shown, command=self._show_password
+            card, text=_("Show the password"), variable=self._shown, command=self._show_password
         ).pack(anchor="w", pady=(dp(6), 0))
         self._keys = ttk.Frame(card)
         self._keys.pack(fill="x")
         self.keys_check = ttk.Checkbutton(
-            self._keys, text="Keys stay on this machine only", variable=self._keys_stay_here
+            self._keys, text=_("Keys stay on this machine only"), variable=self._keys_stay_here
         )
         self._keys_hint = ttk.Label(
-            self._keys, text=_KEYS_HINT, style="Muted.TLabel", wraplength=dp(368), padding=(dp(26), 0, 0, 0)
+            self._keys,
+            text=_(_KEYS_HINT),
+            style="Muted.TLabel",
+            wraplength=dp(368),
+            padding=(dp(26), 0, 0, 0),
         )
 
     def _field(self, card: ttk.Frame, label: str, variable: tk.StringVar, show: str = "") -> ttk.Entry:
@@ -157,7 +161,7 @@ class LoginPage(ScrollPage):
     def wait(self) -> None:
         """Show that the login is under way."""
         self.message.configure(
-            text="Asking the server and stretching your password. That takes a moment, on purpose.",
+            text=_("Asking the server and stretching your password. That takes a moment, on purpose."),
             style="Muted.TLabel",
         )
         self._set_enabled(enabled=False)
@@ -185,10 +189,12 @@ class LoginPage(ScrollPage):
             new = self._new.get()
             self._submit(Credentials(*values, new, new and self._keys_stay_here.get()))
             return
-        missing = ("the server link", "your name", "your password")[
+        missing = (_("the server link"), _("your name"), _("your password"))[
             [bool(value) for value in values].index(False)
         ]
-        self.message.configure(text=f"Please fill in {missing}.", style="Error.TLabel")
+        self.message.configure(
+            text=_("Please fill in {missing}.").format(missing=missing), style="Error.TLabel"
+        )
         self.focus_first()
 
     def _stop_waiting(self) -> None:
@@ -203,7 +209,7 @@ class LoginPage(ScrollPage):
 
     def _change_kind(self) -> None:
         new = self._new.get()
-        self.button.configure(text="Create account" if new else "Log in")
+        self.button.configure(text=_("Create account") if new else _("Log in"))
         self.message.configure(text="")
         self._judge()
         if new:

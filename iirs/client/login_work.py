@@ -12,6 +12,7 @@ from iirs.client.preferences import Preferences
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
 from iirs.client.session import Account
 from iirs.client.store import open_store
+from iirs.client.words import _
 from iirs.errors import AccountError, IirsError
 from iirs.wire import Result
 
@@ -48,13 +49,17 @@ class LoggedIn:
             plain = JoinLink.parse(self.link)
             whole = JoinLink(plain.host, plain.port, self.connection.account.chain.chain_id)
             remarks.append(
-                "This server was taken on trust, as your link has no fingerprint. From now on it must stay "
-                f"the same. Compare its full link with whoever runs it: {whole}"
+                _(
+                    "This server was taken on trust, as your link has no fingerprint. From now on it must "
+                    "stay the same. Compare its full link with whoever runs it: {link}"
+                ).format(link=whole)
             )
         if self.put_aside:
             remarks.append(
-                "What this machine had stored for your account was damaged. It was put aside as "
-                f"{self.put_aside}, and a new file begun."
+                _(
+                    "What this machine had stored for your account was damaged. It was put aside as {name}, "
+                    "and a new file begun."
+                ).format(name=self.put_aside)
             )
         return remarks
 
@@ -81,13 +86,15 @@ def log_in(
         store, aside = open_store(path, storage_key(account.identity))
         connection = ServerConnection(link, account, store, options)
     except IirsError as error:
-        return NotLoggedIn(str(error), on_trust)
+        return NotLoggedIn(error.said(_), on_trust)
     except OSError as error:
-        why = error.strerror or "no reason given"
-        return NotLoggedIn(f"A file on this machine could not be used: {why}.", on_trust)
+        why = error.strerror or _("no reason given")
+        return NotLoggedIn(_("A file on this machine could not be used: {why}.").format(why=why), on_trust)
     except Exception as error:  # a thread that dies silently would leave the window waiting for ever
         kind = type(error).__name__
-        return NotLoggedIn(f"Something unexpected went wrong ({kind}). Please try again.", on_trust)
+        return NotLoggedIn(
+            _("Something unexpected went wrong ({kind}). Please try again.").format(kind=kind), on_trust
+        )
     Remembered(credentials.link, account.name).write(home.folder)
     return LoggedIn(connection, credentials.link, on_trust, aside.name if aside is not None else "")
 

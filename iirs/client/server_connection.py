@@ -29,6 +29,7 @@ from iirs.client.line import Arrival, Line, ServerClosedError
 from iirs.client.pace import Departures, LineReader
 from iirs.client.session import Account, World
 from iirs.client.store import ClientStore
+from iirs.client.words import _
 from iirs.errors import (
     AccountError,
     ChainError,
@@ -176,16 +177,16 @@ class ServerConnection:
                     self._session()
                 except ServerClosedError as error:
                     if error.reason in {CloseReason.REPLACED, CloseReason.VERSION}:
-                        self._emit(ConnectionChanged(ConnectionState.CLOSED, str(error)))
+                        self._emit(ConnectionChanged(ConnectionState.CLOSED, error.said(_)))
                         return
-                    self._wait_to_reconnect(attempt, str(error))
+                    self._wait_to_reconnect(attempt, error.said(_))
                 except (ConnectionLostError, PeerError, TryLaterError) as error:
-                    self._wait_to_reconnect(attempt, str(error))
+                    self._wait_to_reconnect(attempt, error.said(_))
                 attempt += 1
-            self._emit(ConnectionChanged(ConnectionState.CLOSED, "You are logged out."))
+            self._emit(ConnectionChanged(ConnectionState.CLOSED, _("You are logged out.")))
         except (AccountError, ChainError, DirectoryError, StoreError) as error:
-            self._emit(Notice(str(error), alarm=True))
-            self._emit(ConnectionChanged(ConnectionState.CLOSED, str(error)))
+            self._emit(Notice(error.said(_), alarm=True))
+            self._emit(ConnectionChanged(ConnectionState.CLOSED, error.said(_)))
         finally:
             self._hang_up_line()
             self._departures.stop()
@@ -352,7 +353,7 @@ class ServerConnection:
         try:
             command()
         except AccountError as error:
-            self._emit(Notice(str(error)))
+            self._emit(Notice(error.said(_)))
 
     def _departed(self, message: Message) -> None:
         if self._options.tap is not None:

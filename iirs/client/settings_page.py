@@ -12,6 +12,7 @@ from typing import Any
 from iirs.client.look import Look
 from iirs.client.preferences import LOCK_MINUTES, ZOOMS, Notify, Preferences, Theme
 from iirs.client.privacy_words import explained
+from iirs.client.qr import qr_png
 from iirs.client.safety import grouped
 from iirs.client.scroll_page import ScrollPage
 from iirs.client.words import N_, _, languages
@@ -49,6 +50,7 @@ class SettingsActions:
     close: Callable[[], None]
     sign_out: Callable[[], None]
     show_keys: Callable[[], None]
+    show_account: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ class SettingsPage(ScrollPage):
         self._section(_("Invite people"))
         self._muted(_(_INVITE_ABOUT))
         self._copyable("link", account.link)
+        self._qr = tk.PhotoImage(master=self, data=qr_png(account.link, dp(3)), format="png")
+        ttk.Label(self.body, image=self._qr).pack(anchor="w", pady=(dp(8), 0))
         if account.number:
             self._section(_("Your safety number"))
             self._muted(_(_NUMBER_ABOUT))
@@ -146,8 +150,13 @@ class SettingsPage(ScrollPage):
             self._copyable("number", "\n".join((" ".join(groups[:half]), " ".join(groups[half:]))))
         self._section(_("Account"))
         self._muted(_("You are logged in as {name}.").format(name=account.name) + " " + _(_OUT_ABOUT))
-        button = self._button(self.body, "sign_out", _("Log out"), self._actions.sign_out, "Danger.TButton")
-        button.pack(anchor="w", pady=(dp(8), 0))
+        row = ttk.Frame(self.body)
+        row.pack(anchor="w", pady=(dp(8), 0))
+        self._button(row, "sign_out", _("Log out"), self._actions.sign_out, "Danger.TButton").pack(
+            side="left"
+        )
+        words = _("Change the password, or end the account …")
+        self._button(row, "account", words, self._actions.show_account).pack(side="left", padx=dp(8))
 
     # -- pieces -------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from iirs.client.events import ConnectionState
 from iirs.client.health import HealthLevel, RoundHealth
 from iirs.client.look import Look
 from iirs.client.privacy_words import explained, hidden_among
+from iirs.client.words import N_, _
 
 _NOTICE_SECONDS = 8.0
 
@@ -91,7 +92,7 @@ class StatusBar(ttk.Frame):
             self.text.configure(text=_connection_words(model), foreground=self._look.colours.muted)
         self._show_privacy(model)
         self.health.show(model.health)
-        words, share = ("rounds pause", 0.0) if model.standby else _round_words(model.round)
+        words, share = (_("rounds pause"), 0.0) if model.standby else _round_words(model.round)
         shown = (words, round(share * 110))
         if shown != self._shown:
             self._shown = shown
@@ -138,33 +139,35 @@ class HealthLine(ttk.Frame):
         self.text.configure(text=words, foreground=ink, background=ground, font=font)
 
 
-_PAUSED = "Connected to the server · a server behind it is not answering"
+_PAUSED = N_("Connected to the server · a server behind it is not answering")
 
 
 def _connection_words(model: ChatModel) -> str:
     match model.connection:
         case ConnectionState.CONNECTING:
-            return "Connecting to the server …"
+            return _("Connecting to the server …")
         case ConnectionState.ONLINE:
-            return _PAUSED if model.standby else _online_words(model.round)
+            return _(_PAUSED) if model.standby else _online_words(model.round)
         case ConnectionState.WAITING:
-            return f"No connection, trying again. {model.sentence}"
-    return model.sentence or "Logged out"
+            return _("No connection, trying again.") + " " + _(model.sentence)
+    return _(model.sentence) or _("Logged out")
 
 
 def _online_words(current: Round | None) -> str:
     if current is None:
-        return "Connected to the server · waiting for the next round"
+        return _("Connected to the server · waiting for the next round")
     if current.closed and not current.clean:
-        return "Connected · the last round lost something; what is missing is sent again"
-    return "Connected to the server"
+        return _("Connected · the last round lost something; what is missing is sent again")
+    return _("Connected to the server")
 
 
 def _round_words(current: Round | None) -> tuple[str, float]:
     """Return the countdown's words, and the share of the round that is left."""
     if current is None:
-        return "no round yet", 0.0
+        return _("no round yet"), 0.0
     left = current.closes_at - time.monotonic()
     if current.closed or left <= 0:
-        return "next round soon" if current.closed else "the round is being mixed", 0.0
-    return f"round closes in {left:.1f} s", min(1.0, left / max(current.seconds, 0.001))
+        return _("next round soon") if current.closed else _("the round is being mixed"), 0.0
+    return _("round closes in {left} s").format(left=f"{left:.1f}"), min(
+        1.0, left / max(current.seconds, 0.001)
+    )

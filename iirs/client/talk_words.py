@@ -20,7 +20,7 @@ def why_not(model: ChatModel, talk: Talk) -> str:
         case ConnectionState.CLOSED:
             return _("You are logged out.")
     if talk.blocked:
-        return talk.blocked
+        return _(talk.blocked)
     if talk.is_group:
         return "" if talk.group is GroupState.JOINED else about(model, talk)
     return "" if talk.state in _MAY_SEND else about(model, talk)

@@ -8,8 +8,9 @@ from tkinter import ttk
 
 from iirs.client.chat_model import ChatModel
 from iirs.client.look import Look, window_keys_first
+from iirs.client.words import N_, _
 
-_RULE = (
+_RULE = N_(
     "You can talk once both of you have asked for each other. "
     "Nobody else, not even the server, can see whom you ask for."
 )
@@ -27,16 +28,16 @@ class Welcome(ttk.Frame):
         dp = look.dp
         card = ttk.Frame(self)
         card.place(relx=0.5, rely=0.42, anchor="center", width=dp(420))
-        ttk.Label(card, text="Whom do you want to talk to?", style="Title.TLabel", font=look.heading).pack(
+        ttk.Label(card, text=_("Whom do you want to talk to?"), style="Title.TLabel", font=look.heading).pack(
             anchor="w"
         )
-        ttk.Label(card, text=_RULE, style="Muted.TLabel", wraplength=dp(420)).pack(
+        ttk.Label(card, text=_(_RULE), style="Muted.TLabel", wraplength=dp(420)).pack(
             anchor="w", pady=(dp(6), dp(14))
         )
         row = ttk.Frame(card)
         row.pack(fill="x")
         self.button = ttk.Button(
-            row, text="Ask to talk", style="Accent.TButton", command=lambda: ask(self.entry.get())
+            row, text=_("Ask to talk"), style="Accent.TButton", command=lambda: ask(self.entry.get())
         )
         self.button.pack(side="right", padx=(dp(10), 0), fill="y")
         self.entry = ttk.Entry(row, font=look.text)
@@ -68,7 +69,9 @@ class Welcome(ttk.Frame):
         dp = self._look.dp
         row = ttk.Frame(self._requests, style="Warn.TFrame", padding=(dp(14), dp(8)))
         row.pack(fill="x", pady=(0, dp(6)))
-        text = f"{peer} wants to talk to you"
+        text = _("{peer} wants to talk to you").format(peer=peer)
         ttk.Label(row, text=text, style="Warn.TLabel", font=self._look.bold).pack(side="left")
-        accept = ttk.Button(row, text="Accept", style="Warn.Accent.TButton", command=lambda: self._ask(peer))
+        accept = ttk.Button(
+            row, text=_("Accept"), style="Warn.Accent.TButton", command=lambda: self._ask(peer)
+        )
         accept.pack(side="right")

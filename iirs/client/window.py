@@ -11,19 +11,23 @@ import time
 import tkinter as tk
 from collections.abc import Callable
 
+from iirs.client.account_page import AccountPage
+from iirs.client.account_work import PasswordTold, forget, password_changed, password_refused
 from iirs.client.accounts import Home
 from iirs.client.announce import Announcement, announcement, title
 from iirs.client.chat_model import ChatModel
 from iirs.client.chat_session import TEXT_MAX
-from iirs.client.events import ConnectionState, Notice, PeerChanged
+from iirs.client.events import ConnectionState, ErrandDone, Notice, PeerChanged
 from iirs.client.keys_page import bind_keys
 from iirs.client.librarian import Found, LastEntries, Librarian, Picture, Reading, Said
 from iirs.client.login_work import Credentials, LoggedIn, NotLoggedIn, log_in
 from iirs.client.look import Look
+from iirs.client.server_connection import ServerConnection
 from iirs.client.shapes import RoundedBox
 from iirs.client.shell import DesktopTheme, UnlockTried, has_focus
 from iirs.client.talk import History
 from iirs.client.window_pages import Cover, Start, WindowPages
+from iirs.client.words import _
 
 _POLL_MS = 40
 _EVENTS_A_TICK = 200
@@ -117,7 +121,7 @@ class ClientWindow(WindowPages):
 
     def _send(self, peer: str, text: str) -> bool:
         if len(text.encode("utf-8", "replace")) > TEXT_MAX:
-            self.model.notice = "This text is longer than 64 KiB. Send it in parts."
+            self.model.notice = _("This text is longer than 64 KiB. Send it in parts.")
             self._refresh()
             return False
         if self.connection is not None:
@@ -219,6 +223,8 @@ class ClientWindow(WindowPages):
                     self.shell.take_theme(value)
                 case UnlockTried():
                     self._take_unlock(value)
+                case PasswordTold():
+                    self._tell_password(value)
                 case NotLoggedIn(sentence, on_trust):
                     self._logging_in, self._sentence = False, sentence
                     self._on_trust = self._on_trust or on_trust
@@ -258,11 +264,26 @@ class ClientWindow(WindowPages):
             self.model.take(event)
             if isinstance(event, PeerChanged) and event.established:
                 self._come_into_sync(event.peer)
+            elif isinstance(event, ErrandDone):
+                self._errand_done(connection, event)
         return True
+
+    def _errand_done(self, connection: ServerConnection, event: ErrandDone) -> None:
+        if not event.deletion:
+            done = event.accepted
+            self._tell_password(password_changed(connection, self._home) if done else password_refused())
+        elif event.accepted:
+            self._end_with(_("The account is deleted."), forget_it=True)
+
+    def _tell_password(self, told: PasswordTold) -> None:
+        if isinstance(self.cover_page, AccountPage):
+            self.cover_page.tell(told.sentence, good=told.good)
+        else:
+            self.model.take(Notice(told.sentence, alarm=not told.good))
 
     def _come_into_sync(self, peer: str) -> None:
         if peer != self.model.open_peer:
-            self.model.notice = f"You and {peer} are in sync."
+            self.model.notice = _("You and {peer} are in sync.").format(peer=peer)
         elif not isinstance(self.window.focus_get(), tk.Entry | tk.Text):
             self._back()  # whoever has just clicked on Accept wants to type next
         text = self._to_say.pop(peer, "")
@@ -309,30 +330,46 @@ class ClientWindow(WindowPages):
         if then is not None:
             then()
         else:
-            self.show_login(self.model.sentence or "The connection ended unexpectedly. Please log in again.")
+            self.show_login(
+                self.model.sentence or _("The connection ended unexpectedly. Please log in again.")
+            )
 
     # -- leaving ------------------------------------------------------------------------------------
 
     def log_out(self) -> None:
         """Leave the server properly, then show the form again."""
-        self._leave(lambda: self.show_login("You are logged out."), "Then you can log in again.")
+        self._leave(lambda: self.show_login(_("You are logged out.")), _("Then you can log in again."))
+
+    def wipe(self) -> None:
+        """Leave the server properly, then delete all that is here of the account."""
+        self._end_with(_("You are logged out, and nothing of the account is left here."), forget_it=True)
+
+    def _end_with(self, sentence: str, *, forget_it: bool) -> None:
+        connection = self.connection
+
+        def then() -> None:
+            if connection is not None and forget_it:
+                forget(connection, self._home)
+            self.show_login(sentence)
+
+        self._leave(then, _("Then you can log in again."), coming_back=False)
 
     def close(self) -> None:
         """Close the window: properly at first, which takes seven rounds; at once if asked again."""
         if self.connection is None:
             self._destroy()
         elif self._then != self._destroy:
-            self._leave(self._destroy, "Then this window closes by itself.")
+            self._leave(self._destroy, _("Then this window closes by itself."))
         else:
             self.window.withdraw()
             self._hurry()
 
-    def _leave(self, then: Callable[[], None], what_then: str) -> None:
+    def _leave(self, then: Callable[[], None], what_then: str, *, coming_back: bool = True) -> None:
         if self.connection is None:
             return
         self._then, self._what_then = then, what_then
         self._show()
-        self.connection.quit(coming_back=True)
+        self.connection.quit(coming_back=coming_back)
 
     def _hurry(self) -> None:
         """Leave without waiting for the conversations to end."""

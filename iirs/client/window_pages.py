@@ -12,6 +12,8 @@ from enum import Enum
 from tkinter import ttk
 
 from iirs.chain import JoinLink
+from iirs.client.account_page import AccountActions, AccountPage
+from iirs.client.account_work import PasswordTold, change_password
 from iirs.client.accounts import Home
 from iirs.client.chat_model import ChatModel
 from iirs.client.farewell import FarewellPage
@@ -27,7 +29,7 @@ from iirs.client.settings_page import AccountFacts, SettingsActions, SettingsPag
 from iirs.client.shell import DesktopTheme, Shell, UnlockTried
 from iirs.client.wiring import WindowActions, requests_for
 
-Told = LoggedIn | NotLoggedIn | Reading | DesktopTheme | UnlockTried
+Told = LoggedIn | NotLoggedIn | Reading | DesktopTheme | UnlockTried | PasswordTold
 
 
 class Cover(Enum):
@@ -36,6 +38,7 @@ class Cover(Enum):
     NONE = "none"
     SETTINGS = "settings"
     KEYS = "keys"
+    ACCOUNT = "account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class WindowPages(ABC):
         self.login_page: LoginPage | None = None
         self.main_page: MainPage | None = None
         self.farewell: FarewellPage | None = None
-        self.cover_page: SettingsPage | KeysPage | LockPage | None = None
+        self.cover_page: SettingsPage | KeysPage | LockPage | AccountPage | None = None
         self.connection: ServerConnection | None = None
         self.librarian: Librarian | None = None
         self.model = ChatModel("")
@@ -96,6 +99,8 @@ class WindowPages(ABC):
             self.cover_page = LockPage(self.window, self.look, self._unlock, self.shell.failures)
         elif self._cover is Cover.SETTINGS:
             self.cover_page = self._settings_page()
+        elif self._cover is Cover.ACCOUNT and self.connection is not None:
+            self.cover_page = self._account_page(self.connection)
         elif self._cover is Cover.KEYS:
             self.cover_page = KeysPage(self.window, self.look, self._uncover)
         elif self.connection is None or self.librarian is None:
@@ -165,6 +170,7 @@ class WindowPages(ABC):
             close=self._uncover,
             sign_out=self.log_out,
             show_keys=lambda: self.cover(Cover.KEYS),
+            show_account=lambda: self.cover(Cover.ACCOUNT),
         )
         account = None
         if self.connection is not None:
@@ -173,6 +179,13 @@ class WindowPages(ABC):
             link = str(JoinLink(plain.host, plain.port, chain.chain_id))
             account = AccountFacts(model.me, link, model.numbers.get(model.me, ""), model.servers)
         return SettingsPage(self.window, self.look, self.shell.preferences, actions, account)
+
+    def _account_page(self, connection: ServerConnection) -> AccountPage:
+        def change(old: str, new: str) -> None:
+            change_password(connection, self._home, old, new, self._inbox.put)
+
+        actions = AccountActions(change, self.wipe, connection.delete_account, self._uncover)
+        return AccountPage(self.window, self.look, self.model.me, actions)
 
     def cover(self, cover: Cover) -> None:
         """Show the settings or the keys in place of what is there; not while locked or leaving."""
@@ -223,6 +236,10 @@ class WindowPages(ABC):
     @abstractmethod
     def log_out(self) -> None:
         """Leave the server properly."""
+
+    @abstractmethod
+    def wipe(self) -> None:
+        """Leave the server properly, then delete all that is here of the account."""
 
     @abstractmethod
     def _hurry(self) -> None: ...
