@@ -229,9 +229,17 @@ class JoinLink:
 
         Raises ``ChainError`` if it is another: nobody can be given a chain of their own.
         """
-        for trusted, source in ((self.fingerprint, "the join link names"), (pinned, "was used before")):
+        for trusted, source in (
+            (
+                self.fingerprint,
+                "This server shows another chain than the one that the join link names. Someone may be in "
+                "between, or the server was set up anew: ask the person who runs it for the link.",
+            ),
+            (
+                pinned,
+                "This server shows another chain than the one that was used before. Someone may be in "
+                "between, or the server was set up anew: ask the person who runs it for the link.",
+            ),
+        ):
             if trusted is not None and not hmac.compare_digest(trusted, chain.chain_id):
-                raise ChainError(
-                    f"This server shows another chain than the one that {source}. Someone may be in "
-                    "between, or the server was set up anew: ask the person who runs it for the link."
-                )
+                raise ChainError(source)

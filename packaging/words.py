@@ -23,7 +23,11 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
     "N_": None,
     "n_": (1, 2),
     **dict.fromkeys(
-        ("AccountError", "StoreError", "ConnectionLostError", "ChainError", "DirectoryError", "Notice"), None
+        (
+            *("AccountError", "StoreError", "ConnectionLostError", "ChainError", "DirectoryError"),
+            *("PeerError", "Notice"),
+        ),
+        None,
     ),
 }
 """Functions, and errors a window shows, whose first argument is a sentence."""
@@ -31,15 +35,24 @@ PROGRAMS = ("client/terminal.py", "client/main.py", "client/gui.py")
 """Speak English only: what they say goes to scripts and screen readers, and is documented as it is."""
 
 
+_ANOTHER_CHAIN = (
+    "This server shows another chain than the one that {source}. Someone may be in between, or the server was "
+    "set up anew: ask the person who runs it for the link."
+)
+
+
 def collected() -> Catalog:
     """Return all words there are, without translations."""
     catalog = Catalog(project="iirs", charset="utf-8", fuzzy=False)
     places = [("client/**.py", "python"), ("*.py", "python")]
     for name, line, message, _, _ in extract_from_dir(ROOT / "iirs", places, keywords=KEYWORDS):
-        if name not in PROGRAMS and not name.startswith(("demo", "local_chain", "meter", "privacy")):
+        elsewhere = name in ("message.py", "wire.py", "onion.py")
+        if name not in PROGRAMS and not elsewhere and not name.startswith(("demo", "local_chain", "meter", "privacy")):
             catalog.add(message, locations=[(f"iirs/{name}", line)])
     for sentence in (*(result.sentence for result in Result), *(reason.sentence for reason in CloseReason)):
         catalog.add(sentence, locations=[("iirs/wire.py", 1)])
+    for source in ("the join link names", "was used before"):
+        catalog.add(_ANOTHER_CHAIN.format(source=source), locations=[("iirs/chain.py", 1)])
     return catalog
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.look import Look
-from iirs.client.words import _
+from iirs.client.words import N_, _
 
 _WHY = N_(
     "Everybody who leaves stays for seven more rounds, so that nobody can tell whether you were talking."

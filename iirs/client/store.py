@@ -204,6 +204,7 @@ class Pins:
 
     def _damaged(self) -> StoreError:
         return StoreError(
-            f"The file with the servers you have used ({self._path.name}) is damaged or cannot be used: "
-            "ask for a join link with a # in it, then delete the file."
+            "The file with the servers you have used ({name}) is damaged or cannot be used: "
+            "ask for a join link with a # in it, then delete the file.",
+            name=self._path.name,
         )
