@@ -44,6 +44,7 @@ class AccountPage(ScrollPage):
         super().__init__(parent, look, 480)
         self._name = name
         self._actions = actions
+        self._kept: list[tk.Variable] = []  # Tk's variables end with the last reference to them
         dp = look.dp
         head = ttk.Frame(self.body)
         head.pack(fill="x")
@@ -90,11 +91,14 @@ class AccountPage(ScrollPage):
         button.pack(anchor="w", pady=(self._look.dp(8), 0))
         button.state(["disabled"])
 
-        def check(_: object) -> None:
+        def check(*_: object) -> None:
             right = name.get().strip().lower() == self._name
             button.state(["!disabled" if right else "disabled"])
 
-        name.bind("<KeyRelease>", check)
+        typed = tk.StringVar(self)
+        typed.trace_add("write", check)
+        name.configure(textvariable=typed)
+        self._kept.append(typed)
         button.configure(command=act)
         return button
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import tkinter as tk
 from collections.abc import Callable
-from tkinter import ttk
+from pathlib import Path
+from tkinter import filedialog, ttk
 
+from iirs.chain import JoinLink
 from iirs.client.keys import check_password
 from iirs.client.login_work import Credentials, Remembered
 from iirs.client.look import Look
 from iirs.client.privacy_words import HIDDEN
+from iirs.client.qr import read_qr
 from iirs.client.scroll_page import ScrollPage
 from iirs.client.words import N_, _
-from iirs.errors import AccountError
+from iirs.errors import AccountError, IirsError
 
 _KEYS_HINT = N_(
     "Safer: your secret keys are never given to the server, not even encrypted. "
@@ -88,6 +93,10 @@ class LoginPage(ScrollPage):
 
     def _make_fields(self, card: ttk.Frame) -> None:
         self.link_entry = self._field(card, _("Server link"), self._link)
+        self.qr_button = ttk.Button(
+            card, text=_("Take it from a picture of a QR code …"), style="Quiet.TButton", command=self._choose
+        )
+        self.qr_button.pack(anchor="e")
         self.name_entry = self._field(card, _("Your name"), self._name_written)
         self.password_entry = self._field(card, _("Password"), self._password, show="•")
         dp = self._look.dp
@@ -115,6 +124,40 @@ class LoginPage(ScrollPage):
         entry.pack(fill="x")
         entry.bind("<Return>", lambda _: self.submit())
         return entry
+
+    def _choose(self) -> None:
+        chosen = filedialog.askopenfilename(parent=self, title=_("A picture with a QR code"))
+        if chosen:
+            self.take_link_from(Path(chosen))
+
+    def take_link_from(self, path: Path) -> None:
+        """Fill in the link that a picture of a QR code holds, or say why not. Reading is a worker's."""
+        found: queue.SimpleQueue[str | IirsError] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                text = read_qr(path).strip()
+                JoinLink.parse(text)
+                found.put(text)
+            except IirsError as error:
+                found.put(error)
+
+        threading.Thread(target=work, name="iirs-qr", daemon=True).start()
+        self._await_link(found)
+
+    def _await_link(self, found: queue.SimpleQueue[str | IirsError]) -> None:
+        if not self.winfo_exists():
+            return
+        if found.empty():
+            self.after(50, self._await_link, found)
+            return
+        result = found.get()
+        if isinstance(result, IirsError):
+            self.message.configure(text=result.said(_), style="Error.TLabel")
+        else:
+            self._link.set(result)
+            self.message.configure(text="")
+            self.focus_first()
 
     def _make_footer(self, card: ttk.Frame) -> None:
         dp = self._look.dp

@@ -33,6 +33,7 @@ def read_qr(path: Path) -> str:
     import zxingcpp  # noqa: PLC0415  # large, and needed by one button only
     from PIL import Image  # noqa: PLC0415
 
+    Image.MAX_IMAGE_PIXELS = None  # the size is looked at here, before anything is decoded
     try:
         if path.stat().st_size > _BYTES_MAX:
             raise AccountError("This picture is too large.")
@@ -40,7 +41,7 @@ def read_qr(path: Path) -> str:
             if picture.width * picture.height > PIXELS_MAX:
                 raise AccountError("This picture is too large.")
             grey = picture.convert("L")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise AccountError("This file is no picture that can be read.") from error
     found = zxingcpp.read_barcodes(grey, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode))
     if not found:

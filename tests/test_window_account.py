@@ -1,0 +1,187 @@
+"""A window's account: a password changed, everything here deleted, the account deleted; a QR code; German."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+tk = pytest.importorskip("tkinter") if not os.environ.get("IIRS_REQUIRE_WINDOW") else __import__("tkinter")
+
+from PIL import Image  # noqa: E402
+
+from iirs.client.account_page import AccountPage  # noqa: E402
+from iirs.client.accounts import login  # noqa: E402
+from iirs.client.palette import LIGHT  # noqa: E402
+from iirs.client.qr import qr_png, read_qr  # noqa: E402
+from iirs.client.settings_page import SettingsPage  # noqa: E402
+from iirs.client.window import ClientWindow  # noqa: E402
+from iirs.client.window_pages import Cover, Start  # noqa: E402
+from iirs.client.words import set_language  # noqa: E402
+from iirs.errors import AccountError  # noqa: E402
+from tests.harness import PASSWORD, Town, town  # noqa: E402
+from tests.screen import (  # noqa: E402
+    Screen,
+    ask,
+    can_send,
+    enter,
+    login_page,
+    main_page,
+    press,
+    say,
+    the_screen,
+    words,
+    write,
+)
+
+NEW = "another horse battery"
+pytestmark = pytest.mark.window
+module_screen = pytest.fixture(scope="module")(the_screen)
+
+
+@pytest.fixture
+def screen(module_screen: Screen) -> Iterator[Screen]:
+    yield module_screen
+    module_screen.close_all()
+    set_language("en")
+    module_screen.look.restyle(LIGHT, 1.0)
+    faults, module_screen.faults = module_screen.faults, []
+    assert not faults
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Town]:
+    with town(tmp_path, round_seconds=0.15) as running:
+        yield running
+
+
+def account_page(window: ClientWindow) -> AccountPage:
+    window.cover(Cover.SETTINGS)
+    assert isinstance(window.cover_page, SettingsPage)
+    button = window.cover_page.controls["account"]
+    assert isinstance(button, tk.ttk.Button)
+    button.invoke()
+    assert isinstance(window.cover_page, AccountPage)
+    return window.cover_page
+
+
+def may_log_in(place: Town, name: str, password: str) -> bool:
+    try:
+        login(place.link, place.home(f"elsewhere {password}"), name, password)
+    except AccountError:
+        return False
+    return True
+
+
+def change(page: AccountPage, old: str, new: str, again: str) -> None:
+    for entry, value in ((page.old, old), (page.new, new), (page.again, again)):
+        write(entry, value)
+    page.change_button.invoke()
+
+
+def test_a_password_is_changed_and_what_is_wrong_is_said(screen: Screen, place: Town) -> None:
+    alice = enter(screen, place, "alice")
+    page = account_page(alice)
+    change(page, PASSWORD, NEW, NEW + "x")
+    assert "not the same" in words(page)
+    change(page, PASSWORD, "short", "short")
+    assert "at least 10 characters" in words(page)
+    change(page, "wrong horse battery", NEW, NEW)
+    screen.pump(lambda: "The password is wrong." in words(page))
+    change(page, PASSWORD, NEW, NEW)
+    screen.pump(lambda: "The password is changed." in words(page))
+    assert page.old.get() == page.new.get() == ""
+    page.close_button.invoke()
+    press(main_page(alice).search, "<Control-l>")
+    lock = alice.cover_page
+    assert lock is not None
+    write(lock.entry, PASSWORD)  # type: ignore[union-attr]
+    press(lock.entry, "<Return>")  # type: ignore[union-attr]
+    screen.pump(lambda: "The password is wrong." in words(lock))
+    write(lock.entry, NEW)  # type: ignore[union-attr]
+    press(lock.entry, "<Return>")  # type: ignore[union-attr]
+    screen.pump(lambda: alice.main_page is not None)
+    alice.close()
+    alice.close()
+    screen.pump(lambda: not alice.is_open)
+    assert not may_log_in(place, "alice", PASSWORD)
+    assert may_log_in(place, "alice", NEW)
+
+
+def test_deleting_everything_here_takes_the_name_to_confirm_and_leaves_no_file(
+    screen: Screen, place: Town
+) -> None:
+    alice, bob = enter(screen, place, "alice"), place.person("bob")
+    ask(screen, alice, "bob")
+    bob.connection.ask("alice")
+    screen.pump(lambda: can_send(alice))
+    say(alice, "a secret")
+    store = next(place.home("alice").folder.glob("*.store"))
+    page = account_page(alice)
+    assert page.wipe_button.instate(["disabled"])
+    write(page.wipe_name, "bob")
+    assert page.wipe_button.instate(["disabled"])
+    write(page.wipe_name, "alice")
+    page.wipe_button.invoke()
+    screen.pump(lambda: alice.login_page is not None)
+    assert "nothing of the account is left here" in words(login_page(alice))
+    assert not store.exists()
+    assert may_log_in(place, "alice", PASSWORD)
+
+
+def test_deleting_the_account_ends_it_everywhere(screen: Screen, place: Town) -> None:
+    alice = enter(screen, place, "alice")
+    page = account_page(alice)
+    write(page.delete_name, "alice")
+    page.delete_button.invoke()
+    screen.pump(lambda: alice.login_page is not None)
+    assert "The account is deleted." in words(login_page(alice))
+    assert not list(place.home("alice").folder.glob("*.store"))
+    assert not may_log_in(place, "alice", PASSWORD)
+
+
+def test_a_join_link_is_taken_from_a_picture_of_its_qr_code(
+    screen: Screen, place: Town, tmp_path: Path
+) -> None:
+    window = screen.open(place.home("alice"), Start())
+    page = login_page(window)
+    (tmp_path / "link.png").write_bytes(qr_png(str(place.link), 4))
+    page.take_link_from(tmp_path / "link.png")
+    screen.pump(lambda: page.link_entry.get() == str(place.link))
+    (tmp_path / "other.png").write_bytes(qr_png("https://example.org", 4))
+    Image.new("RGB", (200, 200), "white").save(tmp_path / "empty.png")
+    (tmp_path / "text.png").write_text("no picture")
+    for name, sentence in (("empty", "no QR code"), ("text", "no picture"), ("gone", "no picture")):
+        page.take_link_from(tmp_path / f"{name}.png")
+        screen.pump(lambda words_to_see=sentence: words_to_see in words(page))  # type: ignore[misc]
+    before = page.link_entry.get()
+    page.take_link_from(tmp_path / "other.png")
+    screen.pump(lambda: "no picture" not in words(page))
+    assert page.link_entry.get() == before
+
+
+def test_a_qr_code_comes_back_as_it_was_and_a_bomb_is_refused(tmp_path: Path) -> None:
+    text = "iirs://192.0.2.2:12345/#" + "51" * 32
+    (tmp_path / "code.png").write_bytes(qr_png(text, 3))
+    assert read_qr(tmp_path / "code.png") == text
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(AccountError, match="too large"):
+        read_qr(tmp_path / "bomb.png")
+
+
+def test_the_whole_window_speaks_german_at_once(screen: Screen, place: Town) -> None:
+    alice = enter(screen, place, "alice")
+    alice.cover(Cover.SETTINGS)
+    assert isinstance(alice.cover_page, SettingsPage)
+    german = alice.cover_page.controls["language de"]
+    assert isinstance(german, tk.ttk.Radiobutton)
+    german.invoke()
+    assert "Einstellungen" in words(alice.window)
+    alice._uncover()
+    screen.pump(lambda: "Mit wem möchtest du sprechen?" in words(main_page(alice)))
+    english = [
+        word for word in ("Find people", "conversations in use", "Log out") if word in words(alice.window)
+    ]
+    assert english == []
