@@ -119,7 +119,7 @@ def talk(studio: Studio, window: ClientWindow, bob: Person, folder: Path) -> Non
     studio.pump(lambda: any(row.transfer is TransferState.DONE for row in rows))
     (folder / "notes.pdf").write_bytes(bytes(120_000))
     page.chat._send_file(folder / "notes.pdf")
-    window.connection.send("bob", "Nobody can see that we talk about it 🙂")  # type: ignore[union-attr]
+    window.connection.send("bob", "Nobody can see that we talk about it.")  # type: ignore[union-attr]
     studio.pump(lambda: any(row.done > 0 and row.outgoing for row in rows if row.file))
     studio.rest(1.0)
 
