@@ -40,6 +40,10 @@ _HELD = "group held:"
 _WAY = "group way:"
 HELD_MAX = 500
 """Items kept for a group we have not joined."""
+HELD_BYTES_MAX = 256 * 1024
+"""And how long they may be together: they are written anew with each that comes."""
+INVITED_MAX = 20
+"""Groups that ask us to join at once; those beyond are not taken in."""
 
 
 class Post(Protocol):
@@ -161,7 +165,8 @@ class GroupDesk:
             group = Group.founded(item, self._me)
             if sender not in group.members:
                 raise PeerMessageError("an invitation by somebody who is not in the group")
-            if self._store.mark_seen(item.key, _seen(item)):
+            invited = sum(known.state is GroupState.INVITED for known in self._groups.values())
+            if invited < INVITED_MAX and self._store.mark_seen(item.key, _seen(item)):
                 self._keep(group)
                 self._hold(item, peer)
         elif sender not in group.members:
@@ -175,7 +180,8 @@ class GroupDesk:
 
     def _hold(self, item: GroupItem, peer: str) -> None:
         held = self._store.get(_HELD + item.key, [])
-        if len(held) < HELD_MAX:
+        used = sum(len(value["text"]) for value, _ in held)
+        if len(held) < HELD_MAX and used + len(item.text) <= HELD_BYTES_MAX:
             self._store.set(_HELD + item.key, [*held, [item.to_value(), peer]])
 
     def _take_in(self, item: GroupItem, peer: str) -> None:
