@@ -397,7 +397,7 @@ WHERE = {
     "apscheduler": {"iirs.server.service"},
     "dp_accounting": {"iirs.privacy"},
     "sqlcipher3": {"iirs.client.store", "iirs.client.shelf"},
-    "segno": {"iirs.client.qr"},
+    "segno": {"iirs.client.qr", "iirs.server.main"},
     "zxingcpp": {"iirs.client.qr"},
     "desktop_notifier": {"iirs.client.notifications"},
 }
