@@ -100,11 +100,18 @@ def _run(options: argparse.Namespace, settings: ServiceSettings, finished: threa
         print(f"iirs-server: {line}", file=sys.stderr)
     print(f"iirs-server ready: {link}", flush=True)
     if options.qr or sys.stdout.isatty():
-        print(qr_lines(str(link)), flush=True)
+        _draw(link)
     while not finished.wait(1.0):  # a bounded wait, so that signals arrive on every platform
         service.tidy()
     service.stop()
     return 0
+
+
+def _draw(link: JoinLink) -> None:
+    try:
+        print(qr_lines(str(link)), flush=True)
+    except UnicodeEncodeError:  # an output without block characters; the link above is enough to go on
+        print("iirs-server: this output cannot show a QR code", file=sys.stderr)
 
 
 def qr_lines(text: str) -> str:
