@@ -6,6 +6,7 @@ missing afterwards is said, and makes ``pytest`` fail. Needs Babel (in the extra
 
 from __future__ import annotations
 
+import datetime
 import io
 from pathlib import Path
 
@@ -36,6 +37,7 @@ PROGRAMS = ("client/terminal.py", "client/main.py", "client/gui.py")
 _NOTHING_SHOWN = ("message.py", "wire.py", "onion.py", "demo", "local_chain", "meter", "privacy")
 """How the names of modules begin whose sentences no window shows."""
 
+_NEVER = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 _ANOTHER_CHAIN = (
     "This server shows another chain than the one that {source}. Someone may be in between, or the server "
     "was set up anew: ask the person who runs it for the link."
@@ -67,6 +69,7 @@ def updated(source: Path, words: Catalog) -> Catalog:
         catalog = read_po(file, locale=source.parent.parent.name)
     catalog.update(words, no_fuzzy_matching=True, update_creation_date=False)
     catalog.obsolete.clear()
+    catalog.creation_date = catalog.revision_date = _NEVER  # a file that depends on its words alone
     return catalog
 
 

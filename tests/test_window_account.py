@@ -97,9 +97,11 @@ def test_a_password_is_changed_and_what_is_wrong_is_said(screen: Screen, place: 
     press(main_page(alice).search, "<Control-l>")
     lock = alice.cover_page
     assert lock is not None
+    screen.pump(lambda: bool(lock.winfo_viewable()))
     write(lock.entry, PASSWORD)  # type: ignore[union-attr]
     press(lock.entry, "<Return>")  # type: ignore[union-attr]
     screen.pump(lambda: "The password is wrong." in words(lock))
+    screen.pump(lambda: lock.button.instate(["!disabled"]))  # type: ignore[union-attr]
     write(lock.entry, NEW)  # type: ignore[union-attr]
     press(lock.entry, "<Return>")  # type: ignore[union-attr]
     screen.pump(lambda: alice.main_page is not None)

@@ -141,7 +141,9 @@ class Bubbles:
         muted = colours.on_own_bubble_muted if row.outgoing else colours.muted
         canvas.create_image(left + dp(16), top + dp(18), image=look.disc(32, muted))
         ground = colours.own_bubble if row.outgoing else colours.bubble
-        canvas.create_text(left + dp(16), top + dp(18), text="⎙", font=look.bold, fill=ground)
+        canvas.create_text(
+            left + dp(16), top + dp(18), text=kind_word(row.shown), font=look.small_bold, fill=ground
+        )
         name = look.fit(look.visual(row.shown), right - left - dp(42), look.bold)
         canvas.create_text(
             left + dp(40), top + dp(8), text=name, anchor="w", font=look.bold, fill=ink, tags="text"
@@ -187,6 +189,12 @@ class Bubbles:
             fill=colours.on_own_bubble_muted if row.outgoing else colours.muted,
             tags="text",
         )
+
+
+def kind_word(name: str) -> str:
+    """Return the end of a file's name, as the person would read it: it is shown, never believed."""
+    _, dot, end = name.rpartition(".")
+    return end[:3].upper() if dot and end.isalnum() else "···"
 
 
 def link_words(link: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tkinter import filedialog, ttk
 
 from iirs.client.avatars import number_of
+from iirs.client.bubbles import note_of
 from iirs.client.chat_model import ChatModel
 from iirs.client.composer import Composer
 from iirs.client.entries import Entry
@@ -22,6 +23,7 @@ from iirs.client.question import Question
 from iirs.client.requests import Requests
 from iirs.client.talk import Row, Talk
 from iirs.client.talk_words import about, brief, why_not
+from iirs.client.text_layout import clock_time, day_of
 from iirs.client.words import N_, _
 
 TIMERS = (
@@ -248,17 +250,20 @@ class ChatPane(ttk.Frame):
         menu.add_separator()
         self._entry(menu, _("Export …"), self._export)
         self._entry(menu, _("Delete history here …"), self._confirm_clear)
+        if talk.is_group:
+            self._entry(menu, _("Members …"), self.show_members)
         if talk.is_group and talk.group is GroupState.JOINED:
             self._entry(menu, _("Leave the group …"), self._confirm_leave)
         menu.tk_popup(self.more_button.winfo_rootx(), self.more_button.winfo_rooty() + self._look.dp(32))
 
     def _open_row_menu(self, row: Row, x: int, y: int) -> None:
-        menu, talk = self.row_menu, self._talk
+        menu = self.row_menu
         menu.delete(0, "end")
         self._entry(menu, _("Copy text"), self.log.copy_chosen)
         if row.file is not None:
             self._add_file_entries(menu, row)
-        self._entry(menu, _("Delete here"), lambda: self._requests.delete(talk.peer, row.text_id))
+        self._entry(menu, _("Details …"), lambda: self.show_details(row))
+        self._entry(menu, _("Delete here …"), lambda: self._confirm_delete(row))
         menu.tk_popup(x, y)
 
     def _add_file_entries(self, menu: tk.Menu, row: Row) -> None:
@@ -288,6 +293,25 @@ class ChatPane(ttk.Frame):
         chosen = filedialog.asksaveasfilename(parent=self, initialfile="iirs.txt", defaultextension=".txt")
         if chosen:
             self._requests.export(self._talk.peer, Path(chosen))
+
+    def show_members(self) -> None:
+        """Say who is in the group, and who of them takes part."""
+        talk = self._talk
+        lines = [f"{'✓' if name in talk.joined else '…'}  {name}" for name in talk.members]
+        words = _("Members of this group; ✓ have joined, the others have been asked:")
+        Question(self, self._look, words, [], detail="\n".join(lines))
+
+    def _confirm_delete(self, row: Row) -> None:
+        peer = self._talk.peer
+        words = _("Delete this here? The others keep what they have.")
+        Question(self, self._look, words, [(_("Delete"), lambda: self._requests.delete(peer, row.text_id))])
+
+    def show_details(self, row: Row) -> None:
+        """Say who wrote an entry, when, how far it is, and how long it stays."""
+        author = self._model.me if row.outgoing else row.author or self._talk.peer
+        at = f"{day_of(row.at_ms) or '-'} {clock_time(row.at_ms)}"
+        words = _("From {author}, written {when}.").format(author=author, when=at)
+        Question(self, self._look, words, [], detail=note_of(row))
 
     def _confirm_clear(self) -> None:
         peer = self._talk.peer

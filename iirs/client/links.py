@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-_LINK = re.compile(r"https?://[^\s<>\"'\ufffd]{1,2000}", re.IGNORECASE)
+_LINK = re.compile(r"https?://[^\s<>\"'\\\ufffd]{1,2000}", re.IGNORECASE)
+# Browsers take a backslash for a slash: "https://evil.example\@good.example" would open evil.example.
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
 _TRAILING = ".,;:!?)]}"
 LINKS_MAX = 3
 
@@ -17,17 +19,25 @@ def links_in(text: str) -> list[str]:
 
 
 def host_of(link: str) -> str:
-    """Return the host a link goes to, in letters nobody can mix up (punycode for others); "" if none."""
+    """Return the host a link goes to, in letters nobody can mix up (punycode for others); "" if none.
+
+    A host or a port that browsers may read otherwise than we do counts as none.
+    """
     try:
-        host = urlsplit(link).hostname or ""
-        return host if host.isascii() else host.encode("idna").decode()
+        parts = urlsplit(link)
+        host = parts.hostname or ""
+        host = host if host.isascii() else host.encode("idna").decode()
+        _ = parts.port  # raises where it is no port
     except (ValueError, UnicodeError):
         return ""
+    return host if _HOST.fullmatch(host) else ""
 
 
 def whole_link(link: str) -> str:
     """Return a link as it is opened, with the host in punycode: what is shown is where it goes."""
     parts = urlsplit(link)
     credentials, at, _ = parts.netloc.rpartition("@")
-    port = f":{parts.port}" if parts.port else ""
-    return parts._replace(netloc=f"{credentials}{at}{host_of(link)}{port}").geturl()
+    host = host_of(link)
+    host = f"[{host}]" if ":" in host else host
+    port = "" if parts.port is None else f":{parts.port}"
+    return parts._replace(netloc=f"{credentials}{at}{host}{port}").geturl()

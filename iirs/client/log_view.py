@@ -21,8 +21,7 @@ from iirs.client.talk import Row, Talk
 from iirs.client.words import n_
 
 _SLICE_SECONDS = 0.008
-_SLICE_ROWS = 20
-_FIRST_ROWS = 40
+_SLICE_ROWS = 4
 _NEAR_TOP = 600
 
 
@@ -188,13 +187,19 @@ class LogView(ttk.Frame):
         self._with_emoji = self._look.emoji.safe
         self._version = self._talk.version
         self._layout = self._fresh_layout()
-        self._layout.add_above(_FIRST_ROWS)
+        self._fill_view()
         if kept is not None and kept[0] in self._layout.rows:
             index = self._layout.rows.index(kept[0])
             self._layout.add_above(max(0, self._layout.first - index))
             self._offset = self._layout.place(index).top + kept[1]
         self._schedule()
         self._redraw()
+
+    def _fill_view(self) -> None:
+        """Lay out what is in view and no more: of the longest texts, one takes milliseconds."""
+        layout, tall = self._layout, 2 * self.canvas.winfo_height()
+        while layout.bottom - layout.top < tall and layout.add_above(1):
+            pass
 
     def _row_at_top(self) -> tuple[Row, int] | None:
         """Return the first row in view, and how far it is scrolled out."""

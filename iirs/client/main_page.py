@@ -84,15 +84,16 @@ class MainPage(ttk.Frame):
         self.search = ttk.Entry(search, textvariable=self._wanted, style="Side.TEntry", font=look.text)
         row = ttk.Frame(search, style="Side.TFrame")
         row.pack(fill="x")
-        ttk.Label(row, text=_("Find people and messages"), style="SideMuted.TLabel").pack(side="left")
         self.new_button = ttk.Button(
             row, text=_("New talk"), style="SideQuiet.TButton", command=lambda: self._requests.open("")
         )
         self.group_button = ttk.Button(
-            row, text=_("Group"), style="SideQuiet.TButton", width=-5, command=self.new_group
+            row, text=_("New group"), style="SideQuiet.TButton", command=self.new_group
         )
+        self.new_button.pack(side="left")
         self.group_button.pack(side="right")
-        self.new_button.pack(side="right")
+        find = ttk.Label(search, text=_("Find people and messages"), style="SideMuted.TLabel")
+        find.pack(anchor="w", pady=(dp(4), dp(2)))
         self.search.pack(fill="x")
         window_keys_first(self.search)
         self.search.bind("<Return>", lambda _: self._open_first())

@@ -24,6 +24,8 @@ _NOTIFY = (
     (Notify.WITH_TEXT, N_("With text")),
 )
 _NOTIFY_ABOUT = N_("With text, this machine's desktop gets to see who writes and what.")
+_NAMES = {"en": "English", "de": "Deutsch"}
+"""Languages under their own names."""
 _LOCK_ABOUT = N_("A locked window shows nothing and goes on working. Minutes without a key or the mouse:")
 _INVITE_ABOUT = N_("Whoever has this link can register on your server. It says nothing about you.")
 _NUMBER_ABOUT = N_("This number stands for your keys. It is the same on every machine you log in on.")
@@ -112,7 +114,7 @@ class SettingsPage(ScrollPage):
         self._section(_("Appearance"))
         self._choice("theme", _("Colours"), [(value, _(text)) for value, text in _THEMES])
         self._choice("zoom", _("Size of words"), [(zoom, f"{zoom:.0%}") for zoom in ZOOMS])
-        codes = [("", _("As the system")), *((code, code) for code in languages())]
+        codes = [("", _("As the system")), *((code, _NAMES.get(code, code)) for code in languages())]
         self._choice("language", _("Language"), codes)
 
     def _make_notifications(self) -> None:
