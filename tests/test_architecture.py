@@ -396,7 +396,7 @@ WHERE = {
     "sqlalchemy": {"iirs.server.storage"},
     "apscheduler": {"iirs.server.service"},
     "sqlcipher3": {"iirs.client.store", "iirs.client.shelf"},
-    "segno": {"iirs.client.qr", "iirs.qr_terminal"},
+    "segno": {"iirs.client.qr", "iirs.server.main"},
     "zxingcpp": {"iirs.client.qr"},
     "PIL": {"iirs.client.qr", "iirs.thumbnail"},
     "bidi": {"iirs.client.text_layout"},
