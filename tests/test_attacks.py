@@ -627,7 +627,7 @@ def drops_in_alices_upload(*, talk: bool) -> set[bytes]:
     announcement = replace(honest, key_ids=(honest.key_ids[0],) * len(honest.key_ids))
     pair = room.chain.keyring.find(honest.key_ids[0])[1]
     context = RoundContext(room.chain.chain.chain_id, room.number, announcement_hash(announcement.encode()))
-    room.engines["alice"].open_round(announcement.encode(), was_late=False)
+    room.engines["alice"].open_round(announcement.encode())
     *_, message = room.engines["alice"].build_upload()
     assert message is not None
     drops = set()

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iirs.client.chat_model import ESTABLISHED, ChatModel, History, Row, Talk
+from iirs.client.chat_model import ESTABLISHED, ChatModel
 from iirs.client.emoji import spelled_out
-from iirs.client.entries import TextState
+from iirs.client.entries import Entry, EntryKind, TextState
 from iirs.client.events import (
     ROUNDS_GO_ON,
     ConnectionChanged,
@@ -30,13 +30,15 @@ from iirs.client.events import (
     TextReceived,
 )
 from iirs.client.shapes import RoundedBox
+from iirs.client.talk import History, Row, Talk
+from iirs.client.talk_words import about, why_not
 from iirs.client.text_layout import clock_time, day_name, day_of, shorten, wrap
 
 NOW_MS = 1_800_000_000_000
 
 
 def online(*people: str) -> ChatModel:
-    model = ChatModel("alice", lambda: NOW_MS / 1000)
+    model = ChatModel("alice", now=lambda: NOW_MS / 1000)
     model.take(ConnectionChanged(ConnectionState.ONLINE))
     model.take(PeopleChanged(("alice", *people)))
     return model
@@ -48,12 +50,12 @@ def test_sending_is_possible_only_in_sync_and_online_and_the_reason_is_never_emp
     may = {PeerState.CONNECTED, PeerState.QUIET, PeerState.RESUMING}
     for state in PeerState:
         model.take(PeerChanged("bob", state))
-        assert (model.why_not(talk) == "") == (state in may)
-        assert model.about(talk).endswith((".", "…"))
+        assert (why_not(model, talk) == "") == (state in may)
+        assert about(model, talk).endswith((".", "…"))
     model.take(PeerChanged("bob", PeerState.CONNECTED))
     for connection in ConnectionState:
         model.take(ConnectionChanged(connection))
-        assert (model.why_not(talk) == "") == (connection is ConnectionState.ONLINE)
+        assert (why_not(model, talk) == "") == (connection is ConnectionState.ONLINE)
 
 
 def test_coming_into_sync_is_written_into_the_log() -> None:
@@ -70,17 +72,21 @@ def test_a_delivery_state_never_goes_back() -> None:
     assert model.talk("bob").rows[0].state is TextState.DELIVERED
 
 
+def entry(item_id: bytes, text: str, state: TextState | None = None) -> Entry:
+    return Entry("bob", item_id, EntryKind.TEXT, state is not None, "bob", text, NOW_MS, state)
+
+
 def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() -> None:
     talk = Talk("bob")
     talk.add(Row("new", NOW_MS, b"3", outgoing=True, state=TextState.SENT))
     talk.add(Row("in both", NOW_MS, b"2"))
-    texts = [
-        (b"0", True, "waiting", NOW_MS),
-        (b"1", True, "old", NOW_MS),
-        (b"2", False, "in both", NOW_MS),
-        (b"3", True, "new", NOW_MS),
+    entries = [
+        entry(b"0", "waiting", TextState.QUEUED),
+        entry(b"1", "old", TextState.DELIVERED),
+        entry(b"2", "in both"),
+        entry(b"3", "new", TextState.QUEUED),
     ]
-    talk.take_history(History("bob", texts, frozenset({b"0", b"3"})))
+    talk.take_history(History("bob", entries))
     assert [row.text for row in talk.rows] == ["waiting", "old", "in both", "new"]
     states = [row.state for row in talk.rows]
     assert states == [TextState.QUEUED, TextState.DELIVERED, None, TextState.SENT]
@@ -88,8 +94,9 @@ def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() ->
 
 def test_a_history_of_endless_texts_is_cut_to_its_newest() -> None:
     talk = Talk("bob")
-    texts = [(b"%d" % number, False, f"{number} " + "x" * 65_000, NOW_MS) for number in range(500)]
-    talk.take_history(History("bob", texts, frozenset()))
+    entries = [entry(b"%d" % number, f"{number} " + "x" * 65_000) for number in range(500)]
+    talk.take_history(History("bob", entries))
+    assert talk.has_more
     assert 20 < len(talk.rows) < 60
     assert talk.rows[-1].text.startswith("499 ")
 
@@ -149,8 +156,8 @@ def test_a_pause_is_said_until_rounds_go_on_and_texts_may_be_written_meanwhile()
             "Rounds pause until it is back; nothing is lost."
         )
         assert model.round is None
-        assert model.why_not(model.talk("bob")) == ""
-        assert "waits" in model.about(model.talk("bob"))
+        assert why_not(model, model.talk("bob")) == ""
+        assert "waits" in about(model, model.talk("bob"))
     assert model.notice == ""
     model.take(RoundOpened(2, 2.0, 3, 5, 2.0))
     assert (model.standby, model.notice) == ("", ROUNDS_GO_ON)

@@ -110,7 +110,7 @@ def test_a_round_is_wrapped_for_the_keys_of_the_hops_it_is_announced_with() -> N
     keys = hop_keys()
     engine = shown(*keys)
     for number in (NUMBER, NUMBER + 29):
-        engine.open_round(announce(keys, number), was_late=False)
+        engine.open_round(announce(keys, number))
         assert engine.build_upload()
 
 
@@ -121,7 +121,7 @@ def test_an_announcement_that_puts_one_hops_key_in_anothers_place_is_refused(pla
     keys = hop_keys()
     engine = shown(*keys)
     with pytest.raises(ChainError, match="did not sign"):
-        engine.open_round(announce([keys[place] for place in places]), was_late=False)
+        engine.open_round(announce([keys[place] for place in places]))
     assert engine.build_upload() == []
 
 
@@ -131,15 +131,15 @@ def test_an_epoch_key_for_other_rounds_than_the_one_announced_is_refused(number:
     keys = hop_keys()
     engine = shown(*keys)
     with pytest.raises(ChainError, match="not for this round"):
-        engine.open_round(announce([hop_keys(number)[0], *keys[1:]], number), was_late=False)
+        engine.open_round(announce([hop_keys(number)[0], *keys[1:]], number))
     assert engine.build_upload() == []
 
 
 def test_the_keys_of_a_round_announced_just_before_they_changed_still_serve() -> None:
     keys, renewed = hop_keys(), hop_keys(NUMBER + 1)
     engine = shown(*keys)
-    engine.open_round(announce(keys), was_late=False)
+    engine.open_round(announce(keys))
     engine.take_keys(b"".join(key.encode() for key in renewed))
     assert engine.build_upload()
-    engine.open_round(announce(renewed, NUMBER + 1), was_late=False)
+    engine.open_round(announce(renewed, NUMBER + 1))
     assert engine.build_upload()

@@ -99,8 +99,10 @@ def test_after_a_change_whose_answer_was_lost_the_client_comes_back_by_itself(
         return NoticeFlags.NONE
 
     monkeypatch.setattr(Service, "do_errand", silent)
+    before = place.service.accounts._accounts["alice"]
     change(place, alice)
-    wait_until(lambda: may_log_in(place, "alice", NEW, elsewhere=True))
+    wait_until(lambda: place.service.accounts._accounts["alice"] != before)
+    assert may_log_in(place, "alice", NEW, elsewhere=True)
     # That login took the session over. Whoever starts again with what is stored finds the way.
     assert alice.connection.join(10)
     again = place.connect(alice.account)

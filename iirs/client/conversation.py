@@ -87,7 +87,7 @@ class Conversation:
     def _restore(self, state: dict[str, Any]) -> None:
         try:
             self._wanted = bool(state["wanted"])
-            self._leaving = bool(state.get("leaving", False))
+            self._leaving = bool(state["leaving"])
             self.ended_by_peer = bool(state["ended_by_peer"])
             self._ended_conversation = bytes.fromhex(state["ended_conversation"])
             self._end_invitations = int(state["end_invitations"])
