@@ -1,4 +1,4 @@
-.PHONY: fmt lint types test check demo bench
+.PHONY: fmt lint types test check demo bench words pictures
 
 fmt:
 	ruff format .
@@ -21,3 +21,10 @@ demo:
 bench:
 	python benchmarks/latency.py
 	python benchmarks/meter.py
+	xvfb-run -a python benchmarks/window.py
+
+words:
+	python packaging/words.py
+
+pictures:
+	xvfb-run -a -s "-screen 0 1280x900x24" python docs/pictures.py

@@ -79,7 +79,10 @@ def prepare(place: Town, theme: Theme) -> None:
 
 def enter(studio: Studio, place: Town, *, new: bool) -> ClientWindow:
     window = ClientWindow(
-        tk.Toplevel(studio.root), studio.look, place.home("alice"), Start(str(place.link), options=FAST_BACKOFF)
+        tk.Toplevel(studio.root),
+        studio.look,
+        place.home("alice"),
+        Start(str(place.link), options=FAST_BACKOFF),
     )
     page = window.login_page
     assert page is not None

@@ -6,6 +6,7 @@ missing afterwards is said, and makes ``pytest`` fail. Needs Babel (in the extra
 
 from __future__ import annotations
 
+import datetime
 import io
 from pathlib import Path
 
@@ -33,11 +34,13 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
 """Functions, and errors a window shows, whose first argument is a sentence."""
 PROGRAMS = ("client/terminal.py", "client/main.py", "client/gui.py")
 """Speak English only: what they say goes to scripts and screen readers, and is documented as it is."""
+_NOTHING_SHOWN = ("message.py", "wire.py", "onion.py", "demo", "local_chain", "meter", "privacy")
+"""How the names of modules begin whose sentences no window shows."""
 
-
+_NEVER = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 _ANOTHER_CHAIN = (
-    "This server shows another chain than the one that {source}. Someone may be in between, or the server was "
-    "set up anew: ask the person who runs it for the link."
+    "This server shows another chain than the one that {source}. Someone may be in between, or the server "
+    "was set up anew: ask the person who runs it for the link."
 )
 
 
@@ -46,8 +49,7 @@ def collected() -> Catalog:
     catalog = Catalog(project="iirs", charset="utf-8", fuzzy=False)
     places = [("client/**.py", "python"), ("*.py", "python")]
     for name, line, message, _, _ in extract_from_dir(ROOT / "iirs", places, keywords=KEYWORDS):
-        elsewhere = name in ("message.py", "wire.py", "onion.py")
-        if name not in PROGRAMS and not elsewhere and not name.startswith(("demo", "local_chain", "meter", "privacy")):
+        if name not in PROGRAMS and not name.startswith(_NOTHING_SHOWN):
             catalog.add(message, locations=[(f"iirs/{name}", line)])
     for sentence in (*(result.sentence for result in Result), *(reason.sentence for reason in CloseReason)):
         catalog.add(sentence, locations=[("iirs/wire.py", 1)])
@@ -65,8 +67,9 @@ def updated(source: Path, words: Catalog) -> Catalog:
     """Return a translation with exactly the words there are now."""
     with source.open("rb") as file:
         catalog = read_po(file, locale=source.parent.parent.name)
-    catalog.update(words, no_fuzzy_matching=True)
+    catalog.update(words, no_fuzzy_matching=True, update_creation_date=False)
     catalog.obsolete.clear()
+    catalog.creation_date = catalog.revision_date = _NEVER  # a file that depends on its words alone
     return catalog
 
 
@@ -88,6 +91,7 @@ def compiled(catalog: Catalog) -> bytes:
 
 
 def main() -> None:
+    """Write and compile all catalogues anew."""
     words = collected()
     with (LOCALE / "iirs.pot").open("wb") as file:
         write_po(file, words, omit_header=True, sort_output=True, no_location=True, width=108)

@@ -386,12 +386,21 @@ def test_something_that_has_moved_is_caught(tmp_path: Path) -> None:
 
 # -- dependencies -------------------------------------------------------------------------------------------
 
-DEPENDENCIES = {"cryptography", "apscheduler", "sqlalchemy"}
+DEPENDENCIES = {
+    *("cryptography", "apscheduler", "sqlalchemy", "sqlcipher3", "segno", "zxingcpp", "PIL", "bidi"),
+    "desktop_notifier",
+}
 EXTRAS = {"dp_accounting"}
 """Not there on every machine: imported when wanted, never by importing a module."""
 WHERE = {
     "sqlalchemy": {"iirs.server.storage"},
     "apscheduler": {"iirs.server.service"},
+    "sqlcipher3": {"iirs.client.store", "iirs.client.shelf"},
+    "segno": {"iirs.client.qr", "iirs.server.main"},
+    "zxingcpp": {"iirs.client.qr"},
+    "PIL": {"iirs.client.qr", "iirs.thumbnail"},
+    "bidi": {"iirs.client.text_layout"},
+    "desktop_notifier": {"iirs.client.notifications"},
     "dp_accounting": {"iirs.privacy"},
 }
 

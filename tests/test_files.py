@@ -21,7 +21,7 @@ from iirs.client.events import (
     TransferChanged,
     TransferState,
 )
-from iirs.client.file_desk import FileDesk
+from iirs.client.file_desk import COMING_MAX, FileDesk
 from iirs.client.store import ClientStore
 from iirs.client.transfers import (
     FileOffer,
@@ -200,6 +200,19 @@ def test_a_file_that_is_not_what_was_announced_is_not_kept(bad: str) -> None:
     assert shop.store.file_size(b"f" * 16) is None
     with pytest.raises(AccountError):
         shop.desk.read(b"f" * 16)
+
+
+def test_a_person_can_have_only_so_many_files_on_their_way_to_us() -> None:
+    """Each costs a row in a log and a look at every piece: without a limit one peer could slow us down."""
+    shop = Shop()
+    for number in range(COMING_MAX + 5):
+        file = FileInfo(number.to_bytes(16), "a.txt", FILE_MAX, bytes(32))
+        shop.desk.offered("alice", FileOffer(file), NOW, 0)
+    assert len(shop.desk.transfers()) == COMING_MAX
+    shop.desk.offered("carol", offer(b"hello"), NOW, 0)
+    shop.desk.stopped("alice", FileStop((0).to_bytes(16)))
+    shop.desk.offered("alice", FileOffer(FileInfo(b"n" * 16, "b.txt", 5, bytes(32))), NOW, 0)
+    assert len(shop.desk.transfers()) == COMING_MAX + 2
 
 
 def test_an_empty_file_and_one_that_is_too_long_are_refused() -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from iirs.client.entries import ItemKind, Outgoing, TextState
 from iirs.client.events import GroupChanged, GroupState, TextChanged, TextReceived
-from iirs.client.group_desk import GroupDesk, Surroundings
-from iirs.client.group_memory import HELD_TEXT_MAX, RECENT_TEXT_MAX
+from iirs.client.group_desk import INVITED_MAX, GroupDesk, Surroundings
+from iirs.client.group_memory import HELD_BYTES_MAX, RECENT_TEXT_MAX
 from iirs.client.groups import GroupItem, GroupItemKind, neighbours, rounds_around
 from iirs.client.session import Account
 from iirs.client.store import ClientStore
@@ -253,7 +253,7 @@ def test_what_is_held_for_an_invitation_has_bounds_and_no_repeats() -> None:
     given_to(world, "alice", item("carol", GroupItemKind.LEAVE, key))
     held = world.people["bob"].store.get(f"group held:{key}")
     kinds = [value["kind"] for value, _ in held]
-    assert kinds == ["found", "text", "join", *["text"] * (HELD_TEXT_MAX // 60_000), "leave"]
+    assert kinds == ["found", "text", "join", *["text"] * (HELD_BYTES_MAX // 60_000), "leave"]
     assert len(given_to(world, "mallory", text)) == 0
     assert len(world.people["bob"].store.get(f"group held:{key}")) == len(held)
 
@@ -382,6 +382,22 @@ def test_who_has_not_joined_passes_nothing_on_and_sees_what_was_said_when_joinin
     bob.desk.join(key)
     assert bob.texts() == [("alice", "welcome")]
     assert sorted(bob.asked) == ["alice", "carol"]
+
+
+def test_a_peer_cannot_fill_us_with_invitations_or_with_what_is_held_for_them() -> None:
+    world = World("alice", "bob", "carol")
+    for number in range(INVITED_MAX + 5):
+        world.people["alice"].desk.create(f"Group {number}", ("bob",))
+    world.settle()
+    groups = world.people["bob"].store.values("group:")
+    assert len(groups) == INVITED_MAX
+    key = "#" + next(iter(groups.values()))["group"]
+    for _ in range(20):
+        given_to(world, "alice", item("alice", GroupItemKind.TEXT, key, "x" * 60_000))
+    held = world.people["bob"].store.get(f"group held:{key}")
+    assert sum(len(value["text"]) for value, _ in held) <= HELD_BYTES_MAX
+    world.people["bob"].desk.join(key)
+    assert len(world.people["bob"].texts()) == HELD_BYTES_MAX // 60_000
 
 
 def test_who_declines_is_out_and_the_ring_closes() -> None:

@@ -20,6 +20,19 @@ class Announcement:
 
     title: str
     text: str = field(repr=False)
+    count: int = 1
+    """How many texts it tells of."""
+
+
+def merged(waiting: Announcement | None, news: Announcement) -> Announcement:
+    """Return one notification for two: of more than one text it says the number only."""
+    if waiting is None:
+        return news
+    return _counted(waiting.count + news.count)
+
+
+def _counted(count: int) -> Announcement:
+    return Announcement("iirs", n_("A new text", "{count} new texts", count).format(count=count), count)
 
 
 def announcement(
@@ -32,8 +45,7 @@ def announcement(
     if not arrived or preferences.notifications is Notify.OFF:
         return None
     if locked or preferences.notifications is Notify.WITHOUT_TEXT or len(arrived) > 1:
-        count = len(arrived)
-        return Announcement("iirs", n_("A new text", "{count} new texts", count).format(count=count))
+        return _counted(len(arrived))
     (_talk, author, text) = arrived[0]
     return Announcement(displayable(author), displayable(text)[:_TEXT_MOST])
 

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from iirs.client.accounts import Home
 from iirs.client.look import Look
+from iirs.client.notifications import Notifications
 from iirs.client.window import ClientWindow
 from iirs.client.window_pages import Start
 from iirs.client.words import _
@@ -19,8 +20,10 @@ def run_application(root: tk.Tk, home: Home, start: Start) -> None:
     look = Look(root)
     faults = FaultDialog(root, look)
     root.report_callback_exception = faults.show
-    ClientWindow(root, look, home, start)
+    notifications = Notifications()
+    ClientWindow(root, look, home, start).notifier = notifications.show
     root.mainloop()
+    notifications.close()
 
 
 class FaultDialog:

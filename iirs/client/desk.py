@@ -34,6 +34,9 @@ from iirs.directory import Directory
 from iirs.directory import Entry as Person
 from iirs.errors import AccountError, PeerMessageError
 
+PICTURED_MAX = 2_000
+"""In a larger directory only the people one talks to have pictures made from their numbers."""
+
 
 class Desk(Conversations):
     """One logged-in account's: conversations, and what is said, sent, kept and deleted."""
@@ -245,7 +248,9 @@ class Desk(Conversations):
     def people_changed(self) -> None:
         """Tell who is in the directory."""
         people = self.directory.entries
-        numbers = tuple(number_with(self.directory, self.me, person) for person in people)
+        # Where there are very many, numbers are made for those one talks to, and for nobody else.
+        few = people if len(people) <= PICTURED_MAX else ()
+        numbers = tuple(number_with(self.directory, self.me, person) for person in few)
         self.events.append(PeopleChanged(tuple(person.name for person in people), numbers))
 
     # -- what rounds bring ----------------------------------------------------------------------------

@@ -21,12 +21,14 @@ from iirs.client.entries import Entry, EntryKind, FileInfo, ItemKind, Outgoing, 
 from iirs.client.events import Event, FileAdded, TransferChanged, TransferState
 from iirs.client.store import ClientStore
 from iirs.client.talk import Transfer
-from iirs.client.transfers import FILE_MAX, FileOffer, FileStop, Passage, encode_note, safe_name
+from iirs.client.transfers import FILE_MAX, FileOffer, FileStop, Passage, encode_note, parts_of, safe_name
 from iirs.errors import AccountError
 from iirs.geometry import RandomBytes
 from iirs.message import PAYLOAD_MAX
 
 _PREFIX = "file:"
+COMING_MAX = 16
+"""Files one person may have on their way to us at once; those beyond are not taken in."""
 _ID_SIZE = 16
 
 
@@ -66,7 +68,9 @@ class FileDesk:
             self._random_bytes(_ID_SIZE), safe_name(name), len(data), hashlib.sha256(data).digest()
         )
         self._store.add_file(file.file_id, file.size)
-        self._store.write_file(file.file_id, 0, data)
+        for part in range(parts_of(file.size)):
+            piece = data[part * PAYLOAD_MAX : (part + 1) * PAYLOAD_MAX]
+            self._store.write_piece(file.file_id, part, piece)
         self._send_note(peer, encode_note(FileOffer(file)))
         self._keep(Passage(file, peer, talk, outgoing=True, sent_at_ms=now_ms))
         return self._log(file, talk, self._me, now_ms, expires_at_ms, TextState.QUEUED)
@@ -76,8 +80,7 @@ class FileDesk:
         for passage in self._passages:
             waits = passage.outgoing and passage.peer == peer and passage.state is TransferState.MOVING
             if waits and passage.given < passage.parts:
-                offset = passage.given * PAYLOAD_MAX
-                data = self._store.read_file(passage.file.file_id, offset, PAYLOAD_MAX)
+                data = self._store.read_piece(passage.file.file_id, passage.given)
                 item = Outgoing(
                     passage.file.file_id,
                     ItemKind.PART,
@@ -125,6 +128,9 @@ class FileDesk:
         file = offer.file
         if self._store.file_size(file.file_id) is not None or self._find(file.file_id, peer) is not None:
             return  # no honest peer names one file twice, and nobody else can know the name of another's
+        coming = [item for item in self._passages if item.peer == peer and not item.outgoing]
+        if sum(not item.is_over for item in coming) >= COMING_MAX:
+            return
         self._store.add_file(file.file_id, file.size)
         self._keep(Passage(file, peer, peer, outgoing=False, sent_at_ms=now_ms))
         self._log(file, peer, peer, now_ms, expires_at_ms, None)
@@ -138,7 +144,7 @@ class FileDesk:
         if item.parts != passage.parts or len(item.data) != expected:
             self._stop(passage, TransferState.DAMAGED)
             return
-        self._store.write_file(passage.file.file_id, item.part * PAYLOAD_MAX, item.data)
+        self._store.write_piece(passage.file.file_id, item.part, item.data)
         passage.done += 1
         if passage.done == passage.parts:
             self._complete(passage)
@@ -146,7 +152,7 @@ class FileDesk:
 
     def _complete(self, passage: Passage) -> None:
         file = passage.file
-        whole = self._store.read_file(file.file_id, 0, file.size)
+        whole = self._store.read_file(file.file_id)
         if hashlib.sha256(whole).digest() == file.digest:
             passage.state = TransferState.DONE
         else:
@@ -164,10 +170,9 @@ class FileDesk:
         """Return a whole file that is here. Raises ``AccountError`` if it is not, or not whole."""
         passages = self._with(file_id)
         whole = any(item.outgoing or item.state is TransferState.DONE for item in passages)
-        size = self._store.file_size(file_id)
-        if not whole or size is None:
+        if not whole or self._store.file_size(file_id) is None:
             raise AccountError("This file is not here.")
-        return self._store.read_file(file_id, 0, size)
+        return self._store.read_file(file_id)
 
     def _stop(self, passage: Passage, state: TransferState = TransferState.CANCELLED) -> None:
         passage.state = state

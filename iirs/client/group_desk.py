@@ -39,6 +39,8 @@ from iirs.errors import AccountError, PeerMessageError
 from iirs.geometry import RandomBytes
 
 _PREFIX = "group:"
+INVITED_MAX = 20
+"""Groups that ask us to join at once; those beyond are not taken in."""
 
 
 class Post(Protocol):
@@ -170,7 +172,8 @@ class GroupDesk:
             group = Group.founded(item, self._me)
             if sender not in group.members:
                 raise PeerMessageError("an invitation by somebody who is not in the group")
-            if self._store.mark_seen(item.key, _seen(item)):
+            invited = sum(known.state is GroupState.INVITED for known in self._groups.values())
+            if invited < INVITED_MAX and self._store.mark_seen(item.key, _seen(item)):
                 self._keep(group)
                 self._held.add(item, peer)
         elif sender not in group.members:

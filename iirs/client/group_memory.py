@@ -13,8 +13,8 @@ from iirs.client.store import ClientStore
 
 HELD_MAX = 500
 """Items kept for a group we have not joined."""
-HELD_TEXT_MAX = 1 << 20
-"""And all their texts together, in characters."""
+HELD_BYTES_MAX = 256 * 1024
+"""And how long their texts may be together: they are written anew with each that comes."""
 RECENT = 20
 """Texts that a new neighbour is given, at most."""
 RECENT_TEXT_MAX = 16_384
@@ -55,8 +55,8 @@ def _same(item: GroupItem, value: dict[str, Any]) -> bool:
 def _has_room(held: list[Any], item: GroupItem) -> bool:
     if item.kind in _CHANGES:
         return True  # without these our ring would be another one than everybody else's
-    size = sum(len(value["text"]) for value, _ in held) + len(item.text)
-    return len(held) < HELD_MAX and size <= HELD_TEXT_MAX
+    size = sum(len(value["text"].encode()) for value, _ in held) + len(item.text.encode())
+    return len(held) < HELD_MAX and size <= HELD_BYTES_MAX
 
 
 class Kept:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from iirs.chain import JoinLink, parse_chain
+from iirs.client import desktop_entry
 from iirs.client.accounts import Home
 from iirs.client.login_work import Credentials, NotLoggedIn, Remembered, log_in
 from iirs.client.server_connection import ServerConnection
@@ -41,6 +42,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--keys-stay-here", action="store_true", help="with --register: never give the server the keys"
     )
     parser.add_argument("--data-dir", type=Path, help="where accounts and histories are kept")
+    parser.add_argument(
+        "--desktop-entry",
+        choices=["install", "remove"],
+        help="put iirs in the desktop's menu, or take it out",
+    )
     return parser.parse_args(arguments)
 
 
@@ -49,6 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     home = Home(options.data_dir or data_directory("iirs"))
     try:
+        if options.desktop_entry:
+            print(desktop_entry.install() if options.desktop_entry == "install" else desktop_entry.remove())
+            return 0
         if options.chain_file is not None:
             options.link = str(_pinned_link(options.link, options.chain_file))
         if options.terminal:

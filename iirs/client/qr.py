@@ -1,4 +1,4 @@
-"""QR codes: drawn for a screen or a terminal, and read from a picture."""
+"""QR codes: drawn for a screen, and read from a picture."""
 
 from __future__ import annotations
 
@@ -18,13 +18,6 @@ def qr_png(text: str, module: int) -> bytes:
     """Return the QR code of a text as a PNG, ``module`` pixels a dot, dark on light whatever the theme."""
     written = io.BytesIO()
     segno.make_qr(text, error="m").save(written, kind="png", scale=max(1, module), border=_QUIET_ZONE)
-    return written.getvalue()
-
-
-def qr_terminal(text: str) -> str:
-    """Return the QR code of a text as lines for a terminal."""
-    written = io.StringIO()
-    segno.make_qr(text, error="l").terminal(written, compact=True)
     return written.getvalue()
 
 

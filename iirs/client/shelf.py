@@ -27,8 +27,9 @@ CREATE TABLE IF NOT EXISTS entry (
 CREATE INDEX IF NOT EXISTS entry_by_talk ON entry (talk, place);
 CREATE INDEX IF NOT EXISTS entry_by_expiry ON entry (expires_at_ms) WHERE expires_at_ms > 0;
 CREATE INDEX IF NOT EXISTS entry_by_file ON entry (file_id) WHERE file_id IS NOT NULL;
-CREATE TABLE IF NOT EXISTS file (
-    place INTEGER PRIMARY KEY, file_id BLOB UNIQUE NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL
+CREATE TABLE IF NOT EXISTS file (file_id BLOB PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS piece (
+    file_id BLOB NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (file_id, number)
 );
 """
 _COLUMNS = "talk, item_id, kind, outgoing, author, text, sent_at_ms, state, expires_at_ms, file"
@@ -145,10 +146,9 @@ class Shelf:
         ).fetchone()
         self._execute("DELETE FROM entry WHERE talk = ? AND item_id = ?", (talk, item_id))
         if file_id is not None and file_id[0] is not None:
-            self._execute(
-                "DELETE FROM file WHERE file_id = ?1 AND NOT EXISTS (SELECT 1 FROM entry WHERE file_id = ?1)",
-                (file_id[0],),
-            )
+            held = self._execute("SELECT 1 FROM entry WHERE file_id = ?", file_id).fetchone()
+            if held is None:
+                self.remove_file(file_id[0])
 
     def clear(self, talk: str) -> list[bytes]:
         """Delete a talk's entries and return their ids."""
@@ -169,43 +169,35 @@ class Shelf:
     # -- files ----------------------------------------------------------------------------------------
 
     def add_file(self, file_id: bytes, size: int) -> None:
-        """Make room for a file of ``size`` bytes."""
-        self._execute(
-            "INSERT INTO file (file_id, size, data) VALUES (?, ?, zeroblob(?))", (file_id, size, size)
-        )
+        """Remember a file of ``size`` bytes; it takes room only as its pieces come."""
+        self._execute("INSERT INTO file VALUES (?, ?)", (file_id, size))
 
     def file_size(self, file_id: bytes) -> int | None:
         """Return a file's size, or ``None`` if it is not here."""
         row = self._execute("SELECT size FROM file WHERE file_id = ?", (file_id,)).fetchone()
         return None if row is None else int(row[0])
 
-    def write_file(self, file_id: bytes, offset: int, data: bytes) -> None:
-        """Write a piece of a file. Raises ``StoreError`` if the file is not here or is shorter."""
-        self._at(file_id, offset, len(data), data)
+    def write_piece(self, file_id: bytes, number: int, data: bytes) -> None:
+        """Keep one piece of a file. Raises ``StoreError`` if the piece is here already."""
+        self._execute("INSERT INTO piece VALUES (?, ?, ?)", (file_id, number, data))
 
-    def read_file(self, file_id: bytes, offset: int, size: int) -> bytes:
-        """Return at most ``size`` bytes of a file. Raises ``StoreError`` if the file is not here."""
-        return self._at(file_id, offset, size, None)
-
-    def remove_file(self, file_id: bytes) -> None:
-        """Forget a file's bytes."""
-        self._execute("DELETE FROM file WHERE file_id = ?", (file_id,))
-
-    def _at(self, file_id: bytes, offset: int, size: int, data: bytes | None) -> bytes:
-        row = self._execute("SELECT place FROM file WHERE file_id = ?", (file_id,)).fetchone()
+    def read_piece(self, file_id: bytes, number: int) -> bytes:
+        """Return one piece of a file. Raises ``StoreError`` if it is not here."""
+        query = "SELECT data FROM piece WHERE file_id = ? AND number = ?"
+        row = self._execute(query, (file_id, number)).fetchone()
         if row is None:
             raise StoreError("A file that should be on this machine is not.")
-        try:
-            with self._db.open_blob("file", "data", row[0], readonly=data is None) as blob:
-                blob.seek(offset)
-                if data is None:
-                    return bytes(blob.read(size))
-                blob.write(data)
-                return b""
-        except (sqlcipher.Error, ValueError) as error:
-            raise StoreError(
-                "This account's file on this machine cannot be read or written: is the disk full?"
-            ) from error
+        return bytes(row[0])
+
+    def read_file(self, file_id: bytes) -> bytes:
+        """Return all pieces of a file that are here, one after the other."""
+        rows = self._execute("SELECT data FROM piece WHERE file_id = ? ORDER BY number", (file_id,))
+        return b"".join(row[0] for row in rows)
+
+    def remove_file(self, file_id: bytes) -> None:
+        """Forget a file and its pieces."""
+        self._execute("DELETE FROM piece WHERE file_id = ?", (file_id,))
+        self._execute("DELETE FROM file WHERE file_id = ?", (file_id,))
 
 
 def _pack_file(file: FileInfo) -> str:

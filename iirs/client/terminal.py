@@ -22,6 +22,7 @@ from iirs.client.events import (
     ConnectionChanged,
     ConnectionState,
     Event,
+    FileAdded,
     Notice,
     PeerAsks,
     PeerChanged,
@@ -182,8 +183,8 @@ class TerminalChat:
                 self._peer_changed(state, established=established)
             case RoundOpened() | RoundClosed() | StandingBy():
                 self._take_round(event)
-            case PeerAsks(peer):
-                self._say(f"{peer} asks to talk to you")
+            case PeerAsks() | FileAdded():
+                self._tell(event)
             case TextQueued(_, text_id):
                 self._unqueued = max(0, self._unqueued - 1)
                 self._pending = (self._pending or set()) | {text_id}
@@ -195,6 +196,14 @@ class TerminalChat:
                 self._unqueued = max(0, self._unqueued - 1)
                 self._say(f"{'ALARM: ' if alarm else ''}{sentence}")
         return True
+
+    def _tell(self, event: PeerAsks | FileAdded) -> None:
+        if isinstance(event, FileAdded):
+            if not event.entry.outgoing:
+                name = displayable(event.entry.text)
+                self._say(f"{event.entry.author} sends a file, {name}: the window shows and saves it")
+        elif event.asks:
+            self._say(f"{event.peer} asks to talk to you")
 
     def _ask_when_known(self, names: tuple[str, ...], outboxes: queue.SimpleQueue[set[bytes]]) -> None:
         if self._peer not in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import signal
 import socket
@@ -10,6 +11,8 @@ import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+
+import segno
 
 from iirs.chain import DEFAULT_PORT, Chain, JoinLink
 from iirs.errors import ConfigError
@@ -43,6 +46,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--round-seconds", type=float, help="seconds between rounds (default: 2)")
     parser.add_argument("--slots", type=int, help="conversations each person can have at once (default: 2)")
     parser.add_argument("--database-url", help="SQLAlchemy URL (default: SQLite in the data directory)")
+    parser.add_argument("--qr", action="store_true", help="draw the link as a QR code, terminal or not")
     parser.add_argument("--glass-box", type=Path, help="write what this hop sees to a file, openly marked")
     parser.add_argument(
         "--log-level", choices=["debug", "info", "warning"], default="warning", help="how much to say"
@@ -95,10 +99,26 @@ def _run(options: argparse.Namespace, settings: ServiceSettings, finished: threa
     for line in _trust(service.chain):
         print(f"iirs-server: {line}", file=sys.stderr)
     print(f"iirs-server ready: {link}", flush=True)
+    if options.qr or sys.stdout.isatty():
+        _draw(link)
     while not finished.wait(1.0):  # a bounded wait, so that signals arrive on every platform
         service.tidy()
     service.stop()
     return 0
+
+
+def _draw(link: JoinLink) -> None:
+    try:
+        print(qr_lines(str(link)), flush=True)
+    except UnicodeEncodeError:  # an output without block characters; the link above is enough to go on
+        print("iirs-server: this output cannot show a QR code", file=sys.stderr)
+
+
+def qr_lines(text: str) -> str:
+    """Return the QR code of a text as lines for a terminal."""
+    written = io.StringIO()
+    segno.make_qr(text, error="l").terminal(written, compact=True)
+    return written.getvalue()
 
 
 def _trust(chain: Chain) -> list[str]:
