@@ -1,4 +1,4 @@
-"""Groups: who may say what, that all reaches everybody exactly once, and groups over a real service."""
+"""Groups: who may say what, and that all reaches everybody exactly once, whoever is away or leaves."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import os
 from collections import deque
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iirs.client.engine import Engine
 from iirs.client.entries import ItemKind, Outgoing, TextState
-from iirs.client.events import GroupChanged, GroupState, PeerAsks, TextChanged, TextReceived
-from iirs.client.group_desk import HELD_BYTES_MAX, INVITED_MAX, GroupDesk, Surroundings
+from iirs.client.events import GroupChanged, GroupState, TextChanged, TextReceived
+from iirs.client.group_desk import INVITED_MAX, GroupDesk, Surroundings
+from iirs.client.group_memory import HELD_BYTES_MAX, RECENT_TEXT_MAX
 from iirs.client.groups import GroupItem, GroupItemKind, neighbours, rounds_around
 from iirs.client.session import Account
 from iirs.client.store import ClientStore
 from iirs.client.transfers import GroupNote, decode_note, encode_note
 from iirs.errors import AccountError, PeerMessageError
 from tests.builders import make_chain, make_directory, person
-from tests.harness import Person, town, wait_until
 
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank")
 KEYS = make_chain(slots=2)
@@ -39,6 +37,7 @@ class Member:
         self.outboxes: dict[str, deque[bytes]] = {}
         self.events: list[Any] = []
         self.asked: list[str] = []
+        self.let_go_of: list[str] = []
         self.sendings = 0
         self.open()
 
@@ -55,6 +54,9 @@ class Member:
 
     def ask(self, peer: str) -> None:
         self.asked.append(peer)
+
+    def let_go(self, peer: str) -> None:
+        self.let_go_of.append(peer)
 
     def take_timer(self, talk: str, seconds: int) -> None:
         self.store.set(f"timer:{talk}", seconds)
@@ -144,6 +146,149 @@ def test_with_one_away_everybody_else_is_reached_and_the_one_later() -> None:
     assert [name for name in NAMES[1:] if world.people[name].texts()] == list(NAMES[2:])
     world.settle()
     assert world.people["bob"].texts() == [("alice", "hello")]
+
+
+def test_what_went_by_way_of_two_who_leave_at_once_arrives_all_the_same() -> None:
+    world, key = founded("alice", "bob", "carol", "dave")
+    world.people["alice"].desk.send(key, "hello")
+    world.people["bob"].desk.leave(key)
+    world.people["dave"].desk.leave(key)
+    world.settle()
+    assert world.people["carol"].texts() == [("alice", "hello")]
+    assert world.people["carol"].group().members == ("alice", "carol")
+    assert "carol" in world.people["alice"].asked
+    assert sorted(world.people["alice"].let_go_of) == ["bob", "dave"]
+
+
+def test_a_text_that_was_deleted_or_is_long_is_not_kept_for_new_neighbours() -> None:
+    for spoil in ("delete", "long"):
+        world, key = founded("alice", "bob", "carol", "dave")
+        alice = world.people["alice"]
+        entry_id = alice.desk.send(key, "x" * (RECENT_TEXT_MAX + 1) if spoil == "long" else "hello")
+        if spoil == "delete":
+            alice.store.delete_entry(key, entry_id)
+        world.people["bob"].desk.leave(key)
+        world.people["dave"].desk.leave(key)
+        world.settle()
+        assert world.people["carol"].texts() == []
+
+
+def test_an_invitation_goes_on_when_both_who_had_it_first_decline() -> None:
+    world = World("alice", "bob", "carol", "dave")
+    key = world.people["alice"].desk.create("Chess", ("bob", "carol", "dave"))
+    world.settle()
+    assert world.people["carol"].events == []
+    world.people["bob"].desk.leave(key)
+    world.people["dave"].desk.leave(key)
+    world.settle()
+    assert world.people["carol"].group().state is GroupState.INVITED
+    world.people["carol"].desk.join(key)
+    world.settle()
+    for name in ("alice", "carol"):
+        assert world.people[name].group().members == ("alice", "carol")
+        assert world.people[name].group().joined == frozenset({"alice", "carol"})
+
+
+def test_a_conversation_ends_with_whoever_leaves_but_not_if_another_group_needs_it() -> None:
+    world, key = founded("alice", "bob", "carol")
+    world.people["bob"].desk.leave(key)
+    world.settle()
+    assert world.people["alice"].let_go_of == world.people["carol"].let_go_of == ["bob"]
+    world, key = founded("alice", "bob", "carol")
+    other = world.people["alice"].desk.create("Lunch", ("bob",))
+    world.people["bob"].desk.leave(key)
+    world.settle()
+    assert other != key
+    assert world.people["alice"].let_go_of == []
+
+
+def delivered(member: Member) -> list[TextState]:
+    return [event.state for event in member.events if isinstance(event, TextChanged)]
+
+
+def test_a_text_is_delivered_when_all_neighbours_who_have_not_left_have_it() -> None:
+    world, key = founded("alice", "bob", "carol")
+    alice = world.people["alice"]
+    alice.desk.send(key, "hello")
+    notes = {way.peer: note for note, way in alice.desk._ways._all().items()}
+    alice.desk.sent(notes["bob"])
+    alice.desk.delivered(notes["bob"])
+    assert delivered(alice) == [TextState.SENT]
+    world.people["carol"].desk.leave(key)
+    world.settle()
+    assert delivered(alice) == [TextState.SENT, TextState.DELIVERED]
+
+
+def test_a_text_for_somebody_who_leaves_without_it_is_not_called_delivered() -> None:
+    world, key = founded("alice", "bob")
+    alice = world.people["alice"]
+    alice.desk.send(key, "hello")
+    world.people["bob"].desk.leave(key)
+    world.settle()
+    assert delivered(alice) == []
+
+
+@pytest.mark.parametrize("when", ["before joining", "after leaving"])
+def test_whoever_is_not_in_a_group_sets_no_timer_and_says_nothing(when: str) -> None:
+    world = World("alice", "bob", "carol")
+    key = world.people["alice"].desk.create("Chess", ("bob", "carol"))
+    world.settle()
+    bob = world.people["bob"]
+    if when == "after leaving":
+        bob.desk.leave(key)
+    for forbidden in (lambda: bob.desk.set_timer(key, 60), lambda: bob.desk.send(key, "hello")):
+        with pytest.raises(AccountError, match="Join"):
+            forbidden()
+
+
+def test_what_is_held_for_an_invitation_has_bounds_and_no_repeats() -> None:
+    world = World("alice", "bob", "carol")
+    key = world.people["alice"].desk.create("Chess", ("bob", "carol"))
+    world.settle()
+    text = item("alice", GroupItemKind.TEXT, key, "hello")
+    for made in (text, text, *(item("carol", GroupItemKind.JOIN, key) for _ in range(3))):
+        given_to(world, "alice", made)
+    for _ in range(20):
+        given_to(world, "alice", item("alice", GroupItemKind.TEXT, key, "x" * 60_000))
+    given_to(world, "alice", item("carol", GroupItemKind.LEAVE, key))
+    held = world.people["bob"].store.get(f"group held:{key}")
+    kinds = [value["kind"] for value, _ in held]
+    assert kinds == ["found", "text", "join", *["text"] * (HELD_BYTES_MAX // 60_000), "leave"]
+    assert len(given_to(world, "mallory", text)) == 0
+    assert len(world.people["bob"].store.get(f"group held:{key}")) == len(held)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whoever_leaves_those_who_stay_get_all_that_those_who_stay_say(data: st.DataObject) -> None:
+    count = data.draw(st.integers(3, 6))
+    world, key = founded(*NAMES[:count])
+    leaving = data.draw(st.sets(st.sampled_from(NAMES[:count]), max_size=count - 2))
+    staying = [name for name in NAMES[:count] if name not in leaving]
+    still_in = set(leaving)
+    sent: dict[str, list[str]] = {name: [] for name in staying}
+    for step in range(data.draw(st.integers(1, 12))):
+        match data.draw(st.sampled_from(["say", "carry", "restart", "leave"])):
+            case "say":
+                who = data.draw(st.sampled_from(staying))
+                world.people[who].desk.send(key, f"{who} {step}")
+                sent[who].append(f"{who} {step}")
+            case "carry":
+                world.carry(frozenset(data.draw(st.sets(st.sampled_from(NAMES[:count]), max_size=2))))
+            case "restart":
+                world.people[data.draw(st.sampled_from(NAMES[:count]))].open()
+            case _ if still_in:
+                who = data.draw(st.sampled_from(sorted(still_in)))
+                still_in.discard(who)
+                world.people[who].desk.leave(key)
+    for who in sorted(still_in):
+        world.people[who].desk.leave(key)
+    world.settle()
+    for name in staying:
+        assert world.people[name].group().members == tuple(staying)
+        for other in staying:
+            heard = [text for author, text in world.people[name].texts() if author == other]
+            assert sorted(heard) == sorted([] if other == name else sent[other])
 
 
 @settings(max_examples=60, deadline=None)
@@ -308,52 +453,3 @@ def test_one_slot_is_too_few_for_three() -> None:
     assert neighbours((1, 2), 1, 1) == [2]
     with pytest.raises(AccountError, match="needs two"):
         neighbours((1, 2, 3), 1, 1)
-
-
-# -- over a real service ------------------------------------------------------------------------------
-
-
-def texts(who: Person) -> set[str]:
-    return {event.text for event in who.drain() if isinstance(event, TextReceived)}
-
-
-def accept_whatever_comes(people: list[Person]) -> None:
-    """Accept every wish to talk and every group, as people who sit next to each other would."""
-    for who in people:
-        for event in who.drain():
-            if isinstance(event, PeerAsks) and event.asks and event.peer not in who.accepted:  # type: ignore[attr-defined]
-                who.accepted.add(event.peer)  # type: ignore[attr-defined]
-                who.connection.ask(event.peer)
-            if isinstance(event, GroupChanged) and event.state is GroupState.INVITED:
-                who.connection.call(lambda engine, key=event.key: engine.desk.join_group(key))
-
-
-def joined(who: Person) -> int:
-    changes = [event for event in who.drain() if isinstance(event, GroupChanged)]
-    return len(changes[-1].joined) if changes else 0
-
-
-@pytest.mark.parametrize("count", [3, 5])
-def test_a_group_on_two_slots_over_a_real_service(tmp_path: Path, count: int) -> None:
-    with town(tmp_path, round_seconds=0.15) as place:
-        people = [place.person(name) for name in NAMES[:count]]
-        for who in people:
-            who.accepted = set()  # type: ignore[attr-defined]
-        wait_until(lambda: all(len(who.connection._engine.directory) == count for who in people))
-        keys: list[str] = []
-
-        def create(engine: Engine) -> None:
-            keys.append(engine.desk.create_group("Chess", NAMES[1:count]))
-
-        people[0].connection.call(create)
-
-        def all_in() -> bool:
-            accept_whatever_comes(people)
-            return all(joined(who) == count for who in people)
-
-        wait_until(all_in, 60)
-        for who in people:
-            who.connection.send(keys[0], f"from {who.name}")
-        wait_until(lambda: all(len(texts(who)) == count - 1 for who in people), 60)
-        people[0].wait_for(TextChanged, lambda event: event.state is TextState.DELIVERED)
-        assert {size for histogram in place.histograms[5:] for size in histogram} <= {1, 2}

@@ -182,6 +182,7 @@ def one_leaves_the_group(*people: Person) -> None:
 
 FILE = os.urandom(20 * 772)
 THREE = ("alice", "bob", "carol")
+FOUR = (*THREE, "dave")
 IDLE: Script = {}
 CHATTING: Script = {2: both_ask, 3: talk, 20: talk_more}
 INVITING: Script = {2: only_alice_asks, 3: talk}
@@ -204,6 +205,14 @@ GROUP: Script = {
     28: everybody_writes_to_the_group,
     36: one_leaves_the_group,
 }
+RING: Script = {
+    2: alice_founds_a_group,
+    **dict.fromkeys((6, 9, 12, 15, 18, 21, 24), everybody_accepts),
+    26: everybody_writes_to_the_group,
+    31: one_leaves_the_group,
+    **dict.fromkeys((34, 37, 40), everybody_accepts),
+}
+"""The one who leaves is a neighbour of two: a slot is freed, and the ring closes."""
 CHATTING_BOB_LEAVES: Script = {**CHATTING, 25: bob_leaves}
 IDLE_ALICE_QUITS: Script = {25: alice_quits}
 CHATTING_ALICE_QUITS: Script = {**CHATTING, 25: alice_quits}
@@ -295,6 +304,8 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Seen]:
         "reading and deleting": READING,
         "idle, three": IDLE,
         "a group of three": GROUP,
+        "idle, four": IDLE,
+        "a ring of four": RING,
         "idle, short periods": IDLE,
         "chatting, short periods": CHATTING,
         "hanging up, short periods": HANGING_UP,
@@ -303,7 +314,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Seen]:
     @cache
     def world(name: str) -> Seen:
         prekey_rounds = PREKEY_ROUNDS if name.endswith("short periods") else None
-        names = THREE if name.endswith("three") else NAMES
+        names = THREE if name.endswith("three") else FOUR if name.endswith("four") else NAMES
         return play(tmp_path_factory.mktemp("world"), scripts[name], prekey_rounds, names)
 
     return world
@@ -328,6 +339,13 @@ def test_the_worlds_really_differ_for_the_people_in_them(worlds: Callable[[str],
         assert set(worlds("a group of three").texts(name)) == others
     left = worlds("a group of three").events("alice", GroupChanged)[-1]
     assert left.members == ("alice", "bob")
+    for name in FOUR:
+        assert set(worlds("a ring of four").texts(name)) == {
+            f"{other} is here" for other in FOUR if other != name
+        }
+    left = worlds("a ring of four").events("alice", GroupChanged)[-1]
+    assert left.members == THREE
+    assert PeerState.ENDING in worlds("a ring of four").states("alice")
 
 
 MORE = ["sending a file", "stopping a file", "declining", "a new password", "reading and deleting"]
@@ -341,12 +359,15 @@ def test_the_network_sees_the_same_rounds_directions_and_sizes(
     assert worlds(name).wire == worlds("idle").wire
 
 
-def test_founding_a_group_and_talking_in_it_look_like_three_who_do_nothing(
-    worlds: Callable[[str], Seen],
+@pytest.mark.parametrize(
+    ("name", "nothing"), [("a group of three", "idle, three"), ("a ring of four", "idle, four")]
+)
+def test_founding_a_group_talking_in_it_and_leaving_it_look_like_doing_nothing(
+    name: str, nothing: str, worlds: Callable[[str], Seen]
 ) -> None:
-    idle = worlds("idle, three")
-    assert len(idle.wire["carol"]) == 2 * ROUNDS
-    assert worlds("a group of three").wire == idle.wire
+    idle = worlds(nothing)
+    assert all(len(wire) == 2 * ROUNDS for wire in idle.wire.values())
+    assert worlds(name).wire == idle.wire
 
 
 def test_a_client_that_sends_a_password_at_once_is_caught(
@@ -449,6 +470,7 @@ def test_an_announcement_does_not_wait_for_the_commands_before_it(tmp_path: Path
         *("idle", "chatting", "inviting", "hanging up", "idle, bob leaves", "chatting, alice quits"),
         *MORE,
         "a group of three",
+        "a ring of four",
     ],
 )
 def test_without_loss_every_dead_drop_is_accessed_exactly_twice(

@@ -87,6 +87,11 @@ class Desk(Conversations):
         self._store.queue(peer, item)
         return item
 
+    def let_go(self, peer: str) -> None:
+        """End a conversation with somebody with whom nothing was said: it was there for a group alone."""
+        if not self._store.history(peer, 1):
+            self.hang_up(peer)
+
     def send_file(self, talk: str, name: str, data: bytes) -> bytes:
         """Queue a file; on return it is on disk. Returns its id. Raises ``AccountError``."""
         person = self._may_send(talk)

@@ -2,15 +2,17 @@
 
 States of one group (``GroupState``): INVITED -join-> JOINED -leave-> LEFT; INVITED -leave-> LEFT. What comes
 while we are only invited is kept, and shown and passed on when we join: nobody works for a group unasked.
+Whoever brings something when we have left is told so, once.
 
 What each loss does: an item lies in the outbox of each neighbour until it is acknowledged, also over
-restarts, and comes round the other way, too. One that comes twice is known by its id.
+restarts, and comes round the other way, too. One that comes twice is known by its id. When somebody leaves,
+those who become neighbours give each other what may have gone by way of whoever left.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +20,7 @@ from typing import Protocol
 from iirs.client.chat_session import clean_text
 from iirs.client.entries import Entry, EntryKind, Outgoing, TextState
 from iirs.client.events import Event, GroupChanged, GroupState, TextChanged, TextQueued, TextReceived
+from iirs.client.group_memory import Farewells, Held, Kept, Way, Ways
 from iirs.client.groups import (
     MEMBERS_MAX,
     NAME_MAX,
@@ -36,12 +39,6 @@ from iirs.errors import AccountError, PeerMessageError
 from iirs.geometry import RandomBytes
 
 _PREFIX = "group:"
-_HELD = "group held:"
-_WAY = "group way:"
-HELD_MAX = 500
-"""Items kept for a group we have not joined."""
-HELD_BYTES_MAX = 256 * 1024
-"""And how long they may be together: they are written anew with each that comes."""
 INVITED_MAX = 20
 """Groups that ask us to join at once; those beyond are not taken in."""
 
@@ -55,6 +52,10 @@ class Post(Protocol):
 
     def ask(self, peer: str) -> None:
         """Ask a person to talk."""
+        raise NotImplementedError
+
+    def let_go(self, peer: str) -> None:
+        """End a conversation that has nothing but groups' items to say."""
         raise NotImplementedError
 
     def take_timer(self, talk: str, seconds: int) -> None:
@@ -85,6 +86,8 @@ class GroupDesk:
         self._around = around
         self._store = store
         self._post = post
+        self._held, self._kept, self._ways = Held(store), Kept(store), Ways(store)
+        self._farewells = Farewells(store)
         self._groups = {state["group"]: Group.from_state(state) for state in store.values(_PREFIX).values()}
 
     # -- the person ---------------------------------------------------------------------------------
@@ -103,6 +106,7 @@ class GroupDesk:
         group = new_id(self._around.random_bytes)
         item = self._make(group, GroupItemKind.FOUND, text=name, members=members)
         self._store.mark_seen(item.key, _seen(item))
+        self._kept.note(item)
         self._keep(Group.founded(item, self._me))
         self._pass_on(item, None)
         self._ask_neighbours(item.key)
@@ -112,10 +116,11 @@ class GroupDesk:
         """Take part in a group that has asked us."""
         group = self._known(key)
         if group.state is GroupState.INVITED:
-            (founding, founding_from), *later = self._store.get(_HELD + key)
-            self._store.remove(_HELD + key)
+            (founding, founding_from), *later = self._held.take(key)
             # Before anything else: nobody can make sense of an item of a group they do not know of.
-            self._pass_on(GroupItem.checked(founding, self._around.directory), founding_from)
+            found = GroupItem.checked(founding, self._around.directory)
+            self._kept.note(found)
+            self._pass_on(found, founding_from)
             self._say(key, GroupItemKind.JOIN)
             for value, peer in later:
                 with suppress(PeerMessageError):
@@ -126,27 +131,29 @@ class GroupDesk:
         """Leave a group, or turn down an invitation; its members are told."""
         group = self._known(key)
         if group.state is not GroupState.LEFT:
-            self._store.remove(_HELD + key)
-            self._say(key, GroupItemKind.LEAVE)
+            self._held.take(key)
+            told = neighbours(group.members, self._me, self._slots)
+            self._farewells.note(self._say(key, GroupItemKind.LEAVE), [self._name(member) for member in told])
+            self._kept.forget(key)
 
     def send(self, key: str, text: str) -> bytes:
         """Send a text to a group and return its id. Raises ``AccountError``."""
         text = clean_text(text)
         if len(text.encode()) > TEXT_MAX:
             raise AccountError("This text is longer than 60,000 bytes. Send it in parts.")
-        if self._known(key).state is not GroupState.JOINED:
-            raise AccountError("Join this group first.")
+        self._check_joined(key)
         item = self._make(bytes.fromhex(key[1:]), GroupItemKind.TEXT, text=text)
         expires = self._post.expiry(key, item.sent_at_ms)
         self._log(item, expires, TextState.QUEUED)
         self._around.emit(TextQueued(key, _entry_id(item), text, item.sent_at_ms, expires))
         self._store.mark_seen(key, _seen(item))
+        self._kept.note_text(item, _entry_id(item))
         self._pass_on(item, None)
         return _entry_id(item)
 
     def set_timer(self, key: str, seconds: int) -> None:
         """Have what is said in a group disappear after so many seconds, for everybody; 0: never."""
-        self._known(key)
+        self._check_joined(key)
         self._say(key, GroupItemKind.TIMER, seconds=seconds)
 
     def tell(self) -> None:
@@ -168,59 +175,78 @@ class GroupDesk:
             invited = sum(known.state is GroupState.INVITED for known in self._groups.values())
             if invited < INVITED_MAX and self._store.mark_seen(item.key, _seen(item)):
                 self._keep(group)
-                self._hold(item, peer)
+                self._held.add(item, peer)
         elif sender not in group.members:
             raise PeerMessageError("an item by way of somebody who is not in the group")
         elif item.kind is GroupItemKind.FOUND:
             return  # it has come another way
+        elif group.state is GroupState.LEFT:
+            farewell = self._farewells.due(item.key, peer)
+            if farewell is not None:
+                self._post.send_note(peer, encode_note(GroupNote(farewell)))
+        elif item.author not in group.members:
+            raise PeerMessageError("an item of somebody who is not in the group")
         elif group.state is GroupState.INVITED:
-            self._hold(item, peer)
-        elif group.state is GroupState.JOINED:
+            self._held.add(item, peer)
+        else:
             self._take_in(item, peer)
-
-    def _hold(self, item: GroupItem, peer: str) -> None:
-        held = self._store.get(_HELD + item.key, [])
-        used = sum(len(value["text"]) for value, _ in held)
-        if len(held) < HELD_MAX and used + len(item.text) <= HELD_BYTES_MAX:
-            self._store.set(_HELD + item.key, [*held, [item.to_value(), peer]])
 
     def _take_in(self, item: GroupItem, peer: str) -> None:
         group = self._groups[item.group.hex()]
         after = group.after(item, self._me)
         if not self._store.mark_seen(item.key, _seen(item)):
             return
-        if after != group:
-            self._keep(after)
-            if item.kind is GroupItemKind.LEAVE:
-                self._ask_neighbours(item.key)
         if item.kind is GroupItemKind.TEXT:
-            expires = self._post.expiry(item.key, self._around.now_ms())
-            self._log(item, expires, None)
-            author = self._name(item.author)
-            self._around.emit(
-                TextReceived(item.key, _entry_id(item), item.text, item.sent_at_ms, author, expires)
-            )
+            self._show(item)
         elif item.kind is GroupItemKind.TIMER:
+            self._kept.note(item)
             self._post.take_timer(item.key, item.seconds)
-        self._pass_on(item, peer)
+        elif after != group:
+            self._kept.note(item)
+            self._keep(after)
+        told = self._close_ring(group, after, item) if item.kind is GroupItemKind.LEAVE else ()
+        self._pass_on(item, peer, told)
+
+    def _show(self, item: GroupItem) -> None:
+        expires = self._post.expiry(item.key, self._around.now_ms())
+        self._log(item, expires, None)
+        self._kept.note_text(item, _entry_id(item))
+        author = self._name(item.author)
+        self._around.emit(
+            TextReceived(item.key, _entry_id(item), item.text, item.sent_at_ms, author, expires)
+        )
+
+    def _close_ring(self, before: Group, after: Group, item: GroupItem) -> Collection[int]:
+        """Take leave of who left, and give new neighbours what they may not know. Return those."""
+        who = self._name(item.author)
+        for way in self._ways.end_with(item.key, who):
+            if len(after.members) > 1:
+                self._set_state(way, TextState.DELIVERED)
+        if not any(item.author in self._ring(group) for group in self._groups.values()):
+            self._post.let_go(who)
+        known = self._ring(before)
+        new = [member for member in self._ring(after) if member not in known]
+        for member in new:
+            for value in self._kept.values(item.key):
+                self._post.send_note(self._name(member), encode_note(GroupNote(value)))
+        self._ask_neighbours(item.key)
+        return new
 
     def delivered(self, note_id: bytes) -> None:
         """Take in that a neighbour has acknowledged a note; a text is delivered when all of them have."""
-        way = self._store.get(_WAY + note_id.hex())
-        if way is None:
-            return
-        self._store.remove(_WAY + note_id.hex())
-        if way not in self._store.values(_WAY).values():
-            key, item_id = way[0], bytes.fromhex(way[1])
-            self._store.set_state(key, item_id, TextState.DELIVERED)
-            self._around.emit(TextChanged(key, item_id, TextState.DELIVERED))
+        way = self._ways.get(note_id)
+        if way is not None and self._ways.end(note_id, way):
+            self._set_state(way, TextState.DELIVERED)
 
     def sent(self, note_id: bytes) -> None:
         """Take in that a note has gone out."""
-        way = self._store.get(_WAY + note_id.hex())
+        way = self._ways.get(note_id)
         if way is not None:
-            self._store.set_state(way[0], bytes.fromhex(way[1]), TextState.SENT)
-            self._around.emit(TextChanged(way[0], bytes.fromhex(way[1]), TextState.SENT))
+            self._set_state(way, TextState.SENT)
+
+    def _set_state(self, way: Way, state: TextState) -> None:
+        self._store.set_state(way.key, way.entry_id, state)
+        self._around.emit(TextChanged(way.key, way.entry_id, state))
 
     # -- inside -------------------------------------------------------------------------------------
 
@@ -238,36 +264,45 @@ class GroupDesk:
             raise AccountError("This group is not known here.")
         return group
 
+    def _check_joined(self, key: str) -> None:
+        if self._known(key).state is not GroupState.JOINED:
+            raise AccountError("Join this group first.")
+
+    def _ring(self, group: Group) -> list[int]:
+        """Return our neighbours in a group that we take part in."""
+        joined = group.state is GroupState.JOINED
+        return neighbours(group.members, self._me, self._slots) if joined else []
+
     def _make(self, group: bytes, kind: GroupItemKind, text: str = "", members: tuple[int, ...] = (),
               seconds: int = 0) -> GroupItem:  # fmt: skip
         item_id, now = new_id(self._around.random_bytes), self._around.now_ms()
         item = GroupItem(group, kind, self._me, item_id, now, text, members, seconds)
         return item.signed_by(self._around.account.identity, self._around.directory.chain_id)
 
-    def _say(self, key: str, kind: GroupItemKind, seconds: int = 0) -> None:
+    def _say(self, key: str, kind: GroupItemKind, seconds: int = 0) -> GroupItem:
         group = self._known(key)
         item = self._make(group.group, kind, seconds=seconds)
         self._store.mark_seen(key, _seen(item))
+        self._kept.note(item)
         self._pass_on(item, None)
         self._keep(group.after(item, self._me))
         if kind is GroupItemKind.TIMER:
             self._post.take_timer(key, seconds)
+        return item
 
-    def _pass_on(self, item: GroupItem, came_from: str | None) -> None:
+    def _pass_on(self, item: GroupItem, came_from: str | None, told: Collection[int] = ()) -> None:
         group = self._groups[item.group.hex()]
         data = encode_note(GroupNote(item.to_value()))
         for member in neighbours(group.members, self._me, self._slots):
             name = self._name(member)
-            if name != came_from and member != item.author:
+            if name != came_from and member != item.author and member not in told:
                 note = self._post.send_note(name, data)
                 if item.author == self._me and item.kind is GroupItemKind.TEXT:
-                    self._store.set(_WAY + note.item_id.hex(), [item.key, _entry_id(item).hex()])
+                    self._ways.begin(note.item_id, Way(item.key, _entry_id(item), name))
 
     def _ask_neighbours(self, key: str) -> None:
-        group = self._known(key)
-        if group.state is GroupState.JOINED:
-            for member in neighbours(group.members, self._me, self._slots):
-                self._post.ask(self._name(member))
+        for member in self._ring(self._known(key)):
+            self._post.ask(self._name(member))
 
     def _log(self, item: GroupItem, expires: int, state: TextState | None) -> None:
         outgoing = item.author == self._me

@@ -104,9 +104,17 @@ class GroupItem:
             author.verify_key.verify(item.signature, item._signed(directory.chain_id))
         except (KeyError, ValueError, TypeError, InvalidSignature) as error:
             raise PeerMessageError("an item of a group that its author did not write") from error
-        if item.kind is GroupItemKind.FOUND:
-            _check_founding(item)
+        _check_shape(item)
         return item
+
+
+def _check_shape(item: GroupItem) -> None:
+    if item.kind is GroupItemKind.FOUND:
+        _check_founding(item)
+    elif item.members or (item.text and item.kind is not GroupItemKind.TEXT):
+        raise PeerMessageError("an item of a group that says more than its kind can")
+    if item.seconds and item.kind is not GroupItemKind.TIMER:
+        raise PeerMessageError("an item of a group that says more than its kind can")
 
 
 def _check_founding(item: GroupItem) -> None:
