@@ -137,6 +137,20 @@ def test_what_comes_in_quick_succession_is_told_in_one(service: Service) -> None
     notifications.close()
 
 
+def test_what_waits_when_the_window_locks_names_nobody(service: Service) -> None:
+    """Fixed: a text that waited out the interval was told with its name after the window had been locked."""
+    notifications = Notifications(interval=1.0)
+    told = news(Notify.WITH_TEXT)
+    assert told is not None
+    notifications.show(told)
+    until(lambda: len(service.shown) == 1)
+    notifications.show(told)
+    notifications.conceal()
+    until(lambda: len(service.shown) == 2)
+    assert service.shown[1] == ("iirs", "A new text")
+    notifications.close()
+
+
 def test_a_text_is_no_markup_and_fetches_nothing(service: Service) -> None:
     notifications = Notifications()
     told = news(Notify.WITH_TEXT, '<img src="https://example.org/seen.png"> &lt;')

@@ -31,6 +31,11 @@ def merged(waiting: Announcement | None, news: Announcement) -> Announcement:
     return _counted(waiting.count + news.count)
 
 
+def nameless(waiting: Announcement | None) -> Announcement | None:
+    """Return a notification without names and texts: the number only."""
+    return None if waiting is None else _counted(waiting.count)
+
+
 def _counted(count: int) -> Announcement:
     return Announcement("iirs", n_("A new text", "{count} new texts", count).format(count=count), count)
 

@@ -21,7 +21,8 @@ def run_application(root: tk.Tk, home: Home, start: Start) -> None:
     faults = FaultDialog(root, look)
     root.report_callback_exception = faults.show
     notifications = Notifications()
-    ClientWindow(root, look, home, start).notifier = notifications.show
+    window = ClientWindow(root, look, home, start)
+    window.notifier, window.conceal = notifications.show, notifications.conceal
     root.mainloop()
     notifications.close()
 

@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import Any
 
-from iirs.client.announce import Announcement, merged
+from iirs.client.announce import Announcement, merged, nameless
 
 INTERVAL = 4.0
 """Seconds from one notification to the next; what comes meanwhile is told in one."""
@@ -41,6 +41,16 @@ class Notifications:
             self._loop.call_soon_threadsafe(self._take, news)
         except RuntimeError:  # the loop is closed: the window is going, and nobody has to be told
             return
+
+    def conceal(self) -> None:
+        """Take names and texts out of what waits to be told: the window has been locked."""
+        try:
+            self._loop.call_soon_threadsafe(self._conceal)
+        except RuntimeError:  # closed before
+            return
+
+    def _conceal(self) -> None:
+        self._waiting = nameless(self._waiting)
 
     def close(self) -> None:
         """End the thread. What waits is not shown; later calls of ``show`` do nothing."""

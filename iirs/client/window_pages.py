@@ -76,6 +76,8 @@ class WindowPages(ABC):
         self.librarian: Librarian | None = None
         self.model = ChatModel("")
         self.is_open = True
+        self.conceal: Callable[[], None] = lambda: None
+        """Called when the window locks: what waits to be told must name nobody."""
         self._home = home
         self._start = start
         self._inbox: queue.SimpleQueue[Told] = queue.SimpleQueue()
@@ -211,6 +213,7 @@ class WindowPages(ABC):
         if self.connection is None or self.shell.locked or self._then is not None:
             return
         self.shell.locked = True
+        self.conceal()
         self._cover = Cover.NONE
         self._show()
 
