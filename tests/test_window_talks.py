@@ -217,7 +217,10 @@ def test_a_group_of_three_is_founded_joined_and_talked_in_by_keys_and_clicks(
     key = next(talk.peer for talk in windows["bob"].model.talks.values() if talk.is_group)
     for window in windows.values():
         main_page(window).open(key)
-    say(windows["bob"], "e2 e4")
+    bob = main_page(windows["bob"]).chat
+    screen.pump(lambda: bob.send_button.instate(["!disabled"]))
+    write(bob.entry, "e2 e4")
+    bob.send_button.invoke()
     for name in ("alice", "carol"):
         window = windows[name]
         screen.pump(lambda w=window: "e2 e4" in words(main_page(w).chat.log))  # type: ignore[misc]
