@@ -150,6 +150,8 @@ class MessageContext:
         return self.conversation + struct.pack(">QBB", self.round_number, self.direction, self.drop)
 
 
+SENT_AT_MAX = 2**63 - 1
+"""The latest time a message may name: what stores it counts no further."""
 IV_SIZE = 16
 MAC_SIZE = 32
 _PLAIN_SIZE = PEER_MESSAGE_SIZE - IV_SIZE - MAC_SIZE
@@ -205,6 +207,8 @@ class PeerMessage:
         if length > PAYLOAD_MAX:
             raise PeerMessageError("a peer message claims more than it holds")
         values = dict(zip(_FIELD_NAMES, raw, strict=True))
+        if values["sent_at_ms"] > SENT_AT_MAX:
+            raise PeerMessageError("a peer message of a time that no store can hold")
         try:
             values["kind"] = ContentKind(values["kind"])
             values["renewal_phase"] = RenewalPhase(values["renewal_phase"])

@@ -120,11 +120,25 @@ def test_an_errand_outlives_its_process_until_the_server_has_answered(tmp_path: 
     assert again.answered(NoticeFlags.ERRAND_REFUSED) == ErrandDone(deletion=False, accepted=False)
     assert (again.pending, again.login_secret) == (NO_ERRAND, bytes(32))
     again.set(errand)
-    assert Errands.load(store, errand.login_secret).pending == NO_ERRAND, "we logged in with it"
+    with pytest.raises(AccountError, match="still under way"):
+        again.set(Errand(ErrandKind.DELETE))
+    assert again.pending == errand, "an answer does not say which errand it is for"
     assert again.answered(NoticeFlags.ERRAND_DONE) == ErrandDone(deletion=False, accepted=True)
     assert again.answered(NoticeFlags.ERRAND_DONE) is None
     assert Errands.load(store, bytes(32)).pending == NO_ERRAND
     store.close()
+
+
+@pytest.mark.parametrize("kind", [ErrandKind.NEW_PASSWORD, ErrandKind.DELETE])
+@pytest.mark.parametrize("newer", ["its own password", "another machine's"])
+def test_an_old_errand_does_not_come_back_over_a_newer_password(kind: ErrandKind, newer: str) -> None:
+    """Fixed: a change left pending on one machine undid one made later on another."""
+    store = ClientStore(":memory:", bytes(32))
+    errand = Errand(kind, os.urandom(32), os.urandom(60))
+    Errands.load(store, bytes(32)).set(errand)
+    secret = errand.login_secret if newer == "its own password" else os.urandom(32)
+    assert Errands.load(store, secret).pending == NO_ERRAND
+    assert Errands.load(store, bytes(32)).pending == NO_ERRAND, "dropped for good"
 
 
 def test_keys_that_stay_here_stay_here_and_open_with_either_password_until_the_change_is_done(
@@ -136,7 +150,10 @@ def test_keys_that_stay_here_stay_here_and_open_with_either_password_until_the_c
     change(place, alice)
     alice.wait_for(ErrandDone)
     stop(alice)
+    assert home.account_file(account.chain, "alice", "new-vault").exists()
     assert may_log_in(place, "alice", NEW)
+    # That login shows which vault goes with the password the server knows: the next change cannot cost it.
+    assert not home.account_file(account.chain, "alice", "new-vault").exists()
     keep_new_vault(account, home)
     assert may_log_in(place, "alice", NEW)
     assert not may_log_in(place, "alice", NEW, elsewhere=True), "the server has a decoy"

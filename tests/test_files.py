@@ -215,6 +215,20 @@ def test_a_person_can_have_only_so_many_files_on_their_way_to_us() -> None:
     assert len(shop.desk.transfers()) == COMING_MAX + 2
 
 
+def test_a_file_that_was_deleted_here_cannot_come_again_under_its_id() -> None:
+    """Fixed: with the id of a file of ours a peer could have one shown as whole that never came."""
+    shop = Shop()
+    shop.desk.offer("alice", "alice", "a.txt", b"hello", NOW, 0)
+    (transfer,) = shop.desk.transfers()
+    item = shop.desk.supply("alice")
+    assert item is not None
+    shop.store.delete_entry("alice", transfer.file_id)
+    shop.desk.forget(transfer.file_id)
+    shop.desk.offered("alice", FileOffer(FileInfo(transfer.file_id, "b.txt", 5, bytes(32))), NOW, 0)
+    shop.desk.delivered("alice", item)
+    assert shop.desk.transfers() == []
+
+
 def test_an_empty_file_and_one_that_is_too_long_are_refused() -> None:
     shop = Shop()
     for data in (b"", bytes(FILE_MAX + 1)):

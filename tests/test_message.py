@@ -19,6 +19,7 @@ from iirs.identity import Identity, VerifyKey
 from iirs.message import (
     HEADER_SIZE,
     PAYLOAD_MAX,
+    SENT_AT_MAX,
     ContentKind,
     Direction,
     Limits,
@@ -152,7 +153,7 @@ def test_a_message_does_not_show_its_body_in_logs() -> None:
 _64_BITS = st.integers(0, 2**64 - 1)
 peer_messages = st.builds(
     PeerMessage,
-    sent_at_ms=_64_BITS,
+    sent_at_ms=st.integers(0, SENT_AT_MAX),
     sequence=_64_BITS,
     acknowledged=_64_BITS,
     acknowledged_bits=_64_BITS,
@@ -198,6 +199,15 @@ def test_a_peer_message_comes_back_as_it_was_and_always_has_1024_bytes(
     sealed = message.seal(KEYS, context, ALICE, os.urandom)
     assert len(sealed) == PeerMessage.SIZE == 1024
     assert PeerMessage.open(sealed, KEYS, context, ALICE_KEY) == message
+
+
+@pytest.mark.parametrize("beyond", [1, 2**63])
+def test_a_time_that_no_store_can_hold_is_a_loss(beyond: int) -> None:
+    """Fixed: one text of a peer, with such a time, ended the client's thread, and the network saw it."""
+    message = PeerMessage(payload=b"hello", sent_at_ms=SENT_AT_MAX)
+    assert PeerMessage.open(seal(message), KEYS, CONTEXT, ALICE_KEY) == message
+    with pytest.raises(PeerMessageError):
+        PeerMessage.open(seal(replace(message, sent_at_ms=SENT_AT_MAX + beyond)), KEYS, CONTEXT, ALICE_KEY)
 
 
 def test_every_flipped_bit_is_noticed() -> None:

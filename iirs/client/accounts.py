@@ -122,6 +122,7 @@ def login(link: JoinLink, home: Home, name: str, password: str) -> Account:
         identity = _open_any(keys, name, entry.raw, _vaults(home, chain, name) or [start.record.vault])
         if identity.verify_key_bytes != entry.verify_key.raw:
             raise AccountError("The keys of this account are not the ones the server lists under its name.")
+        _keep_if_newer(keys, home, chain, name, entry.raw)
         return Account(name, chain, identity, keys.login_secret)
     finally:
         line.close()
@@ -138,6 +139,15 @@ def _open_any(keys: PasswordKeys, name: str, public: bytes, vaults: list[bytes])
         with suppress(AccountError):
             return open_vault(keys, name, public, vault)
     return open_vault(keys, name, public, vaults[-1])
+
+
+def _keep_if_newer(keys: PasswordKeys, home: Home, chain: Chain, name: str, public: bytes) -> None:
+    """Put a new vault in the old one's place if this password, which the server has taken, opens it."""
+    fresh = home.account_file(chain, name, "new-vault")
+    if fresh.exists():
+        with suppress(AccountError):
+            open_vault(keys, name, public, fresh.read_bytes())
+            fresh.replace(home.account_file(chain, name, "vault"))
 
 
 def new_password(account: Account, home: Home, old: str, new: str) -> PasswordKeys:

@@ -185,6 +185,7 @@ class Engine:
 
     def change_password(self, login_secret: bytes, make_vault: Callable[[bytes], bytes]) -> None:
         """Have the next uploads carry a new login secret, and the vault made for our directory entry."""
+        self.errands.check_free()  # before a vault is written anywhere
         vault = make_vault(self.desk.me.raw)
         self.errands.set(Errand(ErrandKind.NEW_PASSWORD, login_secret, vault))
 

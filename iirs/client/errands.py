@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from iirs.client.events import ErrandDone
 from iirs.client.store import ClientStore
+from iirs.errors import AccountError
 from iirs.wire import NO_ERRAND, Errand, ErrandKind, NoticeFlags
 
 _NAME = "errand"
@@ -29,16 +30,25 @@ class Errands:
     def load(cls, store: ClientStore, login_secret: bytes) -> Errands:
         """Take up what was pending. Raises ``StoreError``."""
         kept = store.get(_NAME)
-        pending = NO_ERRAND if kept is None else Errand.decode(bytes.fromhex(kept))
-        if pending.login_secret == login_secret:
-            store.remove(_NAME)  # we have just logged in with it
-            pending = NO_ERRAND
-        return cls(store, login_secret, pending)
+        if kept is None:
+            return cls(store, login_secret)
+        errand, set_under = (bytes.fromhex(part) for part in kept)
+        if set_under != login_secret:
+            # Done, or overtaken by a newer password from another machine: it must not come back over that.
+            store.remove(_NAME)
+            return cls(store, login_secret)
+        return cls(store, login_secret, Errand.decode(errand))
+
+    def check_free(self) -> None:
+        """Raise ``AccountError`` while one is pending: an answer does not say which one it is for."""
+        if self.pending.kind is not ErrandKind.NONE:
+            raise AccountError("A change of this account is still under way. Try again in a moment.")
 
     def set(self, errand: Errand) -> None:
-        """Carry this from the next upload on; on return it is on disk."""
+        """Carry this from the next upload on; on return it is on disk. Raises ``AccountError``."""
+        self.check_free()
         self.pending = errand
-        self.store.set(_NAME, errand.encode().hex())
+        self.store.set(_NAME, [errand.encode().hex(), self.login_secret.hex()])
         self.store.commit()
 
     @property

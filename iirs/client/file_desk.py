@@ -98,7 +98,7 @@ class FileDesk:
     def delivered(self, peer: str, item: Outgoing) -> None:
         """Take in that a piece has been acknowledged."""
         passage = self._find(item.item_id, peer)
-        if passage is None or passage.is_over:
+        if passage is None or not passage.outgoing or passage.is_over:
             return
         passage.done += 1
         if passage.done == passage.parts:
@@ -126,6 +126,8 @@ class FileDesk:
     def offered(self, peer: str, offer: FileOffer, now_ms: int, expires_at_ms: int) -> None:
         """Take in that ``peer`` begins to send a file."""
         file = offer.file
+        if self._store.has_item(peer, file.file_id):
+            return  # it was here before, and was deleted
         if self._store.file_size(file.file_id) is not None or self._find(file.file_id, peer) is not None:
             return  # no honest peer names one file twice, and nobody else can know the name of another's
         coming = [item for item in self._passages if item.peer == peer and not item.outgoing]

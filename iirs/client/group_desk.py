@@ -163,13 +163,22 @@ class GroupDesk:
 
     # -- what comes ---------------------------------------------------------------------------------
 
+    def _founded(self, item: GroupItem) -> Group:
+        """Return the group an item begins. Raises ``PeerMessageError`` if it is none we could be in."""
+        group = Group.founded(item, self._me)
+        try:
+            neighbours(group.members, self._me, self._slots)
+        except AccountError as error:
+            raise PeerMessageError("a group for which this server gives too few places") from error
+        return group
+
     def take(self, peer: str, note: GroupNote) -> None:
         """Take in an item that ``peer`` passed on. Raises ``PeerMessageError`` if it is not right."""
         item = GroupItem.checked(note.value, self._around.directory)
         group = self._groups.get(item.group.hex())
         sender = self._around.directory.position(peer)
         if group is None:
-            group = Group.founded(item, self._me)
+            group = self._founded(item)
             if sender not in group.members:
                 raise PeerMessageError("an invitation by somebody who is not in the group")
             invited = sum(known.state is GroupState.INVITED for known in self._groups.values())

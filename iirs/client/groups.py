@@ -210,6 +210,8 @@ def neighbours(members: tuple[int, ...], me: int, slots: int) -> list[int]:
 
     If one of two is the other's neighbour, so is the other the one's. Raises ``AccountError`` with one slot.
     """
+    if me not in members:
+        return []
     others = len(members) - 1
     if others > 1 and slots < 2:
         raise AccountError("This server gives one conversation at once: a group needs two.")

@@ -43,7 +43,7 @@ class Shelf:
     def _execute(self, sql: str, values: tuple[object, ...] = ()) -> sqlcipher.Cursor:
         try:
             return self._db.execute(sql, values)
-        except sqlcipher.Error as error:
+        except (sqlcipher.Error, OverflowError, ValueError) as error:
             raise StoreError(
                 "This account's file on this machine cannot be read or written: is the disk full?"
             ) from error
