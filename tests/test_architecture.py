@@ -160,7 +160,7 @@ PURE = {
     "iirs.client.text_layout", "iirs.client.chat_model", "iirs.client.health", "iirs.client.entries",
     "iirs.client.talk", "iirs.client.talk_words", "iirs.client.links", "iirs.client.log_layout",
     "iirs.client.palette", "iirs.client.safety", "iirs.client.transfers", "iirs.client.groups",
-    "iirs.client.words",
+    "iirs.client.words", "iirs.client.avatars", "iirs.client.privacy_words", "iirs.client.shapes",
 }  # fmt: skip
 IMPURE = {
     "socket", "ssl", "sqlite3", "tkinter", "sqlalchemy", "apscheduler", "logging", "threading", "selectors",
@@ -215,6 +215,9 @@ WORK_WITHOUT_TK = {
     "iirs.client", "iirs.client.main", "iirs.client.terminal", "iirs.client.engine", "iirs.client.sync",
     "iirs.client.server_connection", "iirs.client.chat_session", "iirs.client.gui", "iirs.client.login_work",
     "iirs.client.chat_model", "iirs.client.text_layout", "iirs.client.display", "iirs.demo",
+    "iirs.client.desk", "iirs.client.conversations", "iirs.client.file_desk", "iirs.client.group_desk",
+    "iirs.client.librarian", "iirs.client.requests", "iirs.client.wiring", "iirs.client.preferences",
+    "iirs.client.lock", "iirs.client.announce", "iirs.client.notifications", "iirs.client.account_work",
 }  # fmt: skip
 ASK_FOR_TK = {"iirs.client.gui", "iirs.demo"}
 """They import tkinter when a window is wanted, and say so in a sentence if there is none."""
