@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from iirs import client, demo, geometry, message, meter, tls, wire
+from iirs import PROTOCOL_VERSION, client, demo, geometry, message, meter, tls, wire
 from iirs.client import invitations
 from iirs.client import main as client_main
 from iirs.geometry import BatchKind, Geometry
@@ -202,6 +202,19 @@ def test_fields_in_another_order_are_caught() -> None:
         check_fields(break_it(PROTOCOL, "| `12` | `4` | base", "| `12` | `8` | base"))
 
 
+def check_versions(text: str) -> None:
+    """The version stands in HELLO and ANNOUNCEMENT, and is the code's."""
+    found = re.findall(r"protocol version: (\d+) \|", text)
+    assert found == [str(PROTOCOL_VERSION)] * 2
+
+
+def test_the_protocols_version_is_the_codes_wherever_it_stands() -> None:
+    check_versions(PROTOCOL)
+    current = f"protocol version: {PROTOCOL_VERSION} |"
+    with pytest.raises(AssertionError):
+        check_versions(break_it(PROTOCOL, current, "protocol version: 1 |"))
+
+
 # -- sizes and constants --------------------------------------------------------------------------------
 
 FIXED = {
@@ -287,6 +300,51 @@ def test_every_size_quoted_is_the_codes() -> None:
 def test_a_wrong_or_missing_size_is_caught(old: str, new: str) -> None:
     with pytest.raises(AssertionError):
         check_sizes(break_it(PROTOCOL, old, new))
+
+
+THREATS = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+
+
+def check_figures(text: str) -> None:
+    """The figures of the threat model, for a chain of one and a chain of three, are the code's."""
+    header = "online, up a round, up with invitations, down a round, down with a bundle, down, average"
+    rows = table(text, *re.split(r", (?!average)", header))
+    assert len(rows) == 4
+    for online, up, up_invite, down, down_bundle, _ in rows:
+        chain = Geometry(HYBRID, 1, 2)
+        count = geometry.padded_invitations(int(online) * chain.slots)
+        sizes = plain_sizes(chain)
+        bundle = tls.on_the_wire(
+            3 * FRAME + chain.replies_size + chain.bundle_size(count) + chain.announce_size
+        )
+        assert [up, up_invite, down] == [f"{size:,}" for size in sizes]
+        assert down_bundle.split(" ")[0] == f"{bundle:,}"
+    three = re.search(
+        r"chain of three, .*?, ([\d,]+) bytes .*?\(([\d,]+) with.*?and ([\d,]+) come", text, re.S
+    )
+    assert three is not None
+    assert list(three.groups()) == [f"{size:,}" for size in plain_sizes(Geometry(HYBRID, 3, 2))]
+
+
+def plain_sizes(chain: Geometry) -> list[int]:
+    """Return TCP payload up, up with invitations, and down."""
+    return [
+        DERIVED[f"TCP payload {name}"](chain)
+        for name in ("up, plain round", "up, invitation round", "down, plain round")
+    ]
+
+
+def test_the_figures_of_the_threat_model_are_the_codes() -> None:
+    check_figures(THREATS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("| 30 | 4,352 |", "| 30 | 4,259 |"), ("101,413", "101,414"), ("13,696 bytes", "13,603 bytes")],
+)
+def test_a_figure_of_the_threat_model_that_is_out_of_date_is_caught(old: str, new: str) -> None:
+    with pytest.raises(AssertionError):
+        check_figures(break_it(THREATS, old, new))
 
 
 SUITE_ROW = re.compile(r"^\| `(\w+)`[^|]*\| [^|]*\| ([^|]+)\| (\d+) \| ([^|]+)\| ([^|]+)\|$", flags=re.M)
@@ -648,3 +706,12 @@ def test_every_module_of_the_server_is_in_the_architecture() -> None:
     check_modules(text, modules)
     with pytest.raises(AssertionError):
         check_modules(break_it(text, "`iirs/server/link_server.py`", "`iirs/server/link.py`"), modules)
+
+
+def test_every_module_of_the_client_is_in_the_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = {path.name for path in SOURCES if path.parent.name == "client" and path.stem != "__init__"}
+    assert "librarian.py" in modules
+    check_modules(text, modules)
+    with pytest.raises(AssertionError):
+        check_modules(break_it(text, "`iirs/client/librarian.py`", "`iirs/client/books.py`"), modules)
