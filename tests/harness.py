@@ -147,6 +147,13 @@ class Town(Place):
         self.service.run_round()
 
 
+def pair(place: Place) -> tuple[Person, Person]:
+    """Return alice and bob, who are in sync."""
+    alice, bob = place.person("alice"), place.person("bob")
+    place.introduce(alice, bob)
+    return alice, bob
+
+
 def knows(person: Person, name: str) -> bool:
     """Whether ``name`` is in this person's copy of the directory."""
     return any(isinstance(event, PeopleChanged) and name in event.names for event in person.drain())

@@ -63,8 +63,7 @@ def say(engine: Engine, peer: str) -> None:
 
 
 def is_settled(engine: Engine, peer: str) -> bool:
-    going = [item for item in engine.desk.transfers() if item.state.value == "moving"]
-    return not engine.desk.undelivered(peer) and not going
+    return not engine.desk.undelivered(peer) and not engine.desk.files._passages
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 
 from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import Conversation, Me, Posted, Reach
-from iirs.client.entries import ItemKind, Outgoing
+from iirs.client.entries import Item, ItemKind
 from iirs.client.invitations import Invitation
 from iirs.client.prekeys import OwnPrekeys
 from iirs.client.sync import PATIENCE
@@ -155,7 +155,7 @@ class Side:
             lambda: self.now_ms,
         )
         kept_items = kept.get("outbox", ())
-        outbox = [Outgoing(bytes.fromhex(i), ItemKind.TEXT, text.encode(), at) for i, text, at in kept_items]
+        outbox = [Item(bytes.fromhex(i), ItemKind.TEXT, text.encode(), at) for i, text, at in kept_items]
         chat = ChatSession(os.urandom, self._has, outbox, kept.get("chat"))
         return Conversation(me, self.peer, chat, kept.get("sync"))
 

@@ -16,10 +16,9 @@ from iirs.client.chat_session import (
     TEXT_MAX,
     WINDOW,
     ChatSession,
-    Incoming,
     clean_text,
 )
-from iirs.client.entries import ItemKind, Outgoing
+from iirs.client.entries import Item, ItemKind
 from iirs.errors import AccountError, StoreError
 from iirs.message import PAYLOAD_MAX, ContentKind, PeerMessage
 
@@ -31,7 +30,7 @@ class Talker:
     """A chat and the texts its person has seen."""
 
     def __init__(self) -> None:
-        self.seen: list[Incoming] = []
+        self.seen: list[Item] = []
         self.chat = ChatSession(os.urandom, self.has)
         self.chat.begin(CONVERSATION)
 
@@ -42,7 +41,7 @@ class Talker:
     def texts(self) -> list[str]:
         return [text.text for text in self.seen]
 
-    def hear(self, *messages: PeerMessage) -> list[Outgoing]:
+    def hear(self, *messages: PeerMessage) -> list[Item]:
         delivered = []
         for message in messages:
             arrived, done = self.chat.receive(message)
@@ -74,7 +73,7 @@ def test_a_text_goes_there_and_its_acknowledgement_back() -> None:
     alice, bob = two()
     item = alice.chat.send("hello", NOW)
     assert bob.hear(*alice.chat.compose(1)) == []
-    assert bob.seen == [Incoming(item.item_id, ItemKind.TEXT, b"hello", NOW)]
+    assert bob.seen == [Item(item.item_id, ItemKind.TEXT, b"hello", NOW)]
     assert alice.hear(*bob.chat.compose(2)) == [item]
     assert alice.chat.outbox == []
     assert all(message.kind is ContentKind.IDLE for message in alice.chat.compose(3))

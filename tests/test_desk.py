@@ -9,9 +9,12 @@ import pytest
 
 from iirs.client.contacts import KEYS_CHANGED, TWO_DIRECTORIES
 from iirs.client.conversations import PAUSE_IN_ASKING
+from iirs.client.desk import AT_ONCE_MAX
 from iirs.client.engine import Engine
-from iirs.client.entries import Entry
+from iirs.client.entries import Entry, EntryKind
 from iirs.client.events import (
+    ConnectionChanged,
+    ConnectionState,
     ContactChanged,
     EntriesRemoved,
     Event,
@@ -20,11 +23,13 @@ from iirs.client.events import (
     TextReceived,
     TimerChanged,
 )
+from iirs.client.librarian import Librarian, Reading
 from iirs.client.session import Account, World
 from iirs.client.store import ClientStore
+from iirs.client.talk import History
 from iirs.errors import AccountError
 from tests.builders import person
-from tests.harness import Person, Town, town, wait_until
+from tests.harness import Person, Town, knows, pair, town, wait_until
 from tests.test_engine import KEYS, log_in
 
 
@@ -32,12 +37,6 @@ from tests.test_engine import KEYS, log_in
 def place(tmp_path: Path) -> Iterator[Town]:
     with town(tmp_path, round_seconds=0.1) as running:
         yield running
-
-
-def pair(place: Town) -> tuple[Person, Person]:
-    alice, bob = place.person("alice"), place.person("bob")
-    place.introduce(alice, bob)
-    return alice, bob
 
 
 def asked(person: Person, name: str) -> list[bool]:
@@ -149,6 +148,86 @@ def test_a_verified_number_stays_verified_over_a_restart(place: Town) -> None:
     assert again.wait_for(ContactChanged).verified
     again.connection.call(lambda engine: engine.desk.verify("bob", False))
     again.wait_for(ContactChanged, lambda event: not event.verified)
+
+
+def test_very_many_entries_that_end_at_once_are_deleted_a_few_a_round() -> None:
+    """Fixed: a peer could have tens of thousands end at one moment, and so make an upload late."""
+    engine = alice_alone(ClientStore(":memory:", bytes(32)))
+    for number in range(3 * AT_ONCE_MAX):
+        engine.desk._store.add_entry(
+            Entry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", "x", 1, expires_at_ms=2)
+        )
+    for left in (2, 1, 0, 0):
+        engine.desk.expire()
+        assert len(engine.desk.history("bob", 1000)) == left * AT_ONCE_MAX
+    removed = [event for event in engine.take_events() if isinstance(event, EntriesRemoved)]
+    assert [len(event.item_ids) for event in removed] == [AT_ONCE_MAX] * 3
+
+
+def test_a_long_talk_is_deleted_and_read_in_steps_between_which_others_come(place: Town) -> None:
+    alice = place.person("alice")
+    told: list[Reading] = []
+    librarian = Librarian(alice.connection, told.append)
+
+    def fill(engine: Engine) -> None:
+        for number in range(1200):
+            engine.desk._store.add_entry(
+                Entry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", f"text {number}", number)
+            )
+
+    alice.connection.call(fill)
+    librarian.read_back_to("bob", (1199).to_bytes(16), (3).to_bytes(16))
+    wait_until(lambda: bool(told))
+    (history_read,) = told
+    assert isinstance(history_read, History)
+    assert [entry.sent_at_ms for entry in history_read.entries] == list(range(1199))
+    target = place.folder / "bob.txt"
+    librarian.export("bob", target)
+    wait_until(target.exists)
+    assert target.read_text().count("\n") == 1200
+    librarian.clear("bob")
+    wait_until(lambda: history(alice, "bob") == [])
+
+
+def test_a_wish_and_a_talk_are_kept_when_somebody_leaves_a_group_and_an_unused_conversation_is_not(
+    place: Town,
+) -> None:
+    """Fixed: a talk whose log had been deleted, or a wish not answered yet, ended with the group."""
+    alice, bob = pair(place)
+    alice.connection.send("bob", "hello")
+    bob.wait_for(TextReceived)
+    alice.connection.call(lambda engine: engine.desk.clear("bob"))
+    carol = place.person("carol")
+    wait_until(lambda: knows(alice, "carol"))
+    alice.connection.ask("carol")
+    for name in ("bob", "carol"):
+        alice.connection.call(lambda engine, n=name: engine.desk.let_go(n))
+    assert history(alice, "bob") == []
+    states = [getattr(event, "state", None) for event in alice.drain()]
+    assert PeerState.ENDING not in states
+    carol.connection.ask("alice")
+    alice.wait_established("carol")
+    alice.connection.call(lambda engine: engine.desk.let_go("carol"))
+    alice.wait_state("carol", PeerState.ENDING)
+
+
+def test_what_nobody_expected_closes_the_connection_and_says_so(place: Town) -> None:
+    """Fixed: the thread died in silence, and the window said online."""
+    alice = place.person("alice")
+
+    def fail(engine: Engine) -> None:
+        engine.desk._store.set("half", True)
+        raise ZeroDivisionError("a secret word")
+
+    alice.connection.call(fail)
+    closed = alice.wait_for(ConnectionChanged, lambda event: event.state is ConnectionState.CLOSED)
+    assert "ZeroDivisionError" in closed.sentence
+    assert "secret" not in closed.sentence
+    assert alice.connection.join(10)
+    again = place.connect(alice.account)
+    kept: list[object] = []
+    again.connection.call(lambda engine: kept.append(engine.desk._store.get("half", "nothing")))
+    wait_until(lambda: kept == ["nothing"])
 
 
 # -- when something is wrong with keys ----------------------------------------------------------------

@@ -178,6 +178,27 @@ def test_a_deleted_account_is_left_as_everybody_leaves_and_its_name_stays_taken(
     assert (stored.secret_hash, stored.salt, set(stored.vault)) == (b"", b"", {0})
 
 
+def test_a_deletion_whose_answer_was_lost_is_known_from_the_refusal(
+    place: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed: the client was turned away, and kept everything on the machine."""
+    alice = place.person("alice")
+    alice.wait_for(ConnectionChanged, lambda event: event.state is ConnectionState.ONLINE)
+    real = Service.do_errand
+
+    def silent(service: Service, connection: object, errand: Errand) -> NoticeFlags:
+        real(service, connection, errand)  # type: ignore[arg-type]
+        return NoticeFlags.NONE
+
+    monkeypatch.setattr(Service, "do_errand", silent)
+    alice.connection.delete_account()
+    wait_until(lambda: not place.service.accounts._accounts["alice"].secret_hash)
+    stop(alice)
+    again = place.connect(alice.account)
+    assert again.wait_for(ErrandDone) == ErrandDone(deletion=True, accepted=True)
+    assert again.connection.join(10)
+
+
 def test_forgetting_an_account_removes_its_files_and_no_others(tmp_path: Path) -> None:
     with town(tmp_path) as place:
         home = place.home("alice")

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iirs.client.chat_session import FILE_MAX, Incoming
+from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
-from iirs.client.entries import FileInfo, ItemKind
+from iirs.client.entries import FileInfo, Item, ItemKind, TextState
 from iirs.client.events import (
     FileAdded,
     TextReceived,
@@ -36,7 +36,7 @@ from iirs.client.transfers import (
 )
 from iirs.errors import AccountError, PeerMessageError
 from iirs.message import PAYLOAD_MAX
-from tests.harness import Person, Town, town, wait_until
+from tests.harness import Person, Town, pair, town, wait_until
 
 OFFERED = {"note": "file", "id": "66" * 16, "name": "a", "size": 5, "digest": "64" * 32}
 NOW = 1_700_000_000_000
@@ -46,12 +46,6 @@ NOW = 1_700_000_000_000
 def place(tmp_path: Path) -> Iterator[Town]:
     with town(tmp_path, round_seconds=0.1) as running:
         yield running
-
-
-def pair(place: Town) -> tuple[Person, Person]:
-    alice, bob = place.person("alice"), place.person("bob")
-    place.introduce(alice, bob)
-    return alice, bob
 
 
 def send(person: Person, peer: str, name: str, data: bytes) -> bytes:
@@ -163,9 +157,9 @@ def offer(data: bytes, size: int | None = None) -> FileOffer:
     return FileOffer(FileInfo(b"f" * 16, "a.txt", size or len(data), sha256(data).digest()))
 
 
-def piece(data: bytes, part: int, parts: int | None = None) -> Incoming:
+def piece(data: bytes, part: int, parts: int | None = None) -> Item:
     chunk = data[part * PAYLOAD_MAX : (part + 1) * PAYLOAD_MAX]
-    return Incoming(b"f" * 16, ItemKind.PART, chunk, NOW, part, parts or parts_of(len(data)))
+    return Item(b"f" * 16, ItemKind.PART, chunk, NOW, part, parts or parts_of(len(data)))
 
 
 def test_pieces_again_or_out_of_place_or_unannounced_change_nothing() -> None:
@@ -191,11 +185,11 @@ def test_a_file_that_is_not_what_was_announced_is_not_kept(bad: str) -> None:
     shop.desk.offered("alice", offer(data), NOW, 0)
     first = piece(data, 0, 3 if bad == "another count" else None)
     if bad == "a short piece":
-        first = Incoming(first.item_id, first.kind, first.data[:-1], NOW, 0, 2)
+        first = Item(first.item_id, first.kind, first.data[:-1], NOW, 0, 2)
     shop.desk.arrived("alice", first)
     last = {"another digest": bytes(1000 - PAYLOAD_MAX), "a long piece": bytes(PAYLOAD_MAX)}
     if bad in last:
-        shop.desk.arrived("alice", Incoming(b"f" * 16, ItemKind.PART, last[bad], NOW, 1, 2))
+        shop.desk.arrived("alice", Item(b"f" * 16, ItemKind.PART, last[bad], NOW, 1, 2))
     assert shop.states()[-1] is TransferState.DAMAGED
     assert shop.store.file_size(b"f" * 16) is None
     with pytest.raises(AccountError):
@@ -208,34 +202,66 @@ def test_a_person_can_have_only_so_many_files_on_their_way_to_us() -> None:
     for number in range(COMING_MAX + 5):
         file = FileInfo(number.to_bytes(16), "a.txt", FILE_MAX, bytes(32))
         shop.desk.offered("alice", FileOffer(file), NOW, 0)
-    assert len(shop.desk.transfers()) == COMING_MAX
+    assert len(shop.desk._passages) == COMING_MAX
     shop.desk.offered("carol", offer(b"hello"), NOW, 0)
     shop.desk.stopped("alice", FileStop((0).to_bytes(16)))
     shop.desk.offered("alice", FileOffer(FileInfo(b"n" * 16, "b.txt", 5, bytes(32))), NOW, 0)
-    assert len(shop.desk.transfers()) == COMING_MAX + 2
+    assert len(shop.desk._passages) == COMING_MAX + 1
 
 
 def test_a_file_that_was_deleted_here_cannot_come_again_under_its_id() -> None:
     """Fixed: with the id of a file of ours a peer could have one shown as whole that never came."""
     shop = Shop()
-    shop.desk.offer("alice", "alice", "a.txt", b"hello", NOW, 0)
-    (transfer,) = shop.desk.transfers()
+    shop.desk.offer("alice", "a.txt", b"hello", NOW, 0)
     item = shop.desk.supply("alice")
     assert item is not None
-    shop.store.delete_entry("alice", transfer.file_id)
-    shop.desk.forget(transfer.file_id)
-    shop.desk.offered("alice", FileOffer(FileInfo(transfer.file_id, "b.txt", 5, bytes(32))), NOW, 0)
+    shop.store.delete_entry("alice", item.item_id)
+    shop.desk.forget(item.item_id)
+    shop.desk.offered("alice", FileOffer(FileInfo(item.item_id, "b.txt", 5, bytes(32))), NOW, 0)
     shop.desk.delivered("alice", item)
-    assert shop.desk.transfers() == []
+    assert shop.desk.transfer(item.item_id) is None
+
+
+def test_files_beyond_those_that_may_be_on_their_way_wait_and_all_arrive(place: Town) -> None:
+    """Fixed: the 17th file and all after it were thrown away, and their sender saw them delivered."""
+    alice, bob = pair(place)
+    count = COMING_MAX + 4
+    data = [bytes([number]) * 100 for number in range(count)]
+    for number, piece in enumerate(data):
+        alice.connection.call(lambda engine, p=piece, n=number: engine.desk.send_file("bob", f"{n}.txt", p))
+
+    def done(person: Person) -> set[bytes]:
+        moved = [event for event in person.drain() if isinstance(event, TransferChanged)]
+        return {event.file_id for event in moved if event.state is TransferState.DONE}
+
+    wait_until(lambda: len(done(alice)) == len(done(bob)) == count, 60)
+    assert sorted(read(bob, file_id) for file_id in done(bob)) == data
+
+
+def test_the_sender_of_a_file_that_arrived_damaged_learns_of_it(place: Town) -> None:
+    alice, bob = pair(place)
+
+    def send_spoiled(engine: Engine) -> None:
+        file_id = engine.desk.send_file("bob", "a.txt", b"hello")
+        engine.desk._store._execute("UPDATE piece SET data = ? WHERE file_id = ?", (b"hullo", file_id))
+
+    alice.connection.call(send_spoiled)
+    file_id = alice.wait_for(FileAdded).entry.item_id
+    wait_transfer(bob, file_id, TransferState.DAMAGED)
+    wait_transfer(alice, file_id, TransferState.CANCELLED)
+    assert read(bob, file_id) == b"not here"
+    found: list[TextState | None] = []
+    alice.connection.call(lambda engine: found.append(engine.desk.history("bob")[0].state))
+    wait_until(lambda: found == [TextState.FAILED])
 
 
 def test_an_empty_file_and_one_that_is_too_long_are_refused() -> None:
     shop = Shop()
     for data in (b"", bytes(FILE_MAX + 1)):
         with pytest.raises(AccountError, match="1024 KiB"):
-            shop.desk.offer("alice", "alice", "a", data, NOW, 0)
+            shop.desk.offer("alice", "a", data, NOW, 0)
     assert (shop.events, shop.notes) == ([], [])
-    shop.desk.offer("alice", "alice", "a", bytes(FILE_MAX), NOW, 0)
+    shop.desk.offer("alice", "a", bytes(FILE_MAX), NOW, 0)
     assert seconds_for(FILE_MAX, 2.0) == 1360.0
 
 

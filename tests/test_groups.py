@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iirs.client.entries import ItemKind, Outgoing, TextState
+from iirs.client.entries import Item, ItemKind, TextState
 from iirs.client.events import GroupChanged, GroupState, TextChanged, TextReceived
 from iirs.client.group_desk import INVITED_MAX, GroupDesk, Surroundings
 from iirs.client.group_memory import HELD_BYTES_MAX, RECENT_TEXT_MAX
@@ -39,20 +39,22 @@ class Member:
         self.asked: list[str] = []
         self.let_go_of: list[str] = []
         self.sendings = 0
+        self.slots = 2
         self.open()
 
     def open(self) -> None:
         """Begin, or begin again with what is stored."""
-        account = Account(self.name, KEYS.chain, person(self.name), b"")
+        chain = replace(KEYS.chain, slots=self.slots)
+        account = Account(self.name, chain, person(self.name), b"")
         around = Surroundings(account, DIRECTORY, os.urandom, lambda: 1000, self.events.append)
         self.desk = GroupDesk(around, self.store, self)
 
-    def send_note(self, peer: str, data: bytes) -> Outgoing:
+    def send_note(self, peer: str, data: bytes) -> Item:
         self.sendings += 1
         self.outboxes.setdefault(peer, deque()).append(data)
-        return Outgoing(os.urandom(16), ItemKind.NOTE, data, 0)
+        return Item(os.urandom(16), ItemKind.NOTE, data, 0)
 
-    def ask(self, peer: str) -> None:
+    def wish(self, peer: str) -> None:
         self.asked.append(peer)
 
     def let_go(self, peer: str) -> None:
@@ -400,6 +402,62 @@ def test_a_peer_cannot_fill_us_with_invitations_or_with_what_is_held_for_them() 
     assert len(world.people["bob"].texts()) == HELD_BYTES_MAX // 60_000
 
 
+def test_one_who_asks_for_very_many_groups_does_not_take_the_room_of_others() -> None:
+    """Fixed: one contact could use up all places for invitations, and everybody else's were lost."""
+    world = World("alice", "bob", "carol")
+    for number in range(INVITED_MAX + 5):
+        world.people["alice"].desk.create(f"Group {number}", ("bob",))
+    world.people["carol"].desk.create("Chess", ("bob",))
+    world.settle()
+    founders = [state["founder"] for state in world.people["bob"].store.values("group:").values()]
+    assert founders.count(DIRECTORY.position("alice")) == INVITED_MAX
+    assert founders.count(DIRECTORY.position("carol")) == 1
+
+
+def test_a_groups_id_is_its_foundings_so_nobody_is_made_to_speak_in_another_group() -> None:
+    """Fixed: under one id somebody could be asked into "another" group, and be heard by all of the first."""
+    _, key = founded("alice", "bob", "carol")
+    members = tuple(sorted(DIRECTORY.position(name) for name in ("bob", "mallory")))
+    chain_id = KEYS.chain.chain_id
+    mallory = DIRECTORY.position("mallory")
+    honest = GroupItem(b"", GroupItemKind.FOUND, mallory, os.urandom(16), 1000, "Us", members)
+    honest = honest.founding(chain_id)
+    GroupItem.checked(honest.signed_by(person("mallory"), chain_id).to_value(), DIRECTORY)
+    stolen = replace(honest, group=bytes.fromhex(key[1:])).signed_by(person("mallory"), chain_id)
+    with pytest.raises(PeerMessageError):
+        GroupItem.checked(stolen.to_value(), DIRECTORY)
+
+
+def test_a_text_that_grows_too_long_on_the_way_is_refused_and_leaves_nothing() -> None:
+    world, key = founded("alice", "bob")
+    alice = world.people["alice"]
+    with pytest.raises(AccountError, match="in parts"):
+        alice.desk.send(key, "\x01" * 60_000)
+    assert alice.store.history(key) == []
+    assert alice.desk.send(key, "x" * 60_000)
+
+
+def test_a_group_for_which_there_are_too_few_places_is_not_taken_in() -> None:
+    """Fixed: on a server with one slot, two clicks on such an invitation ended the program's thread."""
+    world = World("alice", "bob", "carol")
+    key = world.people["alice"].desk.create("Chess", ("bob", "carol"))
+    one_slot = Member("bob")
+    one_slot.slots = 1
+    one_slot.open()
+    world.people["bob"] = one_slot
+    world.settle()
+    assert one_slot.events == []
+    with pytest.raises(AccountError, match="not known"):
+        one_slot.desk.join(key)
+
+
+def test_ones_own_leaving_that_comes_back_to_an_older_copy_is_taken_in() -> None:
+    """Fixed: the ring was asked for the place of somebody who is not in it."""
+    world, key = founded("alice", "bob", "carol")
+    assert given_to(world, "carol", item("bob", GroupItemKind.LEAVE, key))
+    assert world.people["bob"].group().state is GroupState.LEFT
+
+
 def test_who_declines_is_out_and_the_ring_closes() -> None:
     world = World("alice", "bob", "carol", "dave")
     key = world.people["alice"].desk.create("Chess", ("bob", "carol", "dave"))
@@ -419,10 +477,10 @@ def test_who_declines_is_out_and_the_ring_closes() -> None:
     ],
 )  # fmt: skip
 def test_a_founding_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
-    made = GroupItem(b"g" * 16, GroupItemKind.FOUND, 0, b"i" * 16, 1000, "Chess", (0, 1))
     chain_id = KEYS.chain.chain_id
+    made = GroupItem(b"", GroupItemKind.FOUND, 0, b"i" * 16, 1000, "Chess", (0, 1)).founding(chain_id)
     assert GroupItem.checked(made.signed_by(person("alice"), chain_id).to_value(), DIRECTORY)
-    bad = replace(made, **change).signed_by(person("alice"), chain_id)
+    bad = replace(made, **change).founding(chain_id).signed_by(person("alice"), chain_id)
     with pytest.raises(PeerMessageError):
         GroupItem.checked(bad.to_value(), DIRECTORY)
 

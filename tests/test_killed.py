@@ -76,7 +76,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_comes_twice(tmp_path: 
         assert [(entry.item_id, entry.text) for entry in heard] == [
             (entry.item_id, entry.text) for entry in said
         ]
-        kept = [Passage.from_state(state) for state in stores[peer].values(f"file:{name}:").values()]
+        kept = [Passage.from_state(state) for state in stores[peer].values("file over:").values()]
         (passage,) = [passage for passage in kept if not passage.outgoing]
         assert passage.state is TransferState.DONE
         whole = stores[peer].read_file(passage.file.file_id)

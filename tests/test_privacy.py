@@ -120,11 +120,11 @@ def alice_sends_a_file(alice: Person, bob: Person) -> None:
 
 
 def alice_pauses(alice: Person, bob: Person) -> None:
-    alice.connection.call(lambda engine: engine.desk.pause(engine.desk.transfers()[0].file_id))
+    alice.connection.call(lambda engine: engine.desk.pause(next(iter(engine.desk.files._passages))))
 
 
 def bob_stops_the_file(alice: Person, bob: Person) -> None:
-    bob.connection.call(lambda engine: engine.desk.cancel(engine.desk.transfers()[0].file_id))
+    bob.connection.call(lambda engine: engine.desk.cancel(next(iter(engine.desk.files._passages))))
 
 
 def bob_declines(alice: Person, bob: Person) -> None:
@@ -143,7 +143,7 @@ def everybody_reads_and_deletes(*people: Person) -> None:
 def _read_and_delete(engine: Engine) -> None:
     for peer in NAMES:
         engine.desk.search("text", peer)
-        assert isinstance(exported(engine.desk.entries(peer)), str)
+        assert isinstance(exported(engine.desk.history(peer)), str)
         for entry in engine.desk.history(peer):
             engine.desk.delete(peer, entry.item_id)
         engine.desk.clear(peer)

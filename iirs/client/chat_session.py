@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from iirs.client.entries import ItemKind, Outgoing
+from iirs.client.entries import Item, ItemKind
 from iirs.errors import AccountError, StoreError
 from iirs.geometry import ONIONS_PER_SLOT, RandomBytes
 from iirs.message import PAYLOAD_MAX, ContentKind, PeerMessage
@@ -33,24 +33,6 @@ _MOST_FRAGMENTS = {
     ContentKind.NOTE: -(-NOTE_MAX // PAYLOAD_MAX),
     ContentKind.PART: PARTS_MAX,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """An item that has arrived whole."""
-
-    item_id: bytes
-    kind: ItemKind
-    data: bytes = field(repr=False)
-    sent_at_ms: int
-    part: int = 0
-    """Which piece of its file this is; 0 for other kinds."""
-    parts: int = 1
-
-    @property
-    def text(self) -> str:
-        """The text of a ``TEXT``."""
-        return self.data.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +57,7 @@ class _Place:
     """Where an item of the outbox is in the sequence of fragments."""
 
     start: int
-    item: Outgoing
+    item: Item
     payloads: list[bytes] = field(repr=False)
 
     @property
@@ -83,7 +65,7 @@ class _Place:
         return self.start + len(self.payloads)
 
 
-def nothing_more() -> Outgoing | None:
+def nothing_more() -> Item | None:
     """Return no piece of a file: there is none to send."""
     return None
 
@@ -100,9 +82,9 @@ class ChatSession:
         self,
         random_bytes: RandomBytes,
         already_shown: Callable[[bytes], bool],
-        outbox: Iterable[Outgoing] = (),
+        outbox: Iterable[Item] = (),
         state: dict[str, Any] | None = None,
-        supply: Callable[[], Outgoing | None] = nothing_more,
+        supply: Callable[[], Item | None] = nothing_more,
     ) -> None:
         """``already_shown`` tells whether an item has arrived before; ``supply`` gives a file's next piece.
 
@@ -140,28 +122,28 @@ class ChatSession:
         for item in self.outbox:
             self._append(item)
 
-    def _append(self, item: Outgoing) -> None:
+    def _append(self, item: Item) -> None:
         place = _Place(self._out_end, item, _payloads(item))
         self._places.append(place)
         self._out_end = place.end
 
     # -- sending ----------------------------------------------------------------------------------
 
-    def send(self, text: str, now_ms: int) -> Outgoing:
+    def send(self, text: str, now_ms: int) -> Item:
         """Queue a text. Raises ``AccountError`` with a sentence if it is longer than 64 KiB."""
         data = clean_text(text).encode()
         if len(data) > TEXT_MAX:
             raise AccountError("This text is longer than 64 KiB. Send it in parts.")
         return self._queue(ItemKind.TEXT, data, now_ms)
 
-    def send_note(self, data: bytes, now_ms: int) -> Outgoing:
+    def send_note(self, data: bytes, now_ms: int) -> Item:
         """Queue a note. Raises ``AccountError`` with a sentence if it is too long."""
         if len(data) > NOTE_MAX:
             raise AccountError("This text is longer than 64 KiB. Send it in parts.")
         return self._queue(ItemKind.NOTE, data, now_ms)
 
-    def _queue(self, kind: ItemKind, data: bytes, now_ms: int) -> Outgoing:
-        item = Outgoing(self._random_bytes(_ITEM_ID_SIZE), kind, data, now_ms)
+    def _queue(self, kind: ItemKind, data: bytes, now_ms: int) -> Item:
+        item = Item(self._random_bytes(_ITEM_ID_SIZE), kind, data, now_ms)
         self.outbox.append(item)
         self._append(item)
         return item
@@ -200,7 +182,7 @@ class ChatSession:
         self._append(item)
         return self._out_end - 1
 
-    def take_sent(self) -> list[Outgoing]:
+    def take_sent(self) -> list[Item]:
         """Return items whose last fragment has gone out for the first time since last asked."""
         sent = []
         for place in self._places:
@@ -248,10 +230,10 @@ class ChatSession:
 
     # -- receiving --------------------------------------------------------------------------------
 
-    def receive(self, message: PeerMessage) -> tuple[list[Incoming], list[Outgoing]]:
+    def receive(self, message: PeerMessage) -> tuple[list[Item], list[Item]]:
         """Take in an authenticated message; return items that arrived whole and items now delivered."""
         delivered = self._take_acknowledgement(message)
-        arrived: list[Incoming] = []
+        arrived: list[Item] = []
         if message.kind in _MOST_FRAGMENTS and 0 <= message.sequence - self._expected <= WINDOW:
             self._ahead.setdefault(
                 message.sequence,
@@ -269,7 +251,7 @@ class ChatSession:
                 self._expected += 1
         return arrived, delivered
 
-    def _take_acknowledgement(self, message: PeerMessage) -> list[Outgoing]:
+    def _take_acknowledgement(self, message: PeerMessage) -> list[Item]:
         if not self._acknowledged <= message.acknowledged <= self._out_end:
             return []  # older than what is known, or more than was ever sent
         if message.acknowledged > self._acknowledged:
@@ -287,7 +269,7 @@ class ChatSession:
             delivered.append(place.item)
         return delivered
 
-    def _assemble(self, fragment: _Fragment) -> list[Incoming]:
+    def _assemble(self, fragment: _Fragment) -> list[Item]:
         if not 0 < fragment.count <= _MOST_FRAGMENTS[fragment.kind] or fragment.index >= fragment.count:
             return []  # no honest peer sends this; it is dropped, the rest goes on
         if fragment.kind is ContentKind.PART:
@@ -338,15 +320,15 @@ class ChatSession:
             raise StoreError("The stored state of a chat is damaged.") from error
 
 
-def _payloads(item: Outgoing) -> list[bytes]:
+def _payloads(item: Item) -> list[bytes]:
     """Cut an item into fragments; an empty one is one empty fragment, a piece of a file is one by itself."""
     data = item.data
     return [data[start : start + PAYLOAD_MAX] for start in range(0, len(data), PAYLOAD_MAX)] or [b""]
 
 
-def _incoming(fragment: _Fragment, data: bytes) -> Incoming:
+def _incoming(fragment: _Fragment, data: bytes) -> Item:
     is_part = fragment.kind is ContentKind.PART
-    return Incoming(
+    return Item(
         fragment.text_id,
         ItemKind(fragment.kind),
         data,

@@ -22,8 +22,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from iirs.client.chat_session import ChatSession, Incoming
-from iirs.client.entries import Outgoing
+from iirs.client.chat_session import ChatSession
+from iirs.client.entries import Item
 from iirs.client.events import PeerState
 from iirs.client.exchange import Gathered, Me, Posted, Reach
 from iirs.client.invitations import Ask, Invitation, InvitationKind, agree
@@ -235,8 +235,8 @@ class Conversation:
             or self.sync.conversation != context.conversation
         ):
             replies = None
-        arrived: list[Incoming] = []
-        delivered: list[Outgoing] = []
+        arrived: list[Item] = []
+        delivered: list[Item] = []
         heard: list[PeerMessage] = []
         altered = False
         for drop, reply in enumerate(replies or ()):

@@ -11,12 +11,13 @@ Nothing of it is seen from outside: a wish without a slot sends nothing, and dec
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import suppress
 
 from iirs.client.chat_session import ChatSession
 from iirs.client.contacts import Contacts
 from iirs.client.conversation import Conversation, Me
-from iirs.client.entries import Outgoing
+from iirs.client.entries import Item
 from iirs.client.events import Event, Notice, PeerAsks, PeerChanged, PeerState, TimerChanged
 from iirs.client.session import Account, World
 from iirs.client.store import ClientStore
@@ -29,7 +30,7 @@ PAUSE_IN_ASKING = 8
 """Whoever has not asked for this many invite rounds does not ask any more; a new wish is told anew."""
 
 
-class Conversations:
+class Conversations(ABC):
     """One logged-in account's. ``events`` grows; whoever shows them takes them out."""
 
     def __init__(self, account: Account, store: ClientStore, world: World, directory: Directory) -> None:
@@ -60,6 +61,11 @@ class Conversations:
 
     def ask(self, peer: str) -> None:
         """Ask to talk to ``peer``, or queue for it. Raises ``AccountError`` if that cannot be."""
+        self.wish(peer)
+        self._store.commit()
+
+    def wish(self, peer: str) -> None:
+        """As ``ask``; whoever calls commits, with what belongs to it."""
         person = self.directory.lookup(peer)
         if person.name == self.account.name:
             raise AccountError("That is your own name. Ask somebody else to talk.")
@@ -71,7 +77,8 @@ class Conversations:
             conversation.want()
         elif person.name not in self._waiting:
             self._set_waiting([*self._waiting, person.name])
-        self._finish(conversation)
+        self.save(conversation)
+        self.note_states()
 
     def decline(self, peer: str) -> None:
         """Put a wish to talk away until it is made anew. Nothing is sent: declining looks like ignoring."""
@@ -83,12 +90,18 @@ class Conversations:
 
     def hang_up(self, peer: str) -> None:
         """End the conversation with ``peer``, four rounds after the next upload that can say so."""
+        self.end(peer)
+        self._store.commit()
+
+    def end(self, peer: str) -> None:
+        """As ``hang_up``; whoever calls commits, with what belongs to it."""
         name = peer.lower()
         self._set_waiting([other for other in self._waiting if other != name])
         conversation = self.conversations.get(name)
         if conversation is not None:
             conversation.hang_up()
-            self._finish(conversation)
+            self.save(conversation)
+            self.note_states()
 
     def hang_up_all(self, *, leaving: bool = False) -> None:
         """End every conversation, as ``hang_up`` does; ``leaving``: those of now are asked the next time."""
@@ -98,7 +111,9 @@ class Conversations:
             self._store.set("resume", [*known, *(name for name in wanted if name not in known)])
         for conversation in list(self.conversations.values()):
             conversation.hang_up(leaving=leaving)
-            self._finish(conversation)
+            self.save(conversation)
+        self._store.commit()
+        self.note_states()
 
     def resume(self) -> None:
         """Ask those again whom we talked to when we left."""
@@ -106,7 +121,7 @@ class Conversations:
         self._store.remove("resume")
         for name in names:
             with suppress(AccountError):
-                self.ask(name)
+                self.wish(name)
 
     def _free_slots(self) -> int:
         return self._slots - sum(item.holds_slot for item in self.conversations.values())
@@ -150,9 +165,9 @@ class Conversations:
         if person.name in self.conversations:
             self.conversations[person.name].chat.held = bool(described.blocked)
 
-    def _supply(self, peer: str) -> Outgoing | None:
+    @abstractmethod
+    def _supply(self, peer: str) -> Item | None:
         """Return the next piece of a file for a person, if there is one."""
-        raise NotImplementedError
 
     # -- keeping --------------------------------------------------------------------------------------
 
@@ -230,11 +245,6 @@ class Conversations:
         for conversation in self.conversations.values():
             self.save(conversation)
         self._store.commit()
-
-    def _finish(self, conversation: Conversation) -> None:
-        self.save(conversation)
-        self._store.commit()
-        self.note_states()
 
     def note_states(self) -> None:
         """Tell where conversations stand, where that has changed."""

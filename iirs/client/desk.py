@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from iirs.client.chat_session import Incoming
 from iirs.client.contacts import number_with
 from iirs.client.conversation import Conversation, Gathered
 from iirs.client.conversations import Conversations
-from iirs.client.entries import Entry, EntryKind, ItemKind, Outgoing, TextState
+from iirs.client.entries import Entry, EntryKind, Item, ItemKind, TextState
 from iirs.client.events import (
     EntriesRemoved,
     PeerChanged,
@@ -34,6 +33,9 @@ from iirs.directory import Directory
 from iirs.directory import Entry as Person
 from iirs.errors import AccountError, PeerMessageError
 
+_TALKED = "talked:"
+AT_ONCE_MAX = 100
+"""Entries deleted in one go."""
 PICTURED_MAX = 2_000
 """In a larger directory only the people one talks to have pictures made from their numbers."""
 
@@ -48,7 +50,7 @@ class Desk(Conversations):
         around = Surroundings(account, directory, world.random_bytes, self._now_ms, self.events.append)
         self.groups = GroupDesk(around, store, self)
 
-    def _supply(self, peer: str) -> Outgoing | None:
+    def _supply(self, peer: str) -> Item | None:
         return self.files.supply(peer)
 
     # -- saying ---------------------------------------------------------------------------------------
@@ -63,6 +65,7 @@ class Desk(Conversations):
         now = self._now_ms()
         item = self.conversation(person.name).chat.send(text, now)
         self._store.queue(person.name, item)
+        self._talked(person.name)
         expires = self.expiry(person.name, now)
         self._store.add_entry(
             Entry(
@@ -81,22 +84,30 @@ class Desk(Conversations):
         self.events.append(TextQueued(person.name, item.item_id, item.data.decode(), now, expires))
         return item.item_id
 
-    def send_note(self, peer: str, data: bytes) -> Outgoing:
+    def send_note(self, peer: str, data: bytes) -> Item:
         """Queue a note for a person."""
         item = self.conversation(peer).chat.send_note(data, self._now_ms())
         self._store.queue(peer, item)
         return item
 
     def let_go(self, peer: str) -> None:
-        """End a conversation with somebody with whom nothing was said: it was there for a group alone."""
-        if not self._store.history(peer, 1):
-            self.hang_up(peer)
+        """End a conversation in which nothing was ever said, once begun: it was there for a group alone."""
+        conversation = self.conversations.get(peer)
+        has_begun = conversation is not None and conversation.sync is not None
+        if has_begun and not self._store.get(_TALKED + peer, False):
+            self.end(peer)
+
+    def _talked(self, peer: str) -> None:
+        """Remember that something was said: deleting it later does not make the conversation a group's."""
+        if not self._store.get(_TALKED + peer, False):
+            self._store.set(_TALKED + peer, True)
 
     def send_file(self, talk: str, name: str, data: bytes) -> bytes:
         """Queue a file; on return it is on disk. Returns its id. Raises ``AccountError``."""
         person = self._may_send(talk)
         now = self._now_ms()
-        entry = self.files.offer(person.name, person.name, name, data, now, self.expiry(person.name, now))
+        entry = self.files.offer(person.name, name, data, now, self.expiry(person.name, now))
+        self._talked(person.name)
         self._store.commit()
         return entry.item_id
 
@@ -171,19 +182,16 @@ class Desk(Conversations):
         """Return entries that hold all the words, newest first, of one talk or of all."""
         return self._store.search(words, talk or None, limit)
 
-    def entries(self, talk: str) -> Iterable[Entry]:
-        """Give all entries of a talk, oldest first."""
-        return self._store.export(talk)
-
-    def transfers(self) -> list[Transfer]:
-        """Return where every file stands."""
-        return self.files.transfers()
+    def transfers(self, entries: Iterable[Entry]) -> tuple[Transfer, ...]:
+        """Return where the files among some entries stand."""
+        found = [self.files.transfer(entry.file.file_id) for entry in entries if entry.file is not None]
+        return tuple(transfer for transfer in found if transfer is not None)
 
     def read_file(self, file_id: bytes) -> bytes:
         """Return a whole file that is here. Raises ``AccountError`` if it is not."""
         return self.files.read(file_id)
 
-    def undelivered(self, peer: str) -> list[Outgoing]:
+    def undelivered(self, peer: str) -> list[Item]:
         """Return what has not been delivered to a person."""
         conversation = self.conversations.get(peer)
         return list(conversation.chat.outbox) if conversation else list(self._store.outbox(peer))
@@ -194,15 +202,22 @@ class Desk(Conversations):
         self._removed(talk, [item_id])
         self._store.commit()
 
-    def clear(self, talk: str) -> None:
-        """Delete a talk's entries on this machine."""
-        self._removed(talk, self._store.clear(talk))
+    def clear(self, talk: str) -> bool:
+        """Delete a talk's newest entries on this machine; return whether there are more.
+
+        A few at a time, as all at once could make an upload late, and show.
+        """
+        item_ids = [entry.item_id for entry in self._store.history(talk, AT_ONCE_MAX)]
+        for item_id in item_ids:
+            self._store.delete_entry(talk, item_id)
+        self._removed(talk, item_ids)
         self._store.commit()
+        return len(item_ids) == AT_ONCE_MAX
 
     def expire(self) -> None:
-        """Delete what is to disappear by now."""
+        """Delete what is to disappear by now, a few each round: a peer can let very many end at once."""
         gone: dict[str, list[bytes]] = {}
-        for talk, item_id in self._store.expire(self._now_ms()):
+        for talk, item_id in self._store.expire(self._now_ms(), AT_ONCE_MAX):
             gone.setdefault(talk, []).append(item_id)
         for talk, item_ids in gone.items():
             self._removed(talk, item_ids)
@@ -285,7 +300,7 @@ class Desk(Conversations):
         self._store.set_state(talk, item_id, state)
         self.events.append(TextChanged(talk, item_id, state))
 
-    def _take_item(self, peer: str, item: Incoming) -> None:
+    def _take_item(self, peer: str, item: Item) -> None:
         match item.kind:
             case ItemKind.TEXT:
                 expires = self.expiry(peer, self._now_ms())
@@ -299,6 +314,7 @@ class Desk(Conversations):
                     item.sent_at_ms,
                     expires_at_ms=expires,
                 )
+                self._talked(peer)
                 if self._store.add_entry(entry):
                     self.events.append(
                         TextReceived(peer, item.item_id, item.text, item.sent_at_ms, peer, expires)
@@ -310,9 +326,10 @@ class Desk(Conversations):
             case ItemKind.PART:
                 self.files.arrived(peer, item)
 
-    def _take_note(self, peer: str, item: Incoming) -> None:
+    def _take_note(self, peer: str, item: Item) -> None:
         match decode_note(item.data):
             case FileOffer() as offer:
+                self._talked(peer)
                 now = self._now_ms()
                 self.files.offered(peer, offer, item.sent_at_ms, self.expiry(peer, now))
             case FileStop() as stop:

@@ -22,8 +22,8 @@ class ItemKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """An item waiting to be delivered to one person."""
+class Item:
+    """An item of a conversation's stream: one that waits to be delivered, or one that has arrived whole."""
 
     item_id: bytes
     """16 random bytes; for a ``PART`` the file's id."""

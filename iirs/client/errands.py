@@ -63,6 +63,11 @@ class Errands:
             return None
         return self.answered(NoticeFlags.ERRAND_DONE)
 
+    def deleted(self) -> ErrandDone | None:
+        """Take in that the account is deleted; return what to tell if that was asked for here."""
+        asked = self.pending.kind is ErrandKind.DELETE
+        return self.answered(NoticeFlags.ERRAND_DONE) if asked else None
+
     def answered(self, flags: NoticeFlags) -> ErrandDone | None:
         """Take in what the server says of the errand; return what to tell, if it said anything."""
         said = flags & (NoticeFlags.ERRAND_DONE | NoticeFlags.ERRAND_REFUSED)

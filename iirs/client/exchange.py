@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from iirs.client.chat_session import Incoming
-from iirs.client.entries import Outgoing
+from iirs.client.entries import Item
 from iirs.client.sync import RoundKeys
 from iirs.directory import Directory, Entry
 from iirs.geometry import RandomBytes
@@ -52,7 +51,7 @@ class Gathered:
     heard: bool
     altered: bool
     """Something came back that is neither ours nor the peer's, or the peer was in only one of the drops."""
-    arrived: tuple[Incoming, ...]
-    delivered: tuple[Outgoing, ...]
+    arrived: tuple[Item, ...]
+    delivered: tuple[Item, ...]
     messages: tuple[PeerMessage, ...] = ()
     established: bool = False

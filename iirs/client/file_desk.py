@@ -3,12 +3,16 @@
 States of one file between two people (``Passage``):
 
     ours:    MOVING <-> PAUSED;  MOVING -all delivered-> DONE
-    theirs:  MOVING -all here-> DONE, or DAMAGED if its digest is another
+    theirs:  MOVING -all here-> DONE, or DAMAGED if its digest is another, and the sender is told to stop
     either:  -one of the two stops it-> CANCELLED
+
+Of ours to one person 16 at most are announced and not over; others wait for one of them to end.
 
 What each loss does: a piece that is not acknowledged is in the outbox and goes again; a piece that comes
 again after a new handshake is known by its number; both counters are stored in the same commit as the
 pieces, before an upload or an acknowledgement leaves. So after a stop at any moment it goes on where it was.
+
+Only files on their way are in memory: what is looked at for each piece must not grow with all there were.
 """
 
 from __future__ import annotations
@@ -16,8 +20,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from iirs.client.chat_session import Incoming
-from iirs.client.entries import Entry, EntryKind, FileInfo, ItemKind, Outgoing, TextState
+from iirs.client.entries import Entry, EntryKind, FileInfo, Item, ItemKind, TextState
 from iirs.client.events import Event, FileAdded, TransferChanged, TransferState
 from iirs.client.store import ClientStore
 from iirs.client.talk import Transfer
@@ -26,9 +29,10 @@ from iirs.errors import AccountError
 from iirs.geometry import RandomBytes
 from iirs.message import PAYLOAD_MAX
 
-_PREFIX = "file:"
+_MOVING = "file:"
+_OVER = "file over:"
 COMING_MAX = 16
-"""Files one person may have on their way to us at once; those beyond are not taken in."""
+"""Files on their way from one person to another at once: ours beyond wait, theirs beyond are not taken in."""
 _ID_SIZE = 16
 
 
@@ -43,22 +47,24 @@ class FileDesk:
         send_note: Callable[[str, bytes], object],
         emit: Callable[[Event], None],
     ) -> None:
-        """Load what was on its way. Raises ``StoreError``."""
+        """Load what is on its way. Raises ``StoreError``."""
         self._me = me
         self._store = store
         self._random_bytes = random_bytes
         self._send_note = send_note
         self._emit = emit
-        self._passages = [Passage.from_state(state) for state in store.values(_PREFIX).values()]
-        self._passages.sort(key=lambda passage: passage.sent_at_ms)
+        passages = sorted(map(Passage.from_state, store.values(_MOVING).values()), key=_when)
+        self._passages = {passage.file.file_id: passage for passage in passages}
+        """What is on its way, oldest first."""
 
-    def transfers(self) -> list[Transfer]:
-        """Return where every file stands."""
-        return [Transfer(item.file.file_id, item.state, item.done_bytes) for item in self._passages]
+    def transfer(self, file_id: bytes) -> Transfer | None:
+        """Return where a file stands, or ``None`` if there is none."""
+        passage = self._find(file_id)
+        return None if passage is None else Transfer(file_id, passage.state, passage.done_bytes)
 
     # -- ours ---------------------------------------------------------------------------------------
 
-    def offer(self, peer: str, talk: str, name: str, data: bytes, now_ms: int, expires_at_ms: int) -> Entry:
+    def offer(self, peer: str, name: str, data: bytes, now_ms: int, expires_at_ms: int) -> Entry:
         """Announce a file; its pieces follow. Raises ``AccountError`` if it is empty or too long."""
         if not 0 < len(data) <= FILE_MAX:
             raise AccountError(
@@ -71,173 +77,169 @@ class FileDesk:
         for part in range(parts_of(file.size)):
             piece = data[part * PAYLOAD_MAX : (part + 1) * PAYLOAD_MAX]
             self._store.write_piece(file.file_id, part, piece)
-        self._send_note(peer, encode_note(FileOffer(file)))
-        self._keep(Passage(file, peer, talk, outgoing=True, sent_at_ms=now_ms))
-        return self._log(file, talk, self._me, now_ms, expires_at_ms, TextState.QUEUED)
+        entry = self._log(Passage(file, peer, outgoing=True, sent_at_ms=now_ms), expires_at_ms)
+        self._announce(peer)
+        return entry
 
-    def supply(self, peer: str) -> Outgoing | None:
+    def _announce(self, peer: str) -> None:
+        """Tell ``peer`` of our files that have waited, as many as may be on their way at once."""
+        ours = [item for item in self._passages.values() if item.outgoing and item.peer == peer]
+        for passage in ours[:COMING_MAX]:
+            if not passage.announced:
+                passage.announced = True
+                self._send_note(peer, encode_note(FileOffer(passage.file)))
+                self._save(passage)
+
+    def supply(self, peer: str) -> Item | None:
         """Return the next piece for ``peer``, and remember that it was given; ``None`` if there is none."""
-        for passage in self._passages:
-            waits = passage.outgoing and passage.peer == peer and passage.state is TransferState.MOVING
-            if waits and passage.given < passage.parts:
-                data = self._store.read_piece(passage.file.file_id, passage.given)
-                item = Outgoing(
-                    passage.file.file_id,
-                    ItemKind.PART,
-                    data,
-                    passage.sent_at_ms,
-                    passage.given,
-                    passage.parts,
-                )
+        for passage in self._passages.values():
+            moves = passage.announced and passage.peer == peer and passage.state is TransferState.MOVING
+            if moves and passage.given < passage.parts:
+                file_id, number = passage.file.file_id, passage.given
+                data = self._store.read_piece(file_id, number)
+                item = Item(file_id, ItemKind.PART, data, passage.sent_at_ms, number, passage.parts)
                 passage.given += 1
                 self._store.queue(peer, item)
                 self._save(passage)
                 return item
         return None
 
-    def delivered(self, peer: str, item: Outgoing) -> None:
+    def delivered(self, peer: str, item: Item) -> None:
         """Take in that a piece has been acknowledged."""
-        passage = self._find(item.item_id, peer)
-        if passage is None or not passage.outgoing or passage.is_over:
+        passage = self._passages.get(item.item_id)
+        if passage is None or not passage.outgoing or passage.peer != peer:
             return
         passage.done += 1
         if passage.done == passage.parts:
-            passage.state = TransferState.DONE
-            self._store.set_state(passage.talk, item.item_id, TextState.DELIVERED)
-        self._changed(passage)
+            self._store.set_state(peer, item.item_id, TextState.DELIVERED)
+            self._end(passage, TransferState.DONE)
+        else:
+            self._changed(passage)
 
     def pause(self, file_id: bytes) -> None:
         """Pause a file of ours, or go on with it."""
-        for passage in self._with(file_id):
-            if passage.outgoing and not passage.is_over:
-                paused = passage.state is TransferState.PAUSED
-                passage.state = TransferState.MOVING if paused else TransferState.PAUSED
-                self._changed(passage)
+        passage = self._passages.get(file_id)
+        if passage is not None and passage.outgoing:
+            paused = passage.state is TransferState.PAUSED
+            passage.state = TransferState.MOVING if paused else TransferState.PAUSED
+            self._changed(passage)
 
     def cancel(self, file_id: bytes) -> None:
-        """Stop a file, ours or theirs, and tell the other."""
-        for passage in self._with(file_id):
-            if not passage.is_over:
+        """Stop a file, ours or theirs, and tell the other, if they know of it."""
+        passage = self._passages.get(file_id)
+        if passage is not None:
+            if passage.announced or not passage.outgoing:
                 self._send_note(passage.peer, encode_note(FileStop(file_id)))
-                self._stop(passage)
+            self._stop(passage, TransferState.CANCELLED)
 
     # -- theirs -------------------------------------------------------------------------------------
 
     def offered(self, peer: str, offer: FileOffer, now_ms: int, expires_at_ms: int) -> None:
         """Take in that ``peer`` begins to send a file."""
         file = offer.file
-        if self._store.has_item(peer, file.file_id):
-            return  # it was here before, and was deleted
-        if self._store.file_size(file.file_id) is not None or self._find(file.file_id, peer) is not None:
+        if self._store.has_item(peer, file.file_id) or self._find(file.file_id) is not None:
             return  # no honest peer names one file twice, and nobody else can know the name of another's
-        coming = [item for item in self._passages if item.peer == peer and not item.outgoing]
-        if sum(not item.is_over for item in coming) >= COMING_MAX:
+        coming = [item for item in self._passages.values() if item.peer == peer and not item.outgoing]
+        if len(coming) >= COMING_MAX:
             return
         self._store.add_file(file.file_id, file.size)
-        self._keep(Passage(file, peer, peer, outgoing=False, sent_at_ms=now_ms))
-        self._log(file, peer, peer, now_ms, expires_at_ms, None)
+        self._log(Passage(file, peer, outgoing=False, sent_at_ms=now_ms), expires_at_ms)
 
-    def arrived(self, peer: str, item: Incoming) -> None:
+    def arrived(self, peer: str, item: Item) -> None:
         """Take in a piece. One that is not the next of a file on its way is not kept."""
-        passage = self._find(item.item_id, peer)
-        if passage is None or passage.outgoing or passage.is_over or item.part != passage.done:
+        passage = self._passages.get(item.item_id)
+        if passage is None or passage.outgoing or passage.peer != peer or item.part != passage.done:
             return
         expected = min(PAYLOAD_MAX, passage.file.size - item.part * PAYLOAD_MAX)
         if item.parts != passage.parts or len(item.data) != expected:
-            self._stop(passage, TransferState.DAMAGED)
+            self._refuse(passage)
             return
         self._store.write_piece(passage.file.file_id, item.part, item.data)
         passage.done += 1
-        if passage.done == passage.parts:
-            self._complete(passage)
-        self._changed(passage)
-
-    def _complete(self, passage: Passage) -> None:
-        file = passage.file
-        whole = self._store.read_file(file.file_id)
-        if hashlib.sha256(whole).digest() == file.digest:
-            passage.state = TransferState.DONE
+        if passage.done < passage.parts:
+            self._changed(passage)
+        elif hashlib.sha256(self._store.read_file(item.item_id)).digest() == passage.file.digest:
+            self._end(passage, TransferState.DONE)
         else:
-            self._stop(passage, TransferState.DAMAGED)
+            self._refuse(passage)
+
+    def _refuse(self, passage: Passage) -> None:
+        """Keep nothing of a file that is not what was announced, and have its sender know."""
+        self._send_note(passage.peer, encode_note(FileStop(passage.file.file_id)))
+        self._stop(passage, TransferState.DAMAGED)
 
     def stopped(self, peer: str, note: FileStop) -> None:
-        """Take in that ``peer`` does not go on with a file."""
-        passage = self._find(note.file_id, peer)
-        if passage is not None and not passage.is_over:
-            self._stop(passage)
+        """Take in that ``peer`` does not want a file, or does not go on with it; what is here whole stays."""
+        passage = self._find(note.file_id)
+        if passage is not None and passage.peer == peer and (passage.outgoing or not passage.is_over):
+            self._stop(passage, TransferState.CANCELLED)
 
     # -- both ---------------------------------------------------------------------------------------
 
     def read(self, file_id: bytes) -> bytes:
         """Return a whole file that is here. Raises ``AccountError`` if it is not, or not whole."""
-        passages = self._with(file_id)
-        whole = any(item.outgoing or item.state is TransferState.DONE for item in passages)
-        if not whole or self._store.file_size(file_id) is None:
+        passage = self._find(file_id)
+        if passage is None or not (passage.outgoing or passage.state is TransferState.DONE):
             raise AccountError("This file is not here.")
         return self._store.read_file(file_id)
 
-    def _stop(self, passage: Passage, state: TransferState = TransferState.CANCELLED) -> None:
-        passage.state = state
+    def forget(self, file_id: bytes) -> None:
+        """Forget a file whose entry was deleted; one that is on its way is stopped."""
+        self.cancel(file_id)
+        self._store.remove(_OVER + file_id.hex())
+
+    def _stop(self, passage: Passage, state: TransferState) -> None:
         if passage.outgoing:
-            self._store.set_state(passage.talk, passage.file.file_id, TextState.FAILED)
+            self._store.set_state(passage.peer, passage.file.file_id, TextState.FAILED)
         else:
             self._store.remove_file(passage.file.file_id)
-        self._changed(passage)
+        self._end(passage, state)
 
-    def _log(
-        self,
-        file: FileInfo,
-        talk: str,
-        author: str,
-        now_ms: int,
-        expires_at_ms: int,
-        state: TextState | None,
-    ) -> Entry:
-        outgoing = author == self._me
+    def _end(self, passage: Passage, state: TransferState) -> None:
+        file_id = passage.file.file_id
+        passage.state = state
+        self._passages.pop(file_id, None)
+        self._store.remove(_MOVING + file_id.hex())
+        self._changed(passage)
+        self._announce(passage.peer)
+
+    def _log(self, passage: Passage, expires_at_ms: int) -> Entry:
+        file, peer, outgoing = passage.file, passage.peer, passage.outgoing
+        author, state = (self._me, TextState.QUEUED) if outgoing else (peer, None)
         entry = Entry(
-            talk,
+            peer,
             file.file_id,
             EntryKind.FILE,
             outgoing,
             author,
             file.name,
-            now_ms,
+            passage.sent_at_ms,
             state,
             expires_at_ms,
             file,
         )
+        self._passages[file.file_id] = passage
         self._store.add_entry(entry)
         self._emit(FileAdded(entry))
+        self._changed(passage)
         return entry
 
-    def forget(self, file_id: bytes) -> None:
-        """Forget a file whose entry was deleted; one that is on its way is stopped."""
-        self.cancel(file_id)
-        for passage in self._with(file_id):
-            self._passages.remove(passage)
-            self._store.remove(_key(passage))
-
-    def _with(self, file_id: bytes) -> list[Passage]:
-        return [passage for passage in self._passages if passage.file.file_id == file_id]
-
-    def _find(self, file_id: bytes, peer: str) -> Passage | None:
-        return next((passage for passage in self._with(file_id) if passage.peer == peer), None)
-
-    def _keep(self, passage: Passage) -> None:
-        self._passages.append(passage)
-        self._changed(passage)
+    def _find(self, file_id: bytes) -> Passage | None:
+        """Return a passage that is on its way, or over."""
+        if file_id in self._passages:
+            return self._passages[file_id]
+        state = self._store.get(_OVER + file_id.hex())
+        return None if state is None else Passage.from_state(state)
 
     def _save(self, passage: Passage) -> None:
-        self._store.set(_key(passage), passage.to_state())
+        prefix = _OVER if passage.is_over else _MOVING
+        self._store.set(prefix + passage.file.file_id.hex(), passage.to_state())
 
     def _changed(self, passage: Passage) -> None:
+        file = passage.file
         self._save(passage)
-        self._emit(
-            TransferChanged(
-                passage.talk, passage.file.file_id, passage.state, passage.done_bytes, passage.file.size
-            )
-        )
+        self._emit(TransferChanged(passage.peer, file.file_id, passage.state, passage.done_bytes, file.size))
 
 
-def _key(passage: Passage) -> str:
-    return f"{_PREFIX}{passage.peer}:{passage.file.file_id.hex()}"
+def _when(passage: Passage) -> int:
+    return passage.sent_at_ms

@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from iirs.client.chat_session import clean_text
-from iirs.client.entries import Entry, EntryKind, Outgoing, TextState
+from iirs.client.chat_session import NOTE_MAX, clean_text
+from iirs.client.entries import Entry, EntryKind, Item, TextState
 from iirs.client.events import Event, GroupChanged, GroupState, TextChanged, TextQueued, TextReceived
 from iirs.client.group_memory import Farewells, Held, Kept, Way, Ways
 from iirs.client.groups import (
@@ -39,32 +39,32 @@ from iirs.errors import AccountError, PeerMessageError
 from iirs.geometry import RandomBytes
 
 _PREFIX = "group:"
-INVITED_MAX = 20
-"""Groups that ask us to join at once; those beyond are not taken in."""
+INVITED_MAX = 5
+"""Groups to which one person may ask us at once; those beyond are not taken in."""
 
 
 class Post(Protocol):
     """What a group needs of the desk."""
 
-    def send_note(self, peer: str, data: bytes) -> Outgoing:
+    def send_note(self, peer: str, data: bytes) -> Item:
         """Queue a note for a person."""
-        raise NotImplementedError
+        ...
 
-    def ask(self, peer: str) -> None:
-        """Ask a person to talk."""
-        raise NotImplementedError
+    def wish(self, peer: str) -> None:
+        """Ask a person to talk; nothing is committed."""
+        ...
 
     def let_go(self, peer: str) -> None:
-        """End a conversation that has nothing but groups' items to say."""
-        raise NotImplementedError
+        """End a conversation that has nothing but groups' items to say; nothing is committed."""
+        ...
 
     def take_timer(self, talk: str, seconds: int) -> None:
         """Have entries disappear."""
-        raise NotImplementedError
+        ...
 
     def expiry(self, talk: str, now_ms: int) -> int:
         """Return when an entry of now disappears."""
-        raise NotImplementedError
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ class GroupDesk:
         if not 2 <= len(members) <= MEMBERS_MAX:
             raise AccountError("A group has 2 to {count} members.", count=MEMBERS_MAX)
         neighbours(members, self._me, self._slots)
-        group = new_id(self._around.random_bytes)
-        item = self._make(group, GroupItemKind.FOUND, text=name, members=members)
+        draft = self._draft(b"", GroupItemKind.FOUND, text=name, members=members)
+        item = self._signed(draft.founding(directory.chain_id))
         self._store.mark_seen(item.key, _seen(item))
         self._kept.note(item)
         self._keep(Group.founded(item, self._me))
@@ -116,7 +116,7 @@ class GroupDesk:
         """Take part in a group that has asked us."""
         group = self._known(key)
         if group.state is GroupState.INVITED:
-            (founding, founding_from), *later = self._held.take(key)
+            (founding, founding_from), *later = self._held.all(key)
             # Before anything else: nobody can make sense of an item of a group they do not know of.
             found = GroupItem.checked(founding, self._around.directory)
             self._kept.note(found)
@@ -125,16 +125,17 @@ class GroupDesk:
             for value, peer in later:
                 with suppress(PeerMessageError):
                     self._take_in(GroupItem.checked(value, self._around.directory), peer)
+            self._held.forget(key)
             self._ask_neighbours(key)
 
     def leave(self, key: str) -> None:
         """Leave a group, or turn down an invitation; its members are told."""
         group = self._known(key)
         if group.state is not GroupState.LEFT:
-            self._held.take(key)
             told = neighbours(group.members, self._me, self._slots)
             self._farewells.note(self._say(key, GroupItemKind.LEAVE), [self._name(member) for member in told])
             self._kept.forget(key)
+            self._held.forget(key)
 
     def send(self, key: str, text: str) -> bytes:
         """Send a text to a group and return its id. Raises ``AccountError``."""
@@ -143,6 +144,8 @@ class GroupDesk:
             raise AccountError("This text is longer than 60,000 bytes. Send it in parts.")
         self._check_joined(key)
         item = self._make(bytes.fromhex(key[1:]), GroupItemKind.TEXT, text=text)
+        if len(encode_note(GroupNote(item.to_value()))) > NOTE_MAX:  # control characters grow in JSON
+            raise AccountError("This text is longer than 60,000 bytes. Send it in parts.")
         expires = self._post.expiry(key, item.sent_at_ms)
         self._log(item, expires, TextState.QUEUED)
         self._around.emit(TextQueued(key, _entry_id(item), text, item.sent_at_ms, expires))
@@ -181,8 +184,7 @@ class GroupDesk:
             group = self._founded(item)
             if sender not in group.members:
                 raise PeerMessageError("an invitation by somebody who is not in the group")
-            invited = sum(known.state is GroupState.INVITED for known in self._groups.values())
-            if invited < INVITED_MAX and self._store.mark_seen(item.key, _seen(item)):
+            if self._invitations_by(peer) < INVITED_MAX and self._store.mark_seen(item.key, _seen(item)):
                 self._keep(group)
                 self._held.add(item, peer)
         elif sender not in group.members:
@@ -199,6 +201,11 @@ class GroupDesk:
             self._held.add(item, peer)
         else:
             self._take_in(item, peer)
+
+    def _invitations_by(self, peer: str) -> int:
+        """Return to how many groups ``peer`` has asked us: so nobody takes up the room of others."""
+        waiting = [group.key for group in self._groups.values() if group.state is GroupState.INVITED]
+        return sum(self._held.brought_by(key) == peer for key in waiting)
 
     def _take_in(self, item: GroupItem, peer: str) -> None:
         group = self._groups[item.group.hex()]
@@ -284,8 +291,14 @@ class GroupDesk:
 
     def _make(self, group: bytes, kind: GroupItemKind, text: str = "", members: tuple[int, ...] = (),
               seconds: int = 0) -> GroupItem:  # fmt: skip
+        return self._signed(self._draft(group, kind, text, members, seconds))
+
+    def _draft(self, group: bytes, kind: GroupItemKind, text: str = "", members: tuple[int, ...] = (),
+               seconds: int = 0) -> GroupItem:  # fmt: skip
         item_id, now = new_id(self._around.random_bytes), self._around.now_ms()
-        item = GroupItem(group, kind, self._me, item_id, now, text, members, seconds)
+        return GroupItem(group, kind, self._me, item_id, now, text, members, seconds)
+
+    def _signed(self, item: GroupItem) -> GroupItem:
         return item.signed_by(self._around.account.identity, self._around.directory.chain_id)
 
     def _say(self, key: str, kind: GroupItemKind, seconds: int = 0) -> GroupItem:
@@ -311,7 +324,7 @@ class GroupDesk:
 
     def _ask_neighbours(self, key: str) -> None:
         for member in self._ring(self._known(key)):
-            self._post.ask(self._name(member))
+            self._post.wish(self._name(member))
 
     def _log(self, item: GroupItem, expires: int, state: TextState | None) -> None:
         outgoing = item.author == self._me

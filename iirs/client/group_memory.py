@@ -35,11 +35,18 @@ class Held:
         if not any(_same(item, value) for value, _ in held) and _has_room(held, item):
             self._store.set(_held(item.key), [*held, [item.to_value(), peer]])
 
-    def take(self, key: str) -> list[tuple[dict[str, Any], str]]:
-        """Return all in the order it came, and keep it no longer."""
+    def all(self, key: str) -> list[tuple[dict[str, Any], str]]:
+        """Return all in the order it came."""
+        return [(value, peer) for value, peer in self._store.get(_held(key), [])]
+
+    def brought_by(self, key: str) -> str:
+        """Return who brought the founding of a group."""
         held = self._store.get(_held(key), [])
+        return str(held[0][1]) if held else ""
+
+    def forget(self, key: str) -> None:
+        """Keep nothing for a group any longer."""
         self._store.remove(_held(key))
-        return [(value, peer) for value, peer in held]
 
 
 def _held(key: str) -> str:

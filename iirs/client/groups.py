@@ -8,6 +8,7 @@ every meeting stays one of two people, at dead drops that exactly two access. Co
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ TEXT_MAX = 60_000
 """The longest text in a group, in bytes of UTF-8."""
 _ID_SIZE = 16
 _LABEL = b"iirs/1 group item"
+_ID_LABEL = b"iirs/1 group id"
 
 
 class GroupItemKind(Enum):
@@ -85,6 +87,12 @@ class GroupItem:
         """Return the item with its author's signature."""
         return replace(self, signature=identity.sign(self._signed(chain_id)))
 
+    def founding(self, chain_id: bytes) -> GroupItem:
+        """Return a ``FOUND`` with its group's id: a hash of all it says, so that it is one group's only."""
+        content = {**self._content(), "group": ""}
+        digest = hashlib.sha256(_ID_LABEL + chain_id + json.dumps(content, sort_keys=True).encode()).digest()
+        return replace(self, group=digest[:_ID_SIZE])
+
     @classmethod
     def checked(cls, value: dict[str, Any], directory: Directory) -> GroupItem:
         """Return the item in ``value``, signed by its author. Raises ``PeerMessageError``."""
@@ -104,22 +112,23 @@ class GroupItem:
             author.verify_key.verify(item.signature, item._signed(directory.chain_id))
         except (KeyError, ValueError, TypeError, InvalidSignature) as error:
             raise PeerMessageError("an item of a group that its author did not write") from error
-        _check_shape(item)
+        _check_shape(item, directory.chain_id)
         return item
 
 
-def _check_shape(item: GroupItem) -> None:
+def _check_shape(item: GroupItem, chain_id: bytes) -> None:
     if item.kind is GroupItemKind.FOUND:
-        _check_founding(item)
+        _check_founding(item, chain_id)
     elif item.members or (item.text and item.kind is not GroupItemKind.TEXT):
         raise PeerMessageError("an item of a group that says more than its kind can")
     if item.seconds and item.kind is not GroupItemKind.TIMER:
         raise PeerMessageError("an item of a group that says more than its kind can")
 
 
-def _check_founding(item: GroupItem) -> None:
+def _check_founding(item: GroupItem, chain_id: bytes) -> None:
     distinct = tuple(sorted(set(item.members)))
     right = item.members == distinct and item.author in distinct and 2 <= len(distinct) <= MEMBERS_MAX
+    right = right and item.group == item.founding(chain_id).group
     if not right or not 0 < len(item.text) <= NAME_MAX:
         raise PeerMessageError("a group that no honest founder would make")
 

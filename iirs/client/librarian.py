@@ -17,7 +17,7 @@ from iirs.client.engine import Engine
 from iirs.client.entries import Entry, EntryKind
 from iirs.client.pictures import thumbnail
 from iirs.client.server_connection import ServerConnection
-from iirs.client.talk import HISTORY_LIMIT, History, Transfer
+from iirs.client.talk import HISTORY_LIMIT, History
 from iirs.client.transfers import FILE_MAX
 from iirs.client.words import _
 from iirs.errors import AccountError, IirsError, StoreError
@@ -73,7 +73,7 @@ class Librarian:
 
         def work(engine: Engine) -> None:
             entries = engine.desk.history(talk, HISTORY_LIMIT, before)
-            transfers = self._transfers(engine, entries)
+            transfers = engine.desk.transfers(entries)
             self._tell(History(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT))
 
         self._in_store(work)
@@ -89,16 +89,44 @@ class Librarian:
     def read_back_to(self, talk: str, first: bytes, item_id: bytes) -> None:
         """Read entries before ``first``, as many as it takes to have ``item_id`` among them."""
 
+        def enough(page: list[Entry]) -> bool:
+            return any(entry.item_id == item_id for entry in page)
+
+        def tell(engine: Engine, entries: list[Entry]) -> None:
+            self._tell(History(talk, entries, engine.desk.transfers(entries), True, True))
+
+        self._read_pages(talk, first, enough, tell)
+
+    def _read_pages(
+        self,
+        talk: str,
+        before: bytes | None,
+        enough: Callable[[list[Entry]], bool],
+        then: Callable[[Engine, list[Entry]], None],
+    ) -> None:
+        """Read a talk backwards until a page is ``enough`` or nothing is left, and hand over all of it.
+
+        Each page is a command of its own, so that what the server says, and an upload, never wait for all.
+        """
+        pages: list[list[Entry]] = []
+
+        def read(engine: Engine) -> None:
+            page = engine.desk.history(talk, HISTORY_LIMIT, pages[-1][0].item_id if pages else before)
+            if page:
+                pages.append(page)
+            if len(page) < HISTORY_LIMIT or enough(page):
+                then(engine, [entry for page in reversed(pages) for entry in page])
+            else:
+                self._in_store(read)
+
+        self._in_store(read)
+
+    def clear(self, talk: str) -> None:
+        """Delete a talk's entries here, a few at a time."""
+
         def work(engine: Engine) -> None:
-            entries: list[Entry] = []
-            before = first
-            while not any(entry.item_id == item_id for entry in entries):
-                older = engine.desk.history(talk, HISTORY_LIMIT, before)
-                if not older:
-                    break
-                entries = older + entries
-                before = older[0].item_id
-            self._tell(History(talk, entries, self._transfers(engine, entries), True, True))
+            if engine.desk.clear(talk):
+                self._in_store(work)
 
         self._in_store(work)
 
@@ -113,11 +141,6 @@ class Librarian:
             self._in_worker(lambda: self._tell(Picture(file_id, thumbnail(data, longest))))
 
         self._in_store(work)
-
-    @staticmethod
-    def _transfers(engine: Engine, entries: list[Entry]) -> tuple[Transfer, ...]:
-        ids = {entry.file.file_id for entry in entries if entry.file is not None}
-        return tuple(item for item in engine.desk.transfers() if item.file_id in ids)
 
     # -- the person's own files ---------------------------------------------------------------------
 
@@ -142,11 +165,10 @@ class Librarian:
     def export(self, talk: str, path: Path) -> None:
         """Write all that is stored of a talk to ``path``, as text a person can read."""
 
-        def work(engine: Engine) -> None:
-            data = exported(engine.desk.entries(talk)).encode("utf-8", "replace")
-            self._in_worker(lambda: _write(path, data))
+        def write(_engine: Engine, entries: list[Entry]) -> None:
+            self._in_worker(lambda: _write(path, exported(entries).encode("utf-8", "replace")))
 
-        self._in_store(work)
+        self._read_pages(talk, None, lambda page: False, write)
 
     # -- threads ------------------------------------------------------------------------------------
 

@@ -187,6 +187,12 @@ class ServerConnection:
         except (AccountError, ChainError, DirectoryError, StoreError) as error:
             self._emit(Notice(error.said(_), alarm=True))
             self._emit(ConnectionChanged(ConnectionState.CLOSED, error.said(_)))
+        except Exception as error:  # a thread that dies silently would leave a window that says online
+            self._store.undo()  # half of what was being done must not be kept
+            kind = type(error).__name__  # its text may quote somebody
+            sentence = _("Something unexpected went wrong ({kind}). Please try again.").format(kind=kind)
+            self._emit(Notice(sentence, alarm=True))
+            self._emit(ConnectionChanged(ConnectionState.CLOSED, sentence))
         finally:
             self._hang_up_line()
             self._departures.stop()
@@ -207,6 +213,8 @@ class ServerConnection:
             try:
                 self._connect_with(secret)
             except AccountError as error:
+                if str(error) == Result.DELETED.sentence:
+                    self._note_deletion()
                 if str(error) != Result.WRONG_PASSWORD.sentence or secret == secrets_to_try[-1]:
                     raise
             else:
@@ -215,6 +223,12 @@ class ServerConnection:
                     self._errand_done(told)
                     self._emit(told)
                 return
+
+    def _note_deletion(self) -> None:
+        """The account is deleted; if we asked for that, and the answer was lost, this is the answer."""
+        told = self._engine.errands.deleted()
+        if told is not None:
+            self._emit(told)
 
     def _connect_with(self, login_secret: bytes) -> None:
         line, chain, keys = Line.connect(self._link, self.account.chain.chain_id)

@@ -6,7 +6,6 @@ An entry that was deleted leaves its id behind, so that a repetition of the same
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from sqlcipher3 import dbapi2 as sqlcipher
@@ -124,21 +123,6 @@ class Shelf:
         )
         return [_entry(row) for row in rows.fetchall()]
 
-    def export(self, talk: str) -> Iterator[Entry]:
-        """Give a talk's entries, oldest first, a few at a time."""
-        place = 0
-        while True:
-            rows = self._execute(
-                f"SELECT {_COLUMNS}, place FROM entry "  # noqa: S608  # a constant
-                "WHERE talk = ? AND place > ? ORDER BY place LIMIT 500",
-                (talk, place),
-            ).fetchall()
-            if not rows:
-                return
-            for row in rows:
-                yield _entry(row[:-1])
-            place = rows[-1][-1]
-
     def delete_entry(self, talk: str, item_id: bytes) -> None:
         """Delete an entry; its id stays, its file goes if no other entry holds it."""
         file_id = self._execute(
@@ -150,17 +134,12 @@ class Shelf:
             if held is None:
                 self.remove_file(file_id[0])
 
-    def clear(self, talk: str) -> list[bytes]:
-        """Delete a talk's entries and return their ids."""
-        item_ids = [row[0] for row in self._execute("SELECT item_id FROM entry WHERE talk = ?", (talk,))]
-        for item_id in item_ids:
-            self.delete_entry(talk, item_id)
-        return item_ids
-
-    def expire(self, now_ms: int) -> list[tuple[str, bytes]]:
-        """Delete the entries whose time is over, and return (talk, id) of each."""
+    def expire(self, now_ms: int, limit: int) -> list[tuple[str, bytes]]:
+        """Delete at most ``limit`` entries whose time is over, and return (talk, id) of each."""
         rows = self._execute(
-            "SELECT talk, item_id FROM entry WHERE expires_at_ms > 0 AND expires_at_ms <= ?", (now_ms,)
+            "SELECT talk, item_id FROM entry WHERE expires_at_ms > 0 AND expires_at_ms <= ? "
+            "ORDER BY expires_at_ms LIMIT ?",
+            (now_ms, limit),
         ).fetchall()
         for talk, item_id in rows:
             self.delete_entry(talk, item_id)

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlcipher3 import dbapi2 as sqlcipher
 
-from iirs.client.entries import ItemKind, Outgoing
+from iirs.client.entries import Item, ItemKind
 from iirs.client.shelf import SHELF_SCHEMA, Shelf
 from iirs.errors import StoreError
 from iirs.geometry import HASH_SIZE
@@ -104,7 +104,7 @@ class ClientStore(Shelf):
 
     # -- outbox ---------------------------------------------------------------------------------------
 
-    def queue(self, peer: str, item: Outgoing) -> None:
+    def queue(self, peer: str, item: Item) -> None:
         """Keep an item for ``peer`` until it is delivered."""
         self._execute(
             "INSERT INTO outbox (peer, item_id, part, parts, kind, sent_at_ms, data) "
@@ -116,14 +116,14 @@ class ClientStore(Shelf):
         """Forget an item that was delivered."""
         self._execute("DELETE FROM outbox WHERE peer = ? AND item_id = ? AND part = ?", (peer, item_id, part))
 
-    def outbox(self, peer: str) -> Iterator[Outgoing]:
+    def outbox(self, peer: str) -> Iterator[Item]:
         """Give the items for ``peer`` that have not been delivered, oldest first."""
         rows = self._execute(
             "SELECT item_id, kind, data, sent_at_ms, part, parts FROM outbox WHERE peer = ? ORDER BY place",
             (peer,),
         )
         for item_id, kind, *rest in rows.fetchall():
-            yield Outgoing(item_id, ItemKind(kind), *rest)
+            yield Item(item_id, ItemKind(kind), *rest)
 
     # -- the file -------------------------------------------------------------------------------------
 
@@ -135,6 +135,11 @@ class ClientStore(Shelf):
             raise StoreError(
                 "This machine's disk does not take any more; nothing is sent until it does."
             ) from error
+
+    def undo(self) -> None:
+        """Take back what was not committed."""
+        with suppress(sqlcipher.Error):
+            self._db.rollback()
 
     def close(self) -> None:
         """Commit and let go of the file."""

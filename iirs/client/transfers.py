@@ -151,9 +151,10 @@ class Passage:
 
     file: FileInfo
     peer: str
-    talk: str
     outgoing: bool
     sent_at_ms: int
+    announced: bool = False
+    """Whether the peer has been told of it, for a file of ours."""
     given: int = 0
     """Pieces that have been given to the chat, for a file of ours."""
     done: int = 0
@@ -181,9 +182,9 @@ class Passage:
         return {
             "file": [file.file_id.hex(), file.name, file.size, file.digest.hex()],
             "peer": self.peer,
-            "talk": self.talk,
             "outgoing": self.outgoing,
             "sent_at_ms": self.sent_at_ms,
+            "announced": self.announced,
             "given": self.given,
             "done": self.done,
             "state": self.state.value,
@@ -194,5 +195,5 @@ class Passage:
         """Rebuild what ``to_state`` gave; the store authenticates it."""
         file_id, name, size, digest = state["file"]
         file = FileInfo(bytes.fromhex(file_id), name, size, bytes.fromhex(digest))
-        rest = {key: state[key] for key in ("peer", "talk", "outgoing", "sent_at_ms", "given", "done")}
+        rest = {key: state[key] for key in ("peer", "outgoing", "sent_at_ms", "announced", "given", "done")}
         return cls(file, **rest, state=TransferState(state["state"]))

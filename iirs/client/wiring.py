@@ -47,7 +47,7 @@ def requests_for(connection: ServerConnection, librarian: Librarian, window: Win
         search=librarian.search,
         export=librarian.export,
         delete=lambda talk, item: tell(lambda engine: engine.desk.delete(talk, item)),
-        clear=lambda talk: tell(lambda engine: engine.desk.clear(talk)),
+        clear=librarian.clear,
         set_timer=lambda talk, seconds: tell(lambda engine: engine.desk.set_timer(talk, seconds)),
         create_group=lambda name, people: tell(lambda engine: engine.desk.create_group(name, people)),
         join_group=lambda key: tell(lambda engine: engine.desk.join_group(key)),

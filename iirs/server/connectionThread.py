@@ -156,8 +156,13 @@ class ConnectionThread(threading.Thread):
 
     def take_notice(self) -> NoticeFlags:
         """Return what is to be said to this client alone since the last time this was asked."""
-        notice, self._notice = self._notice, NoticeFlags.NONE
+        with self._lock:
+            notice, self._notice = self._notice, NoticeFlags.NONE
         return notice
+
+    def _note(self, notice: NoticeFlags) -> None:
+        with self._lock:
+            self._notice |= notice
 
     # -- this thread ------------------------------------------------------------------------------
 
@@ -263,10 +268,10 @@ class ConnectionThread(threading.Thread):
     def _upload(self, message: Message) -> None:
         upload = Upload.decode(message, self._geometry)
         if self._desk.submit(self, upload) is Collected.LATE:
-            self._notice |= NoticeFlags.LATE
+            self._note(NoticeFlags.LATE)
         if upload.errand.kind is not ErrandKind.NONE:
             # It is taken from a late upload too; what comes of it is told with the next announcement.
-            self._notice |= self._desk.do_errand(self, upload.errand)
+            self._note(self._desk.do_errand(self, upload.errand))
         self._deadline = time.monotonic() + self._settings.idle_seconds
 
     def _address(self) -> str:
