@@ -15,6 +15,7 @@ from enum import IntEnum, IntFlag
 from iirs import PROTOCOL_VERSION
 from iirs.chain import Chain
 from iirs.directory import Head, decode_name, encode_name
+from iirs.errand import NO_ERRAND, Errand
 from iirs.errors import PeerError
 from iirs.geometry import (
     ACCOUNT_SIZE,
@@ -379,40 +380,6 @@ class NoticeFlags(IntFlag):
         if value > 7:
             raise PeerError("The server announced a round this program does not understand.")
         return cls(value)
-
-
-class ErrandKind(IntEnum):
-    """What a client wants the entry to do with its account."""
-
-    NONE = 0
-    NEW_PASSWORD = 1
-    DELETE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """In every upload, of one size: what the entry is to do with the account, or nothing."""
-
-    kind: ErrandKind = ErrandKind.NONE
-    login_secret: bytes = field(default=bytes(LOGIN_SECRET_SIZE), repr=False)
-    vault: bytes = field(default=bytes(VAULT_SIZE), repr=False)
-
-    def encode(self) -> bytes:
-        """Return ``ERRAND_SIZE`` bytes."""
-        return bytes([self.kind]) + self.login_secret + self.vault
-
-    @classmethod
-    def decode(cls, data: bytes) -> Errand:
-        """Read an errand; its length has been checked. Raises ``PeerError`` if there is no such kind."""
-        try:
-            kind = ErrandKind(data[0])
-        except ValueError as error:
-            raise PeerError("A client sent an errand of a kind that does not exist.") from error
-        end = 1 + LOGIN_SECRET_SIZE
-        return cls(kind, data[1:end], data[end:])
-
-
-NO_ERRAND = Errand()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, P
 from iirs.client.lock import opens
 from iirs.client.session import Account
 from iirs.client.store import ClientStore
+from iirs.errand import NO_ERRAND, Errand, ErrandKind
 from iirs.errors import AccountError, PeerError
 from iirs.geometry import ERRAND_SIZE
 from iirs.server.service import Service
-from iirs.wire import NO_ERRAND, Errand, ErrandKind, NoticeFlags, Result
+from iirs.wire import NoticeFlags, Result
 from tests.harness import PASSWORD, Person, Town, town, wait_until
 
 NEW = "another horse battery"

@@ -52,7 +52,7 @@ class AccountPage(ScrollPage):
         ttk.Label(head, text=title, style="Title.TLabel", font=look.heading).pack(side="left")
         self.close_button = ttk.Button(head, text=_("Back"), command=actions.close)
         self.close_button.pack(side="right")
-        self._section(_("New password"), _PASSWORD_ABOUT)
+        self._explained(_("New password"), _PASSWORD_ABOUT)
         self.old = self._field(_("The password of now"), secret=True)
         self.new = self._field(_("The new password"), secret=True)
         self.again = self._field(_("The new password once more"), secret=True)
@@ -63,19 +63,19 @@ class AccountPage(ScrollPage):
         )
         self.change_button.pack(anchor="w")
         self.progress = ttk.Progressbar(self.body, mode="indeterminate")
-        self._section(_("Delete everything here"), _WIPE_ABOUT)
+        self._explained(_("Delete everything here"), _WIPE_ABOUT)
         self.wipe_name = self._field(_("To confirm, write your name"))
         self.wipe_button = self._ending(_("Log out and delete everything here"), self.wipe_name, actions.wipe)
-        self._section(_("Delete the account"), _DELETE_ABOUT)
+        self._explained(_("Delete the account"), _DELETE_ABOUT)
         self.delete_name = self._field(_("To confirm, write your name"))
         self.delete_button = self._ending(_("Delete the account for good"), self.delete_name, actions.delete)
         self.settle()
         self.old.focus_set()
 
-    def _section(self, title: str, about: str) -> None:
-        dp = self._look.dp
-        ttk.Label(self.body, text=title, style="Heading.TLabel").pack(anchor="w", pady=(dp(24), dp(4)))
-        ttk.Label(self.body, text=_(about), style="Muted.TLabel", wraplength=dp(460)).pack(anchor="w")
+    def _explained(self, title: str, about: str) -> None:
+        self.section(title)
+        about = _(about)
+        ttk.Label(self.body, text=about, style="Muted.TLabel", wraplength=self._look.dp(460)).pack(anchor="w")
 
     def _field(self, label: str, *, secret: bool = False) -> ttk.Entry:
         dp = self._look.dp

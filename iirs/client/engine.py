@@ -25,6 +25,7 @@ from iirs.client.store import ClientStore
 from iirs.client.words import N_
 from iirs.directory import Directory, Entry, Head
 from iirs.epoch import EpochKey
+from iirs.errand import Errand, ErrandKind
 from iirs.errors import (
     ChainError,
     DirectoryError,
@@ -47,8 +48,6 @@ from iirs.wire import (
     NO_BUNDLE,
     Announcement,
     Bundle,
-    Errand,
-    ErrandKind,
     NoticeFlags,
     Replies,
     RoundStatus,

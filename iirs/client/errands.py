@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from iirs.client.events import ErrandDone
 from iirs.client.store import ClientStore
+from iirs.errand import NO_ERRAND, Errand, ErrandKind
 from iirs.errors import AccountError
-from iirs.wire import NO_ERRAND, Errand, ErrandKind, NoticeFlags
+from iirs.wire import NoticeFlags
 
 _NAME = "errand"
 

@@ -27,7 +27,7 @@ class FindStrip(ttk.Frame):
         choose: Callable[[Entry], None],
         close: Callable[[], None],
     ) -> None:
-        dp, colours = look.dp, look.colours
+        dp = look.dp
         super().__init__(parent, style="Side.TFrame", padding=(dp(16), dp(8)))
         self._choose = choose
         self._search = search
@@ -41,19 +41,7 @@ class FindStrip(ttk.Frame):
         ttk.Button(top, text=_("Close"), style="SideQuiet.TButton", command=close).pack(side="right")
         self.count = ttk.Label(top, style="SideMuted.TLabel", text="")
         self.count.pack(side="right", padx=dp(10))
-        self.list = tk.Listbox(
-            self,
-            height=0,
-            font=look.small,
-            background=colours.side,
-            foreground=colours.ink,
-            selectbackground=colours.accent,
-            selectforeground=colours.on_accent,
-            borderwidth=0,
-            highlightthickness=0,
-            activestyle="none",
-            exportselection=False,
-        )
+        self.list = look.list_box(self, look.small, look.colours.side, 0)
         self.entry.bind("<KeyRelease>", lambda _: self._typed())
         self.entry.bind("<Return>", lambda _: self._take(0))
         self.entry.bind("<Down>", lambda _: self._into_list())

@@ -35,7 +35,7 @@ class NewGroupPage(ttk.Frame):
         self._close = close
         self._chosen: list[str] = []
         self._shown: list[str] = []
-        dp, colours = look.dp, look.colours
+        dp = look.dp
         card = ttk.Frame(self)
         card.place(relx=0.5, rely=0.5, anchor="center", width=dp(440))
         ttk.Label(card, text=_("New group"), style="Title.TLabel", font=look.heading).pack(anchor="w")
@@ -49,21 +49,7 @@ class NewGroupPage(ttk.Frame):
         self._wanted.trace_add("write", lambda *_: self._show_people())
         self.filter_entry = ttk.Entry(card, textvariable=self._wanted, font=look.text)
         self.filter_entry.pack(fill="x")
-        self.list = tk.Listbox(
-            card,
-            height=7,
-            font=look.text,
-            background=colours.field,
-            foreground=colours.ink,
-            selectbackground=colours.accent_pale,
-            selectforeground=colours.ink,
-            borderwidth=0,
-            highlightthickness=dp(2),
-            highlightcolor=colours.accent,
-            highlightbackground=colours.background,
-            activestyle="none",
-            exportselection=False,
-        )
+        self.list = look.list_box(card, look.text, look.colours.field, 7)
         self.list.pack(fill="x", pady=(dp(6), 0))
         self.cost = ttk.Label(card, style="Muted.TLabel", wraplength=dp(440))
         self.cost.pack(anchor="w", pady=(dp(10), 0))

@@ -120,6 +120,25 @@ class Look:
         canvas.create_rectangle(left, top + edge, left + edge, bottom - edge, fill=colour, width=0)
         canvas.create_rectangle(right - edge, top + edge, right, bottom - edge, fill=colour, width=0)
 
+    def list_box(self, parent: tk.Misc, font: tkfont.Font, ground: str, height: int) -> tk.Listbox:
+        """Return a list of lines, one of which can be chosen by keys or mouse."""
+        colours = self.colours
+        return tk.Listbox(
+            parent,
+            height=height,
+            font=font,
+            background=ground,
+            foreground=colours.ink,
+            selectbackground=colours.accent,
+            selectforeground=colours.on_accent,
+            borderwidth=0,
+            highlightthickness=self.dp(2),
+            highlightcolor=colours.accent,
+            highlightbackground=ground,
+            activestyle="none",
+            exportselection=False,
+        )
+
     def name_colour(self, name: str) -> str:
         """Return the colour a person's name has in a group, always the same for the same name."""
         return self.colours.names[sum(name.encode()) % len(self.colours.names)]

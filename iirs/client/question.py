@@ -39,7 +39,9 @@ class Question(tk.Toplevel):
             self.detail.pack(anchor="w")
         row = ttk.Frame(frame, padding=(0, dp(16), 0, 0))
         row.pack(fill="x")
-        self.cancel_button = ttk.Button(row, text=_("Cancel"), command=self.destroy)
+        self.cancel_button = ttk.Button(
+            row, text=_("Cancel") if answers else _("Close"), command=self.destroy
+        )
         self.cancel_button.pack(side="right", padx=(dp(8), 0))
         self.buttons: dict[str, ttk.Button] = {}
         for label, then in answers:

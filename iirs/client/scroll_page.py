@@ -27,6 +27,11 @@ class ScrollPage(ttk.Frame):
         self.canvas.bind("<Configure>", lambda _: self._fit())
         self.body.bind("<Configure>", lambda _: self._fit())
 
+    def section(self, title: str) -> None:
+        """Begin a section under a heading."""
+        label = ttk.Label(self.body, text=title, style="Heading.TLabel")
+        label.pack(anchor="w", pady=(self._look.dp(26), self._look.dp(6)))
+
     def settle(self) -> None:
         """Let the wheel scroll over all widgets, and scroll to the one that gets the focus."""
         for widget in (self.canvas, *_all_in(self.body)):

@@ -89,7 +89,7 @@ class SettingsPage(ScrollPage):
         if account is not None:
             self._make_lock()
             self._make_account(account)
-        self._section(_("What is hidden, and what is not"))
+        self.section(_("What is hidden, and what is not"))
         servers = 1 if account is None else account.servers
         self._muted(explained(servers).replace("\n", "\n\n"))
         self._button(self.body, "keys", _("Show all keys"), actions.show_keys).pack(anchor="w", pady=dp(10))
@@ -111,14 +111,14 @@ class SettingsPage(ScrollPage):
     # -- sections -----------------------------------------------------------------------------------
 
     def _make_appearance(self) -> None:
-        self._section(_("Appearance"))
+        self.section(_("Appearance"))
         self._choice("theme", _("Colours"), [(value, _(text)) for value, text in _THEMES])
         self._choice("zoom", _("Size of words"), [(zoom, f"{zoom:.0%}") for zoom in ZOOMS])
         codes = [("", _("As the system")), *((code, _NAMES.get(code, code)) for code in languages())]
         self._choice("language", _("Language"), codes)
 
     def _make_notifications(self) -> None:
-        self._section(_("Notifications"))
+        self.section(_("Notifications"))
         self._choice("notifications", _("When a text comes unseen"), [(v, _(t)) for v, t in _NOTIFY])
         self._muted(_(_NOTIFY_ABOUT))
         sound = tk.BooleanVar(self, self._preferences.sound)
@@ -133,24 +133,24 @@ class SettingsPage(ScrollPage):
         self.controls["sound"] = check
 
     def _make_lock(self) -> None:
-        self._section(_("Lock"))
+        self.section(_("Lock"))
         texts = [(minutes, str(minutes) if minutes else _("Never")) for minutes in LOCK_MINUTES]
         self._choice("lock_minutes", _(_LOCK_ABOUT), texts)
 
     def _make_account(self, account: AccountFacts) -> None:
         dp = self._look.dp
-        self._section(_("Invite people"))
+        self.section(_("Invite people"))
         self._muted(_(_INVITE_ABOUT))
         self._copyable("link", account.link)
         self._qr = tk.PhotoImage(master=self, data=qr_png(account.link, dp(3)), format="png")
         ttk.Label(self.body, image=self._qr).pack(anchor="w", pady=(dp(8), 0))
         if account.number:
-            self._section(_("Your safety number"))
+            self.section(_("Your safety number"))
             self._muted(_(_NUMBER_ABOUT))
             groups = grouped(account.number)
             half = len(groups) // 2
             self._copyable("number", "\n".join((" ".join(groups[:half]), " ".join(groups[half:]))))
-        self._section(_("Account"))
+        self.section(_("Account"))
         self._muted(_("You are logged in as {name}.").format(name=account.name) + " " + _(_OUT_ABOUT))
         row = ttk.Frame(self.body)
         row.pack(anchor="w", pady=(dp(8), 0))
@@ -161,10 +161,6 @@ class SettingsPage(ScrollPage):
         self._button(row, "account", words, self._actions.show_account).pack(side="left", padx=dp(8))
 
     # -- pieces -------------------------------------------------------------------------------------
-
-    def _section(self, title: str) -> None:
-        dp = self._look.dp
-        ttk.Label(self.body, text=title, style="Heading.TLabel").pack(anchor="w", pady=(dp(26), dp(6)))
 
     def _muted(self, text: str) -> None:
         label = ttk.Label(self.body, text=text, style="Muted.TLabel")

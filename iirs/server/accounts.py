@@ -12,11 +12,12 @@ from dataclasses import replace
 
 from iirs.chain import Chain
 from iirs.directory import Directory, Entry, Head
+from iirs.errand import Errand, ErrandKind
 from iirs.errors import AccountError, ConfigError, DirectoryError, HopError
 from iirs.geometry import DIRECTORY_INCREMENT, VAULT_SIZE, RandomBytes
 from iirs.server.preparer import Increment
 from iirs.server.storage import Storage, StoredAccount
-from iirs.wire import MAX_ENTRIES, AccountRecord, Errand, ErrandKind, Login, Registration, Result
+from iirs.wire import MAX_ENTRIES, AccountRecord, Login, Registration, Result
 
 _SALT_SIZE = 16
 

@@ -20,6 +20,7 @@ from enum import Enum
 from typing import Protocol
 
 from iirs import PROTOCOL_VERSION
+from iirs.errand import Errand, ErrandKind
 from iirs.errors import AccountError, HopError, IirsError, OnionError, PeerError
 from iirs.geometry import Geometry
 from iirs.message import Message, MessageKind, MessageReader
@@ -32,8 +33,6 @@ from iirs.wire import (
     HELLO_LIMITS,
     AccountRecord,
     CloseReason,
-    Errand,
-    ErrandKind,
     Login,
     NoticeFlags,
     Registration,

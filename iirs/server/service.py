@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from iirs.errand import Errand
 from iirs.errors import PeerError
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
@@ -30,7 +31,6 @@ from iirs.tls import server_context
 from iirs.wire import (
     AccountRecord,
     CloseReason,
-    Errand,
     Login,
     NoticeFlags,
     Registration,
