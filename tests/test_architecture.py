@@ -152,7 +152,8 @@ def test_a_cycle_is_caught(module: str, addition: str) -> None:
 
 PURE = {
     "iirs", "iirs.errors", "iirs.suite", "iirs.geometry", "iirs.identity", "iirs.chain", "iirs.directory",
-    "iirs.epoch", "iirs.noise", "iirs.privacy", "iirs.privacy_report", "iirs.message", "iirs.errand", "iirs.wire",
+    "iirs.epoch", "iirs.noise", "iirs.privacy", "iirs.privacy_report", "iirs.message",
+    "iirs.errand", "iirs.wire",
     "iirs.onion", "iirs.server.deaddrop", "iirs.server.mix_net", "iirs.server.mix_hop", "iirs.server.link",
     "iirs.client.sync", "iirs.client.chat_session", "iirs.client.conversation", "iirs.client.invitations",
     "iirs.client.exchange", "iirs.client.events", "iirs.client.keys", "iirs.client.display",
