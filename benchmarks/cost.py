@@ -25,7 +25,7 @@ from iirs.geometry import DROP_ID_SIZE, PEER_MESSAGE_SIZE, BatchKind
 from iirs.noise import Noise
 from iirs.onion import EntryChannel, RoundContext, wrap
 from iirs.server.deaddrop import DeadDropManager
-from iirs.server.mix_hop import Batch, DeadDrops, MixHop, MixStage
+from iirs.server.hops.mix_hop import Batch, DeadDrops, MixHop, MixStage
 from iirs.server.mix_net import MixNet
 from iirs.suite import SUITES
 from iirs.wire import Bundle, Upload

@@ -28,7 +28,7 @@ from iirs.client.events import Event, PeerChanged, PeopleChanged, TextReceived
 from iirs.client.keys import StretchCost, storage_key
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store import ClientStore
-from iirs.local_chain import local_chain
+from iirs.demo.local_chain import local_chain
 
 _NAMES = ("alice", "bob")
 _PATIENCE_SECONDS = 120

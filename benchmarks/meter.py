@@ -15,8 +15,8 @@ import math
 import sys
 import time
 
+from iirs.meter.noise_budget import TheoremAccount, TightAccount
 from iirs.noise import Noise
-from iirs.privacy import TheoremAccount, TightAccount
 
 _EPSILON, _DELTA = math.log(2), 1e-4
 _PUBLISHED_ROUNDS = 200_000

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from iirs.chain import Chain, JoinLink, parse_chain
 from iirs.client.events import RoundClosed, TextReceived
-from iirs.server import chain_main
+from iirs.server.hops import setup_main as chain_main
 from tests.harness import Person, Place, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -91,7 +91,7 @@ class RunningChain(Place):
     def launch(self, hop: int, *rogue: str) -> None:
         """Start a hop; it may refuse."""
         assert hop not in self._processes, "a hop runs once"
-        program = "iirs.server.mix_main" if hop else "iirs.server.main"
+        program = "iirs.server.hops.main" if hop else "iirs.server.main"
         module = ("tests.rogue_mix", *rogue, "--") if rogue else (program,)
         command = [sys.executable, "-m", *module, "--data-dir", str(self.data(hop)), "--host", HOST]
         command += ["--port", str(self.ports[hop]), "--log-level", "info"]

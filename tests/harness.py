@@ -18,10 +18,10 @@ from iirs.client.keys import StretchCost, storage_key
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
 from iirs.client.session import Account
 from iirs.client.store import ClientStore
+from iirs.server.accounts.database import Storage
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
-from iirs.server.storage import Storage
 
 CHEAP = StretchCost(memory_kib=64, passes=1, lanes=1)
 PASSWORD = "correct horse battery"

@@ -18,18 +18,18 @@ from functools import partial
 from pathlib import Path
 
 import iirs.server.announcer
-import iirs.server.hop_state
+import iirs.server.hops.hop_state
 import iirs.server.main
 from iirs.epoch import EpochKey
 from iirs.errors import HopError
 from iirs.geometry import BatchKind
 from iirs.onion import EntryChannel, RoundContext
-from iirs.server import mix_main
-from iirs.server.hop import HopWorld, LaterHop
-from iirs.server.link import Prepare, Prepared
-from iirs.server.mix_hop import Batch
+from iirs.server.hops import main as mix_main
+from iirs.server.hops.later_hop import HopWorld, LaterHop
+from iirs.server.hops.link import Prepare, Prepared
+from iirs.server.hops.mix_hop import Batch
+from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.mix_net import MixNet
-from iirs.server.next_hop import NextHopLink
 from iirs.wire import Announcement, Bundle, Upload
 
 _value = ""
@@ -233,7 +233,7 @@ def _with_a_full_disk() -> None:
             raise OSError(errno.ENOSPC, "no space left")
         honest(descriptor)
 
-    iirs.server.hop_state.os.fsync = full  # type: ignore[attr-defined]
+    iirs.server.hops.hop_state.os.fsync = full  # type: ignore[attr-defined]
 
 
 def _dropping_one() -> None:

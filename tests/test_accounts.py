@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import iirs.server.accounts
+import iirs.server.accounts.registry
 import iirs.server.connectionThread
 from iirs.chain import JoinLink
 from iirs.client.accounts import Home, TryLaterError, enter, login, lookup, open_line, register
@@ -27,12 +27,12 @@ from iirs.geometry import ENTRY_SIZE, VAULT_SIZE
 from iirs.identity import Identity
 from iirs.message import Message, MessageKind
 from iirs.onion import entry_offer_info
-from iirs.server.accounts import RateLimit
+from iirs.server.accounts.database import LAST_ROUND, Storage
+from iirs.server.accounts.registry import RateLimit
 from iirs.server.keystore import ChainOptions, ServerKeys, load_or_make_keys, make_keys
 from iirs.server.main import build_service, parse_arguments
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
-from iirs.server.storage import LAST_ROUND, Storage
 from iirs.tls import make_certificate
 from iirs.wire import Login, Registration, Result
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, ROUND_SECONDS, Person, Town, knows, town, wait_until
@@ -199,7 +199,7 @@ def test_too_many_registrations_from_one_address_are_refused(tmp_path: Path) -> 
 def test_nobody_registers_once_the_directory_is_as_long_as_clients_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(iirs.server.accounts, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(iirs.server.accounts.registry, "MAX_ENTRIES", 1)
     with town(tmp_path, paced=False) as place:
         place.register("alice")
         with pytest.raises(TryLaterError):

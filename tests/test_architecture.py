@@ -77,7 +77,7 @@ def inside(module: str, package: str) -> bool:
 
 def check_sides(sources: Sources) -> None:
     """Client and server never import each other, and what both share imports neither."""
-    tools = {"iirs.demo", "iirs.wiretap"}  # the demo runs both sides as programs
+    tools = {"iirs.demo.main", "iirs.demo.wiretap"}  # the demo runs both sides as programs
     for module in sources:
         for imported in imports(sources, module):
             if inside(module, "iirs.client"):
@@ -152,9 +152,10 @@ def test_a_cycle_is_caught(module: str, addition: str) -> None:
 
 PURE = {
     "iirs", "iirs.errors", "iirs.suite", "iirs.geometry", "iirs.identity", "iirs.chain", "iirs.directory",
-    "iirs.epoch", "iirs.noise", "iirs.privacy", "iirs.privacy_report", "iirs.message",
+    "iirs.epoch", "iirs.noise", "iirs.meter.noise_budget", "iirs.meter.report", "iirs.message",
     "iirs.errand", "iirs.wire",
-    "iirs.onion", "iirs.server.deaddrop", "iirs.server.mix_net", "iirs.server.mix_hop", "iirs.server.link",
+    "iirs.onion", "iirs.server.deaddrop", "iirs.server.mix_net", "iirs.server.hops.mix_hop",
+    "iirs.server.hops.link",
     "iirs.client.sync", "iirs.client.chat_session", "iirs.client.conversation", "iirs.client.invitations",
     "iirs.client.exchange", "iirs.client.events", "iirs.client.keys", "iirs.client.display",
     "iirs.prekey", "iirs.client.prekeys",
@@ -215,12 +216,12 @@ def test_a_pure_module_that_touches_the_world_is_caught(module: str, addition: s
 WORK_WITHOUT_TK = {
     "iirs.client", "iirs.client.main", "iirs.client.terminal", "iirs.client.engine", "iirs.client.sync",
     "iirs.client.server_connection", "iirs.client.chat_session", "iirs.client.gui", "iirs.client.login_work",
-    "iirs.client.chat_model", "iirs.client.text_layout", "iirs.client.display", "iirs.demo",
+    "iirs.client.chat_model", "iirs.client.text_layout", "iirs.client.display", "iirs.demo.main",
     "iirs.client.desk", "iirs.client.conversations", "iirs.client.file_desk", "iirs.client.group_desk",
     "iirs.client.librarian", "iirs.client.requests", "iirs.client.wiring", "iirs.client.preferences",
     "iirs.client.lock", "iirs.client.announce", "iirs.client.notifications", "iirs.client.account_work",
 }  # fmt: skip
-ASK_FOR_TK = {"iirs.client.gui", "iirs.demo"}
+ASK_FOR_TK = {"iirs.client.gui", "iirs.demo.main"}
 """They import tkinter when a window is wanted, and say so in a sentence if there is none."""
 
 
@@ -289,8 +290,8 @@ def test_random_is_not_used() -> None:
     ("module", "addition"),
     [
         ("iirs.client.engine", "from random import SystemRandom"),
-        ("iirs.server.mix_hop", "from random import shuffle"),
-        ("iirs.server.mix_hop", "import random"),
+        ("iirs.server.hops.mix_hop", "from random import shuffle"),
+        ("iirs.server.hops.mix_hop", "import random"),
         ("iirs.client.server_connection", "def late():\n    import random as dice"),
     ],
 )
@@ -397,7 +398,7 @@ DEPENDENCIES = {
 EXTRAS = {"dp_accounting"}
 """Not there on every machine: imported when wanted, never by importing a module."""
 WHERE = {
-    "sqlalchemy": {"iirs.server.storage"},
+    "sqlalchemy": {"iirs.server.accounts.database"},
     "apscheduler": {"iirs.server.service"},
     "sqlcipher3": {"iirs.client.store", "iirs.client.shelf"},
     "segno": {"iirs.client.qr", "iirs.server.main"},
@@ -405,7 +406,7 @@ WHERE = {
     "PIL": {"iirs.client.qr", "iirs.thumbnail"},
     "bidi": {"iirs.client.text_layout"},
     "desktop_notifier": {"iirs.client.notifications"},
-    "dp_accounting": {"iirs.privacy"},
+    "dp_accounting": {"iirs.meter.noise_budget"},
 }
 
 
@@ -430,8 +431,8 @@ def test_only_declared_dependencies_are_imported() -> None:
     [
         ("iirs.wire", "import numpy"),
         ("iirs.server.service", "from sqlalchemy import select"),
-        ("iirs.privacy", "import dp_accounting"),
-        ("iirs.meter", "def late():\n    from dp_accounting import pld"),
+        ("iirs.meter.noise_budget", "import dp_accounting"),
+        ("iirs.meter.main", "def late():\n    from dp_accounting import pld"),
     ],
 )
 def test_an_undeclared_dependency_is_caught(module: str, addition: str) -> None:

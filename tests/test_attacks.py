@@ -29,9 +29,9 @@ from iirs.errors import ChainError, HopError, OnionError
 from iirs.geometry import DROP_ID_SIZE, PEER_MESSAGE_SIZE, BatchKind
 from iirs.noise import NO_NOISE, Noise
 from iirs.onion import RoundContext, peel
-from iirs.server import mix_hop
 from iirs.server.deaddrop import ACCESSES, DeadDrop
-from iirs.server.mix_hop import Batch
+from iirs.server.hops import mix_hop
+from iirs.server.hops.mix_hop import Batch
 from iirs.server.mix_net import RoundOutcome
 from iirs.suite import X25519, KeyPair, PublicKey
 from iirs.wire import Announcement, Upload, announcement_hash

@@ -23,12 +23,12 @@ from iirs.errors import PeerError
 from iirs.geometry import ENTRY_SIZE, NAME_FIELD_SIZE, REGISTER_SIZE, VAULT_SIZE
 from iirs.identity import Identity
 from iirs.message import HEADER_SIZE, Message, MessageKind
+from iirs.server.accounts.database import Storage
 from iirs.server.connectionThread import ConnectionSettings, ConnectionThread
 from iirs.server.keystore import ChainOptions, make_keys
+from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
-from iirs.server.storage import Storage
-from iirs.server.writer import LeftoverWriter
 from iirs.tls import client_context, make_certificate, server_context
 from iirs.wire import CloseReason, Login, Registration, Replies, Result, RoundStatus, hello
 from tests.harness import Person, Town, town, wait_until

@@ -32,10 +32,10 @@ from iirs.geometry import PREKEY_SIZE, VAULT_SIZE
 from iirs.identity import Identity
 from iirs.message import Message, MessageKind
 from iirs.onion import MAX_EPOCH_STEPS
+from iirs.server.accounts.database import Storage
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
-from iirs.server.storage import Storage
 from iirs.tls import server_context
 from iirs.wire import (
     NO_BUNDLE,

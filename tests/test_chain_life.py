@@ -21,8 +21,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import iirs.client.server_connection
+import iirs.server.hops.main
 import iirs.server.main
-import iirs.server.mix_main
 from iirs.client.events import (
     ConnectionChanged,
     ConnectionState,
@@ -34,11 +34,11 @@ from iirs.client.events import (
 from iirs.client.session import World
 from iirs.epoch import GRACE_ROUNDS
 from iirs.errors import AccountError
+from iirs.server.accounts.database import Storage
 from iirs.server.connectionThread import ConnectionSettings
+from iirs.server.hops.link import LinkKind, Prepare
 from iirs.server.keystore import ChainOptions, load_identity, load_or_make_keys
-from iirs.server.link import LinkKind, Prepare
 from iirs.server.service import Service, ServiceSettings
-from iirs.server.storage import Storage
 from iirs.tls import link_context
 from iirs.wire import CloseReason, Result
 from tests.chain import HOST, PATIENT, RunningChain, Shape, Talk, begin_talk, running_chain
@@ -232,7 +232,7 @@ def test_a_hop_that_listens_in_the_place_of_another_is_asked_nothing(talk: Talk,
     shutil.copytree(place.data(2), tmp_path / "copy", ignore=shutil.ignore_patterns("lock*"))
     place.kill(1)
     rounds, before = len(place.rounds()), len(place.log(0))
-    command = [sys.executable, "-m", "iirs.server.mix_main", "--data-dir", str(tmp_path / "copy")]
+    command = [sys.executable, "-m", "iirs.server.hops.main", "--data-dir", str(tmp_path / "copy")]
     with (tmp_path / "log").open("wb") as log:
         impostor = subprocess.Popen([*command, "--host", HOST, "--port", str(place.ports[1])], stderr=log)
     try:
@@ -404,7 +404,7 @@ def run(module: ModuleType, data: Path) -> str:
 
 WRONG_PROGRAM = {
     "the entry's program at a later hop": (iirs.server.main, 1, "a later hop's: run it with iirs-mix."),
-    "a later hop's program at the entry": (iirs.server.mix_main, 0, "the entry's: run it with iirs-server."),
+    "a later hop's program at the entry": (iirs.server.hops.main, 0, "the entry's: run it with iirs-server."),
 }
 
 
@@ -428,7 +428,7 @@ def test_a_hop_that_has_lost_its_state_signs_the_directory_from_its_start(talk: 
 
 def test_a_hop_is_refused_what_another_program_holds(talk: Talk) -> None:
     place = talk.place
-    assert run(iirs.server.mix_main, place.data(1)) == "iirs-mix: " + IN_USE
+    assert run(iirs.server.hops.main, place.data(1)) == "iirs-mix: " + IN_USE
     assert run(iirs.server.main, place.data(0)) == "iirs-server: " + IN_USE
     place.kill(1)
     with socket.create_server((HOST, place.ports[1])):

@@ -13,7 +13,7 @@ from iirs.chain import Chain, parse_chain
 from iirs.client import main as client_main
 from iirs.client.main import _pinned_link
 from iirs.errors import ConfigError
-from iirs.server.chain_main import HOP_FILE, main, measure
+from iirs.server.hops.setup_main import HOP_FILE, main, measure
 from iirs.server.keystore import (
     CHAIN_FILE,
     IDENTITY_FILE,

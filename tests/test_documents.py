@@ -18,13 +18,17 @@ from pathlib import Path
 
 import pytest
 
-from iirs import PROTOCOL_VERSION, client, demo, geometry, message, meter, tls, wire
+from iirs import PROTOCOL_VERSION, client, geometry, message, tls, wire
 from iirs.client import invitations
 from iirs.client import main as client_main
+from iirs.demo.main import main as demo
 from iirs.geometry import BatchKind, Geometry
-from iirs.server import chain_main, link, mix_main
+from iirs.meter.main import main as meter
 from iirs.server import main as server_main
-from iirs.server.link import LinkKind
+from iirs.server.hops import link
+from iirs.server.hops import main as mix_main
+from iirs.server.hops import setup_main as chain_main
+from iirs.server.hops.link import LinkKind
 from iirs.suite import HYBRID, SUITES, X25519
 
 ROOT = Path(__file__).parent.parent
@@ -410,7 +414,7 @@ def test_every_constant_quoted_is_the_codes() -> None:
         ("iirs.client.chat_session.WINDOW", "iirs.client.chat_session.PANE"),
         ("ServiceSettings.max_connections` | 5000", "ServiceSettings.max_connections` | 500"),
         ("next_hop._BUDGET_SHARE` | 0.8", "next_hop._BUDGET_SHARE` | 0.9"),
-        ("| `iirs.server.link.CHUNK_MAX` |", "| `iirs.server.link.RESULT_SIZE` |"),
+        ("| `iirs.server.hops.link.CHUNK_MAX` |", "| `iirs.server.hops.link.RESULT_SIZE` |"),
     ],
 )
 def test_a_wrong_constant_is_caught(old: str, new: str) -> None:
@@ -705,7 +709,9 @@ def test_every_module_of_the_server_is_in_the_architecture() -> None:
     assert "link_server.py" in modules
     check_modules(text, modules)
     with pytest.raises(AssertionError):
-        check_modules(break_it(text, "`iirs/server/link_server.py`", "`iirs/server/link.py`"), modules)
+        check_modules(
+            break_it(text, "`iirs/server/hops/link_server.py`", "`iirs/server/hops/link.py`"), modules
+        )
 
 
 def test_every_module_of_the_client_is_in_the_architecture() -> None:

@@ -14,10 +14,10 @@ from iirs.directory import Directory, head_content
 from iirs.errors import HopError
 from iirs.geometry import BatchKind
 from iirs.noise import Noise
-from iirs.server.hop import MAX_AHEAD_SECONDS, HopWorld, LaterHop
-from iirs.server.hop_state import HopState
-from iirs.server.link import BehindError, Prepare, Refusal
-from iirs.server.mix_hop import Batch
+from iirs.server.hops.hop_state import HopState
+from iirs.server.hops.later_hop import MAX_AHEAD_SECONDS, HopWorld, LaterHop
+from iirs.server.hops.link import BehindError, Prepare, Refusal
+from iirs.server.hops.mix_hop import Batch
 from iirs.wire import NO_BUNDLE, Announcement, RoundFlags
 from tests.builders import make_chain, make_directory
 

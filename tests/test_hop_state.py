@@ -11,7 +11,7 @@ import pytest
 from iirs.directory import Directory
 from iirs.errors import ConfigError, StoreError
 from iirs.geometry import ENTRY_SIZE, BatchKind
-from iirs.server.hop_state import HopState, Witnessed
+from iirs.server.hops.hop_state import HopState, Witnessed
 
 CHAIN_ID = bytes(range(32))
 ENTRIES = [bytes([number]) * ENTRY_SIZE for number in range(3)]

@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 
 from iirs.errors import HopError
-from iirs.server.link import Frame, LinkKind, Prepare
-from iirs.server.next_hop import FrameStream, NextHopLink
+from iirs.server.hops.link import Frame, LinkKind, Prepare
+from iirs.server.hops.next_hop import FrameStream, NextHopLink
 from iirs.tls import link_context
 from tests.builders import make_chain
 

@@ -15,7 +15,15 @@ from iirs.errors import ChainError, OnionError, PeerError
 from iirs.geometry import DROP_ID_SIZE, INVITATION_SIZE, PEER_MESSAGE_SIZE, BatchKind
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage, GarbageCollector
-from iirs.server.mix_hop import Batch, DeadDrops, MixHop, MixStage, NextHop, _distinct, random_permutation
+from iirs.server.hops.mix_hop import (
+    Batch,
+    DeadDrops,
+    MixHop,
+    MixStage,
+    NextHop,
+    _distinct,
+    random_permutation,
+)
 from iirs.server.mix_net import Collected, MixNet, RoundOutcome
 from iirs.suite import HYBRID, KeyPair
 from iirs.wire import Bundle, Replies, RoundStatus, Upload

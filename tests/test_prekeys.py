@@ -26,9 +26,9 @@ from iirs.geometry import PREKEY_INCREMENT, PREKEY_SIZE, VAULT_SIZE
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel
 from iirs.prekey import Prekey, PrekeyBook, is_current
-from iirs.server.prekeys import PrekeyShelf
+from iirs.server.accounts.database import Storage
+from iirs.server.accounts.prekey_store import PrekeyShelf
 from iirs.server.service import ServiceSettings
-from iirs.server.storage import Storage
 from iirs.suite import HYBRID
 from iirs.wire import AccountRecord, Announcement, Bundle, CloseReason, Replies, RoundFlags, RoundStatus
 from tests.builders import make_chain, make_directory, make_prekey, person, prekey_pair

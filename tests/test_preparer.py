@@ -6,13 +6,13 @@ import os
 
 import pytest
 
-import iirs.server.preparer
+import iirs.server.hops.preparer
 from iirs.directory import Directory
 from iirs.epoch import EpochKeyring
 from iirs.errors import HopError
-from iirs.server.hop import HopWorld, LaterHop
-from iirs.server.hop_state import HopState
-from iirs.server.preparer import Increment, Preparer, Ready
+from iirs.server.hops.hop_state import HopState
+from iirs.server.hops.later_hop import HopWorld, LaterHop
+from iirs.server.hops.preparer import Increment, Preparer, Ready
 from tests.builders import make_chain, make_directory
 
 KEYS = make_chain(3)
@@ -48,7 +48,7 @@ class Hops:
 @pytest.fixture(autouse=True)
 def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the directory had hundreds of times as many people."""
-    monkeypatch.setattr(iirs.server.preparer, "ENTRIES_MAX", 2)
+    monkeypatch.setattr(iirs.server.hops.preparer, "ENTRIES_MAX", 2)
 
 
 def test_all_hops_sign_the_next_entries() -> None:

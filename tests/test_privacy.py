@@ -38,6 +38,7 @@ from iirs.client.events import (
 )
 from iirs.client.librarian import exported
 from iirs.client.server_connection import LEAVE_ROUNDS
+from iirs.demo.wiretap import Burst, Way, Wiretap
 from iirs.directory import Head
 from iirs.geometry import PREKEY_SIZE, VAULT_SIZE, Geometry
 from iirs.message import HEADER_SIZE, Limits, Message, MessageKind
@@ -45,7 +46,6 @@ from iirs.server.settings import ServiceSettings
 from iirs.suite import HYBRID
 from iirs.tls import on_the_wire
 from iirs.wire import Upload, upload_limits
-from iirs.wiretap import Burst, Way, Wiretap
 from tests.harness import Person, Town, town, wait_until
 
 ROUNDS = 45

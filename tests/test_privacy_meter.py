@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from iirs import meter, privacy
 from iirs.chain import render_chain
 from iirs.errors import ConfigError, ExtraMissingError
-from iirs.noise import Noise
-from iirs.privacy import (
+from iirs.meter.main import main as meter
+from iirs.meter.main import noise_budget as privacy
+from iirs.meter.noise_budget import (
     Account,
     LossMasses,
     TheoremAccount,
@@ -29,7 +29,8 @@ from iirs.privacy import (
     rounds_within,
     singles_loss,
 )
-from iirs.privacy_report import MeterSettings, duration, figure, odds, read_meter, report
+from iirs.meter.report import MeterSettings, duration, figure, odds, read_meter, report
+from iirs.noise import Noise
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage
 from tests.builders import chain_values
 from tests.test_chain import TWO_HOPS

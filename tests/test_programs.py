@@ -291,7 +291,7 @@ def test_without_a_screen_the_window_says_what_to_use_instead() -> None:
 @pytest.mark.parametrize("hops", [1, 3])
 def test_the_demo_delivers_everything_in_one_size_for_each_kind_of_round(hops: int) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "iirs.demo", "--json", "--round-seconds", "1", "--hops", str(hops)],
+        [sys.executable, "-m", "iirs.demo.main", "--json", "--round-seconds", "1", "--hops", str(hops)],
         env=NO_SCREEN,
         capture_output=True,
         text=True,
@@ -350,7 +350,7 @@ def test_views_that_do_not_fit_together_are_caught(change: Callable[[list[dict[s
 
 @pytest.mark.parametrize("hops", ["0", "9", "-1"])
 def test_the_demo_refuses_a_chain_that_cannot_be(hops: str) -> None:
-    command = [sys.executable, "-m", "iirs.demo", "--json", "--hops", hops]
+    command = [sys.executable, "-m", "iirs.demo.main", "--json", "--hops", hops]
     result = subprocess.run(command, env=NO_SCREEN, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
     assert result.stderr == "iirs-demo: --hops must be 1 to 8.\n"
@@ -358,7 +358,7 @@ def test_the_demo_refuses_a_chain_that_cannot_be(hops: str) -> None:
 
 def test_the_demo_without_windows_tells_each_round_as_the_network_saw_it() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "iirs.demo", "--round-seconds", "1"],
+        [sys.executable, "-m", "iirs.demo.main", "--round-seconds", "1"],
         env=NO_SCREEN,
         capture_output=True,
         text=True,

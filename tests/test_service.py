@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from iirs.server.accounts.database import Storage
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
-from iirs.server.storage import Storage
 
 PERIOD = 2.0
 

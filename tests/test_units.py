@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from iirs.server import main as server_main
-from iirs.server import mix_main
+from iirs.server.hops import main as mix_main
 
 ROOT = Path(__file__).parent.parent
 UNITS = sorted((ROOT / "packaging" / "systemd").glob("*.service"))

@@ -25,11 +25,11 @@ from iirs.client.events import ConnectionState, PeerAsks, PeerState, TextReceive
 from iirs.client.log_view import LogView  # noqa: E402
 from iirs.client.login_work import Credentials  # noqa: E402
 from iirs.client.window_pages import Start  # noqa: E402
+from iirs.server.accounts.database import Storage  # noqa: E402
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage  # noqa: E402
 from iirs.server.keystore import ChainOptions, make_keys  # noqa: E402
 from iirs.server.service import Service  # noqa: E402
 from iirs.server.settings import ServiceSettings  # noqa: E402
-from iirs.server.storage import Storage  # noqa: E402
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Town, town, wait_until  # noqa: E402
 from tests.screen import (  # noqa: E402
     Screen,

@@ -29,13 +29,13 @@ from iirs.geometry import (
 )
 from iirs.noise import Noise, NoiseCount
 from iirs.onion import EntryChannel, RoundContext, open_reply, wrap
-from iirs.server.hop import HopWorld, LaterHop, Successor
-from iirs.server.hop_state import HopState
-from iirs.server.link import Prepare, Prepared
-from iirs.server.mix_hop import Batch, MixStage, NextHop, random_permutation
+from iirs.server.hops.hop_state import HopState
+from iirs.server.hops.later_hop import HopWorld, LaterHop, Successor
+from iirs.server.hops.link import Prepare, Prepared
+from iirs.server.hops.mix_hop import Batch, MixStage, NextHop, random_permutation
+from iirs.server.hops.noise_maker import NoiseMaker
+from iirs.server.hops.preparer import Increment, Preparer
 from iirs.server.mix_net import Collected, MixNet, RoundOutcome
-from iirs.server.noise_maker import NoiseMaker
-from iirs.server.preparer import Increment, Preparer
 from iirs.suite import KeyPair, PublicKey
 from iirs.wire import NO_BUNDLE, AccountRecord, Announcement, Bundle, RoundFlags, Upload, announcement_hash
 from tests.builders import make_chain, make_directory, person

@@ -18,18 +18,18 @@ from iirs.errors import HopError
 from iirs.geometry import INVITATION_SIZE, padded_invitations
 from iirs.message import Message, MessageKind
 from iirs.onion import RoundContext
-from iirs.server.accounts import Accounts
+from iirs.server.accounts.database import LAST_ROUND, Storage
+from iirs.server.accounts.prekey_store import PrekeyShelf
+from iirs.server.accounts.registry import Accounts
 from iirs.server.deaddrop import DeadDropManager
-from iirs.server.hop import Successor
+from iirs.server.hops.later_hop import Successor
+from iirs.server.hops.mix_hop import DeadDrops, MixStage, NextHop, no_noise
+from iirs.server.hops.next_hop import NextHopLink
+from iirs.server.hops.noise_maker import NoiseMaker
+from iirs.server.hops.preparer import Increment, Preparer, Ready
 from iirs.server.keystore import ServerKeys
-from iirs.server.mix_hop import DeadDrops, MixStage, NextHop, no_noise
 from iirs.server.mix_net import MixNet, RoundOutcome
-from iirs.server.next_hop import NextHopLink
-from iirs.server.noise_maker import NoiseMaker
-from iirs.server.prekeys import PrekeyShelf
-from iirs.server.preparer import Increment, Preparer, Ready
 from iirs.server.settings import ServiceSettings
-from iirs.server.storage import LAST_ROUND, Storage
 from iirs.suite import KeyPair
 from iirs.wire import NO_BUNDLE, Announcement, RoundFlags, Standby, announcement_hash
 

@@ -27,7 +27,7 @@ from iirs.message import Message, MessageKind, MessageReader
 from iirs.onion import EntryChannel
 from iirs.prekey import Prekey
 from iirs.server.mix_net import Collected
-from iirs.server.writer import LeftoverWriter
+from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.tls import TlsPipe, on_the_wire
 from iirs.wire import (
     HELLO_LIMITS,

@@ -16,13 +16,13 @@ import segno
 
 from iirs.chain import DEFAULT_PORT, Chain, JoinLink
 from iirs.errors import ConfigError
+from iirs.meter.report import MeterSettings, read_meter
 from iirs.paths import data_directory
-from iirs.privacy_report import MeterSettings, read_meter
+from iirs.server.accounts.database import Storage
 from iirs.server.glass_box import GlassBox
 from iirs.server.keystore import ChainOptions, hold_folder, load_or_make_keys, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
-from iirs.server.storage import Storage
 
 _TRUST_ALONE = (
     "note: this chain is one server, so whoever runs it must be trusted not to look at who talks to whom; "

@@ -17,16 +17,16 @@ from iirs.errors import PeerError
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
 from iirs.prekey import Prekey
-from iirs.server.accounts import Accounts, RateLimit
+from iirs.server.accounts.database import Storage
+from iirs.server.accounts.prekey_store import PrekeyShelf
+from iirs.server.accounts.registry import Accounts, RateLimit
 from iirs.server.announcer import Announcer, Opened
 from iirs.server.connectionThread import ConnectionThread
 from iirs.server.keystore import ServerKeys
-from iirs.server.listener import Listener
 from iirs.server.mix_net import Collected, RoundOutcome
-from iirs.server.prekeys import PrekeyShelf
+from iirs.server.net.leftover_writer import LeftoverWriter
+from iirs.server.net.listener import Listener
 from iirs.server.settings import ServiceSettings
-from iirs.server.storage import Storage
-from iirs.server.writer import LeftoverWriter
 from iirs.tls import server_context
 from iirs.wire import (
     AccountRecord,

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from iirs.chain import Chain
 from iirs.errors import ChainError, PeerError
 from iirs.geometry import padded_invitations
-from iirs.server import link
-from iirs.server.link import Frame, LinkKind, Refusal, refused
-from iirs.server.mix_hop import Batch
+from iirs.server.hops import link
+from iirs.server.hops.link import Frame, LinkKind, Refusal, refused
+from iirs.server.hops.mix_hop import Batch
 from iirs.tls import link_context
 from iirs.wire import Bundle
 

@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from iirs.chain import Chain
 from iirs.errors import HopError, PeerError, StoreError
 from iirs.geometry import BatchKind
-from iirs.server import link
-from iirs.server.hop import LaterHop
-from iirs.server.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, refused
-from iirs.server.listener import Listener
-from iirs.server.mix_hop import Batch
-from iirs.server.next_hop import FrameStream
+from iirs.server.hops import link
+from iirs.server.hops.later_hop import LaterHop
+from iirs.server.hops.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, refused
+from iirs.server.hops.mix_hop import Batch
+from iirs.server.hops.next_hop import FrameStream
+from iirs.server.net.listener import Listener
 from iirs.tls import link_context
 
 _log = logging.getLogger("iirs.mix")

@@ -11,8 +11,8 @@ from iirs.chain import Chain
 from iirs.directory import Head, head_content
 from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import ChainError, HopError
-from iirs.server.hop import Successor
-from iirs.server.link import ENTRIES_MAX, BehindError, Prepare, Prepared, Refusal, refused
+from iirs.server.hops.later_hop import Successor
+from iirs.server.hops.link import ENTRIES_MAX, BehindError, Prepare, Prepared, Refusal, refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def local_chain(hops: int, round_seconds: float, noise: Sequence[str] = SHOWN_NO
             _make(folder / "chain", hops, round_seconds, noise)
             for hop in range(hops - 1, 0, -1):
                 data = ["--data-dir", str(folder / "chain" / f"hop{hop}")]
-                _start(stack, "iirs.server.mix_main", [*data, "--host", "127.0.0.1"], glass_boxes[hop])
+                _start(stack, "iirs.server.hops.main", [*data, "--host", "127.0.0.1"], glass_boxes[hop])
             entry = ["--data-dir", str(folder / "chain" / "hop0")]
         entry += ["--host", "127.0.0.1", "--port", "0"]
         line = _start(stack, "iirs.server.main", entry, glass_boxes[0])
@@ -86,7 +86,7 @@ def local_chain(hops: int, round_seconds: float, noise: Sequence[str] = SHOWN_NO
 
 def _make(folder: Path, hops: int, round_seconds: float, noise: Sequence[str]) -> None:
     command = [
-        *_python("iirs.server.chain_main"), "init", str(folder), "--hops", str(hops),
+        *_python("iirs.server.hops.setup_main"), "init", str(folder), "--hops", str(hops),
         "--first-port", str(_free_ports(hops - 1)), "--round-seconds", str(round_seconds), *noise,
     ]  # fmt: skip
     made = subprocess.run(command, capture_output=True, text=True, check=False)

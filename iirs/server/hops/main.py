@@ -14,11 +14,11 @@ from pathlib import Path
 from iirs.errors import ConfigError
 from iirs.paths import data_directory
 from iirs.server.glass_box import GlassBox
-from iirs.server.hop import HopWorld, LaterHop
-from iirs.server.hop_state import HopState
+from iirs.server.hops.hop_state import HopState
+from iirs.server.hops.later_hop import HopWorld, LaterHop
+from iirs.server.hops.link_server import LinkServer
+from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.keystore import HopKeys, hold_folder, load_hop_keys
-from iirs.server.link_server import LinkServer
-from iirs.server.next_hop import NextHopLink
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:

@@ -11,8 +11,8 @@ from typing import NoReturn
 from iirs.chain import Chain, parse_chain
 from iirs.errors import ConfigError, IirsError
 from iirs.geometry import CHAIN_FILE_MAX
+from iirs.meter.report import MeterSettings, read_meter
 from iirs.noise import Noise
-from iirs.privacy_report import MeterSettings, read_meter
 
 
 class _Parser(argparse.ArgumentParser):

@@ -15,8 +15,8 @@ from iirs.directory import Directory, Entry, Head
 from iirs.errand import Errand, ErrandKind
 from iirs.errors import AccountError, ConfigError, DirectoryError, HopError
 from iirs.geometry import DIRECTORY_INCREMENT, VAULT_SIZE, RandomBytes
-from iirs.server.preparer import Increment
-from iirs.server.storage import Storage, StoredAccount
+from iirs.server.accounts.database import Storage, StoredAccount
+from iirs.server.hops.preparer import Increment
 from iirs.wire import MAX_ENTRIES, AccountRecord, Login, Registration, Result
 
 _SALT_SIZE = 16

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 from iirs.errors import ConfigError, ExtraMissingError
+from iirs.meter.noise_budget import DELTA_MIN, ROUNDS_MAX, Account, TheoremAccount, TightAccount
 from iirs.noise import B_MAX, MU_MAX, Noise
-from iirs.privacy import DELTA_MIN, ROUNDS_MAX, Account, TheoremAccount, TightAccount
 
 EPSILON_MAX = 20.0
 """The largest budget that means anything: odds of a hundred million to one."""

@@ -10,7 +10,7 @@ from iirs.directory import Entry
 from iirs.errors import ConfigError, DirectoryError, PeerError
 from iirs.geometry import PREKEY_INCREMENT
 from iirs.prekey import Prekey, is_current
-from iirs.server.storage import Storage
+from iirs.server.accounts.database import Storage
 
 
 class PrekeyShelf:

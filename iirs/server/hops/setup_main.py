@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from iirs.chain import MAX_HOPS, Chain, Hop, parse_chain, render_chain
 from iirs.errors import ChainError, ConfigError, IirsError
 from iirs.geometry import REQUEST_SIZE, BatchKind
+from iirs.meter.report import MeterSettings, report
 from iirs.noise import NO_NOISE, Noise, OnionCost, noise_for
 from iirs.onion import RoundContext, peel, wrap
-from iirs.privacy_report import MeterSettings, report
 from iirs.server.keystore import (
     CERTIFICATE_FILE,
     CHAIN_FILE,

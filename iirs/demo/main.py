@@ -26,12 +26,12 @@ from typing import IO
 
 from iirs.chain import MAX_HOPS, Chain, JoinLink
 from iirs.client.line import Line
+from iirs.demo.local_chain import local_chain
+from iirs.demo.wiretap import Burst, Way, Wiretap
 from iirs.errors import ConfigError, ConnectionLostError, IirsError
 from iirs.geometry import PREKEY_SIZE, padded_invitations
-from iirs.local_chain import local_chain
 from iirs.message import HEADER_SIZE
 from iirs.tls import on_the_wire
-from iirs.wiretap import Burst, Way, Wiretap
 
 _PEOPLE = ("alice", "bob")
 _SCRIPT = (

@@ -1,0 +1,1 @@
+"""What the noise of a chain buys, and for how long."""

@@ -1,0 +1,1 @@
+"""The accounts of a server: who is registered, their database, their prekeys."""
