@@ -23,11 +23,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from iirs.chain import JoinLink
-from iirs.client.accounts import Home, register
+from iirs.client.account.entry_calls import Home, register
+from iirs.client.account.password_keys import StretchCost, storage_key
 from iirs.client.events import Event, PeerChanged, PeopleChanged, TextReceived
-from iirs.client.keys import StretchCost, storage_key
 from iirs.client.server_connection import ServerConnection
-from iirs.client.store import ClientStore
+from iirs.client.store.store import ClientStore
 from iirs.demo.local_chain import local_chain
 
 _NAMES = ("alice", "bob")

@@ -17,19 +17,19 @@ import tkinter as tk
 from collections.abc import Callable
 from pathlib import Path
 
-from iirs.client.accounts import Home, register
-from iirs.client.chat_model import ChatModel
-from iirs.client.chat_pane import ChatPane
+from iirs.client.account.entry_calls import Home, register
+from iirs.client.account.password_keys import STANDARD_COST, stretch
 from iirs.client.engine import Engine
-from iirs.client.entries import FileInfo, TextState
 from iirs.client.events import PeerChanged, PeerState, TransferState
-from iirs.client.keys import STANDARD_COST, stretch
-from iirs.client.look import Look
-from iirs.client.main_page import MainPage
-from iirs.client.people_list import PeopleList, PersonRow
-from iirs.client.requests import Requests
-from iirs.client.talk import Row, Talk
-from iirs.client.window import ClientWindow, Start
+from iirs.client.model.actions import Requests
+from iirs.client.model.chat_model import ChatModel
+from iirs.client.model.talk import Row, Talk
+from iirs.client.store.log_entry import FileInfo, TextState
+from iirs.client.window.main_page import MainPage
+from iirs.client.window.parts.people_list import PeopleList, PersonRow
+from iirs.client.window.talk.chat_pane import ChatPane
+from iirs.client.window.theme.theme import Look
+from iirs.client.window.window import ClientWindow, Start
 from tests.harness import CHEAP, PASSWORD, town
 
 MESSAGES, CONTACTS, FILE_BYTES = 10_000, 500, 200 * 1024

@@ -21,10 +21,10 @@ from PIL import Image, ImageDraw
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from iirs.client.events import PeerState, TransferState
-from iirs.client.look import Look
-from iirs.client.preferences import Preferences, Theme
-from iirs.client.window import ClientWindow
-from iirs.client.window_pages import Cover, Start
+from iirs.client.store.preferences import Preferences, Theme
+from iirs.client.window.navigation import Cover, Start
+from iirs.client.window.theme.theme import Look
+from iirs.client.window.window import ClientWindow
 from tests.harness import FAST_BACKOFF, PASSWORD, Person, Town, town
 
 FOLDER = Path(__file__).parent / "images"

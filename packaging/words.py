@@ -34,7 +34,7 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
 """Functions, and errors a window shows, whose first argument is a sentence."""
 PROGRAMS = ("client/terminal.py", "client/main.py", "client/gui.py")
 """Speak English only: what they say goes to scripts and screen readers, and is documented as it is."""
-_NOTHING_SHOWN = ("message.py", "wire.py", "errand.py", "onion.py", "demo", "local_chain", "meter", "privacy")
+_NOTHING_SHOWN = ("message.py", "wire.py", "errand.py", "onion.py", "demo", "meter")
 """How the names of modules begin whose sentences no window shows."""
 
 _NEVER = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from iirs.chain import JoinLink
-from iirs.client.accounts import Home, register
+from iirs.client.account.account import Account
+from iirs.client.account.entry_calls import Home, register
+from iirs.client.account.password_keys import StretchCost, storage_key
 from iirs.client.events import Event, PeerChanged, PeerState, PeopleChanged, TextReceived
-from iirs.client.keys import StretchCost, storage_key
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
-from iirs.client.session import Account
-from iirs.client.store import ClientStore
+from iirs.client.store.store import ClientStore
 from iirs.server.accounts.database import Storage
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service

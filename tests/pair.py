@@ -15,11 +15,11 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
+from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import Conversation, Me, Posted, Reach
-from iirs.client.entries import Item, ItemKind
 from iirs.client.invitations import Invitation
-from iirs.client.prekeys import OwnPrekeys
+from iirs.client.store.log_entry import Item, ItemKind
 from iirs.client.sync import PATIENCE
 from iirs.directory import Directory, Entry, Head
 from iirs.errors import InvitationError

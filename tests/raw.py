@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from iirs.client.session import Account
+from iirs.client.account.account import Account
 from iirs.epoch import EpochKey
 from iirs.errors import PeerError
 from iirs.geometry import BatchKind, Geometry

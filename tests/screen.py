@@ -13,13 +13,13 @@ from tkinter import ttk
 
 import pytest
 
-from iirs.client.accounts import Home
-from iirs.client.chat_model import Row
-from iirs.client.login_page import LoginPage
-from iirs.client.look import Look
-from iirs.client.main_page import MainPage
-from iirs.client.window import ClientWindow
-from iirs.client.window_pages import Start
+from iirs.client.account.entry_calls import Home
+from iirs.client.model.chat_model import Row
+from iirs.client.window.main_page import MainPage
+from iirs.client.window.navigation import Start
+from iirs.client.window.pages.login_page import LoginPage
+from iirs.client.window.theme.theme import Look
+from iirs.client.window.window import ClientWindow
 from tests.harness import FAST_BACKOFF, PASSWORD, Town
 
 

@@ -13,13 +13,13 @@ import pytest
 import iirs.server.accounts.registry
 import iirs.server.connectionThread
 from iirs.chain import JoinLink
-from iirs.client.accounts import Home, TryLaterError, enter, login, lookup, open_line, register
+from iirs.client.account.account import Account, SessionStart
+from iirs.client.account.entry_calls import Home, TryLaterError, enter, login, lookup, open_line, register
+from iirs.client.account.password_keys import storage_key, stretch
 from iirs.client.events import ConnectionChanged, ConnectionState, RoundClosed, RoundOpened
-from iirs.client.keys import storage_key, stretch
-from iirs.client.line import Line
+from iirs.client.net.transport import Line
 from iirs.client.server_connection import ServerConnection
-from iirs.client.session import Account, SessionStart
-from iirs.client.store import ClientStore
+from iirs.client.store.store import ClientStore
 from iirs.directory import Entry
 from iirs.epoch import EpochKey
 from iirs.errors import AccountError, ChainError, ConfigError, ConnectionLostError, DirectoryError

@@ -97,7 +97,7 @@ def test_client_and_server_never_import_each_other() -> None:
     ("module", "addition"),
     [
         ("iirs.client.engine", "from iirs.server.deaddrop import cover_invitation"),
-        ("iirs.client.keys", "from ..server import storage"),
+        ("iirs.client.account.password_keys", "from ...server.accounts import database"),
         ("iirs.server.service", "def late():\n    import iirs.client.sync"),
         ("iirs.wire", "from iirs.client import login"),
         ("iirs.onion", "import iirs.server"),
@@ -151,29 +151,31 @@ def test_a_cycle_is_caught(module: str, addition: str) -> None:
 # -- pure modules -------------------------------------------------------------------------------------------
 
 PURE = {
-    "iirs", "iirs.errors", "iirs.suite", "iirs.geometry", "iirs.identity", "iirs.chain", "iirs.directory",
-    "iirs.epoch", "iirs.noise", "iirs.meter.noise_budget", "iirs.meter.report", "iirs.message",
-    "iirs.errand", "iirs.wire",
-    "iirs.onion", "iirs.server.deaddrop", "iirs.server.mix_net", "iirs.server.hops.mix_hop",
-    "iirs.server.hops.link",
-    "iirs.client.sync", "iirs.client.chat_session", "iirs.client.conversation", "iirs.client.invitations",
-    "iirs.client.exchange", "iirs.client.events", "iirs.client.keys", "iirs.client.display",
-    "iirs.prekey", "iirs.client.prekeys",
-    "iirs.client.text_layout", "iirs.client.chat_model", "iirs.client.health", "iirs.client.entries",
-    "iirs.client.talk", "iirs.client.talk_words", "iirs.client.links", "iirs.client.log_layout",
-    "iirs.client.palette", "iirs.client.safety", "iirs.client.transfers", "iirs.client.groups",
-    "iirs.client.words", "iirs.client.avatars", "iirs.client.privacy_words", "iirs.client.shapes",
+    "iirs", "iirs.errors", "iirs.suite", "iirs.geometry", "iirs.identity", "iirs.chain",
+    "iirs.directory", "iirs.epoch", "iirs.noise", "iirs.meter.noise_budget", "iirs.meter.report",
+    "iirs.message", "iirs.errand", "iirs.wire", "iirs.onion", "iirs.server.deaddrop",
+    "iirs.server.mix_net", "iirs.server.hops.mix_hop", "iirs.server.hops.link", "iirs.client.sync",
+    "iirs.client.chat_session", "iirs.client.conversation", "iirs.client.invitations",
+    "iirs.client.conversation_values", "iirs.client.events", "iirs.client.account.password_keys",
+    "iirs.client.text.display", "iirs.prekey", "iirs.client.account.own_prekeys",
+    "iirs.client.text.text_layout", "iirs.client.model.chat_model", "iirs.client.model.round_health",
+    "iirs.client.store.log_entry", "iirs.client.model.talk", "iirs.client.model.talk_sentences",
+    "iirs.client.text.links", "iirs.client.window.talk.log_layout", "iirs.client.window.theme.palette",
+    "iirs.client.messenger.safety_number", "iirs.client.messenger.file_transfer",
+    "iirs.client.messenger.group_item", "iirs.client.text.translate", "iirs.client.window.theme.avatars",
+    "iirs.client.model.privacy_sentences", "iirs.client.window.theme.shapes",
 }  # fmt: skip
 IMPURE = {
-    "socket", "ssl", "sqlite3", "tkinter", "sqlalchemy", "apscheduler", "logging", "threading", "selectors",
-    "subprocess", "asyncio", "multiprocessing", "queue", "signal", "argparse", "pathlib", "os",
+    "socket", "ssl", "sqlite3", "tkinter", "sqlalchemy", "apscheduler", "logging", "threading",
+    "selectors", "subprocess", "asyncio", "multiprocessing", "queue", "signal", "argparse", "pathlib",
+    "os",
 }  # fmt: skip
 ALLOWED = {
     (
         "iirs.epoch",
         "threading",
     ): "one lock: connections look up keys that another thread makes and erases",
-    ("iirs.client.words", "pathlib"): "where the catalogues are; read when a language is chosen",
+    ("iirs.client.text.translate", "pathlib"): "where the catalogues are; read when a language is chosen",
     ("iirs.server.mix_net", "threading"): "one lock: uploads come from every connection's thread",
 }
 
@@ -201,9 +203,9 @@ def test_every_exception_to_purity_is_needed() -> None:
     [
         ("iirs.message", "import socket"),
         ("iirs.client.sync", "import logging.handlers"),
-        ("iirs.client.conversation", "from iirs.client.store import ClientStore"),
+        ("iirs.client.conversation", "from iirs.client.store.store import ClientStore"),
         ("iirs.server.deaddrop", "def late():\n    from threading import Lock"),
-        ("iirs.client.chat_model", "from tkinter import ttk"),
+        ("iirs.client.model.chat_model", "from tkinter import ttk"),
     ],
 )
 def test_a_pure_module_that_touches_the_world_is_caught(module: str, addition: str) -> None:
@@ -215,11 +217,13 @@ def test_a_pure_module_that_touches_the_world_is_caught(module: str, addition: s
 
 WORK_WITHOUT_TK = {
     "iirs.client", "iirs.client.main", "iirs.client.terminal", "iirs.client.engine", "iirs.client.sync",
-    "iirs.client.server_connection", "iirs.client.chat_session", "iirs.client.gui", "iirs.client.login_work",
-    "iirs.client.chat_model", "iirs.client.text_layout", "iirs.client.display", "iirs.demo.main",
-    "iirs.client.desk", "iirs.client.conversations", "iirs.client.file_desk", "iirs.client.group_desk",
-    "iirs.client.librarian", "iirs.client.requests", "iirs.client.wiring", "iirs.client.preferences",
-    "iirs.client.lock", "iirs.client.announce", "iirs.client.notifications", "iirs.client.account_work",
+    "iirs.client.server_connection", "iirs.client.chat_session", "iirs.client.gui",
+    "iirs.client.account_tasks", "iirs.client.model.chat_model", "iirs.client.text.text_layout",
+    "iirs.client.text.display", "iirs.demo.main", "iirs.client.messenger.messenger",
+    "iirs.client.messenger.slots", "iirs.client.messenger.files", "iirs.client.messenger.groups",
+    "iirs.client.model.background", "iirs.client.model.actions", "iirs.client.wiring",
+    "iirs.client.store.preferences", "iirs.client.model.lock", "iirs.client.desktop.notification_text",
+    "iirs.client.desktop.notifications", "iirs.client.account_work",
 }  # fmt: skip
 ASK_FOR_TK = {"iirs.client.gui", "iirs.demo.main"}
 """They import tkinter when a window is wanted, and say so in a sentence if there is none."""
@@ -256,7 +260,7 @@ def test_only_windows_import_tkinter() -> None:
     ("module", "addition"),
     [
         ("iirs.client.engine", "import tkinter.font"),
-        ("iirs.client.main", "from iirs.client.window import ClientWindow"),
+        ("iirs.client.main", "from iirs.client.window.window import ClientWindow"),
         ("iirs.client.terminal", "def late():\n    import tkinter"),
         ("iirs.server.main", "import tkinter"),
     ],
@@ -400,12 +404,12 @@ EXTRAS = {"dp_accounting"}
 WHERE = {
     "sqlalchemy": {"iirs.server.accounts.database"},
     "apscheduler": {"iirs.server.service"},
-    "sqlcipher3": {"iirs.client.store", "iirs.client.shelf"},
-    "segno": {"iirs.client.qr", "iirs.server.main"},
-    "zxingcpp": {"iirs.client.qr"},
-    "PIL": {"iirs.client.qr", "iirs.thumbnail"},
-    "bidi": {"iirs.client.text_layout"},
-    "desktop_notifier": {"iirs.client.notifications"},
+    "sqlcipher3": {"iirs.client.store.store", "iirs.client.store.history"},
+    "segno": {"iirs.client.pictures.qr", "iirs.server.main"},
+    "zxingcpp": {"iirs.client.pictures.qr"},
+    "PIL": {"iirs.client.pictures.qr", "iirs.client.pictures.decoder_process"},
+    "bidi": {"iirs.client.text.text_layout"},
+    "desktop_notifier": {"iirs.client.desktop.notifications"},
     "dp_accounting": {"iirs.meter.noise_budget"},
 }
 

@@ -16,8 +16,8 @@ from itertools import count
 import pytest
 
 import iirs.server.connectionThread
+from iirs.client.account.account import Account
 from iirs.client.events import ConnectionChanged, ConnectionState
-from iirs.client.session import Account
 from iirs.directory import Entry, encode_name
 from iirs.errors import PeerError
 from iirs.geometry import ENTRY_SIZE, NAME_FIELD_SIZE, REGISTER_SIZE, VAULT_SIZE

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-import iirs.client.line
+import iirs.client.net.transport
 import iirs.server.service
 from iirs.chain import JoinLink
-from iirs.client.accounts import Home, login, register
+from iirs.client.account.account import Account
+from iirs.client.account.entry_calls import Home, login, register
+from iirs.client.account.password_keys import storage_key
 from iirs.client.events import ConnectionChanged, ConnectionState, Notice, RoundClosed
-from iirs.client.keys import storage_key
-from iirs.client.line import Line, ServerClosedError
+from iirs.client.net.transport import Line, ServerClosedError
 from iirs.client.server_connection import ServerConnection
-from iirs.client.session import Account
-from iirs.client.store import ClientStore
+from iirs.client.store.store import ClientStore
 from iirs.directory import Entry
 from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import AccountError, ChainError, ConnectionLostError, IirsError, PeerError
@@ -241,7 +241,7 @@ def test_a_server_that_speaks_an_older_tls_is_refused(tmp_path: Path) -> None:
 def test_a_server_that_only_wastes_time_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(iirs.client.line, "CONNECT_SECONDS", 0.4)
+    monkeypatch.setattr(iirs.client.net.transport, "CONNECT_SECONDS", 0.4)
     given_up = threading.Event()
 
     def drip(send: Callable[[bytes], None], data: bytes) -> None:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import iirs.client.server_connection
 import iirs.server.hops.main
 import iirs.server.main
+from iirs.client.account.account import World
 from iirs.client.events import (
     ConnectionChanged,
     ConnectionState,
@@ -31,7 +32,6 @@ from iirs.client.events import (
     RoundClosed,
     StandingBy,
 )
-from iirs.client.session import World
 from iirs.epoch import GRACE_ROUNDS
 from iirs.errors import AccountError
 from iirs.server.accounts.database import Storage

@@ -11,9 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iirs.client.chat_model import ESTABLISHED, ChatModel
-from iirs.client.emoji import spelled_out
-from iirs.client.entries import Entry, EntryKind, TextState
 from iirs.client.events import (
     ROUNDS_GO_ON,
     ConnectionChanged,
@@ -29,10 +26,13 @@ from iirs.client.events import (
     TextQueued,
     TextReceived,
 )
-from iirs.client.shapes import RoundedBox
-from iirs.client.talk import History, Row, Talk
-from iirs.client.talk_words import about, why_not
-from iirs.client.text_layout import clock_time, day_name, day_of, shorten, wrap
+from iirs.client.model.chat_model import ESTABLISHED, ChatModel
+from iirs.client.model.talk import History, Row, Talk
+from iirs.client.model.talk_sentences import about, why_not
+from iirs.client.store.log_entry import Entry, EntryKind, TextState
+from iirs.client.text.emoji import spelled_out
+from iirs.client.text.text_layout import clock_time, day_name, day_of, shorten, wrap
+from iirs.client.window.theme.shapes import RoundedBox
 
 NOW_MS = 1_800_000_000_000
 

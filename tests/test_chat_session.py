@@ -18,7 +18,7 @@ from iirs.client.chat_session import (
     ChatSession,
     clean_text,
 )
-from iirs.client.entries import Item, ItemKind
+from iirs.client.store.log_entry import Item, ItemKind
 from iirs.errors import AccountError, StoreError
 from iirs.message import PAYLOAD_MAX, ContentKind, PeerMessage
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from iirs.client.account.account import Account
 from iirs.client.events import PeerChanged
 from iirs.client.server_connection import ConnectionOptions
-from iirs.client.session import Account
 from iirs.server.settings import ServiceSettings
 from tests.harness import Person, Town, town, wait_until
 

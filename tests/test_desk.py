@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from iirs.client.contacts import KEYS_CHANGED, TWO_DIRECTORIES
-from iirs.client.conversations import PAUSE_IN_ASKING
-from iirs.client.desk import AT_ONCE_MAX
+from iirs.client.account.account import Account, World
 from iirs.client.engine import Engine
-from iirs.client.entries import Entry, EntryKind
 from iirs.client.events import (
     ConnectionChanged,
     ConnectionState,
@@ -23,10 +20,13 @@ from iirs.client.events import (
     TextReceived,
     TimerChanged,
 )
-from iirs.client.librarian import Librarian, Reading
-from iirs.client.session import Account, World
-from iirs.client.store import ClientStore
-from iirs.client.talk import History
+from iirs.client.messenger.contacts import KEYS_CHANGED, TWO_DIRECTORIES
+from iirs.client.messenger.messenger import AT_ONCE_MAX
+from iirs.client.messenger.slots import PAUSE_IN_ASKING
+from iirs.client.model.background import Librarian, Reading
+from iirs.client.model.talk import History
+from iirs.client.store.log_entry import Entry, EntryKind
+from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError
 from tests.builders import person
 from tests.harness import Person, Town, knows, pair, town, wait_until

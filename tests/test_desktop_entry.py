@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from iirs.client.desktop_entry import quoted
+from iirs.client.desktop.menu_entry import quoted
 from iirs.client.main import main
 from iirs.errors import ConfigError
 from tests.test_architecture import SOURCES, changed, imports
@@ -87,4 +87,4 @@ def check_portable(sources: dict[str, str]) -> None:
 def test_the_client_needs_nothing_that_only_one_system_has() -> None:
     check_portable(SOURCES)
     with pytest.raises(AssertionError):
-        check_portable(changed("iirs.client.store", "import fcntl"))
+        check_portable(changed("iirs.client.store.store", "import fcntl"))

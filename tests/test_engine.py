@@ -6,10 +6,10 @@ import os
 
 import pytest
 
+from iirs.client.account.account import Account, SessionStart, World
 from iirs.client.engine import Engine
 from iirs.client.events import PeerChanged, PeerState
-from iirs.client.session import Account, SessionStart, World
-from iirs.client.store import ClientStore
+from iirs.client.store.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import ChainError
 from iirs.geometry import VAULT_SIZE

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from iirs.client.account.account import Account, SessionStart, World
 from iirs.client.engine import Engine
 from iirs.client.events import RoundClosed, RoundFate, StandingBy
-from iirs.client.health import RoundHealth
-from iirs.client.session import Account, SessionStart, World
-from iirs.client.store import ClientStore
+from iirs.client.model.round_health import RoundHealth
+from iirs.client.store.store import ClientStore
 from iirs.client.sync import PATIENCE
 from iirs.geometry import PEER_MESSAGE_SIZE, VAULT_SIZE, BatchKind
 from iirs.message import Message

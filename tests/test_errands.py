@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from iirs.client.accounts import (
+from iirs.client.account.account import Account
+from iirs.client.account.account_change import Errands
+from iirs.client.account.entry_calls import (
     forget_account,
     keep_new_vault,
     login,
@@ -17,11 +19,9 @@ from iirs.client.accounts import (
     new_vault,
     register,
 )
-from iirs.client.errands import Errands
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, PeerState, TextReceived
-from iirs.client.lock import opens
-from iirs.client.session import Account
-from iirs.client.store import ClientStore
+from iirs.client.model.lock import opens
+from iirs.client.store.store import ClientStore
 from iirs.errand import NO_ERRAND, Errand, ErrandKind
 from iirs.errors import AccountError, PeerError
 from iirs.geometry import ERRAND_SIZE

@@ -14,16 +14,13 @@ from hypothesis import strategies as st
 
 from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
-from iirs.client.entries import FileInfo, Item, ItemKind, TextState
 from iirs.client.events import (
     FileAdded,
     TextReceived,
     TransferChanged,
     TransferState,
 )
-from iirs.client.file_desk import COMING_MAX, FileDesk
-from iirs.client.store import ClientStore
-from iirs.client.transfers import (
+from iirs.client.messenger.file_transfer import (
     FileOffer,
     FileStop,
     GroupNote,
@@ -34,6 +31,9 @@ from iirs.client.transfers import (
     safe_name,
     seconds_for,
 )
+from iirs.client.messenger.files import COMING_MAX, FileDesk
+from iirs.client.store.log_entry import FileInfo, Item, ItemKind, TextState
+from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError, PeerMessageError
 from iirs.message import PAYLOAD_MAX
 from tests.harness import Person, Town, pair, town, wait_until

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from iirs.client.entries import TextState
 from iirs.client.events import (
     GroupChanged,
     GroupState,
@@ -18,6 +17,7 @@ from iirs.client.events import (
     TextChanged,
     TextReceived,
 )
+from iirs.client.store.log_entry import TextState
 from tests.harness import Person, Town, town, wait_until
 
 NAMES = ("alice", "bob", "carol", "dave", "erin")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iirs.client.chat_model import ChatModel
 from iirs.client.events import RoundClosed, RoundFate, RoundOpened
-from iirs.client.health import HEALTH_ROUNDS, HealthLevel, RoundHealth
+from iirs.client.model.chat_model import ChatModel
+from iirs.client.model.round_health import HEALTH_ROUNDS, HealthLevel, RoundHealth
 
 CLEAN, TAMPERED, LOST = RoundFate.CLEAN, RoundFate.TAMPERED, RoundFate.LOST
 LOSSES_ALONE = "The line to the server is too slow or breaks, a server fails, or somebody"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from iirs.client.keys import (
+from iirs.client.account.password_keys import (
     PASSWORD_MIN,
     STANDARD_COST,
     PasswordKeys,

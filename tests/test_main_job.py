@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from iirs.client.entries import TextState
 from iirs.client.events import PeerState, TextChanged
+from iirs.client.store.log_entry import TextState
 from tests.harness import town, wait_until
 
 

@@ -17,9 +17,9 @@ import pytest
 from dbus_fast.aio import MessageBus
 from dbus_fast.service import ServiceInterface, dbus_method
 
-from iirs.client.announce import Announcement, announcement, merged
-from iirs.client.notifications import Notifications
-from iirs.client.preferences import Notify, Preferences
+from iirs.client.desktop.notification_text import Announcement, announcement, merged
+from iirs.client.desktop.notifications import Notifications
+from iirs.client.store.preferences import Notify, Preferences
 
 NAME = "org.freedesktop.Notifications"
 

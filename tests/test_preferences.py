@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iirs.client.preferences import FILE, ZOOMS, Notify, Place, Preferences, Theme
+from iirs.client.store.preferences import FILE, ZOOMS, Notify, Place, Preferences, Theme
 
 SOME = Preferences(
     Theme.DARK,

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.own_prekeys import OwnPrekeys
+from iirs.client.account.password_keys import storage_key
 from iirs.client.engine import Engine
 from iirs.client.events import PeerAsks, PeerChanged
 from iirs.client.invitations import Invitation
-from iirs.client.keys import storage_key
-from iirs.client.prekeys import OwnPrekeys
 from iirs.client.server_connection import ServerConnection
-from iirs.client.session import Account, SessionStart, World
-from iirs.client.store import ClientStore
+from iirs.client.store.store import ClientStore
 from iirs.errors import ConfigError, DirectoryError, InvitationError, PeerError
 from iirs.geometry import PREKEY_INCREMENT, PREKEY_SIZE, VAULT_SIZE
 from iirs.message import Message, MessageKind

@@ -36,7 +36,7 @@ from iirs.client.events import (
     TransferChanged,
     TransferState,
 )
-from iirs.client.librarian import exported
+from iirs.client.model.background import exported
 from iirs.client.server_connection import LEAVE_ROUNDS
 from iirs.demo.wiretap import Burst, Way, Wiretap
 from iirs.directory import Head

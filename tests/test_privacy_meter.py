@@ -17,8 +17,8 @@ import pytest
 
 from iirs.chain import render_chain
 from iirs.errors import ConfigError, ExtraMissingError
-from iirs.meter.main import main as meter
-from iirs.meter.main import noise_budget as privacy
+from iirs.meter import main as meter
+from iirs.meter import noise_budget as privacy
 from iirs.meter.noise_budget import (
     Account,
     LossMasses,

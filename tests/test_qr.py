@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from iirs.chain import JoinLink
-from iirs.client.qr import qr_png, read_qr
-from iirs.client.safety import matches, safety_number
+from iirs.client.messenger.safety_number import matches, safety_number
+from iirs.client.pictures.qr import qr_png, read_qr
 from iirs.errors import AccountError
 from iirs.server.main import qr_lines
 

@@ -8,10 +8,10 @@ import queue
 import pytest
 
 from iirs.chain import JoinLink
+from iirs.client.account.account import Account
 from iirs.client.events import ROUNDS_GO_ON, RoundClosed, RoundFate, RoundOpened, StandingBy
 from iirs.client.server_connection import ServerConnection
-from iirs.client.session import Account
-from iirs.client.store import ClientStore
+from iirs.client.store.store import ClientStore
 from iirs.client.terminal import Streams, TerminalChat
 from tests.builders import make_chain, person
 

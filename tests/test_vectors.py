@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from iirs import errors
-from iirs.client.keys import StretchCost, stretch
+from iirs.client.account.password_keys import StretchCost, stretch
 from iirs.client.sync import DeadDropSync
 from iirs.directory import Directory, Entry
 from iirs.errors import DirectoryError, OnionError, PeerMessageError

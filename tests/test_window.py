@@ -17,14 +17,14 @@ tk = pytest.importorskip("tkinter") if not os.environ.get("IIRS_REQUIRE_WINDOW")
 from tkinter import ttk  # noqa: E402  # after the check for tkinter
 
 from iirs.chain import JoinLink  # noqa: E402
-from iirs.client.accounts import Home  # noqa: E402
-from iirs.client.application import FaultDialog  # noqa: E402
-from iirs.client.chat_model import ESTABLISHED, Row, Talk  # noqa: E402
-from iirs.client.entries import TextState  # noqa: E402
+from iirs.client.account.entry_calls import Home  # noqa: E402
+from iirs.client.account_tasks import Credentials  # noqa: E402
 from iirs.client.events import ConnectionState, PeerAsks, PeerState, TextReceived  # noqa: E402
-from iirs.client.log_view import LogView  # noqa: E402
-from iirs.client.login_work import Credentials  # noqa: E402
-from iirs.client.window_pages import Start  # noqa: E402
+from iirs.client.model.chat_model import ESTABLISHED, Row, Talk  # noqa: E402
+from iirs.client.store.log_entry import TextState  # noqa: E402
+from iirs.client.window.application import FaultDialog  # noqa: E402
+from iirs.client.window.navigation import Start  # noqa: E402
+from iirs.client.window.talk.log_view import LogView  # noqa: E402
 from iirs.server.accounts.database import Storage  # noqa: E402
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage  # noqa: E402
 from iirs.server.keystore import ChainOptions, make_keys  # noqa: E402
@@ -560,7 +560,8 @@ def test_the_program_itself_with_a_real_keyboard(screen: Screen, place: Town) ->
     bob = place.person("bob")
     program = (
         "import sys; from pathlib import Path; from iirs.client.gui import run_window;"
-        "from iirs.client.accounts import Home; from iirs.client.keys import StretchCost;"
+        "from iirs.client.account.entry_calls import Home;"
+        "from iirs.client.account.password_keys import StretchCost;"
         "sys.exit(run_window(Home(Path(sys.argv[1]), StretchCost(64, 1, 1)), sys.argv[2],"
         " username='alice', password=sys.argv[3], peer='bob'))"
     )

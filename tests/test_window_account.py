@@ -12,14 +12,14 @@ tk = pytest.importorskip("tkinter") if not os.environ.get("IIRS_REQUIRE_WINDOW")
 
 from PIL import Image  # noqa: E402
 
-from iirs.client.account_page import AccountPage  # noqa: E402
-from iirs.client.accounts import login  # noqa: E402
-from iirs.client.palette import LIGHT  # noqa: E402
-from iirs.client.qr import qr_png, read_qr  # noqa: E402
-from iirs.client.settings_page import SettingsPage  # noqa: E402
-from iirs.client.window import ClientWindow  # noqa: E402
-from iirs.client.window_pages import Cover, Start  # noqa: E402
-from iirs.client.words import set_language  # noqa: E402
+from iirs.client.account.entry_calls import login  # noqa: E402
+from iirs.client.pictures.qr import qr_png, read_qr  # noqa: E402
+from iirs.client.text.translate import set_language  # noqa: E402
+from iirs.client.window.navigation import Cover, Start  # noqa: E402
+from iirs.client.window.pages.account_page import AccountPage  # noqa: E402
+from iirs.client.window.pages.settings_page import SettingsPage  # noqa: E402
+from iirs.client.window.theme.palette import LIGHT  # noqa: E402
+from iirs.client.window.window import ClientWindow  # noqa: E402
 from iirs.errors import AccountError  # noqa: E402
 from tests.harness import PASSWORD, Town, town  # noqa: E402
 from tests.screen import (  # noqa: E402

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 _RUN = (
-    "from iirs.client.gui import run_window; from iirs.client.accounts import Home; from pathlib import Path;"
+    "from iirs.client.gui import run_window; from iirs.client.account.entry_calls import Home;"
+    "from pathlib import Path;"
 )
 _CALL = "sys.exit(run_window(Home(Path(sys.argv[1])), 'iirs://127.0.0.1:1/'))"
 
@@ -50,8 +51,8 @@ def test_without_a_screen_one_sentence_says_so(tmp_path: Path) -> None:
 
 def test_only_the_window_imports_tkinter(tmp_path: Path) -> None:
     before = (
-        "import iirs.client.gui, iirs.client.main, iirs.client.chat_model, iirs.client.login_work, "
-        "iirs.client.text_layout, iirs.client.shapes; assert 'tkinter' not in sys.modules; "
+        "import iirs.client.gui, iirs.client.main, iirs.client.model.chat_model, iirs.client.account_tasks, "
+        "iirs.client.text.text_layout, iirs.client.window.theme.shapes; assert 'tkinter' not in sys.modules; "
         "sys.modules['tkinter'] = None"
     )
     assert run(before, tmp_path, without_display())[0] == 2

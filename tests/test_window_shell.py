@@ -11,19 +11,19 @@ import pytest
 
 tk = pytest.importorskip("tkinter") if not os.environ.get("IIRS_REQUIRE_WINDOW") else __import__("tkinter")
 
-from iirs.client.accounts import Home  # noqa: E402
-from iirs.client.announce import announcement, title  # noqa: E402
-from iirs.client.chat_model import ChatModel, Round  # noqa: E402
+from iirs.client.account.entry_calls import Home  # noqa: E402
+from iirs.client.desktop.notification_text import announcement, title  # noqa: E402
 from iirs.client.events import TextReceived  # noqa: E402
-from iirs.client.keys_page import KEYS, KeysPage  # noqa: E402
-from iirs.client.lock import IdleClock, wait_seconds  # noqa: E402
-from iirs.client.lock_page import LockPage  # noqa: E402
-from iirs.client.palette import LIGHT  # noqa: E402
-from iirs.client.preferences import Notify, Place, Preferences, Theme  # noqa: E402
-from iirs.client.privacy_words import explained, hidden_among  # noqa: E402
-from iirs.client.settings_page import SettingsPage  # noqa: E402
-from iirs.client.window import ClientWindow  # noqa: E402
-from iirs.client.window_pages import Start  # noqa: E402
+from iirs.client.model.chat_model import ChatModel, Round  # noqa: E402
+from iirs.client.model.lock import IdleClock, wait_seconds  # noqa: E402
+from iirs.client.model.privacy_sentences import explained, hidden_among  # noqa: E402
+from iirs.client.store.preferences import Notify, Place, Preferences, Theme  # noqa: E402
+from iirs.client.window.navigation import Start  # noqa: E402
+from iirs.client.window.pages.lock_page import LockPage  # noqa: E402
+from iirs.client.window.pages.settings_page import SettingsPage  # noqa: E402
+from iirs.client.window.pages.shortcuts_page import KEYS, KeysPage  # noqa: E402
+from iirs.client.window.theme.palette import LIGHT  # noqa: E402
+from iirs.client.window.window import ClientWindow  # noqa: E402
 from tests.harness import CHEAP, PASSWORD, Town, town  # noqa: E402
 from tests.screen import Screen, enter, main_page, press, the_screen, words, write  # noqa: E402
 

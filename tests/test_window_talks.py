@@ -22,9 +22,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from iirs.client.chat_model import ChatModel
-from iirs.client.contacts import KEYS_CHANGED
-from iirs.client.entries import Entry, EntryKind, FileInfo, TextState
 from iirs.client.events import (
     ConnectionChanged,
     ConnectionState,
@@ -40,14 +37,18 @@ from iirs.client.events import (
     TextReceived,
     TransferState,
 )
-from iirs.client.group_page import NewGroupPage
-from iirs.client.links import host_of, links_in, whole_link
-from iirs.client.main_page import MainPage
-from iirs.client.pictures import thumbnail
-from iirs.client.question import Question
-from iirs.client.requests import Requests
-from iirs.client.safety_page import SafetyPage
-from iirs.client.talk import History, Row
+from iirs.client.messenger.contacts import KEYS_CHANGED
+from iirs.client.model.actions import Requests
+from iirs.client.model.chat_model import ChatModel
+from iirs.client.model.talk import History, Row
+from iirs.client.pictures import decoder_process
+from iirs.client.pictures.thumbnails import thumbnail
+from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, TextState
+from iirs.client.text.links import host_of, links_in, whole_link
+from iirs.client.window.main_page import MainPage
+from iirs.client.window.pages.group_page import NewGroupPage
+from iirs.client.window.pages.safety_page import SafetyPage
+from iirs.client.window.parts.question import Question
 from tests.harness import Town, town
 from tests.screen import (
     Screen,
@@ -470,9 +471,13 @@ def test_a_picture_with_too_many_pixels_is_not_decoded() -> None:
 
 
 def test_the_picture_process_has_nothing_else_of_this_program_in_it() -> None:
-    code = "import sys, iirs.thumbnail; print([name for name in sys.modules if name.startswith('iirs.')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['iirs.thumbnail']"
+    code = (
+        "import runpy, sys; runpy.run_path(sys.argv[1]);"
+        "print([name for name in sys.modules if name.startswith('iirs')])"
+    )
+    command = [sys.executable, "-I", "-c", code, decoder_process.__file__]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 # -- hostile text ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from iirs.client.words import _, languages, n_, set_language
+from iirs.client.text.translate import _, languages, n_, set_language
 from iirs.errors import AccountError
 
 ROOT = Path(__file__).parent.parent

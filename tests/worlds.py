@@ -14,9 +14,9 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from iirs.client.account.account import Account, SessionStart, World
 from iirs.client.engine import Engine
-from iirs.client.session import Account, SessionStart, World
-from iirs.client.store import ClientStore
+from iirs.client.store.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import OnionError
 from iirs.geometry import (

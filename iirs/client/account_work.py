@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from iirs.client.accounts import Home, forget_account, keep_new_vault, new_password, new_vault
+from iirs.client.account.entry_calls import Home, forget_account, keep_new_vault, new_password, new_vault
 from iirs.client.server_connection import ServerConnection
-from iirs.client.words import _
+from iirs.client.text.translate import _
 from iirs.errors import AccountError
 
 

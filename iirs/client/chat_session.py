@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from iirs.client.entries import Item, ItemKind
+from iirs.client.store.log_entry import Item, ItemKind
 from iirs.errors import AccountError, StoreError
 from iirs.geometry import ONIONS_PER_SLOT, RandomBytes
 from iirs.message import PAYLOAD_MAX, ContentKind, PeerMessage

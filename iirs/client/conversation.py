@@ -23,10 +23,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iirs.client.chat_session import ChatSession
-from iirs.client.entries import Item
+from iirs.client.conversation_values import Gathered, Me, Posted, Reach
 from iirs.client.events import PeerState
-from iirs.client.exchange import Gathered, Me, Posted, Reach
 from iirs.client.invitations import Ask, Invitation, InvitationKind, agree
+from iirs.client.store.log_entry import Item
 from iirs.client.sync import DeadDropSync
 from iirs.directory import Entry, Head
 from iirs.errors import InvitationError, PeerMessageError, StoreError

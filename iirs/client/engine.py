@@ -14,15 +14,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account_change import Errands
+from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.conversation import Conversation, Posted, Reach
-from iirs.client.desk import Desk
-from iirs.client.errands import Errands
 from iirs.client.events import Event, Notice, RoundClosed, RoundFate, RoundOpened, StandingBy
 from iirs.client.invitations import Invitation, InvitationKind
-from iirs.client.prekeys import OwnPrekeys
-from iirs.client.session import Account, SessionStart, World
-from iirs.client.store import ClientStore
-from iirs.client.words import N_
+from iirs.client.messenger.messenger import Desk
+from iirs.client.store.store import ClientStore
+from iirs.client.text.translate import N_
 from iirs.directory import Directory, Entry, Head
 from iirs.epoch import EpochKey
 from iirs.errand import Errand, ErrandKind

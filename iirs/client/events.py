@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from iirs.client.entries import Entry, TextState
-from iirs.client.words import N_, _
+from iirs.client.store.log_entry import Entry, TextState
+from iirs.client.text.translate import N_, _
 
 ROUNDS_GO_ON = N_("All servers of the chain answer again. Rounds go on.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from iirs.client.accounts import Home
+from iirs.client.account.entry_calls import Home
 
 _INSTEAD = "`iirs-client LINK --terminal` works without a window."
 
@@ -32,9 +32,9 @@ def run_window(
             file=sys.stderr,
         )
         return 2
-    from iirs.client.application import run_application  # noqa: PLC0415  # needs tkinter
-    from iirs.client.login_work import Credentials  # noqa: PLC0415  # only a window needs it
-    from iirs.client.window_pages import Start  # noqa: PLC0415  # needs tkinter
+    from iirs.client.account_tasks import Credentials  # noqa: PLC0415  # only a window needs it
+    from iirs.client.window.application import run_application  # noqa: PLC0415  # needs tkinter
+    from iirs.client.window.navigation import Start  # noqa: PLC0415  # needs tkinter
 
     try:
         root = tk.Tk(className="Iirs")

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from iirs.chain import JoinLink, parse_chain
-from iirs.client import desktop_entry
-from iirs.client.accounts import Home
-from iirs.client.login_work import Credentials, NotLoggedIn, Remembered, log_in
+from iirs.client.account.entry_calls import Home
+from iirs.client.account_tasks import Credentials, NotLoggedIn, Remembered, log_in
+from iirs.client.desktop import menu_entry as desktop_entry
 from iirs.client.server_connection import ServerConnection
 from iirs.client.terminal import Streams, TerminalChat
 from iirs.errors import AccountError, ChainError, ConfigError, IirsError

@@ -21,15 +21,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from iirs.chain import JoinLink
-from iirs.client.accounts import TryLaterError, enter
+from iirs.client.account.account import Account, World
+from iirs.client.account.entry_calls import TryLaterError, enter
 from iirs.client.conversation import HANG_UP_ROUNDS
 from iirs.client.engine import Engine
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, Event, Notice
-from iirs.client.line import Arrival, Line, ServerClosedError
-from iirs.client.pace import Departures, LineReader
-from iirs.client.session import Account, World
-from iirs.client.store import ClientStore
-from iirs.client.words import _
+from iirs.client.net.transport import Arrival, Line, ServerClosedError
+from iirs.client.net.upload_clock import Departures, LineReader
+from iirs.client.store.store import ClientStore
+from iirs.client.text.translate import _
 from iirs.errors import (
     AccountError,
     ChainError,

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TextIO
 
-from iirs.client.display import displayable
-from iirs.client.entries import ItemKind, TextState
 from iirs.client.events import (
     ROUNDS_GO_ON,
     ConnectionChanged,
@@ -36,8 +34,10 @@ from iirs.client.events import (
     TextQueued,
     TextReceived,
 )
-from iirs.client.health import RoundHealth
+from iirs.client.model.round_health import RoundHealth
 from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
+from iirs.client.store.log_entry import ItemKind, TextState
+from iirs.client.text.display import displayable
 
 _INTERRUPTED = 130
 ESTABLISHED = "Connection established successfully"

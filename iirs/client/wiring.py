@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from iirs.client.engine import Engine
-from iirs.client.librarian import Librarian
-from iirs.client.requests import Requests
+from iirs.client.model.actions import Requests
+from iirs.client.model.background import Librarian
 from iirs.client.server_connection import ServerConnection
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from iirs.chain import MAX_HOPS, Chain, JoinLink
-from iirs.client.line import Line
+from iirs.client.net.transport import Line
 from iirs.demo.local_chain import local_chain
 from iirs.demo.wiretap import Burst, Way, Wiretap
 from iirs.errors import ConfigError, ConnectionLostError, IirsError

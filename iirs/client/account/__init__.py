@@ -1,0 +1,1 @@
+"""Registering and logging in, password keys, changes of an account, one's own prekeys."""

@@ -1,0 +1,83 @@
+"""``Errands``: a new password, or the end of an account, carried by uploads that would go anyway.
+
+States: NONE -change or delete-> PENDING (in every upload, and stored) -server says done, or refused-> NONE.
+What each loss does: a lost upload or a lost answer means that it goes again; done twice is done once. After
+a stop in between, the next session takes it up. The server may know either by then: both are tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from iirs.client.events import ErrandDone
+from iirs.client.store.store import ClientStore
+from iirs.errand import NO_ERRAND, Errand, ErrandKind
+from iirs.errors import AccountError
+from iirs.wire import NoticeFlags
+
+_NAME = "errand"
+
+
+@dataclass(slots=True)
+class Errands:
+    """One account's. The engine's thread only."""
+
+    store: ClientStore
+    login_secret: bytes = field(repr=False)
+    """What the server knew last, as far as we know."""
+    pending: Errand = NO_ERRAND
+
+    @classmethod
+    def load(cls, store: ClientStore, login_secret: bytes) -> Errands:
+        """Take up what was pending. Raises ``StoreError``."""
+        kept = store.get(_NAME)
+        if kept is None:
+            return cls(store, login_secret)
+        errand, set_under = (bytes.fromhex(part) for part in kept)
+        if set_under != login_secret:
+            # Done, or overtaken by a newer password from another machine: it must not come back over that.
+            store.remove(_NAME)
+            return cls(store, login_secret)
+        return cls(store, login_secret, Errand.decode(errand))
+
+    def check_free(self) -> None:
+        """Raise ``AccountError`` while one is pending: an answer does not say which one it is for."""
+        if self.pending.kind is not ErrandKind.NONE:
+            raise AccountError("A change of this account is still under way. Try again in a moment.")
+
+    def set(self, errand: Errand) -> None:
+        """Carry this from the next upload on; on return it is on disk. Raises ``AccountError``."""
+        self.check_free()
+        self.pending = errand
+        self.store.set(_NAME, [errand.encode().hex(), self.login_secret.hex()])
+        self.store.commit()
+
+    @property
+    def secrets(self) -> list[bytes]:
+        """The login secrets to try, likeliest first."""
+        fresh = [self.pending.login_secret] if self.pending.kind is ErrandKind.NEW_PASSWORD else []
+        return [self.login_secret, *fresh]
+
+    def logged_in_with(self, secret: bytes) -> ErrandDone | None:
+        """Take in which secret the server knows: if it is the new one, the errand is done."""
+        if secret == self.login_secret:
+            return None
+        return self.answered(NoticeFlags.ERRAND_DONE)
+
+    def deleted(self) -> ErrandDone | None:
+        """Take in that the account is deleted; return what to tell if that was asked for here."""
+        asked = self.pending.kind is ErrandKind.DELETE
+        return self.answered(NoticeFlags.ERRAND_DONE) if asked else None
+
+    def answered(self, flags: NoticeFlags) -> ErrandDone | None:
+        """Take in what the server says of the errand; return what to tell, if it said anything."""
+        said = flags & (NoticeFlags.ERRAND_DONE | NoticeFlags.ERRAND_REFUSED)
+        if not said or self.pending.kind is ErrandKind.NONE:
+            return None
+        done, kind = NoticeFlags.ERRAND_DONE in flags, self.pending.kind
+        if done and kind is ErrandKind.NEW_PASSWORD:
+            self.login_secret = self.pending.login_secret
+        self.pending = NO_ERRAND
+        self.store.remove(_NAME)
+        self.store.commit()
+        return ErrandDone(kind is ErrandKind.DELETE, done)

@@ -1,0 +1,129 @@
+"""Logging in, for a worker thread: everything that blocks, and what is remembered between starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from iirs.chain import JoinLink
+from iirs.client.account.account import Account
+from iirs.client.account.entry_calls import Home, login, register
+from iirs.client.account.password_keys import storage_key
+from iirs.client.server_connection import ConnectionOptions, ServerConnection
+from iirs.client.store.preferences import Preferences
+from iirs.client.store.store import open_store
+from iirs.client.text.translate import _
+from iirs.errors import AccountError, IirsError
+from iirs.wire import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a person typed to get in."""
+
+    link: str
+    name: str
+    password: str = field(repr=False)
+    new: bool
+    """Create the account."""
+    keys_stay_here: bool = False
+    or_log_in: bool = False
+    """If the name is taken, try to log in with it instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """A connection ready to be started, and what the person should be told."""
+
+    connection: ServerConnection
+    link: str
+    on_trust: bool
+    """Whether the server was seen for the first time, with nothing to check it against."""
+    put_aside: str = ""
+    """The name under which a damaged file was kept."""
+
+    def remarks(self, *, on_trust: bool) -> list[str]:
+        """What to tell the person; ``on_trust``: an earlier try had seen the server for the first time."""
+        remarks = []
+        if on_trust or self.on_trust:
+            plain = JoinLink.parse(self.link)
+            whole = JoinLink(plain.host, plain.port, self.connection.account.chain.chain_id)
+            remarks.append(
+                _(
+                    "This server was taken on trust, as your link has no fingerprint. From now on it must "
+                    "stay the same. Compare its full link with whoever runs it: {link}"
+                ).format(link=whole)
+            )
+        if self.put_aside:
+            remarks.append(
+                _(
+                    "What this machine had stored for your account was damaged. It was put aside as {name}, "
+                    "and a new file begun."
+                ).format(name=self.put_aside)
+            )
+        return remarks
+
+
+@dataclass(frozen=True, slots=True)
+class NotLoggedIn:
+    """Why it did not work."""
+
+    sentence: str
+    on_trust: bool = False
+    """As in ``LoggedIn``: the server may have been seen, for the first time, all the same."""
+
+
+def log_in(
+    home: Home, credentials: Credentials, options: ConnectionOptions | None = None
+) -> LoggedIn | NotLoggedIn:
+    """Do everything from a password to a connection that can be started. Blocks for a second or more."""
+    on_trust = False
+    try:
+        link = JoinLink.parse(credentials.link)
+        on_trust = link.fingerprint is None and home.pins.get(link.host, link.port) is None
+        account = _account(link, home, credentials)
+        path = home.account_file(account.chain, account.name, "store")
+        store, aside = open_store(path, storage_key(account.identity))
+        connection = ServerConnection(link, account, store, options)
+    except IirsError as error:
+        return NotLoggedIn(error.said(_), on_trust)
+    except OSError as error:
+        why = error.strerror or _("no reason given")
+        return NotLoggedIn(_("A file on this machine could not be used: {why}.").format(why=why), on_trust)
+    except Exception as error:  # a thread that dies silently would leave the window waiting for ever
+        kind = type(error).__name__
+        return NotLoggedIn(
+            _("Something unexpected went wrong ({kind}). Please try again.").format(kind=kind), on_trust
+        )
+    Remembered(credentials.link, account.name).write(home.folder)
+    return LoggedIn(connection, credentials.link, on_trust, aside.name if aside is not None else "")
+
+
+def _account(link: JoinLink, home: Home, credentials: Credentials) -> Account:
+    name, password = credentials.name, credentials.password
+    if not credentials.new:
+        return login(link, home, name, password)
+    try:
+        return register(link, home, name, password, keys_stay_here=credentials.keys_stay_here)
+    except AccountError as error:
+        if not credentials.or_log_in or str(error) != Result.NAME_TAKEN.sentence:
+            raise
+        return login(link, home, name, password)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The server and name of the last time, kept with the other preferences."""
+
+    link: str = ""
+    name: str = ""
+
+    @classmethod
+    def read(cls, folder: Path) -> Remembered:
+        """Return what is remembered; nothing if the file is missing or damaged."""
+        kept = Preferences.read(folder)
+        return cls(kept.link, kept.name)
+
+    def write(self, folder: Path) -> None:
+        """Remember, if the disk lets us: it is a convenience."""
+        replace(Preferences.read(folder), link=self.link, name=self.name).write(folder)

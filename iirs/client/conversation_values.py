@@ -1,0 +1,57 @@
+"""What goes into one conversation's round and what comes out: the values ``Conversation`` takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from iirs.client.store.log_entry import Item
+from iirs.client.sync import RoundKeys
+from iirs.directory import Directory, Entry
+from iirs.geometry import RandomBytes
+from iirs.identity import Identity
+from iirs.message import PeerMessage
+from iirs.prekey import Prekey
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Who we are, and what a conversation needs of the world."""
+
+    entry: Entry
+    position: int
+    identity: Identity = field(repr=False)
+    directory: Directory
+    round_ms: int
+    random_bytes: RandomBytes
+    now_ms: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What an invitation of one round needs: the peer's prekey, if one is known, and the names of ours."""
+
+    prekey: Prekey | None
+    own_ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What went into this round's shared drops, and the keys that open what comes out."""
+
+    keys: RoundKeys
+    messages: tuple[PeerMessage, ...] = field(repr=False)
+    sealed: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a round's replies brought."""
+
+    heard: bool
+    altered: bool
+    """Something came back that is neither ours nor the peer's, or the peer was in only one of the drops."""
+    arrived: tuple[Item, ...]
+    delivered: tuple[Item, ...]
+    messages: tuple[PeerMessage, ...] = ()
+    established: bool = False

@@ -1,0 +1,1 @@
+"""What a desktop is told and asked: notifications, its colours, its menu."""

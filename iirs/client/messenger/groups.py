@@ -1,0 +1,368 @@
+"""``GroupDesk``: the groups we are in: takes their items in, passes them on, and asks our neighbours.
+
+States of one group (``GroupState``): INVITED -join-> JOINED -leave-> LEFT; INVITED -leave-> LEFT. What comes
+while we are only invited is kept, and shown and passed on when we join: nobody works for a group unasked.
+Whoever brings something when we have left is told so, once.
+
+What each loss does: an item lies in the outbox of each neighbour until it is acknowledged, also over
+restarts, and comes round the other way, too. One that comes twice is known by its id. When somebody leaves,
+those who become neighbours give each other what may have gone by way of whoever left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from iirs.client.account.account import Account
+from iirs.client.chat_session import NOTE_MAX, clean_text
+from iirs.client.events import Event, GroupChanged, GroupState, TextChanged, TextQueued, TextReceived
+from iirs.client.messenger.file_transfer import GroupNote, encode_note
+from iirs.client.messenger.group_item import (
+    MEMBERS_MAX,
+    NAME_MAX,
+    TEXT_MAX,
+    Group,
+    GroupItem,
+    GroupItemKind,
+    neighbours,
+    new_id,
+)
+from iirs.client.messenger.group_store import Farewells, Held, Kept, Way, Ways
+from iirs.client.store.log_entry import Entry, EntryKind, Item, TextState
+from iirs.client.store.store import ClientStore
+from iirs.directory import Directory
+from iirs.errors import AccountError, PeerMessageError
+from iirs.geometry import RandomBytes
+
+_PREFIX = "group:"
+INVITED_MAX = 5
+"""Groups to which one person may ask us at once; those beyond are not taken in."""
+
+
+class Post(Protocol):
+    """What a group needs of the desk."""
+
+    def send_note(self, peer: str, data: bytes) -> Item:
+        """Queue a note for a person."""
+        ...
+
+    def wish(self, peer: str) -> None:
+        """Ask a person to talk; nothing is committed."""
+        ...
+
+    def let_go(self, peer: str) -> None:
+        """End a conversation that has nothing but groups' items to say; nothing is committed."""
+        ...
+
+    def take_timer(self, talk: str, seconds: int) -> None:
+        """Have entries disappear."""
+        ...
+
+    def expiry(self, talk: str, now_ms: int) -> int:
+        """Return when an entry of now disappears."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Who we are, and what groups need of the world."""
+
+    account: Account
+    directory: Directory
+    random_bytes: RandomBytes
+    now_ms: Callable[[], int]
+    emit: Callable[[Event], None]
+
+
+class GroupDesk:
+    """One account's groups. The store's owner thread only."""
+
+    def __init__(self, around: Surroundings, store: ClientStore, post: Post) -> None:
+        """Load the groups. Raises ``StoreError``."""
+        self._around = around
+        self._store = store
+        self._post = post
+        self._held, self._kept, self._ways = Held(store), Kept(store), Ways(store)
+        self._farewells = Farewells(store)
+        self._groups = {state["group"]: Group.from_state(state) for state in store.values(_PREFIX).values()}
+
+    # -- the person ---------------------------------------------------------------------------------
+
+    def create(self, name: str, people: tuple[str, ...]) -> str:
+        """Found a group with people and return its key. Raises ``AccountError``."""
+        name = clean_text(name).strip()
+        if not 0 < len(name) <= NAME_MAX:
+            raise AccountError("A group needs a name of at most {count} characters.", count=NAME_MAX)
+        directory = self._around.directory
+        positions = {directory.position(directory.lookup(person).name) for person in people}
+        members = tuple(sorted(positions | {self._me}))
+        if not 2 <= len(members) <= MEMBERS_MAX:
+            raise AccountError("A group has 2 to {count} members.", count=MEMBERS_MAX)
+        neighbours(members, self._me, self._slots)
+        draft = self._draft(b"", GroupItemKind.FOUND, text=name, members=members)
+        item = self._signed(draft.founding(directory.chain_id))
+        self._store.mark_seen(item.key, _seen(item))
+        self._kept.note(item)
+        self._keep(Group.founded(item, self._me))
+        self._pass_on(item, None)
+        self._ask_neighbours(item.key)
+        return item.key
+
+    def join(self, key: str) -> None:
+        """Take part in a group that has asked us."""
+        group = self._known(key)
+        if group.state is GroupState.INVITED:
+            (founding, founding_from), *later = self._held.all(key)
+            # Before anything else: nobody can make sense of an item of a group they do not know of.
+            found = GroupItem.checked(founding, self._around.directory)
+            self._kept.note(found)
+            self._pass_on(found, founding_from)
+            self._say(key, GroupItemKind.JOIN)
+            for value, peer in later:
+                with suppress(PeerMessageError):
+                    self._take_in(GroupItem.checked(value, self._around.directory), peer)
+            self._held.forget(key)
+            self._ask_neighbours(key)
+
+    def leave(self, key: str) -> None:
+        """Leave a group, or turn down an invitation; its members are told."""
+        group = self._known(key)
+        if group.state is not GroupState.LEFT:
+            told = neighbours(group.members, self._me, self._slots)
+            self._farewells.note(self._say(key, GroupItemKind.LEAVE), [self._name(member) for member in told])
+            self._kept.forget(key)
+            self._held.forget(key)
+
+    def send(self, key: str, text: str) -> bytes:
+        """Send a text to a group and return its id. Raises ``AccountError``."""
+        text = clean_text(text)
+        if len(text.encode()) > TEXT_MAX:
+            raise AccountError("This text is longer than 60,000 bytes. Send it in parts.")
+        self._check_joined(key)
+        item = self._make(bytes.fromhex(key[1:]), GroupItemKind.TEXT, text=text)
+        if len(encode_note(GroupNote(item.to_value()))) > NOTE_MAX:  # control characters grow in JSON
+            raise AccountError("This text is longer than 60,000 bytes. Send it in parts.")
+        expires = self._post.expiry(key, item.sent_at_ms)
+        self._log(item, expires, TextState.QUEUED)
+        self._around.emit(TextQueued(key, _entry_id(item), text, item.sent_at_ms, expires))
+        self._store.mark_seen(key, _seen(item))
+        self._kept.note_text(item, _entry_id(item))
+        self._pass_on(item, None)
+        return _entry_id(item)
+
+    def set_timer(self, key: str, seconds: int) -> None:
+        """Have what is said in a group disappear after so many seconds, for everybody; 0: never."""
+        self._check_joined(key)
+        self._say(key, GroupItemKind.TIMER, seconds=seconds)
+
+    def tell(self) -> None:
+        """Tell about every group."""
+        for group in self._groups.values():
+            self._tell(group)
+
+    # -- what comes ---------------------------------------------------------------------------------
+
+    def _founded(self, item: GroupItem) -> Group:
+        """Return the group an item begins. Raises ``PeerMessageError`` if it is none we could be in."""
+        group = Group.founded(item, self._me)
+        try:
+            neighbours(group.members, self._me, self._slots)
+        except AccountError as error:
+            raise PeerMessageError("a group for which this server gives too few places") from error
+        return group
+
+    def take(self, peer: str, note: GroupNote) -> None:
+        """Take in an item that ``peer`` passed on. Raises ``PeerMessageError`` if it is not right."""
+        item = GroupItem.checked(note.value, self._around.directory)
+        group = self._groups.get(item.group.hex())
+        sender = self._around.directory.position(peer)
+        if group is None:
+            group = self._founded(item)
+            if sender not in group.members:
+                raise PeerMessageError("an invitation by somebody who is not in the group")
+            if self._invitations_by(peer) < INVITED_MAX and self._store.mark_seen(item.key, _seen(item)):
+                self._keep(group)
+                self._held.add(item, peer)
+        elif sender not in group.members:
+            raise PeerMessageError("an item by way of somebody who is not in the group")
+        elif item.kind is GroupItemKind.FOUND:
+            return  # it has come another way
+        elif group.state is GroupState.LEFT:
+            farewell = self._farewells.due(item.key, peer)
+            if farewell is not None:
+                self._post.send_note(peer, encode_note(GroupNote(farewell)))
+        elif item.author not in group.members:
+            raise PeerMessageError("an item of somebody who is not in the group")
+        elif group.state is GroupState.INVITED:
+            self._held.add(item, peer)
+        else:
+            self._take_in(item, peer)
+
+    def _invitations_by(self, peer: str) -> int:
+        """Return to how many groups ``peer`` has asked us: so nobody takes up the room of others."""
+        waiting = [group.key for group in self._groups.values() if group.state is GroupState.INVITED]
+        return sum(self._held.brought_by(key) == peer for key in waiting)
+
+    def _take_in(self, item: GroupItem, peer: str) -> None:
+        group = self._groups[item.group.hex()]
+        after = group.after(item, self._me)
+        if not self._store.mark_seen(item.key, _seen(item)):
+            return
+        if item.kind is GroupItemKind.TEXT:
+            self._show(item)
+        elif item.kind is GroupItemKind.TIMER:
+            self._kept.note(item)
+            self._post.take_timer(item.key, item.seconds)
+        elif after != group:
+            self._kept.note(item)
+            self._keep(after)
+        told = self._close_ring(group, after, item) if item.kind is GroupItemKind.LEAVE else ()
+        self._pass_on(item, peer, told)
+
+    def _show(self, item: GroupItem) -> None:
+        expires = self._post.expiry(item.key, self._around.now_ms())
+        self._log(item, expires, None)
+        self._kept.note_text(item, _entry_id(item))
+        author = self._name(item.author)
+        self._around.emit(
+            TextReceived(item.key, _entry_id(item), item.text, item.sent_at_ms, author, expires)
+        )
+
+    def _close_ring(self, before: Group, after: Group, item: GroupItem) -> Collection[int]:
+        """Take leave of who left, and give new neighbours what they may not know. Return those."""
+        who = self._name(item.author)
+        for way in self._ways.end_with(item.key, who):
+            if len(after.members) > 1:
+                self._set_state(way, TextState.DELIVERED)
+        if not any(item.author in self._ring(group) for group in self._groups.values()):
+            self._post.let_go(who)
+        known = self._ring(before)
+        new = [member for member in self._ring(after) if member not in known]
+        for member in new:
+            for value in self._kept.values(item.key):
+                self._post.send_note(self._name(member), encode_note(GroupNote(value)))
+        self._ask_neighbours(item.key)
+        return new
+
+    def delivered(self, note_id: bytes) -> None:
+        """Take in that a neighbour has acknowledged a note; a text is delivered when all of them have."""
+        way = self._ways.get(note_id)
+        if way is not None and self._ways.end(note_id, way):
+            self._set_state(way, TextState.DELIVERED)
+
+    def sent(self, note_id: bytes) -> None:
+        """Take in that a note has gone out."""
+        way = self._ways.get(note_id)
+        if way is not None:
+            self._set_state(way, TextState.SENT)
+
+    def _set_state(self, way: Way, state: TextState) -> None:
+        self._store.set_state(way.key, way.entry_id, state)
+        self._around.emit(TextChanged(way.key, way.entry_id, state))
+
+    # -- inside -------------------------------------------------------------------------------------
+
+    @property
+    def _me(self) -> int:
+        return self._around.directory.position(self._around.account.name)
+
+    @property
+    def _slots(self) -> int:
+        return self._around.account.chain.slots
+
+    def _known(self, key: str) -> Group:
+        group = self._groups.get(key[1:])
+        if group is None:
+            raise AccountError("This group is not known here.")
+        return group
+
+    def _check_joined(self, key: str) -> None:
+        if self._known(key).state is not GroupState.JOINED:
+            raise AccountError("Join this group first.")
+
+    def _ring(self, group: Group) -> list[int]:
+        """Return our neighbours in a group that we take part in."""
+        joined = group.state is GroupState.JOINED
+        return neighbours(group.members, self._me, self._slots) if joined else []
+
+    def _make(self, group: bytes, kind: GroupItemKind, text: str = "", members: tuple[int, ...] = (),
+              seconds: int = 0) -> GroupItem:  # fmt: skip
+        return self._signed(self._draft(group, kind, text, members, seconds))
+
+    def _draft(self, group: bytes, kind: GroupItemKind, text: str = "", members: tuple[int, ...] = (),
+               seconds: int = 0) -> GroupItem:  # fmt: skip
+        item_id, now = new_id(self._around.random_bytes), self._around.now_ms()
+        return GroupItem(group, kind, self._me, item_id, now, text, members, seconds)
+
+    def _signed(self, item: GroupItem) -> GroupItem:
+        return item.signed_by(self._around.account.identity, self._around.directory.chain_id)
+
+    def _say(self, key: str, kind: GroupItemKind, seconds: int = 0) -> GroupItem:
+        group = self._known(key)
+        item = self._make(group.group, kind, seconds=seconds)
+        self._store.mark_seen(key, _seen(item))
+        self._kept.note(item)
+        self._pass_on(item, None)
+        self._keep(group.after(item, self._me))
+        if kind is GroupItemKind.TIMER:
+            self._post.take_timer(key, seconds)
+        return item
+
+    def _pass_on(self, item: GroupItem, came_from: str | None, told: Collection[int] = ()) -> None:
+        group = self._groups[item.group.hex()]
+        data = encode_note(GroupNote(item.to_value()))
+        for member in neighbours(group.members, self._me, self._slots):
+            name = self._name(member)
+            if name != came_from and member != item.author and member not in told:
+                note = self._post.send_note(name, data)
+                if item.author == self._me and item.kind is GroupItemKind.TEXT:
+                    self._ways.begin(note.item_id, Way(item.key, _entry_id(item), name))
+
+    def _ask_neighbours(self, key: str) -> None:
+        for member in self._ring(self._known(key)):
+            self._post.wish(self._name(member))
+
+    def _log(self, item: GroupItem, expires: int, state: TextState | None) -> None:
+        outgoing = item.author == self._me
+        author = self._name(item.author)
+        self._store.add_entry(
+            Entry(
+                item.key,
+                _entry_id(item),
+                EntryKind.TEXT,
+                outgoing,
+                author,
+                item.text,
+                item.sent_at_ms,
+                state,
+                expires,
+            )
+        )
+
+    def _keep(self, group: Group) -> None:
+        self._groups[group.group.hex()] = group
+        self._store.set(_PREFIX + group.group.hex(), group.to_state())
+        self._tell(group)
+
+    def _tell(self, group: Group) -> None:
+        names = tuple(sorted(map(self._name, group.members)))
+        joined = frozenset(map(self._name, group.joined))
+        founder = self._name(group.founder)
+        self._around.emit(GroupChanged(group.key, group.name, names, joined, founder, group.state))
+
+    def _name(self, position: int) -> str:
+        return self._around.directory.entries[position].name
+
+
+def _entry_id(item: GroupItem) -> bytes:
+    """Return an item's id in the log: nobody can take the place of another's by using its id."""
+    return hashlib.sha256(_seen(item)).digest()[:16]
+
+
+def _seen(item: GroupItem) -> bytes:
+    """Return under what an item counts once: its author's word for it, so that nobody spoils another's."""
+    return b"group item" + item.author.to_bytes(4) + item.item_id

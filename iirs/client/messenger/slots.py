@@ -1,0 +1,260 @@
+"""``Conversations``: whom a person talks to: all their conversations, the slots, and who waits for one.
+
+A wish to talk, from asking to a slot:
+
+    ask -slot free-> wanted (the conversation asks);  -all in use-> waiting, in order -one is free-> wanted
+    hang up -> no wish, no place in the queue
+    somebody asks for us -> told;  decline -> not told again until they have paused;  ask -> wanted
+
+Nothing of it is seen from outside: a wish without a slot sends nothing, and declining sends nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import suppress
+
+from iirs.client.account.account import Account, World
+from iirs.client.chat_session import ChatSession
+from iirs.client.conversation import Conversation, Me
+from iirs.client.events import Event, Notice, PeerAsks, PeerChanged, PeerState, TimerChanged
+from iirs.client.messenger.contacts import Contacts
+from iirs.client.store.log_entry import Item
+from iirs.client.store.store import ClientStore
+from iirs.client.text.translate import _
+from iirs.directory import Directory
+from iirs.directory import Entry as Person
+from iirs.errors import AccountError, StoreError
+
+PAUSE_IN_ASKING = 8
+"""Whoever has not asked for this many invite rounds does not ask any more; a new wish is told anew."""
+
+
+class Conversations(ABC):
+    """One logged-in account's. ``events`` grows; whoever shows them takes them out."""
+
+    def __init__(self, account: Account, store: ClientStore, world: World, directory: Directory) -> None:
+        """Raises ``StoreError`` if the store does not open."""
+        self.account = account
+        self.directory = directory
+        self.position = 0
+        """Our own place in the directory."""
+        self.round_number = 0
+        self.events: list[Event] = []
+        self.conversations: dict[str, Conversation] = {}
+        self._store = store
+        self._world = world
+        self._slots = account.chain.slots
+        self._states: dict[str, PeerState] = {}
+        self._saved: dict[str, object] = {}
+        self._asking: dict[str, int] = {}
+        self._declined: dict[str, int] = {}
+        self._waiting: list[str] = store.get("waiting", [])
+        self.contacts = Contacts(store)
+
+    @property
+    def me(self) -> Person:
+        """Our own entry of the directory."""
+        return self.directory.entries[self.position]
+
+    # -- asking and ending ----------------------------------------------------------------------------
+
+    def ask(self, peer: str) -> None:
+        """Ask to talk to ``peer``, or queue for it. Raises ``AccountError`` if that cannot be."""
+        self.wish(peer)
+        self._store.commit()
+
+    def wish(self, peer: str) -> None:
+        """As ``ask``; whoever calls commits, with what belongs to it."""
+        person = self.directory.lookup(peer)
+        if person.name == self.account.name:
+            raise AccountError("That is your own name. Ask somebody else to talk.")
+        conversation = self.conversation(person.name)
+        self._asking.pop(person.name, None)
+        self._declined.pop(person.name, None)
+        if conversation.holds_slot or self._free_slots() > 0:
+            self._set_waiting([name for name in self._waiting if name != person.name])
+            conversation.want()
+        elif person.name not in self._waiting:
+            self._set_waiting([*self._waiting, person.name])
+        self.save(conversation)
+        self.note_states()
+
+    def decline(self, peer: str) -> None:
+        """Put a wish to talk away until it is made anew. Nothing is sent: declining looks like ignoring."""
+        name = peer.lower()
+        since = self._asking.pop(name, None)
+        if since is not None:
+            self._declined[name] = since
+            self.events.append(PeerAsks(name, asks=False))
+
+    def hang_up(self, peer: str) -> None:
+        """End the conversation with ``peer``, four rounds after the next upload that can say so."""
+        self.end(peer)
+        self._store.commit()
+
+    def end(self, peer: str) -> None:
+        """As ``hang_up``; whoever calls commits, with what belongs to it."""
+        name = peer.lower()
+        self._set_waiting([other for other in self._waiting if other != name])
+        conversation = self.conversations.get(name)
+        if conversation is not None:
+            conversation.hang_up()
+            self.save(conversation)
+            self.note_states()
+
+    def hang_up_all(self, *, leaving: bool = False) -> None:
+        """End every conversation, as ``hang_up`` does; ``leaving``: those of now are asked the next time."""
+        wanted = [name for name, conversation in self.conversations.items() if conversation.is_wanted]
+        if leaving:
+            known = self._store.get("resume", [])
+            self._store.set("resume", [*known, *(name for name in wanted if name not in known)])
+        for conversation in list(self.conversations.values()):
+            conversation.hang_up(leaving=leaving)
+            self.save(conversation)
+        self._store.commit()
+        self.note_states()
+
+    def resume(self) -> None:
+        """Ask those again whom we talked to when we left."""
+        names = self._store.get("resume", [])
+        self._store.remove("resume")
+        for name in names:
+            with suppress(AccountError):
+                self.wish(name)
+
+    def _free_slots(self) -> int:
+        return self._slots - sum(item.holds_slot for item in self.conversations.values())
+
+    def _set_waiting(self, names: list[str]) -> None:
+        if names != self._waiting:
+            self._waiting = names
+            self._store.set("waiting", names)
+
+    def admit_waiting(self) -> None:
+        """Give slots that have become free to those who wait for one, in order."""
+        while self._waiting and self._free_slots() > 0:
+            name, *rest = self._waiting
+            self._set_waiting(rest)
+            with suppress(AccountError):
+                self.conversation(name).want()
+
+    def invited(self, caller: Person, bundle_round: int) -> None:
+        """Take in that somebody we are not asking for asks for us."""
+        name = caller.name
+        if name in self._waiting:
+            return
+        if name in self._declined:
+            self._declined[name] = bundle_round
+        else:
+            if name not in self._asking:
+                self.events.append(PeerAsks(name))
+            self._asking[name] = bundle_round
+
+    def forget_asking(self, bundle_round: int, invite_every: int) -> None:
+        """Take back what was said of those who have stopped asking."""
+        oldest = bundle_round - PAUSE_IN_ASKING * invite_every
+        for name in [name for name, last in self._asking.items() if last < oldest]:
+            del self._asking[name]
+            self.events.append(PeerAsks(name, asks=False))
+        self._declined = {name: last for name, last in self._declined.items() if last >= oldest}
+
+    def _contact_changed(self, person: Person) -> None:
+        described = self.contacts.described(self.directory, self.me, person)
+        self.events.append(described)
+        if person.name in self.conversations:
+            self.conversations[person.name].chat.held = bool(described.blocked)
+
+    @abstractmethod
+    def _supply(self, peer: str) -> Item | None:
+        """Return the next piece of a file for a person, if there is one."""
+
+    # -- keeping --------------------------------------------------------------------------------------
+
+    def restore(self, *, discard_keys: bool) -> None:
+        """Load the conversations that have something to do; ``discard_keys`` if theirs are not the newest."""
+        self.conversations.clear()
+        self._saved.clear()
+        for name in self._store.get("conversations", []):
+            if discard_keys:
+                self._store.remove(f"sync:{name}")
+            state = self._store.get(f"sync:{name}")
+            idle = isinstance(state, dict) and not (
+                state.get("wanted") or state.get("sync") or state.get("end_invitations")
+            )
+            if not idle or any(True for _ in self._store.outbox(name)):
+                with suppress(AccountError):
+                    self.conversation(name)
+        for key, seconds in self._store.values("timer:").items():
+            self.events.append(TimerChanged(key.removeprefix("timer:"), seconds))
+
+    def conversation(self, name: str) -> Conversation:
+        """Return the conversation with a person, begun or loaded if need be. Raises ``AccountError``."""
+        if name not in self.conversations:
+            peer = self.directory.lookup(name)
+            me = Me(
+                self.me,
+                self.position,
+                self.account.identity,
+                self.directory,
+                self.account.chain.round_ms,
+                self._world.random_bytes,
+                self._now_ms,
+            )
+            try:
+                chat_state, sync_state = self._store.get(f"chat:{name}"), self._store.get(f"sync:{name}")
+                conversation = self._make(me, peer, chat_state, sync_state)
+            except StoreError:
+                self.events.append(
+                    Notice(
+                        _("What was stored about {name}'s conversation is damaged; it starts over.").format(
+                            name=name
+                        )
+                    )
+                )
+                conversation = self._make(me, peer, None, None)
+            self.conversations[name] = conversation
+            names = self._store.get("conversations", [])
+            if name not in names:
+                self._store.set("conversations", [*names, name])
+            conversation.chat.held = not self.contacts.meet(peer)
+            self._contact_changed(peer)
+        return self.conversations[name]
+
+    def _make(self, me: Me, peer: Person, chat_state: object, sync_state: object) -> Conversation:
+        chat = ChatSession(
+            self._world.random_bytes,
+            lambda item_id: self._store.has_item(peer.name, item_id),
+            self._store.outbox(peer.name),
+            chat_state if isinstance(chat_state, dict) else None,
+            lambda: self._supply(peer.name),
+        )
+        return Conversation(me, peer, chat, sync_state if isinstance(sync_state, dict) else None)
+
+    def save(self, conversation: Conversation) -> None:
+        """Keep a conversation's state, if it has changed since it was kept last."""
+        name = conversation.peer.name
+        for kind, state in (("sync", conversation.to_state()), ("chat", conversation.chat.to_state())):
+            key = f"{kind}:{name}"
+            if self._saved.get(key) != state:
+                self._store.set(key, state)
+                self._saved[key] = state
+
+    def save_all(self) -> None:
+        """Keep the state of every conversation, and make it last."""
+        for conversation in self.conversations.values():
+            self.save(conversation)
+        self._store.commit()
+
+    def note_states(self) -> None:
+        """Tell where conversations stand, where that has changed."""
+        for name, conversation in self.conversations.items():
+            state = conversation.state(self.round_number)
+            if name in self._waiting and not conversation.holds_slot:
+                state = PeerState.WAITING
+            if state is not self._states.get(name):
+                self._states[name] = state
+                self.events.append(PeerChanged(name, state))
+
+    def _now_ms(self) -> int:
+        return int(self._world.clock() * 1000)

@@ -1,0 +1,1 @@
+"""What a window shows and what can be asked of it, without Tk."""

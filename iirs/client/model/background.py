@@ -1,0 +1,223 @@
+"""``Librarian``: reads and writes for a window what takes the disk, never in the window's thread.
+
+The store belongs to the network's thread, files of the person's own to a worker; what comes of it is handed
+to ``tell`` as a ``Reading``. Nothing here changes what is sent, or when.
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from iirs.client.engine import Engine
+from iirs.client.messenger.file_transfer import FILE_MAX
+from iirs.client.model.talk import HISTORY_LIMIT, History
+from iirs.client.pictures.thumbnails import thumbnail
+from iirs.client.server_connection import ServerConnection
+from iirs.client.store.log_entry import Entry, EntryKind
+from iirs.client.text.display import displayable
+from iirs.client.text.translate import _
+from iirs.errors import AccountError, IirsError, StoreError
+
+_LATEST = 253_402_300_799
+"""The last second that a calendar has: a peer may claim any."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastEntries:
+    """The newest entry of every talk."""
+
+    entries: tuple[Entry, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search came to, newest first."""
+
+    talk: str
+    words: str = field(repr=False)
+    entries: tuple[Entry, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A file as a small picture, PNG; b"" if it is none."""
+
+    file_id: bytes
+    png: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence about how something went."""
+
+    sentence: str
+    alarm: bool = False
+
+
+Reading = History | LastEntries | Found | Picture | Said
+
+
+class Librarian:
+    """All methods return at once; ``tell`` is called from other threads."""
+
+    def __init__(self, connection: ServerConnection, tell: Callable[[Reading], None]) -> None:
+        self._connection = connection
+        self._tell = tell
+
+    def read(self, talk: str, before: bytes | None = None) -> None:
+        """Read the newest entries of a talk, or older ones than ``before``."""
+
+        def work(engine: Engine) -> None:
+            entries = engine.desk.history(talk, HISTORY_LIMIT, before)
+            transfers = engine.desk.transfers(entries)
+            self._tell(History(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT))
+
+        self._in_store(work)
+
+    def read_last_entries(self) -> None:
+        """Read the newest entry of every talk."""
+        self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.desk.last_entries()))))
+
+    def search(self, talk: str, words: str) -> None:
+        """Look for words in a talk, or in all ("")."""
+        self._in_store(lambda engine: self._tell(Found(talk, words, tuple(engine.desk.search(words, talk)))))
+
+    def read_back_to(self, talk: str, first: bytes, item_id: bytes) -> None:
+        """Read entries before ``first``, as many as it takes to have ``item_id`` among them."""
+
+        def enough(page: list[Entry]) -> bool:
+            return any(entry.item_id == item_id for entry in page)
+
+        def tell(engine: Engine, entries: list[Entry]) -> None:
+            self._tell(History(talk, entries, engine.desk.transfers(entries), True, True))
+
+        self._read_pages(talk, first, enough, tell)
+
+    def _read_pages(
+        self,
+        talk: str,
+        before: bytes | None,
+        enough: Callable[[list[Entry]], bool],
+        then: Callable[[Engine, list[Entry]], None],
+    ) -> None:
+        """Read a talk backwards until a page is ``enough`` or nothing is left, and hand over all of it.
+
+        Each page is a command of its own, so that what the server says, and an upload, never wait for all.
+        """
+        pages: list[list[Entry]] = []
+
+        def read(engine: Engine) -> None:
+            page = engine.desk.history(talk, HISTORY_LIMIT, pages[-1][0].item_id if pages else before)
+            if page:
+                pages.append(page)
+            if len(page) < HISTORY_LIMIT or enough(page):
+                then(engine, [entry for page in reversed(pages) for entry in page])
+            else:
+                self._in_store(read)
+
+        self._in_store(read)
+
+    def clear(self, talk: str) -> None:
+        """Delete a talk's entries here, a few at a time."""
+
+        def work(engine: Engine) -> None:
+            if engine.desk.clear(talk):
+                self._in_store(work)
+
+        self._in_store(work)
+
+    def read_picture(self, file_id: bytes, longest: int) -> None:
+        """Make a small picture of a file that is here, if it is one."""
+
+        def work(engine: Engine) -> None:
+            try:
+                data = engine.desk.read_file(file_id)
+            except AccountError:
+                return  # it has gone meanwhile
+            self._in_worker(lambda: self._tell(Picture(file_id, thumbnail(data, longest))))
+
+        self._in_store(work)
+
+    # -- the person's own files ---------------------------------------------------------------------
+
+    def send_file(self, talk: str, path: Path) -> None:
+        """Read a file and send it. One that is too large, or cannot be read, is said and not sent."""
+
+        def work() -> None:
+            data = _read(path)
+            self._connection.call(lambda engine: engine.desk.send_file(talk, path.name, data))
+
+        self._in_worker(work)
+
+    def save(self, file_id: bytes, path: Path) -> None:
+        """Write a file that is here to ``path``."""
+
+        def work(engine: Engine) -> None:
+            data = engine.desk.read_file(file_id)
+            self._in_worker(lambda: _write(path, data))
+
+        self._in_store(work)
+
+    def export(self, talk: str, path: Path) -> None:
+        """Write all that is stored of a talk to ``path``, as text a person can read."""
+
+        def write(_engine: Engine, entries: list[Entry]) -> None:
+            self._in_worker(lambda: _write(path, exported(entries).encode("utf-8", "replace")))
+
+        self._read_pages(talk, None, lambda page: False, write)
+
+    # -- threads ------------------------------------------------------------------------------------
+
+    def _in_store(self, function: Callable[[Engine], None]) -> None:
+        def work(engine: Engine) -> None:
+            try:
+                function(engine)
+            except StoreError as error:
+                self._tell(Said(error.said(_), alarm=True))
+
+        self._connection.call(work)
+
+    def _in_worker(self, function: Callable[[], None]) -> None:
+        def work() -> None:
+            try:
+                function()
+            except IirsError as error:
+                self._tell(Said(error.said(_)))
+            except OSError as error:
+                why = error.strerror or _("no reason given")
+                self._tell(Said(_("The file could not be read or written: {why}.").format(why=why)))
+
+        threading.Thread(target=work, name="iirs-librarian", daemon=True).start()
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(FILE_MAX + 1)
+    if len(data) > FILE_MAX:
+        raise AccountError(
+            "A file can have at most {limit} KiB: a larger one would take hours.", limit=FILE_MAX // 1024
+        )
+    return data
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; only the person may read it."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.touch(mode=0o600)
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def exported(entries: Iterable[Entry]) -> str:
+    """Return entries as lines: time, author, text; later lines of a text are indented, so none can pose."""
+    lines = []
+    for entry in entries:
+        at = datetime.datetime.fromtimestamp(min(entry.sent_at_ms / 1000, _LATEST), datetime.UTC)
+        text = displayable(entry.text).replace("\n", "\n    ")
+        what = _("[file] {name}").format(name=text) if entry.kind is EntryKind.FILE else text
+        lines.append(f"{at:%Y-%m-%d %H:%M:%S} UTC  {entry.author}: {what}\n")
+    return "".join(lines)

@@ -1,0 +1,106 @@
+"""``RoundHealth``: how many of the last rounds were tampered with or lost, and what to say about it.
+
+A client's own cover comes back to it in every round, and so tells it whether somebody dropped or altered what
+it uploaded (``docs/protocol.md`` section 7). This only counts and tells: nothing here reaches an upload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from iirs.client.events import RoundFate
+from iirs.client.text.translate import _, n_
+
+HEALTH_ROUNDS = 100
+"""Rounds that are counted."""
+SERIOUS_OF_ALL = 10
+"""So many of them tampered with or lost are serious."""
+RECENT_ROUNDS = 20
+SERIOUS_OF_RECENT = 3
+"""So many of the last 20 tampered with are serious too."""
+
+
+class HealthLevel(IntEnum):
+    """How much attention the last rounds deserve."""
+
+    GOOD = 0
+    TROUBLED = 1
+    """Something was tampered with or lost. It happens: a hop restarts, a line is slow."""
+    SERIOUS = 2
+    """Too often to be an accident."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundHealth:
+    """What became of the last 100 rounds, oldest first."""
+
+    fates: tuple[RoundFate, ...] = ()
+
+    def after(self, fate: RoundFate) -> RoundHealth:
+        """Return the health once one more round is over."""
+        return replace(self, fates=(*self.fates, fate)[-HEALTH_ROUNDS:])
+
+    @property
+    def tampered(self) -> int:
+        """How many were done with something of ours, or of a peer's, missing or altered."""
+        return self.fates.count(RoundFate.TAMPERED)
+
+    @property
+    def lost(self) -> int:
+        """How many brought nothing."""
+        return self.fates.count(RoundFate.LOST)
+
+    @property
+    def clean(self) -> int:
+        """How many were as they should be."""
+        return len(self.fates) - self.troubled
+
+    @property
+    def troubled(self) -> int:
+        """How many were tampered with or lost."""
+        return self.tampered + self.lost
+
+    @property
+    def level(self) -> HealthLevel:
+        """How much attention this deserves."""
+        if self.troubled >= SERIOUS_OF_ALL or self._is_tampered_with_often:
+            return HealthLevel.SERIOUS
+        return HealthLevel.TROUBLED if self.troubled else HealthLevel.GOOD
+
+    @property
+    def _is_tampered_with_often(self) -> bool:
+        return self.fates[-RECENT_ROUNDS:].count(RoundFate.TAMPERED) >= SERIOUS_OF_RECENT
+
+    @property
+    def sentence(self) -> str:
+        """The count in words, without a full stop; empty before the first round is over."""
+        rounds = len(self.fates)
+        if rounds == 0:
+            return ""
+        if rounds == 1:
+            if self.troubled:
+                return _("The last round was tampered with or lost")
+            return _("The last round was neither tampered with nor lost")
+        return n_(
+            "{count} of the last {rounds} rounds was tampered with or lost",
+            "{count} of the last {rounds} rounds were tampered with or lost",
+            self.troubled,
+        ).format(count=self.troubled, rounds=rounds)
+
+    @property
+    def meaning(self) -> str:
+        """What it means and what is done about it, once it is serious; otherwise empty.
+
+        A line that is too slow loses rounds without anybody's doing, so losses alone accuse nobody.
+        """
+        if self.level is not HealthLevel.SERIOUS:
+            return ""
+        if self._is_tampered_with_often or self.tampered >= SERIOUS_OF_ALL:
+            cause = _("Somebody between you and your peers drops or changes messages.")
+        else:
+            cause = _(
+                "The line to the server is too slow or breaks, a server fails, or somebody between you and "
+                "your peers drops or changes messages."
+            )
+        return cause + " " + _("Texts are repeated until they arrive.")

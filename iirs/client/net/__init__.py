@@ -1,0 +1,1 @@
+"""The framed TLS line to the entry, and the moment at which an upload leaves."""

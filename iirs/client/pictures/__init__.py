@@ -1,0 +1,1 @@
+"""Pictures and QR codes, decoded where they can do no harm."""

@@ -1,0 +1,1 @@
+"""The Tk window: only here, and in gui.py, is tkinter imported."""

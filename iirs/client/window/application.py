@@ -1,0 +1,63 @@
+"""The window's main loop, and what happens if one of its callbacks fails."""
+
+from __future__ import annotations
+
+import tkinter as tk
+import traceback
+from tkinter import ttk
+from types import TracebackType
+
+from iirs.client.account.entry_calls import Home
+from iirs.client.desktop.notifications import Notifications
+from iirs.client.text.translate import _
+from iirs.client.window.navigation import Start
+from iirs.client.window.theme.theme import Look
+from iirs.client.window.window import ClientWindow
+
+
+def run_application(root: tk.Tk, home: Home, start: Start) -> None:
+    """Show one person's window in ``root`` and return when it is closed."""
+    look = Look(root)
+    faults = FaultDialog(root, look)
+    root.report_callback_exception = faults.show
+    notifications = Notifications()
+    window = ClientWindow(root, look, home, start)
+    window.notifier, window.conceal = notifications.show, notifications.conceal
+    root.mainloop()
+    notifications.close()
+
+
+class FaultDialog:
+    """Says that something went wrong in the program, once until it is put away, with details to copy."""
+
+    def __init__(self, root: tk.Tk, look: Look) -> None:
+        self._root = root
+        self._look = look
+        self._dialog: tk.Toplevel | None = None
+
+    def show(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Show the dialog; what Tk would print goes nowhere else, as it could hold what people wrote."""
+        if self._dialog is not None and self._dialog.winfo_exists():
+            return
+        # Places in the program and the error's kind: not its text, which may quote somebody.
+        details = "".join(traceback.format_tb(trace)) + kind.__name__
+        dp = self._look.dp
+        self._dialog = dialog = tk.Toplevel(self._root)
+        dialog.title("iirs")
+        dialog.transient(self._root)
+        frame = ttk.Frame(dialog, padding=dp(20))
+        frame.pack(fill="both", expand=True)
+        words = _(
+            "Something went wrong in this program. It goes on; if it behaves oddly, close the window and "
+            "start again. The details name places in the program, nothing anybody wrote."
+        )
+        ttk.Label(frame, text=words, wraplength=dp(380)).pack(pady=(0, dp(16)))
+
+        def copy() -> None:
+            self._root.clipboard_clear()
+            self._root.clipboard_append(details)
+
+        ttk.Button(frame, text=_("Copy details"), command=copy).pack(side="left")
+        close = ttk.Button(frame, text=_("Close"), style="Accent.TButton", command=dialog.destroy)
+        close.pack(side="right")
+        close.focus_set()

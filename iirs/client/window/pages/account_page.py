@@ -1,0 +1,133 @@
+"""``AccountPage``: a new password, and the two ways to end: everything here, or the account itself."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import dataclass
+from tkinter import ttk
+
+from iirs.client.account.password_keys import check_password
+from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.scroll_page import ScrollPage
+from iirs.client.window.theme.theme import Look
+from iirs.errors import AccountError
+
+_PASSWORD_ABOUT = N_(
+    "Your keys are encrypted anew; contacts and texts stay. The change travels inside a round like any "
+    "other, so the network does not see it; the server, which keeps your account, does."
+)
+_WIPE_ABOUT = N_(
+    "Logs out, as everybody leaves, and deletes all that this machine has of the account: texts, files, "
+    "contacts, and keys that were kept here only. The account stays on the server."
+)
+_DELETE_ABOUT = N_(
+    "Deletes the account on the server and everything here. Nobody can ever log in with it again. What "
+    "stays: your name is taken for good, and what others have received is theirs."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountActions:
+    """What the page asks for. ``change_password`` gets the old and the new one."""
+
+    change_password: Callable[[str, str], None]
+    wipe: Callable[[], None]
+    delete: Callable[[], None]
+    close: Callable[[], None]
+
+
+class AccountPage(ScrollPage):
+    """Shows one account's ends; ``tell`` says how a change of password went."""
+
+    def __init__(self, parent: tk.Misc, look: Look, name: str, actions: AccountActions) -> None:
+        super().__init__(parent, look, 480)
+        self._name = name
+        self._actions = actions
+        self._kept: list[tk.Variable] = []  # Tk's variables end with the last reference to them
+        dp = look.dp
+        head = ttk.Frame(self.body)
+        head.pack(fill="x")
+        title = _("Account {name}").format(name=name)
+        ttk.Label(head, text=title, style="Title.TLabel", font=look.heading).pack(side="left")
+        self.close_button = ttk.Button(head, text=_("Back"), command=actions.close)
+        self.close_button.pack(side="right")
+        self._explained(_("New password"), _PASSWORD_ABOUT)
+        self.old = self._field(_("The password of now"), secret=True)
+        self.new = self._field(_("The new password"), secret=True)
+        self.again = self._field(_("The new password once more"), secret=True)
+        self.message = ttk.Label(self.body, style="Error.TLabel", font=look.small, wraplength=dp(460))
+        self.message.pack(anchor="w", pady=dp(6))
+        self.change_button = ttk.Button(
+            self.body, text=_("Change the password"), style="Accent.TButton", command=self.change
+        )
+        self.change_button.pack(anchor="w")
+        self.progress = ttk.Progressbar(self.body, mode="indeterminate")
+        self._explained(_("Delete everything here"), _WIPE_ABOUT)
+        self.wipe_name = self._field(_("To confirm, write your name"))
+        self.wipe_button = self._ending(_("Log out and delete everything here"), self.wipe_name, actions.wipe)
+        self._explained(_("Delete the account"), _DELETE_ABOUT)
+        self.delete_name = self._field(_("To confirm, write your name"))
+        self.delete_button = self._ending(_("Delete the account for good"), self.delete_name, actions.delete)
+        self.settle()
+        self.old.focus_set()
+
+    def _explained(self, title: str, about: str) -> None:
+        self.section(title)
+        about = _(about)
+        ttk.Label(self.body, text=about, style="Muted.TLabel", wraplength=self._look.dp(460)).pack(anchor="w")
+
+    def _field(self, label: str, *, secret: bool = False) -> ttk.Entry:
+        dp = self._look.dp
+        ttk.Label(self.body, text=label, style="Bold.TLabel").pack(anchor="w", pady=(dp(8), dp(3)))
+        entry = ttk.Entry(self.body, font=self._look.text, show="•" if secret else "")
+        entry.pack(fill="x")
+        if secret:
+            entry.bind("<Return>", lambda _: self.change())
+        return entry
+
+    def _ending(self, words: str, name: ttk.Entry, act: Callable[[], None]) -> ttk.Button:
+        button = ttk.Button(self.body, text=words, style="Danger.TButton")
+        button.pack(anchor="w", pady=(self._look.dp(8), 0))
+        button.state(["disabled"])
+
+        def check(*_: object) -> None:
+            right = name.get().strip().lower() == self._name
+            button.state(["!disabled" if right else "disabled"])
+
+        typed = tk.StringVar(self)
+        typed.trace_add("write", check)
+        name.configure(textvariable=typed)
+        self._kept.append(typed)
+        button.configure(command=act)
+        return button
+
+    def change(self) -> None:
+        """Hand over the passwords, unless something is missing or weak."""
+        if self.change_button.instate(["disabled"]):
+            return
+        old, new, again = self.old.get(), self.new.get(), self.again.get()
+        try:
+            check_password(self._name, new)
+        except AccountError as error:
+            self.tell(error.said(_), good=False)
+            return
+        if new != again:
+            self.tell(_("The two new passwords are not the same."), good=False)
+            return
+        self.change_button.state(["disabled"])
+        self.message.configure(text="")
+        self.progress.pack(fill="x", pady=(self._look.dp(8), 0), after=self.change_button)
+        self.progress.start(15)
+        self._actions.change_password(old, new)
+
+    def tell(self, sentence: str, *, good: bool) -> None:
+        """Show how it went, and let the person try again."""
+        self.progress.stop()
+        self.progress.pack_forget()
+        self.change_button.state(["!disabled"])
+        colours = self._look.colours
+        self.message.configure(text=sentence, foreground=colours.good if good else colours.bad)
+        if good:
+            for entry in (self.old, self.new, self.again):
+                entry.delete(0, "end")

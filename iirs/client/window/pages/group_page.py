@@ -1,0 +1,140 @@
+"""``NewGroupPage``: a name, people, and what a group costs, before it is founded."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import ttk
+
+from iirs.client.messenger.group_item import MEMBERS_MAX, NAME_MAX, rounds_around
+from iirs.client.model.chat_model import ChatModel
+from iirs.client.text.translate import N_, _
+from iirs.client.window.theme.theme import Look, window_keys_first
+
+_RULE = N_(
+    "What is said goes round through the members: each talks with its neighbours only, so a group takes up "
+    "to {slots} of your {all} conversations. With {count} members a text reaches all of them in about "
+    "{rounds} rounds. All members see who is in the group; nobody outside does."
+)
+
+
+class NewGroupPage(ttk.Frame):
+    """``create`` gets the name and the people; ``close`` goes back."""
+
+    def __init__(
+        self,
+        parent: tk.Misc,
+        look: Look,
+        model: ChatModel,
+        create: Callable[[str, tuple[str, ...]], None],
+        close: Callable[[], None],
+    ) -> None:
+        super().__init__(parent)
+        self._model = model
+        self._create = create
+        self._close = close
+        self._chosen: list[str] = []
+        self._shown: list[str] = []
+        dp = look.dp
+        card = ttk.Frame(self)
+        card.place(relx=0.5, rely=0.5, anchor="center", width=dp(440))
+        ttk.Label(card, text=_("New group"), style="Title.TLabel", font=look.heading).pack(anchor="w")
+        ttk.Label(card, text=_("Name of the group"), style="Bold.TLabel").pack(
+            anchor="w", pady=(dp(12), dp(3))
+        )
+        self.name_entry = ttk.Entry(card, font=look.text)
+        self.name_entry.pack(fill="x")
+        ttk.Label(card, text=_("People"), style="Bold.TLabel").pack(anchor="w", pady=(dp(12), dp(3)))
+        self._wanted = tk.StringVar(self)
+        self._wanted.trace_add("write", lambda *_: self._show_people())
+        self.filter_entry = ttk.Entry(card, textvariable=self._wanted, font=look.text)
+        self.filter_entry.pack(fill="x")
+        self.list = look.list_box(card, look.text, look.colours.field, 7)
+        self.list.pack(fill="x", pady=(dp(6), 0))
+        self.cost = ttk.Label(card, style="Muted.TLabel", wraplength=dp(440))
+        self.cost.pack(anchor="w", pady=(dp(10), 0))
+        self.message = ttk.Label(card, style="Error.TLabel", wraplength=dp(440), font=look.small)
+        self.message.pack(anchor="w", pady=dp(6))
+        row = ttk.Frame(card)
+        row.pack(fill="x")
+        self.create_button = ttk.Button(
+            row, text=_("Create group"), style="Accent.TButton", command=self.create
+        )
+        self.create_button.pack(side="left")
+        ttk.Button(row, text=_("Back"), command=close).pack(side="right")
+        for widget in (self.name_entry, self.filter_entry):
+            window_keys_first(widget)
+            widget.bind("<Return>", lambda _: self._take_first_or_create())
+        self.filter_entry.bind("<Down>", lambda _: self.list.focus_set())
+        for sequence in ("<Return>", "<space>", "<ButtonRelease-1>"):
+            self.list.bind(sequence, lambda _: self._toggle_active())
+        self.bind("<Escape>", lambda _: close())
+        self._show_people()
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Who is to be asked."""
+        return tuple(self._chosen)
+
+    def refresh(self) -> None:
+        """Take in what has changed."""
+        self._show_people()
+
+    def _show_people(self) -> None:
+        wanted = self._wanted.get().strip().lower()
+        names = [name for name in sorted(self._model.people) if name != self._model.me and wanted in name]
+        shown = [
+            *[name for name in names if name in self._chosen],
+            *[n for n in names if n not in self._chosen],
+        ]
+        lines = [f"{'☑' if name in self._chosen else '☐'}  {name}" for name in shown]
+        if list(self.list.get(0, "end")) != lines:
+            self._shown = shown
+            self.list.delete(0, "end")
+            self.list.insert("end", *lines)
+        count = len(self._chosen) + 1
+        words = _(_RULE).format(
+            slots=min(self._model.slots, max(1, count - 1)),
+            all=self._model.slots,
+            count=count,
+            rounds=rounds_around(max(2, count), self._model.slots),
+        )
+        self.cost.configure(text=words)
+
+    def toggle(self, name: str) -> None:
+        """Take a person in, or out."""
+        if name in self._chosen:
+            self._chosen.remove(name)
+        elif len(self._chosen) + 1 < MEMBERS_MAX:
+            self._chosen.append(name)
+        else:
+            self.message.configure(text=_("A group has at most {count} members.").format(count=MEMBERS_MAX))
+        self._show_people()
+
+    def _toggle_active(self) -> str:
+        active = self.list.index("active")
+        if 0 <= active < len(self._shown):
+            self.toggle(self._shown[active])
+            self.list.activate(min(active, len(self._shown) - 1))
+        return "break"
+
+    def _take_first_or_create(self) -> None:
+        if self._wanted.get().strip() and self._shown:
+            self.toggle(self._shown[0])
+            self._wanted.set("")
+        else:
+            self.create()
+
+    def create(self) -> None:
+        """Found the group, or say what is missing."""
+        name = self.name_entry.get().strip()
+        if not 0 < len(name) <= NAME_MAX:
+            words = _("Give the group a name of at most {count} characters.").format(count=NAME_MAX)
+            self.message.configure(text=words)
+            self.name_entry.focus_set()
+        elif not self._chosen:
+            self.message.configure(text=_("Choose at least one person."))
+            self.filter_entry.focus_set()
+        else:
+            self._create(name, self.chosen)
+            self._close()

@@ -1,0 +1,33 @@
+"""``FarewellPage``: leaving takes a few rounds, and why."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import ttk
+
+from iirs.client.text.translate import N_, _
+from iirs.client.window.theme.theme import Look
+
+_WHY = N_(
+    "Everybody who leaves stays for seven more rounds, so that nobody can tell whether you were talking."
+)
+
+
+class FarewellPage(ttk.Frame):
+    """Shown until the connection is over; ``hurry`` is called if the person cannot wait."""
+
+    def __init__(self, parent: tk.Misc, look: Look, what_then: str, hurry: Callable[[], None]) -> None:
+        super().__init__(parent)
+        dp = look.dp
+        card = ttk.Frame(self)
+        card.place(relx=0.5, rely=0.45, anchor="center", width=dp(400))
+        ttk.Label(card, text=_("Leaving …"), style="Title.TLabel").pack()
+        ttk.Label(
+            card, text=f"{_(_WHY)} {what_then}", style="Muted.TLabel", wraplength=dp(380), justify="center"
+        ).pack(pady=(dp(8), dp(16)))
+        progress = ttk.Progressbar(card, mode="indeterminate")
+        progress.pack(fill="x", pady=(0, dp(20)))
+        progress.start(15)
+        self.button = ttk.Button(card, text=_("Leave at once"), style="Danger.TButton", command=hurry)
+        self.button.pack()

@@ -1,0 +1,102 @@
+"""``LockPage``: all a locked window shows."""
+
+from __future__ import annotations
+
+import time
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import ttk
+
+from iirs.client.model.lock import wait_seconds
+from iirs.client.text.translate import N_, _
+from iirs.client.window.theme.theme import Look
+
+_ABOUT = N_(
+    "Your conversations go on, and what arrives is kept for you. The network sees no difference. "
+    "Enter your password to look."
+)
+
+
+class LockPage(ttk.Frame):
+    """Calls ``submit`` with a password; ``refuse`` afterwards if it was wrong."""
+
+    def __init__(self, parent: tk.Misc, look: Look, submit: Callable[[str], None], failures: int = 0) -> None:
+        """``failures``: wrong passwords before this page was made."""
+        super().__init__(parent)
+        dp = look.dp
+        self._submit = submit
+        self._failures = failures
+        self._tick = ""
+        card = ttk.Frame(self)
+        card.place(relx=0.5, rely=0.45, anchor="center", width=dp(360))
+        mark = tk.Canvas(
+            card, width=dp(64), height=dp(64), background=look.colours.background, highlightthickness=0
+        )
+        mark.pack(pady=(0, dp(12)))
+        _draw_lock(mark, look)
+        ttk.Label(card, text=_("Locked"), style="Title.TLabel").pack()
+        about = ttk.Label(card, text=_(_ABOUT), style="Muted.TLabel", wraplength=dp(350), justify="center")
+        about.pack(pady=(dp(8), dp(18)))
+        ttk.Label(card, text=_("Password"), style="Bold.TLabel").pack(anchor="w", pady=(0, dp(3)))
+        self.entry = ttk.Entry(card, show="•", font=look.text)
+        self.entry.pack(fill="x")
+        self.entry.bind("<Return>", lambda _: self.unlock())
+        self.message = ttk.Label(card, style="Error.TLabel", font=look.small, wraplength=dp(360))
+        self.message.pack(anchor="w", pady=(dp(6), dp(8)))
+        self.button = ttk.Button(card, text=_("Unlock"), style="Accent.TButton", command=self.unlock)
+        self.button.pack(fill="x")
+        self.progress = ttk.Progressbar(card, mode="indeterminate")
+        self.bind("<Destroy>", lambda _: self._stop())
+        self.entry.focus_set()
+        self._until = time.monotonic() + wait_seconds(failures)
+        self._count_down()
+
+    def unlock(self) -> None:
+        """Hand over the password, unless one is being tried or it is too early."""
+        password = self.entry.get()
+        if not password or self.button.instate(["disabled"]):
+            return
+        self.entry.delete(0, "end")
+        self.message.configure(text="")
+        self._enable(on=False)
+        self.progress.pack(fill="x", pady=(12, 0))
+        self.progress.start(15)
+        self._submit(password)
+
+    def refuse(self, failures: int) -> None:
+        """Say that the password was wrong; the button waits the longer the more were."""
+        self.progress.stop()
+        self.progress.pack_forget()
+        self._failures = failures
+        self._until = time.monotonic() + wait_seconds(failures)
+        self._count_down()
+
+    def _count_down(self) -> None:
+        left = round(self._until - time.monotonic() + 0.49)
+        wrong = _("The password is wrong.") if self._failures else ""
+        if left <= 0:
+            self._tick = ""
+            self._enable(on=True)
+            self.message.configure(text=wrong)
+            self.entry.focus_set()
+            return
+        self._enable(on=False)
+        self.message.configure(text=wrong + " " + _("Try again in {seconds} s.").format(seconds=left))
+        self._tick = self.after(250, self._count_down)
+
+    def _enable(self, *, on: bool) -> None:
+        for widget in (self.entry, self.button):
+            widget.state(["!disabled" if on else "disabled"])
+
+    def _stop(self) -> None:
+        if self._tick:
+            self.after_cancel(self._tick)
+            self._tick = ""
+
+
+def _draw_lock(mark: tk.Canvas, look: Look) -> None:
+    dp, colours = look.dp, look.colours
+    look.box(mark, (0, 0, dp(64), dp(64)), 18, colours.accent)
+    look.box(mark, (dp(22), dp(14), dp(42), dp(44)), 10, colours.on_accent)
+    look.box(mark, (dp(26), dp(18), dp(38), dp(44)), 6, colours.accent)
+    look.box(mark, (dp(17), dp(30), dp(47), dp(50)), 4, colours.on_accent)

@@ -1,0 +1,271 @@
+"""``LoginPage``: register or log in, and see that something is happening."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import tkinter as tk
+from collections.abc import Callable
+from pathlib import Path
+from tkinter import filedialog, ttk
+
+from iirs.chain import JoinLink
+from iirs.client.account.password_keys import check_password
+from iirs.client.account_tasks import Credentials, Remembered
+from iirs.client.model.privacy_sentences import HIDDEN
+from iirs.client.pictures.qr import read_qr
+from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.scroll_page import ScrollPage
+from iirs.client.window.theme.theme import Look
+from iirs.errors import AccountError, IirsError
+
+_KEYS_HINT = N_(
+    "Safer: your secret keys are never given to the server, not even encrypted. "
+    "But the account then works on this machine only."
+)
+
+_ONE_OWNER = N_(
+    "With one server, its owner could look who talks to whom; with several, not even all but one."
+)
+
+
+class LoginPage(ScrollPage):
+    """Calls ``submit`` with what was typed; afterwards ``wait`` and ``fail`` show what comes of it."""
+
+    def __init__(
+        self,
+        parent: tk.Misc,
+        look: Look,
+        start: Remembered,
+        submit: Callable[[Credentials], None],
+        written: Remembered | None = None,
+    ) -> None:
+        """``start``: the last time's, or what the program was started with; ``written``: here, before."""
+        super().__init__(parent, look, 400)
+        self._look = look
+        self._submit = submit
+        self._new = tk.BooleanVar(self, not start.name)
+        self._keys_stay_here = tk.BooleanVar(self, False)
+        self._name_written = tk.StringVar(self, (written or start).name)
+        self._password = tk.StringVar(self)
+        self._link = tk.StringVar(self, (written or start).link)
+        self._shown = tk.BooleanVar(self, False)
+        card = self.body
+        self._make_heading(card)
+        self._make_fields(card)
+        self._make_footer(card)
+        self._password.trace_add("write", lambda *_: self._judge())
+        self._change_kind()
+        self.settle()
+
+    @property
+    def written(self) -> Remembered:
+        """The server and name as they stand in the form."""
+        return Remembered(self._link.get(), self._name_written.get())
+
+    def _make_heading(self, card: ttk.Frame) -> None:
+        dp = self._look.dp
+        mark = tk.Canvas(
+            card, width=dp(64), height=dp(64), background=self._look.colours.background, highlightthickness=0
+        )
+        mark.pack(pady=(0, dp(8)))
+        self._look.box(mark, (0, 0, dp(64), dp(64)), 18, self._look.colours.accent)
+        # Two people, and nothing to be seen between them.
+        mark.create_image(dp(22), dp(32), image=self._look.disc(16, self._look.colours.on_accent))
+        mark.create_image(dp(42), dp(32), image=self._look.disc(16, self._look.colours.on_accent_muted))
+        ttk.Label(card, text="iirs", style="Title.TLabel").pack()
+        about = _("Talk without anyone seeing that you do.")
+        ttk.Label(card, text=about, style="Muted.TLabel").pack(pady=(0, dp(18)))
+        choice = ttk.Frame(card)
+        choice.pack(fill="x", pady=(0, dp(14)))
+        choice.columnconfigure((0, 1), weight=1, uniform="kind")
+        self.kinds: dict[str, ttk.Radiobutton] = {}
+        for column, (text, new) in enumerate(((N_("Log in"), False), (N_("Register"), True))):
+            button = self.kinds[text] = ttk.Radiobutton(
+                choice,
+                text=_(text),
+                value=new,
+                variable=self._new,
+                style="Segment.Toolbutton",
+                command=self._change_kind,
+            )
+            button.grid(row=0, column=column, sticky="ew", padx=(0, dp(4)) if column == 0 else (dp(4), 0))
+
+    def _make_fields(self, card: ttk.Frame) -> None:
+        self.link_entry = self._field(card, _("Server link"), self._link)
+        self.qr_button = ttk.Button(
+            card, text=_("Take it from a picture of a QR code …"), style="Quiet.TButton", command=self._choose
+        )
+        self.qr_button.pack(anchor="e")
+        self.name_entry = self._field(card, _("Your name"), self._name_written)
+        self.password_entry = self._field(card, _("Password"), self._password, show="•")
+        dp = self._look.dp
+        self.strength = ttk.Label(card, style="Muted.TLabel", wraplength=dp(400))
+        ttk.Checkbutton(
+            card, text=_("Show the password"), variable=self._shown, command=self._show_password
+        ).pack(anchor="w", pady=(dp(6), 0))
+        self._keys = ttk.Frame(card)
+        self._keys.pack(fill="x")
+        self.keys_check = ttk.Checkbutton(
+            self._keys, text=_("Keys stay on this machine only"), variable=self._keys_stay_here
+        )
+        self._keys_hint = ttk.Label(
+            self._keys,
+            text=_(_KEYS_HINT),
+            style="Muted.TLabel",
+            wraplength=dp(368),
+            padding=(dp(26), 0, 0, 0),
+        )
+
+    def _field(self, card: ttk.Frame, label: str, variable: tk.StringVar, show: str = "") -> ttk.Entry:
+        dp = self._look.dp
+        ttk.Label(card, text=label, style="Bold.TLabel").pack(anchor="w", pady=(dp(8), dp(3)))
+        entry = ttk.Entry(card, textvariable=variable, show=show, font=self._look.text)
+        entry.pack(fill="x")
+        entry.bind("<Return>", lambda _: self.submit())
+        return entry
+
+    def _choose(self) -> None:
+        chosen = filedialog.askopenfilename(parent=self, title=_("A picture with a QR code"))
+        if chosen:
+            self.take_link_from(Path(chosen))
+
+    def take_link_from(self, path: Path) -> None:
+        """Fill in the link that a picture of a QR code holds, or say why not. Reading is a worker's."""
+        found: queue.SimpleQueue[str | IirsError] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                text = read_qr(path).strip()
+                JoinLink.parse(text)
+                found.put(text)
+            except IirsError as error:
+                found.put(error)
+
+        threading.Thread(target=work, name="iirs-qr", daemon=True).start()
+        self._await_link(found)
+
+    def _await_link(self, found: queue.SimpleQueue[str | IirsError]) -> None:
+        if not self.winfo_exists():
+            return
+        if found.empty():
+            self.after(50, self._await_link, found)
+            return
+        result = found.get()
+        if isinstance(result, IirsError):
+            self.message.configure(text=result.said(_), style="Error.TLabel")
+        else:
+            self._link.set(result)
+            self.message.configure(text="")
+            self.focus_first()
+
+    def _make_footer(self, card: ttk.Frame) -> None:
+        dp = self._look.dp
+        self.message = ttk.Label(
+            card,
+            style="Error.TLabel",
+            wraplength=dp(400),
+            font=self._look.small,
+            padding=(0, dp(8), 0, dp(6)),
+        )
+        self.message.pack(fill="x")
+        self.button = ttk.Button(card, style="Accent.TButton", command=self.submit)
+        self.button.pack(fill="x", ipady=dp(3))
+        self.progress = ttk.Progressbar(card, mode="indeterminate")
+        self._about = ttk.Label(
+            card,
+            text="\n".join(_(sentence) for sentence in (*HIDDEN, _ONE_OWNER)),
+            style="Muted.TLabel",
+            wraplength=dp(400),
+            padding=(0, dp(18), 0, 0),
+        )
+
+    def _judge(self) -> None:
+        """Say of a new password what is missing, while it is written."""
+        sentence = ""
+        if self._new.get() and self._password.get():
+            try:
+                check_password(self._name_written.get().strip() or "\0", self._password.get())
+            except AccountError as error:
+                sentence = str(error)
+        self.strength.configure(text=sentence)
+        if sentence:
+            self.strength.pack(anchor="w", pady=(self._look.dp(4), 0), after=self.password_entry)
+        else:
+            self.strength.pack_forget()
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    def focus_first(self) -> None:
+        """Put the cursor where something is missing."""
+        entries = (self.link_entry, self.name_entry, self.password_entry)
+        next((entry for entry in entries if not entry.get()), self.password_entry).focus_set()
+
+    def wait(self) -> None:
+        """Show that the login is under way."""
+        self.message.configure(
+            text=_("Asking the server and stretching your password. That takes a moment, on purpose."),
+            style="Muted.TLabel",
+        )
+        self._set_enabled(enabled=False)
+        self.progress.pack(fill="x", pady=(self._look.dp(12), 0))
+        self.progress.start(15)
+
+    def fail(self, sentence: str) -> None:
+        """Show why it did not work and let the person try again."""
+        self._stop_waiting()
+        self.message.configure(text=sentence, style="Error.TLabel")
+        self.password_entry.focus_set()
+        self.password_entry.selection_range(0, "end")
+
+    def succeed(self) -> None:
+        """Forget the password."""
+        self._stop_waiting()
+        self._password.set("")
+
+    def submit(self) -> None:
+        """Hand over what was typed, unless something is missing."""
+        if self.button.instate(["disabled"]):
+            return
+        values = (self._link.get().strip(), self._name_written.get().strip(), self._password.get())
+        if all(values):
+            new = self._new.get()
+            self._submit(Credentials(*values, new, new and self._keys_stay_here.get()))
+            return
+        missing = (_("the server link"), _("your name"), _("your password"))[
+            [bool(value) for value in values].index(False)
+        ]
+        self.message.configure(
+            text=_("Please fill in {missing}.").format(missing=missing), style="Error.TLabel"
+        )
+        self.focus_first()
+
+    def _stop_waiting(self) -> None:
+        self.progress.stop()
+        self.progress.pack_forget()
+        self._set_enabled(enabled=True)
+
+    def _set_enabled(self, *, enabled: bool) -> None:
+        state = "!disabled" if enabled else "disabled"
+        for widget in (self.link_entry, self.name_entry, self.password_entry, self.button, self.keys_check):
+            widget.state([state])
+
+    def _change_kind(self) -> None:
+        new = self._new.get()
+        self.button.configure(text=_("Create account") if new else _("Log in"))
+        self.message.configure(text="")
+        self._judge()
+        if new:
+            self._about.pack(anchor="w")
+        else:
+            self._about.pack_forget()
+        for widget in (self.keys_check, self._keys_hint):
+            if new:
+                widget.pack(anchor="w", pady=(self._look.dp(4), 0))
+            else:
+                widget.pack_forget()
+        if not new:
+            self._keys.configure(height=1)
+
+    def _show_password(self) -> None:
+        self.password_entry.configure(show="" if self._shown.get() else "•")

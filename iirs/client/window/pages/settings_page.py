@@ -1,0 +1,214 @@
+"""``SettingsPage``: everything a person can set, on one page that takes effect at once."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from tkinter import ttk
+from typing import Any
+
+from iirs.client.messenger.safety_number import grouped
+from iirs.client.model.privacy_sentences import explained
+from iirs.client.pictures.qr import qr_png
+from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, Notify, Preferences, Theme
+from iirs.client.text.translate import N_, _, languages
+from iirs.client.window.parts.scroll_page import ScrollPage
+from iirs.client.window.theme.theme import Look
+
+_THEMES = ((Theme.SYSTEM, N_("As the system")), (Theme.LIGHT, N_("Light")), (Theme.DARK, N_("Dark")))
+_NOTIFY = (
+    (Notify.OFF, N_("Off")),
+    (Notify.WITHOUT_TEXT, N_("Without text")),
+    (Notify.WITH_TEXT, N_("With text")),
+)
+_NOTIFY_ABOUT = N_("With text, this machine's desktop gets to see who writes and what.")
+_NAMES = {"en": "English", "de": "Deutsch"}
+"""Languages under their own names."""
+_LOCK_ABOUT = N_("A locked window shows nothing and goes on working. Minutes without a key or the mouse:")
+_INVITE_ABOUT = N_("Whoever has this link can register on your server. It says nothing about you.")
+_NUMBER_ABOUT = N_("This number stands for your keys. It is the same on every machine you log in on.")
+_OUT_ABOUT = N_("Your texts stay on this machine, encrypted, until you log in again.")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """What the page shows of whoever is logged in."""
+
+    name: str
+    link: str
+    number: str
+    """A safety number of their own; "" if it is not known yet."""
+    servers: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsActions:
+    """What the page asks for."""
+
+    change: Callable[[str, Any], None]
+    """Set the preference of this name; the page may be made anew meanwhile."""
+    close: Callable[[], None]
+    sign_out: Callable[[], None]
+    show_keys: Callable[[], None]
+    show_account: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsPosition:
+    """Where the person is on the page, so that one made anew is at the same place."""
+
+    scrolled: float = 0.0
+    focus: str = ""
+
+
+class SettingsPage(ScrollPage):
+    """``controls`` has the buttons, by the preference and value they set, or by what they do."""
+
+    def __init__(
+        self,
+        parent: tk.Misc,
+        look: Look,
+        preferences: Preferences,
+        actions: SettingsActions,
+        account: AccountFacts | None = None,
+    ) -> None:
+        super().__init__(parent, look, 560)
+        self.controls: dict[str, ttk.Widget] = {}
+        self._preferences = preferences
+        self._actions = actions
+        self._kept: list[tk.Variable] = []  # Tk's variables end with the last reference to them
+        dp = look.dp
+        head = ttk.Frame(self.body)
+        head.pack(fill="x")
+        ttk.Label(head, text=_("Settings"), style="Title.TLabel").pack(side="left")
+        self._button(head, "close", _("Done"), actions.close, "Accent.TButton").pack(side="right")
+        self._make_appearance()
+        self._make_notifications()
+        if account is not None:
+            self._make_lock()
+            self._make_account(account)
+        self.section(_("What is hidden, and what is not"))
+        servers = 1 if account is None else account.servers
+        self._muted(explained(servers).replace("\n", "\n\n"))
+        self._button(self.body, "keys", _("Show all keys"), actions.show_keys).pack(anchor="w", pady=dp(10))
+        self.settle()
+
+    @property
+    def position(self) -> SettingsPosition:
+        """Where the person is now."""
+        focus = self.focus_get()
+        here = next((name for name, widget in self.controls.items() if widget is focus), "")
+        return SettingsPosition(self.canvas.yview()[0], here)
+
+    def take_position(self, position: SettingsPosition) -> None:
+        """Go to where the person was on the page before this one."""
+        self.update_idletasks()
+        self.canvas.yview_moveto(position.scrolled)
+        self.controls.get(position.focus, self.controls["close"]).focus_set()
+
+    # -- sections -----------------------------------------------------------------------------------
+
+    def _make_appearance(self) -> None:
+        self.section(_("Appearance"))
+        self._choice("theme", _("Colours"), [(value, _(text)) for value, text in _THEMES])
+        self._choice("zoom", _("Size of words"), [(zoom, f"{zoom:.0%}") for zoom in ZOOMS])
+        codes = [("", _("As the system")), *((code, _NAMES.get(code, code)) for code in languages())]
+        self._choice("language", _("Language"), codes)
+
+    def _make_notifications(self) -> None:
+        self.section(_("Notifications"))
+        self._choice("notifications", _("When a text comes unseen"), [(v, _(t)) for v, t in _NOTIFY])
+        self._muted(_(_NOTIFY_ABOUT))
+        sound = tk.BooleanVar(self, self._preferences.sound)
+        check = ttk.Checkbutton(
+            self.body,
+            text=_("Make a sound"),
+            variable=sound,
+            command=lambda: self._actions.change("sound", sound.get()),
+        )
+        self._kept.append(sound)
+        check.pack(anchor="w", pady=(self._look.dp(8), 0))
+        self.controls["sound"] = check
+
+    def _make_lock(self) -> None:
+        self.section(_("Lock"))
+        texts = [(minutes, str(minutes) if minutes else _("Never")) for minutes in LOCK_MINUTES]
+        self._choice("lock_minutes", _(_LOCK_ABOUT), texts)
+
+    def _make_account(self, account: AccountFacts) -> None:
+        dp = self._look.dp
+        self.section(_("Invite people"))
+        self._muted(_(_INVITE_ABOUT))
+        self._copyable("link", account.link)
+        self._qr = tk.PhotoImage(master=self, data=qr_png(account.link, dp(3)), format="png")
+        ttk.Label(self.body, image=self._qr).pack(anchor="w", pady=(dp(8), 0))
+        if account.number:
+            self.section(_("Your safety number"))
+            self._muted(_(_NUMBER_ABOUT))
+            groups = grouped(account.number)
+            half = len(groups) // 2
+            self._copyable("number", "\n".join((" ".join(groups[:half]), " ".join(groups[half:]))))
+        self.section(_("Account"))
+        self._muted(_("You are logged in as {name}.").format(name=account.name) + " " + _(_OUT_ABOUT))
+        row = ttk.Frame(self.body)
+        row.pack(anchor="w", pady=(dp(8), 0))
+        self._button(row, "sign_out", _("Log out"), self._actions.sign_out, "Danger.TButton").pack(
+            side="left"
+        )
+        words = _("Change the password, or end the account …")
+        self._button(row, "account", words, self._actions.show_account).pack(side="left", padx=dp(8))
+
+    # -- pieces -------------------------------------------------------------------------------------
+
+    def _muted(self, text: str) -> None:
+        label = ttk.Label(self.body, text=text, style="Muted.TLabel")
+        label.pack(anchor="w", fill="x", pady=(self._look.dp(2), self._look.dp(2)))
+        label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
+
+    def _choice(self, name: str, title: str, values: list[tuple[Any, str]]) -> None:
+        dp = self._look.dp
+        label = ttk.Label(self.body, text=title, style="Muted.TLabel")
+        label.pack(anchor="w", fill="x", pady=(dp(8), dp(4)))
+        label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
+        row = ttk.Frame(self.body)
+        row.pack(fill="x")
+        chosen = tk.StringVar(self, str(getattr(self._preferences, name)))
+        columns = min(4, len(values))
+        row.columnconfigure(tuple(range(columns)), weight=1, uniform="values")
+        for place, (value, text) in enumerate(values):
+            button = ttk.Radiobutton(
+                row,
+                text=text,
+                value=str(value),
+                variable=chosen,
+                style="Segment.Toolbutton",
+                command=partial(self._actions.change, name, value),
+            )
+            line, column = divmod(place, columns)
+            button.grid(row=line, column=column, sticky="ew", padx=dp(2), pady=dp(2))
+            self.controls[f"{name} {value}"] = button
+        self._kept.append(chosen)
+
+    def _copyable(self, name: str, text: str) -> None:
+        dp = self._look.dp
+        row = ttk.Frame(self.body)
+        row.pack(fill="x", pady=(dp(6), 0))
+        button = self._button(row, f"copy {name}", _("Copy"), lambda: self._copy(button, text))
+        button.pack(side="right", anchor="n", padx=(dp(12), 0))
+        label = ttk.Label(row, text=text, font=self._look.text)
+        label.pack(side="left", fill="x", expand=True)
+        label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
+
+    def _copy(self, button: ttk.Button, text: str) -> None:
+        self.clipboard_clear()
+        self.clipboard_append(text)
+        button.configure(text=_("Copied"))
+
+    def _button(
+        self, parent: tk.Misc, name: str, text: str, command: Callable[[], None], style: str = "TButton"
+    ) -> ttk.Button:
+        button = ttk.Button(parent, text=text, style=style, command=command)
+        self.controls[name] = button
+        return button

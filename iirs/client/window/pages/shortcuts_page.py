@@ -1,0 +1,90 @@
+"""The keys of the window: what each is called, what it does, and the page that shows them all."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import dataclass
+from tkinter import ttk
+
+from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.scroll_page import ScrollPage
+from iirs.client.window.theme.theme import Look
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: its action, what it does in words, how it is written, and Tk's sequences for it."""
+
+    action: str
+    about: str
+    shown: str
+    sequences: tuple[str, ...]
+
+
+KEYS = (
+    Key("find_people", N_("Find people"), "Ctrl+K", ("Control-k",)),
+    Key("find_text", N_("Find in this talk"), "Ctrl+F", ("Control-f",)),
+    Key("new_talk", N_("New talk"), "Ctrl+N", ("Control-n",)),
+    Key("new_group", N_("New group"), "Ctrl+G", ("Control-g",)),
+    Key("previous", N_("Talk above"), "Alt+↑", ("Alt-Up",)),
+    Key("next", N_("Talk below"), "Alt+↓", ("Alt-Down",)),
+    Key("back", N_("Back to writing"), "Esc", ("Escape",)),
+    Key("settings", N_("Settings"), "Ctrl+,", ("Control-comma",)),
+    Key("larger", N_("Larger"), "Ctrl++", ("Control-plus", "Control-equal", "Control-KP_Add")),
+    Key("smaller", N_("Smaller"), "Ctrl+-", ("Control-minus", "Control-KP_Subtract")),
+    Key("usual", N_("Usual size"), "Ctrl+0", ("Control-0", "Control-KP_0")),
+    Key("lock", N_("Lock the window"), "Ctrl+L", ("Control-l",)),
+    Key("help", N_("These keys"), "F1", ("F1",)),
+    Key("quit", N_("Leave and close"), "Ctrl+Q", ("Control-q",)),
+)
+_WITHOUT_ACTION = (
+    (N_("Send what is written"), "Enter"),
+    (N_("New line"), "Shift+Enter"),
+    (N_("Go to the next part of the window"), "Tab"),
+)
+
+
+def is_mac(widget: tk.Misc) -> bool:
+    """Return whether Command takes Control's place here."""
+    return str(widget.tk.call("tk", "windowingsystem")) == "aqua"
+
+
+def bind_keys(window: tk.Tk | tk.Toplevel, actions: dict[str, Callable[[], None]]) -> None:
+    """Have each key do its action, whatever in the window has the focus."""
+    command = is_mac(window)
+    for key in KEYS:
+        for sequence in key.sequences:
+            name = sequence.replace("Control", "Command") if command else sequence
+            window.bind(f"<{name}>", _acting(actions[key.action]))
+
+
+def _acting(action: Callable[[], None]) -> Callable[[tk.Event[tk.Misc]], str]:
+    def act(_: tk.Event[tk.Misc]) -> str:
+        action()
+        return "break"
+
+    return act
+
+
+class KeysPage(ScrollPage):
+    """All keys, in two columns; ``close`` goes back."""
+
+    def __init__(self, parent: tk.Misc, look: Look, close: Callable[[], None]) -> None:
+        super().__init__(parent, look, 460)
+        dp = look.dp
+        body = self.body
+        ttk.Label(body, text=_("Keys"), style="Title.TLabel").pack(anchor="w", pady=(0, dp(14)))
+        command = is_mac(self)
+        lines = [(_(key.about), key.shown) for key in KEYS]
+        for about, shown in [*lines, *((_(about), shown) for about, shown in _WITHOUT_ACTION)]:
+            row = ttk.Frame(body)
+            row.pack(fill="x")
+            ttk.Label(row, text=about).pack(side="left", pady=dp(5))
+            keys = shown.replace("Ctrl", "Cmd") if command else shown
+            ttk.Label(row, text=keys, style="Bold.TLabel").pack(side="right")
+            ttk.Frame(body, style="Line.TFrame", height=1).pack(fill="x")
+        self.button = ttk.Button(body, text=_("Back"), style="Accent.TButton", command=close)
+        self.button.pack(anchor="e", pady=(dp(18), 0))
+        self.settle()
+        self.button.focus_set()

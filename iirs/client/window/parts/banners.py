@@ -1,0 +1,57 @@
+"""``Banners``: sentences above everything, with what can be done about them."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable, Sequence
+from tkinter import ttk
+
+from iirs.client.text.translate import _
+from iirs.client.window.theme.theme import Look
+
+Answer = tuple[str, str, Callable[[], None]]
+"""Words of a button, its style ("" or "Accent."), and what it does."""
+
+
+class Banners(ttk.Frame):
+    """One banner a key."""
+
+    def __init__(self, parent: tk.Misc, look: Look) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._shown: dict[str, ttk.Frame] = {}
+        ttk.Frame(self, height=1, width=1).pack()  # an empty frame keeps its last height
+
+    @property
+    def shown(self) -> list[str]:
+        """The keys of what is shown."""
+        return list(self._shown)
+
+    def show(self, key: str, style: str, text: str, answers: Sequence[Answer] = ()) -> None:
+        """Show a banner unless it is there; ``style`` is "Warn" or "Bad"."""
+        if key in self._shown:
+            return
+        dp = self._look.dp
+        banner = ttk.Frame(self, style=f"{style}.TFrame", padding=(dp(16), dp(8)))
+        banner.pack(fill="x")
+        label = ttk.Label(banner, text=text, style=f"{style}.TLabel", font=self._look.small)
+        buttons = [
+            ttk.Button(banner, text=words, style=f"{style}.{kind}TButton", command=act)
+            for words, kind, act in answers
+        ]
+        for button in reversed(buttons):
+            button.pack(side="right", padx=(dp(8), 0))
+        label.pack(side="left", fill="x", expand=True)
+        room = sum(button.winfo_reqwidth() + dp(8) for button in buttons) + dp(40)
+        banner.bind("<Configure>", lambda event: label.configure(wraplength=max(dp(120), event.width - room)))
+        self._shown[key] = banner
+
+    def warn(self, sentence: str, style: str) -> None:
+        """Show a sentence until the person puts it away."""
+        self.show(sentence, style, sentence, [(_("OK"), "", lambda: self.drop(sentence))])
+
+    def drop(self, key: str) -> None:
+        """Put a banner away, if it is there."""
+        banner = self._shown.pop(key, None)
+        if banner is not None:
+            banner.destroy()

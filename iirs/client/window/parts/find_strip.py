@@ -1,0 +1,96 @@
+"""``FindStrip``: words to look for, and where they were found."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import ttk
+
+from iirs.client.store.log_entry import Entry
+from iirs.client.text.display import displayable
+from iirs.client.text.text_layout import clock_time, day_of
+from iirs.client.text.translate import _, n_
+from iirs.client.window.theme.theme import Look, window_keys_first
+
+_SHOWN = 100
+_LINE = 80
+
+
+class FindStrip(ttk.Frame):
+    """``search`` gets words, ``choose`` an entry; results come by ``show_found``."""
+
+    def __init__(
+        self,
+        parent: tk.Misc,
+        look: Look,
+        search: Callable[[str], None],
+        choose: Callable[[Entry], None],
+        close: Callable[[], None],
+    ) -> None:
+        dp = look.dp
+        super().__init__(parent, style="Side.TFrame", padding=(dp(16), dp(8)))
+        self._choose = choose
+        self._search = search
+        self._entries: list[Entry] = []
+        self._waiting = ""
+        top = ttk.Frame(self, style="Side.TFrame")
+        top.pack(fill="x")
+        self.entry = ttk.Entry(top, style="Side.TEntry", font=look.text)
+        self.entry.pack(side="left", fill="x", expand=True)
+        window_keys_first(self.entry)
+        ttk.Button(top, text=_("Close"), style="SideQuiet.TButton", command=close).pack(side="right")
+        self.count = ttk.Label(top, style="SideMuted.TLabel", text="")
+        self.count.pack(side="right", padx=dp(10))
+        self.list = look.list_box(self, look.small, look.colours.side, 0)
+        self.entry.bind("<KeyRelease>", lambda _: self._typed())
+        self.entry.bind("<Return>", lambda _: self._take(0))
+        self.entry.bind("<Down>", lambda _: self._into_list())
+        self.entry.bind("<Escape>", lambda _: close())
+        self.list.bind("<Escape>", lambda _: close())
+        self.list.bind("<Return>", lambda _: self._take_selected())
+        self.list.bind("<Double-Button-1>", lambda _: self._take_selected())
+
+    def _typed(self) -> None:
+        if self._waiting:
+            self.after_cancel(self._waiting)
+        self._waiting = self.after(150, self._ask)
+
+    def _ask(self) -> None:
+        self._waiting = ""
+        words = self.entry.get().strip()
+        if words:
+            self._search(words)
+        else:
+            self.show_found([])
+            self.count.configure(text="")
+
+    def show_found(self, entries: list[Entry]) -> None:
+        """Show what was found, newest first."""
+        self._entries = entries[:_SHOWN]
+        self.list.delete(0, "end")
+        for entry in self._entries:
+            line = displayable(entry.text[: 4 * _LINE]).replace("\n", " ")[:_LINE]
+            day = day_of(entry.sent_at_ms)
+            when = f"{day:%d.%m.%y} " if day is not None else ""
+            self.list.insert("end", f"{when}{clock_time(entry.sent_at_ms)}  {entry.author}: {line}")
+        count = len(entries)
+        self.count.configure(text=n_("{count} found", "{count} found", count).format(count=count))
+        if entries:
+            self.list.configure(height=min(6, len(self._entries)))
+            self.list.pack(fill="x", pady=(6, 0))
+        else:
+            self.list.pack_forget()
+
+    def _into_list(self) -> None:
+        if self._entries:
+            self.list.focus_set()
+            self.list.selection_set(0)
+
+    def _take_selected(self) -> None:
+        chosen = self.list.curselection()  # type: ignore[no-untyped-call]
+        if chosen:
+            self._take(chosen[0])
+
+    def _take(self, index: int) -> None:
+        if index < len(self._entries):
+            self._choose(self._entries[index])

@@ -1,0 +1,78 @@
+"""``ScrollPage``: a column of widgets in the middle of the window, scrolled where it does not fit."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from tkinter import ttk
+
+from iirs.client.window.theme.theme import Look
+
+
+class ScrollPage(ttk.Frame):
+    """Put widgets into ``body``, then call ``settle``."""
+
+    def __init__(self, parent: tk.Misc, look: Look, width: int) -> None:
+        """``width`` is the column's, in dp; it is narrower in a narrow window."""
+        super().__init__(parent)
+        self._look = look
+        self._width = width
+        ground = look.colours.background
+        self.canvas = tk.Canvas(self, background=ground, highlightthickness=0, takefocus=False)
+        bar = ttk.Scrollbar(self, command=self.canvas.yview)
+        bar.pack(side="right", fill="y")
+        self.canvas.pack(fill="both", expand=True)
+        self.canvas.configure(yscrollcommand=bar.set)
+        self.body = ttk.Frame(self.canvas, padding=(0, look.dp(24)))
+        self._item = self.canvas.create_window(0, 0, window=self.body, anchor="n")
+        self.canvas.bind("<Configure>", lambda _: self._fit())
+        self.body.bind("<Configure>", lambda _: self._fit())
+
+    def section(self, title: str) -> None:
+        """Begin a section under a heading."""
+        label = ttk.Label(self.body, text=title, style="Heading.TLabel")
+        label.pack(anchor="w", pady=(self._look.dp(26), self._look.dp(6)))
+
+    def settle(self) -> None:
+        """Let the wheel scroll over all widgets, and scroll to the one that gets the focus."""
+        for widget in (self.canvas, *_all_in(self.body)):
+            widget.bind("<Button-4>", lambda _: self._scroll(-1), add=True)
+            widget.bind("<Button-5>", lambda _: self._scroll(1), add=True)
+            widget.bind("<MouseWheel>", lambda event: self._scroll(-1 if event.delta > 0 else 1), add=True)
+            widget.bind("<FocusIn>", lambda event: self.see(event.widget), add=True)
+        for key, pages in (("<Prior>", -1), ("<Next>", 1)):
+            for widget in _all_in(self.body):
+                widget.bind(key, lambda _, n=pages: self.canvas.yview_scroll(n, "pages"), add=True)  # type: ignore[misc]
+
+    def see(self, widget: tk.Misc) -> None:
+        """Scroll so that a widget of the body is in view."""
+        whole, seen = self.body.winfo_height(), self.canvas.winfo_height()
+        if whole <= seen:
+            return
+        top = widget.winfo_rooty() - self.body.winfo_rooty()
+        first = self.canvas.canvasy(0)
+        room = self._look.dp(24)
+        if top < first + room:
+            self.canvas.yview_moveto(max(0, top - room) / whole)
+        elif top + widget.winfo_height() > first + seen - room:
+            self.canvas.yview_moveto((top + widget.winfo_height() + room - seen) / whole)
+
+    def _scroll(self, step: int) -> str:
+        if self.body.winfo_height() > self.canvas.winfo_height():
+            self.canvas.yview_scroll(step * 2, "units")
+        return "break"
+
+    def _fit(self) -> None:
+        dp, width, height = self._look.dp, self.canvas.winfo_width(), self.canvas.winfo_height()
+        column = min(dp(self._width), width - dp(32))
+        needed = self.body.winfo_reqheight()
+        spare = max(0, (height - needed) * 2 // 5)
+        self.canvas.itemconfigure(self._item, width=max(1, column))
+        self.canvas.coords(self._item, width // 2, spare)
+        self.canvas.configure(scrollregion=(0, 0, width, max(height, needed)), yscrollincrement=dp(20))
+
+
+def _all_in(widget: tk.Misc) -> list[tk.Misc]:
+    found: list[tk.Misc] = [widget]
+    for child in widget.winfo_children():
+        found += _all_in(child)
+    return found

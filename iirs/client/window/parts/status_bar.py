@@ -1,0 +1,173 @@
+"""``StatusBar``: the connection, the newest notice, the round's countdown, and how the last rounds went."""
+
+from __future__ import annotations
+
+import time
+import tkinter as tk
+from tkinter import ttk
+
+from iirs.client.events import ConnectionState
+from iirs.client.model.chat_model import ChatModel, Round
+from iirs.client.model.privacy_sentences import explained, hidden_among
+from iirs.client.model.round_health import HealthLevel, RoundHealth
+from iirs.client.text.translate import N_, _
+from iirs.client.window.theme.theme import Look
+
+_NOTICE_SECONDS = 8.0
+
+
+class StatusBar(ttk.Frame):
+    """Two lines at the bottom; ``show`` some times a second."""
+
+    def __init__(self, parent: tk.Misc, look: Look) -> None:
+        super().__init__(parent, style="Side.TFrame")
+        dp = look.dp
+        self._look = look
+        colours = look.colours
+        self._dots = {
+            ConnectionState.CONNECTING: colours.warn,
+            ConnectionState.ONLINE: colours.good,
+            ConnectionState.WAITING: colours.bad,
+            ConnectionState.CLOSED: colours.muted,
+        }
+        self._notice_until = 0.0
+        ttk.Frame(self, style="Line.TFrame", height=1).pack(fill="x")
+        line = ttk.Frame(self, style="Side.TFrame", padding=(dp(14), dp(5), dp(14), dp(1)))
+        line.pack(fill="x")
+        self._dot = ttk.Label(line, style="SideMuted.TLabel")
+        self._dot.pack(side="left", padx=(0, dp(8)))
+        self._bar = tk.Canvas(
+            line, width=dp(110), height=dp(6), background=self._look.colours.side, highlightthickness=0
+        )
+        self._bar.pack(side="right")
+        self.countdown = ttk.Label(line, style="SideMuted.TLabel", anchor="e")
+        self.countdown.pack(side="right", padx=(dp(10), dp(10)))
+        self.text = ttk.Label(line, style="SideMuted.TLabel")
+        self.text.pack(side="left", fill="x", expand=True)
+        self.health = HealthLine(self, look)
+        self.health.pack(fill="x")
+        self.privacy = ttk.Label(
+            self, style="SideMuted.TLabel", foreground=colours.accent, cursor="hand2", takefocus=True
+        )
+        for sequence in ("<Button-1>", "<Return>", "<space>"):
+            self.privacy.bind(sequence, lambda _: self._explain())
+        self._explanation = ttk.Label(
+            self, style="SideMuted.TLabel", padding=(dp(14), dp(4), dp(14), dp(6)), justify="left"
+        )
+        self.bind("<Configure>", lambda event: self._explanation.configure(wraplength=event.width - dp(28)))
+        self._servers = 1
+        self._shown: tuple[object, ...] = ()
+
+    def _explain(self) -> None:
+        """Say what the privacy words mean, until they are clicked again."""
+        if self._explanation.winfo_manager():
+            self._explanation.pack_forget()
+        else:
+            self._explanation.configure(text=explained(self._servers))
+            self._explanation.pack(fill="x", before=self.health, padx=(self._look.dp(17), 0))
+
+    def _show_privacy(self, model: ChatModel) -> None:
+        self._servers = model.servers
+        words = hidden_among(model) if model.connection is ConnectionState.ONLINE else ""
+        if words != self.privacy.cget("text"):
+            self.privacy.configure(text=words)
+        if words and not self.privacy.winfo_manager():
+            self.privacy.pack(anchor="w", padx=(self._look.dp(31), 0), before=self.health)
+        elif not words and self.privacy.winfo_manager():
+            self.privacy.pack_forget()
+
+    def say(self, sentence: str) -> None:
+        """Show a notice for some seconds, in place of the connection's state."""
+        self.text.configure(text=sentence, foreground=self._look.colours.ink)
+        self._notice_until = time.monotonic() + _NOTICE_SECONDS
+
+    def show(self, model: ChatModel) -> None:
+        """Show how things stand now."""
+        self._dot.configure(
+            image=self._look.disc(
+                9, self._look.colours.warn if model.standby else self._dots[model.connection]
+            )
+        )
+        if time.monotonic() >= self._notice_until:
+            self.text.configure(text=_connection_words(model), foreground=self._look.colours.muted)
+        self._show_privacy(model)
+        self.health.show(model.health)
+        words, share = (_("rounds pause"), 0.0) if model.standby else _round_words(model.round)
+        shown = (words, round(share * 110))
+        if shown != self._shown:
+            self._shown = shown
+            self.countdown.configure(text=words)
+            self._draw(share)
+
+    def _draw(self, share: float) -> None:
+        dp, look = self._look.dp, self._look
+        self._bar.delete("all")
+        look.box(self._bar, (0, 0, dp(110), dp(6)), 3, self._look.colours.line)
+        width = max(dp(6), round(dp(110) * share))
+        if share > 0:
+            look.box(self._bar, (0, 0, width, dp(6)), 3, self._look.colours.accent)
+
+
+class HealthLine(ttk.Frame):
+    """How many of the last rounds were tampered with or lost; harder to overlook the more there are."""
+
+    def __init__(self, parent: tk.Misc, look: Look) -> None:
+        super().__init__(
+            parent, style="Side.TFrame", padding=(look.dp(14), look.dp(2), look.dp(14), look.dp(5))
+        )
+        self._look = look
+        self._shown: RoundHealth | None = None
+        self.text = ttk.Label(self, style="SideMuted.TLabel")
+        self.text.pack(side="left", fill="x", expand=True)
+        self.bind("<Configure>", lambda event: self.text.configure(wraplength=event.width - look.dp(28)))
+
+    def show(self, health: RoundHealth) -> None:
+        """Show the count, and once it is serious what it means."""
+        if health == self._shown:
+            return
+        self._shown = health
+        colours = self._look.colours
+        ink, ground = {
+            HealthLevel.GOOD: (colours.muted, colours.side),
+            HealthLevel.TROUBLED: (colours.warn, colours.side),
+            HealthLevel.SERIOUS: (colours.bad, colours.bad_pale),
+        }[health.level]
+        serious = health.level is HealthLevel.SERIOUS
+        self.configure(style="Bad.TFrame" if serious else "Side.TFrame")
+        words = f"{health.sentence}. {health.meaning}" if serious else health.sentence
+        font = self._look.small_bold if serious else self._look.small
+        self.text.configure(text=words, foreground=ink, background=ground, font=font)
+
+
+_PAUSED = N_("Connected to the server · a server behind it is not answering")
+
+
+def _connection_words(model: ChatModel) -> str:
+    match model.connection:
+        case ConnectionState.CONNECTING:
+            return _("Connecting to the server …")
+        case ConnectionState.ONLINE:
+            return _(_PAUSED) if model.standby else _online_words(model.round)
+        case ConnectionState.WAITING:
+            return _("No connection, trying again.") + " " + _(model.sentence)
+    return _(model.sentence) or _("Logged out")
+
+
+def _online_words(current: Round | None) -> str:
+    if current is None:
+        return _("Connected to the server · waiting for the next round")
+    if current.closed and not current.clean:
+        return _("Connected · the last round lost something; what is missing is sent again")
+    return _("Connected to the server")
+
+
+def _round_words(current: Round | None) -> tuple[str, float]:
+    """Return the countdown's words, and the share of the round that is left."""
+    if current is None:
+        return _("no round yet"), 0.0
+    left = current.closes_at - time.monotonic()
+    if current.closed or left <= 0:
+        return _("next round soon") if current.closed else _("the round is being mixed"), 0.0
+    return _("round closes in {left} s").format(left=f"{left:.1f}"), min(
+        1.0, left / max(current.seconds, 0.001)
+    )

@@ -1,0 +1,1 @@
+"""A talk: its log, its rows and what is being written."""

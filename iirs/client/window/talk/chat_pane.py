@@ -1,0 +1,342 @@
+"""``ChatPane``: one talk: who, the log, why nothing can be sent yet, and what is being written."""
+
+from __future__ import annotations
+
+import tkinter as tk
+import webbrowser
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tkinter import filedialog, ttk
+
+from iirs.client.events import GroupState, PeerState, TransferState
+from iirs.client.model.actions import Requests
+from iirs.client.model.chat_model import ChatModel
+from iirs.client.model.talk import Row, Talk
+from iirs.client.model.talk_sentences import about, brief, why_not
+from iirs.client.store.log_entry import Entry
+from iirs.client.text.links import host_of, whole_link
+from iirs.client.text.text_layout import clock_time, day_of
+from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.find_strip import FindStrip
+from iirs.client.window.parts.question import Question
+from iirs.client.window.talk.bubbles import note_of
+from iirs.client.window.talk.composer import Composer
+from iirs.client.window.talk.log_view import LogView
+from iirs.client.window.theme.avatars import number_of
+from iirs.client.window.theme.theme import Look
+
+TIMERS = (
+    (0, N_("Off")),
+    (300, N_("5 minutes")),
+    (3600, N_("1 hour")),
+    (86_400, N_("1 day")),
+    (604_800, N_("1 week")),
+)
+
+
+class ChatPane(ttk.Frame):
+    """Shows the talk given to ``show``; ``refresh`` after anything may have changed."""
+
+    def __init__(self, parent: tk.Misc, look: Look, model: ChatModel, requests: Requests) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._model = model
+        self._requests = requests
+        self._talk = Talk("")
+        self._wanted_entry = b""
+        self._make_header()
+        ttk.Frame(self, style="Line.TFrame", height=1).pack(fill="x")
+        self.finder = FindStrip(self, look, self._search, self._go_to, self.close_find)
+        self.composer = Composer(self, look, self._send, self._send_file)
+        self.composer.pack(side="bottom", fill="x")
+        self.log = LogView(self, look)
+        self.log.pack(fill="both", expand=True)
+        self.log.ask_older = requests.older
+        self.log.ask_picture = lambda file_id: requests.picture(file_id, self.log.picture_side)
+        self.log.open_link = self.warn_of_link
+        self.log.open_menu = self._open_row_menu
+        self.row_menu = self._menu()
+
+    @property
+    def entry(self) -> tk.Text:
+        """Where texts are written."""
+        return self.composer.entry
+
+    @property
+    def send_button(self) -> ttk.Button:
+        """The button that sends."""
+        return self.composer.send_button
+
+    @property
+    def reason(self) -> ttk.Label:
+        """The sentence about where the talk stands."""
+        return self.composer.reason
+
+    def _menu(self) -> tk.Menu:
+        colours = self._look.colours
+        return tk.Menu(
+            self,
+            tearoff=False,
+            font=self._look.text,
+            background=colours.background,
+            foreground=colours.ink,
+            activebackground=colours.accent,
+            activeforeground=colours.on_accent,
+            borderwidth=1,
+        )
+
+    def _make_header(self) -> None:
+        dp, look = self._look.dp, self._look
+        header = ttk.Frame(self, padding=(dp(16), dp(10)))
+        header.pack(fill="x")
+        self._face = tk.Canvas(
+            header, width=dp(40), height=dp(40), background=look.colours.background, highlightthickness=0
+        )
+        self._face.pack(side="left", padx=(0, dp(12)))
+        self.more_button = ttk.Button(
+            header, text="⋯", width=2, style="Quiet.TButton", command=self.open_talk_menu
+        )
+        self.more_button.pack(side="right", padx=(dp(4), 0))
+        self.end_button = ttk.Button(header, style="Danger.TButton", command=self._end)
+        self.decline_button = ttk.Button(header, text=_("Decline"), command=self._decline)
+        self.ask_button = ttk.Button(header, style="Accent.TButton", command=self._ask)
+        names = ttk.Frame(header)
+        names.pack(side="left", fill="x", expand=True)
+        self._name_label = ttk.Label(names, style="Heading.TLabel")
+        self._name_label.pack(anchor="w")
+        self._brief = ttk.Label(names, style="Muted.TLabel")
+        self._brief.pack(anchor="w")
+        self.talk_menu = self._menu()
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    def show(self, talk: Talk) -> None:
+        """Show another talk; what was being written in the last one is kept."""
+        self.keep_draft()
+        self._talk = talk
+        self._wanted_entry = b""
+        self.close_find()
+        self.composer.drop_file()
+        self.composer.text = talk.draft
+        self._face.delete("all")
+        middle = self._look.dp(20)
+        self._look.draw_avatar(self._face, number_of(talk), talk.title, (middle, middle), 40)
+        self.log.show(talk)
+        self.refresh()
+        self.entry.focus_set()
+
+    def keep_draft(self) -> None:
+        """Keep what is being written with its talk."""
+        if self._talk.peer:
+            self._talk.draft = self.composer.text
+
+    def refresh(self) -> None:
+        """Take in what has changed."""
+        talk, model = self._talk, self._model
+        if model.round is not None:
+            self.log.bubbles.round_seconds = self.composer.round_seconds = model.round.round_seconds
+        reason = why_not(model, talk)
+        self.composer.show(reason or about(model, talk), blocked=bool(reason), files=not talk.is_group)
+        marks = ["✓"] if talk.verified else []
+        marks += ["◷"] if talk.timer else []
+        title = self._look.visual(self._look.fit(talk.title, self._look.dp(420), self._look.heading))
+        self._name_label.configure(text=" ".join([title, *marks]))
+        self._brief.configure(text=self._look.visual(brief(talk)) or _("not in a conversation"))
+        self._show_buttons(talk)
+        self.log.refresh()
+        if self._wanted_entry and self.log.jump_to(self._wanted_entry):
+            self._wanted_entry = b""
+
+    def _show_buttons(self, talk: Talk) -> None:
+        if talk.is_group:
+            invited = talk.group is GroupState.INVITED
+            wanted = {self.ask_button: invited, self.decline_button: invited, self.end_button: False}
+            self.ask_button.configure(text=_("Join"))
+        else:
+            idle = talk.state in {PeerState.IDLE, PeerState.ENDED}
+            asks = idle and talk.asks
+            wanted = {
+                self.ask_button: idle,
+                self.decline_button: asks,
+                self.end_button: talk.may_end,
+            }
+            self.ask_button.configure(text=_("Accept") if talk.asks else _("Ask to talk"))
+            waits = talk.state in {PeerState.ASKING, PeerState.WAITING}
+            self.end_button.configure(text=_("Stop asking") if waits else _("End conversation"))
+        for button, is_wanted in wanted.items():
+            if is_wanted and not button.winfo_manager():
+                button.pack(side="right", padx=(self._look.dp(8), 0))
+            elif not is_wanted and button.winfo_manager():
+                button.pack_forget()
+
+    # -- asking and ending --------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        if self._talk.is_group:
+            self._requests.join_group(self._talk.peer)
+        else:
+            self._requests.ask(self._talk.peer)
+
+    def _decline(self) -> None:
+        if self._talk.is_group:
+            self._requests.leave_group(self._talk.peer)
+        else:
+            self._requests.decline(self._talk.peer)
+
+    def _end(self) -> None:
+        self._requests.hang_up(self._talk.peer)
+
+    # -- writing ------------------------------------------------------------------------------------
+
+    def send_written(self) -> None:
+        """Send what is written, if that can be now; otherwise it stays."""
+        self.composer.send_written()
+
+    def _send(self, text: str) -> bool:
+        if why_not(self._model, self._talk) or not self._requests.send(self._talk.peer, text):
+            return False
+        self._talk.draft = ""
+        self.log.go_to_end()
+        return True
+
+    def _send_file(self, path: Path) -> None:
+        self._requests.send_file(self._talk.peer, path)
+
+    # -- finding ------------------------------------------------------------------------------------
+
+    def find(self) -> None:
+        """Look for words in this talk."""
+        self.finder.pack(fill="x", before=self.log)
+        self.finder.entry.focus_set()
+        self.finder.entry.selection_range(0, "end")
+
+    def close_find(self) -> None:
+        """Go back to writing."""
+        if self.finder.winfo_manager():
+            self.finder.pack_forget()
+            self.entry.focus_set()
+
+    def _search(self, words: str) -> None:
+        self._requests.search(self._talk.peer, words)
+
+    def show_found(self, entries: list[Entry]) -> None:
+        """Show what a search in this talk came to."""
+        self.finder.show_found(entries)
+
+    def _go_to(self, entry: Entry) -> None:
+        self.jump_to(entry.item_id)
+
+    def jump_to(self, item_id: bytes) -> None:
+        """Show one entry, as soon as it has been read from the store."""
+        if not self.log.jump_to(item_id):
+            self._wanted_entry = item_id
+            self._requests.around(self._talk.peer, item_id)
+
+    # -- menus --------------------------------------------------------------------------------------
+
+    def open_talk_menu(self) -> None:
+        """Show what can be done with this talk."""
+        talk, menu, requests = self._talk, self.talk_menu, self._requests
+        menu.delete(0, "end")
+        menu.add_command(label=_("Find in this talk"), accelerator="Ctrl+F", command=self.find)
+        if not talk.is_group:
+            self._entry(menu, _("Safety number …"), lambda: requests.show_safety(talk.peer))
+        timers = self._menu()
+        for seconds, words in TIMERS:
+            mark = "●" if seconds == talk.timer else "  "
+            self._entry(timers, f"{mark} {_(words)}", partial(requests.set_timer, talk.peer, seconds))
+        menu.add_cascade(label=_("Disappearing messages"), menu=timers)
+        menu.add_separator()
+        self._entry(menu, _("Export …"), self._export)
+        self._entry(menu, _("Delete history here …"), self._confirm_clear)
+        if talk.is_group:
+            self._entry(menu, _("Members …"), self.show_members)
+        if talk.is_group and talk.group is GroupState.JOINED:
+            self._entry(menu, _("Leave the group …"), self._confirm_leave)
+        menu.tk_popup(self.more_button.winfo_rootx(), self.more_button.winfo_rooty() + self._look.dp(32))
+
+    def _open_row_menu(self, row: Row, x: int, y: int) -> None:
+        menu = self.row_menu
+        menu.delete(0, "end")
+        self._entry(menu, _("Copy text"), self.log.copy_chosen)
+        if row.file is not None:
+            self._add_file_entries(menu, row)
+        self._entry(menu, _("Details …"), lambda: self.show_details(row))
+        self._entry(menu, _("Delete here …"), lambda: self._confirm_delete(row))
+        menu.tk_popup(x, y)
+
+    def _add_file_entries(self, menu: tk.Menu, row: Row) -> None:
+        file = row.file
+        assert file is not None  # noqa: S101  # the caller looked
+        moving = row.transfer in {TransferState.MOVING, TransferState.PAUSED}
+        if row.outgoing or row.transfer is TransferState.DONE:
+            self._entry(menu, _("Save as …"), lambda: self.save(row))
+        if moving and row.outgoing:
+            words = _("Go on sending") if row.transfer is TransferState.PAUSED else _("Pause")
+            self._entry(menu, words, lambda: self._requests.pause(file.file_id))
+        if moving:
+            self._entry(menu, _("Stop this file"), lambda: self._requests.cancel(file.file_id))
+
+    @staticmethod
+    def _entry(menu: tk.Menu, label: str, command: Callable[[], None]) -> None:
+        menu.add_command(label=label, command=command)
+
+    def save(self, row: Row) -> None:
+        """Ask where to put a file that is here, and put it there."""
+        if row.file is not None:
+            chosen = filedialog.asksaveasfilename(parent=self, initialfile=row.file.name)
+            if chosen:
+                self._requests.save(row.file.file_id, Path(chosen))
+
+    def _export(self) -> None:
+        chosen = filedialog.asksaveasfilename(parent=self, initialfile="iirs.txt", defaultextension=".txt")
+        if chosen:
+            self._requests.export(self._talk.peer, Path(chosen))
+
+    def show_members(self) -> None:
+        """Say who is in the group, and who of them takes part."""
+        talk = self._talk
+        lines = [f"{'✓' if name in talk.joined else '…'}  {name}" for name in talk.members]
+        words = _("Members of this group; ✓ have joined, the others have been asked:")
+        Question(self, self._look, words, [], detail="\n".join(lines))
+
+    def _confirm_delete(self, row: Row) -> None:
+        peer = self._talk.peer
+        words = _("Delete this here? The others keep what they have.")
+        Question(self, self._look, words, [(_("Delete"), lambda: self._requests.delete(peer, row.text_id))])
+
+    def show_details(self, row: Row) -> None:
+        """Say who wrote an entry, when, how far it is, and how long it stays."""
+        author = self._model.me if row.outgoing else row.author or self._talk.peer
+        at = f"{day_of(row.at_ms) or '-'} {clock_time(row.at_ms)}"
+        words = _("From {author}, written {when}.").format(author=author, when=at)
+        Question(self, self._look, words, [], detail=note_of(row))
+
+    def _confirm_clear(self) -> None:
+        peer = self._talk.peer
+        words = _("Delete all that is kept of this talk on this machine? The others keep what they have.")
+        Question(self, self._look, words, [(_("Delete"), lambda: self._requests.clear(peer))])
+
+    def _confirm_leave(self) -> None:
+        key = self._talk.peer
+        words = _("Leave this group? Its members are told, and you cannot come back by yourself.")
+        Question(self, self._look, words, [(_("Leave"), lambda: self._requests.leave_group(key))])
+
+    def warn_of_link(self, link: str) -> None:
+        """Say what opening a link means before anything is opened."""
+        address = whole_link(link)
+        words = _(
+            "This opens {host} in your browser, outside iirs: the site sees your address, and that somebody "
+            "gave you this link. The whole address is:"
+        ).format(host=host_of(link))
+        answers = [(_("Open"), lambda: _open(address)), (_("Copy"), lambda: self._copy(address))]
+        Question(self, self._look, words, answers, detail=address)
+
+    def _copy(self, text: str) -> None:
+        self.clipboard_clear()
+        self.clipboard_append(text)
+
+
+def _open(address: str) -> None:
+    webbrowser.open(address)

@@ -1,0 +1,205 @@
+"""``Composer``: what is being written, and the file that is about to be sent."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from pathlib import Path
+from tkinter import filedialog, ttk
+
+from iirs.client.chat_session import TEXT_MAX
+from iirs.client.messenger.file_transfer import FILE_MAX, safe_name, seconds_for
+from iirs.client.text.text_layout import duration, size_words
+from iirs.client.text.translate import _
+from iirs.client.window.theme.theme import Look, window_keys_first
+
+_TALLEST = 6
+_NEARLY_FULL = TEXT_MAX * 3 // 4
+
+
+class Composer(ttk.Frame):
+    """``send`` gets a text and returns whether it was taken; ``send_file`` gets a path."""
+
+    def __init__(
+        self,
+        parent: tk.Misc,
+        look: Look,
+        send: Callable[[str], bool],
+        send_file: Callable[[Path], None],
+    ) -> None:
+        dp = look.dp
+        super().__init__(parent, padding=(dp(16), dp(6), dp(16), dp(12)))
+        self._look = look
+        self._send = send
+        self._send_file = send_file
+        self._path: Path | None = None
+        self.round_seconds = 2.0
+        self._blocked = False
+        self._make_strip()
+        self.reason = ttk.Label(self, style="Muted.TLabel", padding=(dp(14), 0, 0, dp(6)))
+        self.reason.pack(fill="x")
+        self._make_field()
+        self.bind("<Configure>", lambda event: self.reason.configure(wraplength=event.width - dp(40)))
+
+    def _make_strip(self) -> None:
+        dp = self._look.dp
+        self.strip = ttk.Frame(self, style="Warn.TFrame", padding=(dp(12), dp(6)))
+        self.strip_text = ttk.Label(self.strip, style="Warn.TLabel", font=self._look.small)
+        self.strip_text.pack(side="left", fill="x", expand=True)
+        self.strip_cancel = ttk.Button(
+            self.strip, text=_("Cancel"), style="Warn.TButton", command=self.drop_file
+        )
+        self.strip_cancel.pack(side="right", padx=(dp(8), 0))
+        self.strip_send = ttk.Button(
+            self.strip, text=_("Send file"), style="Warn.Accent.TButton", command=self._confirm_file
+        )
+        self.strip_send.pack(side="right")
+
+    def _make_field(self) -> None:
+        dp, look = self._look.dp, self._look
+        self.send_button = ttk.Button(self, text=_("Send"), style="Accent.TButton", command=self.send_written)
+        self.send_button.pack(side="right", anchor="s", padx=(dp(10), 0))
+        self.clip_button = ttk.Button(
+            self, text=_("File"), style="Quiet.TButton", command=self.choose_file, width=4
+        )
+        self.clip_button.pack(side="left", anchor="s", padx=(0, dp(6)))
+        field = ttk.Frame(self, style="Composer.TFrame", padding=(dp(14), dp(8)))
+        field.pack(side="left", fill="both", expand=True)
+        self.entry = tk.Text(
+            field,
+            height=1,
+            width=1,
+            wrap="word",
+            undo=True,
+            font=look.text,
+            background=look.colours.field,
+            foreground=look.colours.ink,
+            insertbackground=look.colours.accent,
+            selectbackground=look.colours.accent,
+            selectforeground=look.colours.on_accent,
+            relief="flat",
+            borderwidth=0,
+            highlightthickness=0,
+        )
+        self.entry.pack(fill="both", expand=True)
+        window_keys_first(self.entry)
+        self.entry.bind("<FocusIn>", lambda _: self._mark_field(field, focused=True))
+        self.entry.bind("<FocusOut>", lambda _: self._mark_field(field, focused=False))
+        self.entry.bind("<Return>", self._press_return)
+        self.entry.bind("<KP_Enter>", self._press_return)
+        self.entry.bind("<Tab>", lambda _: self._leave_entry(forward=True))
+        for sequence in ("<Shift-Tab>", "<ISO_Left_Tab>"):
+            try:
+                self.entry.bind(sequence, lambda _: self._leave_entry(forward=False))
+            except tk.TclError:
+                continue  # only X11 knows this key's name
+        self.entry.bind("<<Modified>>", lambda _: self._grow())
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    @property
+    def text(self) -> str:
+        """What is written."""
+        return self.entry.get("1.0", "end-1c")
+
+    @text.setter
+    def text(self, value: str) -> None:
+        self.entry.delete("1.0", "end")
+        self.entry.insert("1.0", value)
+
+    def show(self, sentence: str, *, blocked: bool, files: bool) -> None:
+        """Show a sentence about where the talk stands; ``blocked``: nothing can be sent; ``files`` can."""
+        self._blocked = blocked
+        self.send_button.state(["disabled" if blocked else "!disabled"])
+        self.clip_button.state(["disabled" if blocked or not files else "!disabled"])
+        used = len(self.text.encode("utf-8", "replace"))
+        if used > _NEARLY_FULL:
+            sentence = _("{left} bytes left for this text.").format(left=TEXT_MAX - used)
+        self.reason.configure(text=sentence)
+
+    # -- writing ------------------------------------------------------------------------------------
+
+    def send_written(self) -> None:
+        """Send what is written, if that can be now; otherwise it stays."""
+        text = self.text
+        if text.strip() and not self._blocked and self._send(text):
+            self.entry.delete("1.0", "end")
+
+    # -- a file -------------------------------------------------------------------------------------
+
+    def choose_file(self) -> None:
+        """Let the person choose a file, and say what sending it means."""
+        chosen = filedialog.askopenfilename(parent=self, title=_("Send a file"))
+        if chosen:
+            self.offer_file(Path(chosen))
+
+    def offer_file(self, path: Path) -> None:
+        """Say how long a file will take, before it is sent; or why it cannot be."""
+        try:
+            size = path.stat().st_size
+        except OSError:
+            size = -1
+        self._path = path if 0 < size <= FILE_MAX else None
+        if size < 0:
+            words = _("This file cannot be read.")
+        elif size == 0:
+            words = _("This file is empty.")
+        elif size > FILE_MAX:
+            words = _("This file has {size}; at most {limit} can be sent, as more would take hours.").format(
+                size=size_words(size), limit=size_words(FILE_MAX)
+            )
+        else:
+            words = _(
+                "{name}, {size}: about {time}, while texts go first. It goes as it is: pictures may hold "
+                "where and when they were taken."
+            ).format(
+                name=safe_name(path.name),
+                size=size_words(size),
+                time=duration(seconds_for(size, self.round_seconds)),
+            )
+        self.strip_text.configure(text=words, wraplength=max(self._look.dp(200), self.winfo_width() // 2))
+        if self._path is None:
+            self.strip_send.pack_forget()
+        else:
+            self.strip_send.pack(side="right")
+            self.strip_send.focus_set()
+        self.strip.pack(fill="x", pady=(0, self._look.dp(6)), before=self.reason)
+
+    def drop_file(self) -> None:
+        """Send no file after all."""
+        self._path = None
+        self.strip.pack_forget()
+        self.entry.focus_set()
+
+    def _confirm_file(self) -> None:
+        path = self._path
+        self.drop_file()
+        if path is not None and not self._blocked:
+            self._send_file(path)
+
+    # -- keys ---------------------------------------------------------------------------------------
+
+    def _press_return(self, event: tk.Event[tk.Misc]) -> str | None:
+        if int(event.state) & 0x0001:  # Shift: a new line, as Text does by itself
+            return None
+        self.send_written()
+        return "break"
+
+    def _leave_entry(self, *, forward: bool) -> str:
+        following = self.entry.tk_focusNext() if forward else self.entry.tk_focusPrev()
+        if following is not None:
+            following.focus_set()
+        return "break"
+
+    def _mark_field(self, field: ttk.Frame, *, focused: bool) -> None:
+        field.state(["focus" if focused else "!focus"])
+        colours = self._look.colours
+        self.entry.configure(background=colours.background if focused else colours.field)
+
+    def _grow(self) -> None:
+        if not self.entry.edit_modified():
+            return
+        self.entry.edit_modified(False)
+        count = self.entry.count("1.0", "end", "displaylines")
+        lines = count[0] if isinstance(count, tuple) else (count or 1)
+        self.entry.configure(height=min(_TALLEST, max(1, int(lines))))

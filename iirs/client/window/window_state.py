@@ -1,0 +1,165 @@
+"""``Shell``: what a window has besides its conversations: preferences, colours, its place, the lock.
+
+Its methods run in Tk's thread. What blocks is done in workers, which hand ``tell`` what came of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import tkinter as tk
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from iirs.client.account.account import Account
+from iirs.client.account.entry_calls import Home
+from iirs.client.desktop.colour_scheme import is_dark
+from iirs.client.model.lock import IdleClock, opens
+from iirs.client.store.preferences import Place, Preferences, Theme
+from iirs.client.text.translate import set_language
+from iirs.client.window.theme.palette import DARK, LIGHT
+from iirs.client.window.theme.theme import Look
+
+
+@dataclass(frozen=True, slots=True)
+class DesktopTheme:
+    """What the desktop says of its colours."""
+
+    dark: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockTried:
+    """Whether a password was the account's."""
+
+    right: bool
+
+
+Told = DesktopTheme | UnlockTried
+
+
+class Shell:
+    """``rebuild`` is called when all widgets must be made anew."""
+
+    def __init__(
+        self,
+        window: tk.Tk | tk.Toplevel,
+        look: Look,
+        home: Home,
+        tell: Callable[[Told], None],
+        rebuild: Callable[[], None],
+    ) -> None:
+        self.window = window
+        self.look = look
+        self.preferences = Preferences.read(home.folder)
+        self.locked = False
+        self.failures = 0
+        self.clock: Callable[[], float] = time.monotonic
+        self._home = home
+        self._tell = tell
+        self._rebuild = rebuild
+        self._dark = False
+        self._idle = IdleClock(self.clock())
+        set_language(self.preferences.language)
+        self._restyle()
+        self._place()
+        for sequence in ("<Key>", "<Motion>", "<Button>", "<MouseWheel>"):
+            window.bind(sequence, lambda _: self.touch(), add=True)
+        self.ask_desktop()
+
+    # -- preferences --------------------------------------------------------------------------------
+
+    def change(self, name: str, value: Any) -> None:
+        """Set one preference, keep it, and show what it changes."""
+        self.preferences = replace(self.preferences, **{name: value})
+        self.preferences.write(self._home.folder)
+        if name == "language":
+            set_language(value)
+        if self._restyle() or name == "language":
+            self._rebuild()
+
+    def remember(self, link: str, name: str) -> None:
+        """Keep the server and name for the next start."""
+        self.preferences = replace(self.preferences, link=link, name=name)
+        self.preferences.write(self._home.folder)
+
+    def remember_place(self) -> None:
+        """Keep where the window is."""
+        window = self.window
+        if window.state() == "normal" and window.winfo_width() > 1:
+            place = Place(window.winfo_width(), window.winfo_height(), window.winfo_x(), window.winfo_y())
+            self.preferences = replace(self.preferences, place=place)
+            self.preferences.write(self._home.folder)
+
+    def zoom(self, steps: int) -> None:
+        """Make everything larger or smaller by so many steps; 0 for the usual size."""
+        self.change("zoom", self.preferences.zoomed(steps))
+
+    def _place(self) -> None:
+        look, window = self.look, self.window
+        screen = (window.winfo_screenwidth(), window.winfo_screenheight())
+        least = Place(look.dp(640), look.dp(560), 0, 0).fitted(*screen)
+        window.minsize(min(least.width, 960), min(least.height, 720))
+        place = self.preferences.place
+        if place is not None:
+            window.geometry(place.fitted(*screen).geometry)
+        else:
+            usual = Place(look.dp(960), look.dp(680), 0, 0).fitted(*screen)
+            window.geometry(f"{usual.width}x{usual.height}")
+
+    # -- colours ------------------------------------------------------------------------------------
+
+    def ask_desktop(self) -> None:
+        """Ask whether the desktop is dark, where that matters."""
+        if self.preferences.theme is Theme.SYSTEM:
+            self._work(lambda: DesktopTheme(is_dark()))
+
+    def take_theme(self, theme: DesktopTheme) -> None:
+        """Take in what the desktop said."""
+        self._dark = theme.dark
+        if self._restyle():
+            self._rebuild()
+
+    def _restyle(self) -> bool:
+        dark = {Theme.DARK: True, Theme.LIGHT: False}.get(self.preferences.theme, self._dark)
+        wanted = (DARK if dark else LIGHT, self.preferences.zoom)
+        if (self.look.colours, self.look.zoom) == wanted:
+            return False
+        self.look.restyle(*wanted)
+        self.window.configure(background=self.look.colours.background)
+        return True
+
+    # -- the lock -----------------------------------------------------------------------------------
+
+    def touch(self) -> None:
+        """Take note that the person is here."""
+        self._idle.touch(self.clock())
+
+    @property
+    def is_time_to_lock(self) -> bool:
+        """Whether nobody has touched the window for as long as was chosen."""
+        return not self.locked and self._idle.is_up(self.clock(), self.preferences.lock_minutes)
+
+    def try_password(self, account: Account, password: str) -> None:
+        """Find out in a worker whether a password opens the lock."""
+        self._work(lambda: UnlockTried(opens(account, password, self._home.cost)))
+
+    def take_unlock(self, tried: UnlockTried) -> bool:
+        """Take in whether a password was right; returns whether the lock is open now."""
+        self.touch()
+        self.failures = 0 if tried.right else self.failures + 1
+        self.locked = self.locked and not tried.right
+        return not self.locked
+
+    def _work(self, function: Callable[[], Told]) -> None:
+        threading.Thread(target=lambda: self._tell(function()), name="iirs-shell", daemon=True).start()
+
+
+def has_focus(window: tk.Tk | tk.Toplevel) -> bool:
+    """Return whether the keyboard is in this window."""
+    with suppress(KeyError, tk.TclError):  # Tk's own popdowns have no Python object
+        focus = window.focus_get()
+        return focus is not None and focus.winfo_toplevel() is window
+    return False
