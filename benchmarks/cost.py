@@ -28,7 +28,7 @@ from iirs.server.deaddrop import DeadDropManager
 from iirs.server.hops.mix_hop import Batch, DeadDrops, MixHop, MixStage
 from iirs.server.mix_net import MixNet
 from iirs.suite import SUITES
-from iirs.wire import Bundle, Upload
+from iirs.wire.rounds import Bundle, Upload
 
 HOPS = 3
 ROUND = 60

@@ -143,3 +143,8 @@ class Geometry:
 def padded_invitations(count: int) -> int:
     """Return how many invitations a bundle holds for ``count`` posted ones: the next multiple of 8."""
     return max(1, -(-count // BUNDLE_STEP)) * BUNDLE_STEP
+
+
+def pieces(data: bytes, size: int) -> list[bytes]:
+    """Return ``data`` in pieces of ``size`` bytes; the last is shorter if it does not come out even."""
+    return [data[start : start + size] for start in range(0, len(data), size)]

@@ -15,7 +15,8 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from iirs.wire import CloseReason, Result
+from iirs.wire.accounts import Result
+from iirs.wire.limits import CloseReason
 
 ROOT = Path(__file__).parent.parent
 LOCALE = ROOT / "iirs" / "locale"
@@ -34,7 +35,7 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
 """Functions, and errors a window shows, whose first argument is a sentence."""
 PROGRAMS = ("client/terminal.py", "client/main.py", "client/gui.py")
 """Speak English only: what they say goes to scripts and screen readers, and is documented as it is."""
-_NOTHING_SHOWN = ("message.py", "wire.py", "errand.py", "onion.py", "demo", "meter")
+_NOTHING_SHOWN = ("message.py", "wire/", "onion.py", "demo", "meter")
 """How the names of modules begin whose sentences no window shows."""
 
 _NEVER = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -52,7 +53,7 @@ def collected() -> Catalog:
         if name not in PROGRAMS and not name.startswith(_NOTHING_SHOWN):
             catalog.add(message, locations=[(f"iirs/{name}", line)])
     for sentence in (*(result.sentence for result in Result), *(reason.sentence for reason in CloseReason)):
-        catalog.add(sentence, locations=[("iirs/wire.py", 1)])
+        catalog.add(sentence, locations=[("iirs/wire/limits.py", 1)])
     for source in ("the join link names", "was used before"):
         catalog.add(_ANOTHER_CHAIN.format(source=source), locations=[("iirs/chain.py", 1)])
     return catalog

@@ -15,7 +15,9 @@ from iirs.geometry import BatchKind, Geometry
 from iirs.message import Limits, Message, MessageKind, MessageReader
 from iirs.onion import entry_offer_info
 from iirs.tls import TlsPipe, client_context
-from iirs.wire import Announcement, CloseReason, Login, Result, Upload, hello
+from iirs.wire.accounts import Login, Result
+from iirs.wire.limits import CloseReason, hello
+from iirs.wire.rounds import Announcement, Upload
 
 ANYTHING: Limits = dict.fromkeys(MessageKind, (0, 2**32 - 1))
 PATIENCE_SECONDS = 30.0

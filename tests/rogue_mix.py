@@ -30,7 +30,7 @@ from iirs.server.hops.link import Prepare, Prepared
 from iirs.server.hops.mix_hop import Batch
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.mix_net import MixNet
-from iirs.wire import Announcement, Bundle, Upload
+from iirs.wire.rounds import Announcement, Bundle, Upload
 
 _value = ""
 

@@ -9,7 +9,7 @@ import pytest
 import iirs.server.service
 from iirs.message import Message, MessageKind
 from iirs.server.service import Service
-from iirs.wire import Standby
+from iirs.wire.rounds import Standby
 
 _honest: Callable[[bytes, object], Message] = iirs.server.service._announce  # type: ignore[assignment]
 

@@ -34,7 +34,7 @@ from iirs.server.main import build_service, parse_arguments
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.tls import make_certificate
-from iirs.wire import Login, Registration, Result
+from iirs.wire.accounts import Login, Registration, Result
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, ROUND_SECONDS, Person, Town, knows, town, wait_until
 from tests.raw import greeted, login_message
 

@@ -34,7 +34,7 @@ from iirs.server.hops import mix_hop
 from iirs.server.hops.mix_hop import Batch
 from iirs.server.mix_net import RoundOutcome
 from iirs.suite import X25519, KeyPair, PublicKey
-from iirs.wire import Announcement, Upload, announcement_hash
+from iirs.wire.rounds import Announcement, Upload, announcement_hash
 from tests.worlds import FIRST_ROUND, TALK, Client, OpenChain, Room, idle, request, talking
 
 NAMES = ("alice", "bob", "carol")

@@ -30,7 +30,9 @@ from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.tls import client_context, make_certificate, server_context
-from iirs.wire import CloseReason, Login, Registration, Replies, Result, RoundStatus, hello
+from iirs.wire.accounts import Login, Registration, Result
+from iirs.wire.limits import CloseReason, hello
+from iirs.wire.rounds import Replies, RoundStatus
 from tests.harness import Person, Town, town, wait_until
 from tests.raw import RawEnd, Session, dial, dial_tls, greeted, logged_in, login_message
 

@@ -37,17 +37,9 @@ from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.tls import server_context
-from iirs.wire import (
-    NO_BUNDLE,
-    AccountRecord,
-    Announcement,
-    Bundle,
-    CloseReason,
-    Replies,
-    Result,
-    RoundStatus,
-    Standby,
-)
+from iirs.wire.accounts import AccountRecord, Result
+from iirs.wire.limits import CloseReason
+from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, Replies, RoundStatus, Standby
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Person, Town, town, wait_until
 from tests.raw import RawEnd
 

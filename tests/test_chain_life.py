@@ -40,7 +40,8 @@ from iirs.server.hops.link import LinkKind, Prepare
 from iirs.server.keystore import ChainOptions, load_identity, load_or_make_keys
 from iirs.server.service import Service, ServiceSettings
 from iirs.tls import link_context
-from iirs.wire import CloseReason, Result
+from iirs.wire.accounts import Result
+from iirs.wire.limits import CloseReason
 from tests.chain import HOST, PATIENT, RunningChain, Shape, Talk, begin_talk, running_chain
 from tests.harness import FAST_BACKOFF, Person, wait_until
 

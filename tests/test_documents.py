@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from iirs import PROTOCOL_VERSION, client, geometry, message, tls, wire
+from iirs import PROTOCOL_VERSION, client, geometry, message, tls
 from iirs.client import invitations
 from iirs.client import main as client_main
 from iirs.demo import main as demo
@@ -30,6 +30,9 @@ from iirs.server.hops import main as mix_main
 from iirs.server.hops import setup_main as chain_main
 from iirs.server.hops.link import LinkKind
 from iirs.suite import HYBRID, SUITES, X25519
+from iirs.wire.accounts import Result
+from iirs.wire.limits import CloseReason
+from iirs.wire.rounds import RoundStatus
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -426,9 +429,9 @@ def test_a_wrong_constant_is_caught(old: str, new: str) -> None:
 
 ENUMS: dict[str, type[IntEnum]] = {
     "kind": message.MessageKind,
-    "result": wire.Result,
-    "status": wire.RoundStatus,
-    "reason": wire.CloseReason,
+    "result": Result,
+    "status": RoundStatus,
+    "reason": CloseReason,
     "link kind": link.LinkKind,
     "refusal": link.Refusal,
 }
@@ -666,7 +669,7 @@ def check_citations(text: str, sources: dict[Path, str]) -> int:
 
 CITED = {
     "message.py": {3, 11},
-    "wire.py": {3},
+    "limits.py": {3},
     "onion.py": {5},
     "directory.py": {8},
     "invitations.py": {9},

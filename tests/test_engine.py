@@ -14,7 +14,8 @@ from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import ChainError
 from iirs.geometry import VAULT_SIZE
 from iirs.onion import EntryChannel
-from iirs.wire import AccountRecord, Announcement, RoundFlags
+from iirs.wire.accounts import AccountRecord
+from iirs.wire.rounds import Announcement, RoundFlags
 from tests.builders import make_chain, make_directory, person
 
 KEYS = make_chain(slots=1)

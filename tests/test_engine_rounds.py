@@ -18,8 +18,8 @@ from iirs.geometry import PEER_MESSAGE_SIZE, VAULT_SIZE, BatchKind
 from iirs.message import Message
 from iirs.onion import EntryChannel, RoundContext
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage
-from iirs.wire import (
-    AccountRecord,
+from iirs.wire.accounts import AccountRecord
+from iirs.wire.rounds import (
     Announcement,
     Replies,
     RoundFlags,

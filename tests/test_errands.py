@@ -22,11 +22,11 @@ from iirs.client.account.entry_calls import (
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, PeerState, TextReceived
 from iirs.client.model.lock import opens
 from iirs.client.store.store import ClientStore
-from iirs.errand import NO_ERRAND, Errand, ErrandKind
 from iirs.errors import AccountError, PeerError
 from iirs.geometry import ERRAND_SIZE
 from iirs.server.service import Service
-from iirs.wire import NoticeFlags, Result
+from iirs.wire.accounts import NO_ERRAND, Errand, ErrandKind, Result
+from iirs.wire.rounds import NoticeFlags
 from tests.harness import PASSWORD, Person, Town, town, wait_until
 
 NEW = "another horse battery"

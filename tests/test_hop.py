@@ -18,7 +18,7 @@ from iirs.server.hops.hop_state import HopState
 from iirs.server.hops.later_hop import MAX_AHEAD_SECONDS, HopWorld, LaterHop
 from iirs.server.hops.link import BehindError, Prepare, Refusal
 from iirs.server.hops.mix_hop import Batch
-from iirs.wire import NO_BUNDLE, Announcement, RoundFlags
+from iirs.wire.rounds import NO_BUNDLE, Announcement, RoundFlags
 from tests.builders import make_chain, make_directory
 
 KEYS = make_chain(2, invite_every=1, noise=Noise(0, 0, forced=True))

@@ -26,7 +26,7 @@ from iirs.server.hops.mix_hop import (
 )
 from iirs.server.mix_net import Collected, MixNet, RoundOutcome
 from iirs.suite import HYBRID, KeyPair
-from iirs.wire import Bundle, Replies, RoundStatus, Upload
+from iirs.wire.rounds import Bundle, Replies, RoundStatus, Upload
 from tests.builders import BOTH_SUITES, ChainKeys, make_chain
 
 Permute = Callable[[int], list[int]]

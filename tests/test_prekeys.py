@@ -30,7 +30,9 @@ from iirs.server.accounts.database import Storage
 from iirs.server.accounts.prekey_store import PrekeyShelf
 from iirs.server.service import ServiceSettings
 from iirs.suite import HYBRID
-from iirs.wire import AccountRecord, Announcement, Bundle, CloseReason, Replies, RoundFlags, RoundStatus
+from iirs.wire.accounts import AccountRecord
+from iirs.wire.limits import CloseReason
+from iirs.wire.rounds import Announcement, Bundle, Replies, RoundFlags, RoundStatus
 from tests.builders import make_chain, make_directory, make_prekey, person, prekey_pair
 from tests.harness import FAST_BACKOFF, Person, Town, town, wait_until
 from tests.pair import INVITE_EVERY, TALKING_AGAIN, Pair

@@ -45,7 +45,8 @@ from iirs.message import HEADER_SIZE, Limits, Message, MessageKind
 from iirs.server.settings import ServiceSettings
 from iirs.suite import HYBRID
 from iirs.tls import on_the_wire
-from iirs.wire import Upload, upload_limits
+from iirs.wire.limits import upload_limits
+from iirs.wire.rounds import Upload
 from tests.harness import Person, Town, town, wait_until
 
 ROUNDS = 45

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iirs import wire
 from iirs.errors import AccountError, ChainError, PeerError
 from iirs.geometry import (
     ACCOUNT_SIZE,
@@ -31,22 +30,18 @@ from iirs.geometry import (
 from iirs.message import Limits, Message, MessageKind, MessageReader
 from iirs.prekey import Prekey
 from iirs.suite import SUITES
-from iirs.wire import (
-    AccountRecord,
+from iirs.wire import limits as wire_limits
+from iirs.wire.accounts import AccountRecord, Login, Registration, Result, decode_directory, encode_directory
+from iirs.wire.limits import CloseReason
+from iirs.wire.rounds import (
     Announcement,
     Bundle,
-    CloseReason,
-    Login,
-    Registration,
     Replies,
-    Result,
     RoundFlags,
     RoundStatus,
     Standby,
     Upload,
     announcement_hash,
-    decode_directory,
-    encode_directory,
 )
 from tests.builders import BOTH_SUITES, make_chain, make_directory
 
@@ -75,8 +70,8 @@ def accepted(message: Message, limits: Limits) -> bool:
 
 
 def test_hello_says_the_version_and_nothing_else() -> None:
-    assert wire.hello() == Message(MessageKind.HELLO, b"\x00\x02")
-    assert accepted(wire.hello(), wire.HELLO_LIMITS)
+    assert wire_limits.hello() == Message(MessageKind.HELLO, b"\x00\x02")
+    assert accepted(wire_limits.hello(), wire_limits.HELLO_LIMITS)
 
 
 def test_a_registration_comes_back_as_it_was() -> None:
@@ -84,7 +79,7 @@ def test_a_registration_comes_back_as_it_was() -> None:
     message = registration.encode()
     assert Registration.decode(message.body) == registration
     assert len(message.body) == REGISTER_SIZE
-    assert accepted(message, wire.greeting_limits(GEOMETRY))
+    assert accepted(message, wire_limits.greeting_limits(GEOMETRY))
     assert repr(registration.login_secret) not in repr(registration)
 
 
@@ -94,7 +89,7 @@ def test_a_login_comes_back_as_it_was() -> None:
     message = login.encode()
     assert Login.decode(message.body) == login
     assert len(message.body) == GEOMETRY.login_size
-    assert accepted(message, wire.greeting_limits(GEOMETRY))
+    assert accepted(message, wire_limits.greeting_limits(GEOMETRY))
     assert repr(login.login_secret) not in repr(login)
 
 
@@ -126,7 +121,7 @@ def test_an_account_record_comes_back_as_it_was(position: int, last_round: int, 
     message = record.encode()
     assert AccountRecord.decode(message.body) == record
     assert len(message.body) == ACCOUNT_SIZE
-    assert accepted(message, wire.session_limits(GEOMETRY))
+    assert accepted(message, wire_limits.session_limits(GEOMETRY))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -136,7 +131,7 @@ def test_a_directory_comes_back_as_it_was_and_not_if_it_is_cut_off(count: int, p
     records = [bytes([place]) * PREKEY_SIZE for place in range(prekeys)]
     message = encode_directory(HEAD, entries, records)
     assert decode_directory(message.body, GEOMETRY) == (HEAD, entries, records)
-    assert accepted(message, wire.session_limits(GEOMETRY))
+    assert accepted(message, wire_limits.session_limits(GEOMETRY))
     for body in (message.body + b"x", message.body[:-1] if count + prekeys else message.body + b"x"):
         with pytest.raises(PeerError, match="cut off"):
             decode_directory(body, GEOMETRY)
@@ -157,7 +152,7 @@ def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: i
     assert len(encoded) == GEOMETRY.announcement_size
     assert Announcement.decode(encoded, GEOMETRY) == announcement(entries, prekeys)
     assert announcement(entries).has_invitations
-    assert accepted(Message(MessageKind.ANNOUNCE, b"\0" + encoded), wire.session_limits(GEOMETRY))
+    assert accepted(Message(MessageKind.ANNOUNCE, b"\0" + encoded), wire_limits.session_limits(GEOMETRY))
 
 
 @pytest.mark.parametrize(
@@ -208,7 +203,7 @@ def test_an_upload_comes_back_as_it_was(hops: int, slots: int, suite: str, *, in
     message = upload.encode()
     assert Upload.decode(message, geometry) == upload
     assert len(message.body) == (geometry.upload_invite_size if invites else geometry.upload_size)
-    assert accepted(message, wire.upload_limits(geometry))
+    assert accepted(message, wire_limits.upload_limits(geometry))
 
 
 @pytest.mark.parametrize("status", list(RoundStatus))
@@ -220,7 +215,7 @@ def test_replies_come_back_as_they_were_in_one_size_whatever_became_of_the_round
     message = replies.encode()
     assert Replies.decode(message.body, GEOMETRY) == replies
     assert len(message.body) == GEOMETRY.replies_size
-    assert accepted(message, wire.session_limits(GEOMETRY))
+    assert accepted(message, wire_limits.session_limits(GEOMETRY))
 
 
 def test_replies_with_a_status_that_does_not_exist_are_refused() -> None:
@@ -243,7 +238,7 @@ def test_a_bundle_comes_back_as_it_was(count: int) -> None:
     message = bundle.encode()
     assert Bundle.decode(message.body, CHAIN) == bundle
     assert len(message.body) == GEOMETRY.bundle_size(count)
-    assert accepted(message, wire.session_limits(GEOMETRY))
+    assert accepted(message, wire_limits.session_limits(GEOMETRY))
 
 
 def test_a_bundle_is_believed_only_with_the_last_hops_signature_over_all_of_it() -> None:
@@ -322,7 +317,7 @@ def test_a_standby_comes_back_as_it_was_in_one_byte(hop: int | None) -> None:
     message = Standby(hop).encode()
     assert Standby.decode(message.body, LONG_CHAIN) == Standby(hop)
     assert len(message.body) == STANDBY_SIZE == 1
-    assert accepted(message, wire.session_limits(LONG_CHAIN))
+    assert accepted(message, wire_limits.session_limits(LONG_CHAIN))
 
 
 def test_a_standby_for_a_hop_that_cannot_be_the_one_is_refused() -> None:
@@ -337,20 +332,24 @@ def test_a_standby_for_a_hop_that_cannot_be_the_one_is_refused() -> None:
 
 
 def test_before_the_chain_is_known_the_server_may_send_nothing_large() -> None:
-    limits = wire.client_limits()
+    limits = wire_limits.client_limits()
     assert set(limits) == {MessageKind.CHAIN, MessageKind.CLOSE}
     assert limits[MessageKind.CHAIN] == (1, 65536)
 
 
 def test_neither_side_may_send_what_is_the_others_to_say() -> None:
-    from_server = set(wire.session_limits(GEOMETRY))
-    from_client = {*wire.HELLO_LIMITS, *wire.greeting_limits(GEOMETRY), *wire.upload_limits(GEOMETRY)}
+    from_server = set(wire_limits.session_limits(GEOMETRY))
+    from_client = {
+        *wire_limits.HELLO_LIMITS,
+        *wire_limits.greeting_limits(GEOMETRY),
+        *wire_limits.upload_limits(GEOMETRY),
+    }
     assert from_server.isdisjoint(from_client)
     assert from_server | from_client | {MessageKind.CHAIN} == set(MessageKind)
 
 
 def test_every_frame_of_a_round_has_one_size_but_bundles_and_directories() -> None:
-    limits = wire.session_limits(GEOMETRY)
+    limits = wire_limits.session_limits(GEOMETRY)
     varying = {kind for kind, (smallest, largest) in limits.items() if smallest != largest}
     assert varying == {MessageKind.DIRECTORY, MessageKind.BUNDLE}
 

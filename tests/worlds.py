@@ -37,7 +37,8 @@ from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.server.hops.preparer import Increment, Preparer
 from iirs.server.mix_net import Collected, MixNet, RoundOutcome
 from iirs.suite import KeyPair, PublicKey
-from iirs.wire import NO_BUNDLE, AccountRecord, Announcement, Bundle, RoundFlags, Upload, announcement_hash
+from iirs.wire.accounts import AccountRecord
+from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, RoundFlags, Upload, announcement_hash
 from tests.builders import make_chain, make_directory, person
 
 Permute = Callable[[int], list[int]]

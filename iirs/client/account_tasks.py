@@ -14,7 +14,7 @@ from iirs.client.store.preferences import Preferences
 from iirs.client.store.store import open_store
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError
-from iirs.wire import Result
+from iirs.wire.accounts import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from iirs.client.store.store import ClientStore
 from iirs.client.text.translate import N_
 from iirs.directory import Directory, Entry, Head
 from iirs.epoch import EpochKey
-from iirs.errand import Errand, ErrandKind
 from iirs.errors import (
     ChainError,
     DirectoryError,
@@ -44,7 +43,8 @@ from iirs.message import ContentKind, Message, MessageKind, PeerMessage
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
 from iirs.prekey import Prekey, PrekeyBook
 from iirs.suite import PublicKey
-from iirs.wire import (
+from iirs.wire.accounts import Errand, ErrandKind
+from iirs.wire.rounds import (
     NO_BUNDLE,
     Announcement,
     Bundle,

@@ -40,7 +40,9 @@ from iirs.errors import (
     StoreError,
 )
 from iirs.message import Message, MessageKind
-from iirs.wire import Announcement, Bundle, CloseReason, NoticeFlags, Replies, Result, Standby
+from iirs.wire.accounts import Result
+from iirs.wire.limits import CloseReason
+from iirs.wire.rounds import Announcement, Bundle, NoticeFlags, Replies, Standby
 
 _BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _BUILD_AHEAD = 0.05

@@ -31,7 +31,7 @@ from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import MixNet, RoundOutcome
 from iirs.server.settings import ServiceSettings
 from iirs.suite import KeyPair
-from iirs.wire import NO_BUNDLE, Announcement, RoundFlags, Standby, announcement_hash
+from iirs.wire.rounds import NO_BUNDLE, Announcement, RoundFlags, Standby, announcement_hash
 
 _log = logging.getLogger("iirs.server")
 

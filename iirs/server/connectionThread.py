@@ -20,7 +20,6 @@ from enum import Enum
 from typing import Protocol
 
 from iirs import PROTOCOL_VERSION
-from iirs.errand import Errand, ErrandKind
 from iirs.errors import AccountError, HopError, IirsError, OnionError, PeerError
 from iirs.geometry import Geometry
 from iirs.message import Message, MessageKind, MessageReader
@@ -29,18 +28,9 @@ from iirs.prekey import Prekey
 from iirs.server.mix_net import Collected
 from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.tls import TlsPipe, on_the_wire
-from iirs.wire import (
-    HELLO_LIMITS,
-    AccountRecord,
-    CloseReason,
-    Login,
-    NoticeFlags,
-    Registration,
-    Result,
-    Upload,
-    greeting_limits,
-    upload_limits,
-)
+from iirs.wire.accounts import AccountRecord, Errand, ErrandKind, Login, Registration, Result
+from iirs.wire.limits import HELLO_LIMITS, CloseReason, greeting_limits, upload_limits
+from iirs.wire.rounds import NoticeFlags, Upload
 
 _RECEIVE_CHUNK = 65536
 _BACKLOG_MAX = 64 * 1024 * 1024

@@ -18,7 +18,7 @@ from iirs.errors import HopError, OnionError, PeerError
 from iirs.geometry import BatchKind, RandomBytes
 from iirs.onion import EntryChannel, RoundContext
 from iirs.server.hops.mix_hop import MixStage
-from iirs.wire import Bundle, Replies, RoundStatus, Upload
+from iirs.wire.rounds import Bundle, Replies, RoundStatus, Upload
 
 
 class Collected(Enum):

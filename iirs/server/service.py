@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from iirs.errand import Errand
 from iirs.errors import PeerError
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
@@ -28,16 +27,9 @@ from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.server.net.listener import Listener
 from iirs.server.settings import ServiceSettings
 from iirs.tls import server_context
-from iirs.wire import (
-    AccountRecord,
-    CloseReason,
-    Login,
-    NoticeFlags,
-    Registration,
-    Result,
-    Upload,
-    encode_directory,
-)
+from iirs.wire.accounts import AccountRecord, Errand, Login, Registration, Result, encode_directory
+from iirs.wire.limits import CloseReason
+from iirs.wire.rounds import NoticeFlags, Upload
 
 _log = logging.getLogger("iirs.server")
 _IDLE_ROUNDS = 5

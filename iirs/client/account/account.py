@@ -13,7 +13,7 @@ from iirs.errors import DirectoryError
 from iirs.geometry import RandomBytes
 from iirs.identity import Identity
 from iirs.onion import EntryChannel
-from iirs.wire import AccountRecord
+from iirs.wire.accounts import AccountRecord
 
 
 @dataclass(frozen=True, slots=True)

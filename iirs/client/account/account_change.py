@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from iirs.client.events import ErrandDone
 from iirs.client.store.store import ClientStore
-from iirs.errand import NO_ERRAND, Errand, ErrandKind
 from iirs.errors import AccountError
-from iirs.wire import NoticeFlags
+from iirs.wire.accounts import NO_ERRAND, Errand, ErrandKind
+from iirs.wire.rounds import NoticeFlags
 
 _NAME = "errand"
 

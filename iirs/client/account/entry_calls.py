@@ -33,7 +33,7 @@ from iirs.geometry import RandomBytes
 from iirs.identity import Identity, checked_name
 from iirs.message import MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
-from iirs.wire import AccountRecord, Login, Registration, Result, decode_directory
+from iirs.wire.accounts import AccountRecord, Login, Registration, Result, decode_directory
 
 
 class TryLaterError(AccountError):

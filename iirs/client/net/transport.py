@@ -13,7 +13,7 @@ from iirs.chain import Chain, JoinLink, parse_chain
 from iirs.errors import ConnectionLostError, PeerError
 from iirs.message import Message, MessageKind, MessageReader
 from iirs.tls import TlsPipe, client_context
-from iirs.wire import CloseReason, client_limits, hello, session_limits
+from iirs.wire.limits import CloseReason, client_limits, hello, session_limits
 
 CONNECT_SECONDS = 10.0
 _RECEIVE_CHUNK = 65536

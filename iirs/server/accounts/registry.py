@@ -12,12 +12,12 @@ from dataclasses import replace
 
 from iirs.chain import Chain
 from iirs.directory import Directory, Entry, Head
-from iirs.errand import Errand, ErrandKind
 from iirs.errors import AccountError, ConfigError, DirectoryError, HopError
 from iirs.geometry import DIRECTORY_INCREMENT, VAULT_SIZE, RandomBytes
 from iirs.server.accounts.database import Storage, StoredAccount
 from iirs.server.hops.preparer import Increment
-from iirs.wire import MAX_ENTRIES, AccountRecord, Login, Registration, Result
+from iirs.wire.accounts import AccountRecord, Errand, ErrandKind, Login, Registration, Result
+from iirs.wire.limits import MAX_ENTRIES
 
 _SALT_SIZE = 16
 

@@ -25,7 +25,7 @@ from iirs.server.hops.link import BehindError, Prepare, Prepared, Refusal, refus
 from iirs.server.hops.mix_hop import Batch, DeadDrops, MixHop, MixStage, NextHop, StageView, no_noise
 from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.suite import KeyPair
-from iirs.wire import NO_BUNDLE, Announcement, Bundle, announcement_hash
+from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, announcement_hash
 
 MAX_AHEAD_SECONDS = 3600.0
 """A hop makes no key for a round further ahead of its own clock than this."""

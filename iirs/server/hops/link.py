@@ -14,7 +14,7 @@ from enum import IntEnum
 from iirs.chain import Chain
 from iirs.epoch import EpochKey
 from iirs.errors import HopError, PeerError
-from iirs.geometry import ENTRY_SIZE, SIGNATURE_SIZE, BatchKind, Geometry
+from iirs.geometry import ENTRY_SIZE, SIGNATURE_SIZE, BatchKind, Geometry, pieces
 
 CHUNK_MAX = 256 * 1024
 """Bytes a CHUNK carries at most: a batch streams in pieces that are checked one by one."""
@@ -150,7 +150,7 @@ class Prepare:
         rest = body[_PREPARE.size :]
         if len(rest) != count * ENTRY_SIZE:
             raise PeerError("The other hop sent a part of a directory entry.")
-        return cls(number, base, tuple(_cut(rest, ENTRY_SIZE))), budget
+        return cls(number, base, tuple(pieces(rest, ENTRY_SIZE))), budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +174,8 @@ class Prepared:
     def decode(cls, body: bytes, geometry: Geometry, hops: int) -> Prepared:
         """Read PREPARED; its length has been checked. ``verified`` says whether to believe it."""
         keys_end = hops * geometry.epoch_key_size
-        keys = (EpochKey.decode(piece) for piece in _cut(body[:keys_end], geometry.epoch_key_size))
-        return cls(tuple(keys), tuple(_cut(body[keys_end:], SIGNATURE_SIZE)))
+        keys = (EpochKey.decode(piece) for piece in pieces(body[:keys_end], geometry.epoch_key_size))
+        return cls(tuple(keys), tuple(pieces(body[keys_end:], SIGNATURE_SIZE)))
 
     def check(self, chain: Chain, first_hop: int, round_number: int, head_content: bytes) -> None:
         """Return if each hop from ``first_hop`` on signed its key, for this round, and the head.
@@ -275,7 +275,3 @@ def chunks(pieces: Sequence[bytes]) -> Iterator[Frame]:
         size += len(piece)
     if waiting:
         yield Frame(LinkKind.CHUNK, b"".join(waiting))
-
-
-def _cut(data: bytes, size: int) -> list[bytes]:
-    return [data[start : start + size] for start in range(0, len(data), size)]

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import Chain
 from iirs.errors import HopError, PeerError, StoreError
-from iirs.geometry import BatchKind
+from iirs.geometry import BatchKind, pieces
 from iirs.server.hops import link
 from iirs.server.hops.later_hop import LaterHop
 from iirs.server.hops.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, refused
@@ -180,15 +180,15 @@ class LinkServer:
             stream.skip_chunks(header.count * size, until)  # so that the link stays usable
             raise
         data = stream.receive_chunks(header.count * size, until)
-        onions = [data[start : start + size] for start in range(0, len(data), size)]
+        onions = pieces(data, size)
         batch = Batch(context, header.kind, onions, until)
         if header.kind is BatchKind.INVITATION:
             body = self._later_hop.collect_invitations(batch).encode_body()
-            pieces = [body[start : start + link.CHUNK_MAX] for start in range(0, len(body), link.CHUNK_MAX)]
+            answers = pieces(body, link.CHUNK_MAX)
         else:
-            pieces = self._later_hop.exchange(batch)
+            answers = self._later_hop.exchange(batch)
             _log.info("round %d: done", header.round_number)
-        return [link.result_header(sum(map(len, pieces))), *link.chunks(pieces)]
+        return [link.result_header(sum(map(len, answers))), *link.chunks(answers)]
 
 
 def _until(budget_ms: int) -> float:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from iirs.errors import OnionError
-from iirs.geometry import BatchKind, Geometry, RandomBytes
+from iirs.geometry import BatchKind, Geometry, RandomBytes, pieces
 from iirs.onion import RoundContext, peel, seal_reply
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage
 from iirs.suite import KeyPair
-from iirs.wire import Bundle
+from iirs.wire.rounds import Bundle
 
 _TICKET_SIZE = 16
 _PREFIX = 32
@@ -30,7 +30,7 @@ def random_permutation(count: int, random_bytes: RandomBytes) -> list[int]:
     """
     while True:
         drawn = random_bytes(_TICKET_SIZE * count)
-        tickets = [drawn[start : start + _TICKET_SIZE] for start in range(0, len(drawn), _TICKET_SIZE)]
+        tickets = pieces(drawn, _TICKET_SIZE)
         if len(set(tickets)) == count:
             return sorted(range(count), key=tickets.__getitem__)
 

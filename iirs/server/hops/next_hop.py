@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import Chain
 from iirs.errors import ChainError, PeerError
-from iirs.geometry import padded_invitations
+from iirs.geometry import padded_invitations, pieces
 from iirs.server.hops import link
 from iirs.server.hops.link import Frame, LinkKind, Refusal, refused
 from iirs.server.hops.mix_hop import Batch
 from iirs.tls import link_context
-from iirs.wire import Bundle
+from iirs.wire.rounds import Bundle
 
 _BUDGET_SHARE = 0.8
 """Of the time a hop has left, it gives the next this share: who fails is then seen where it happens."""
@@ -138,7 +138,7 @@ class NextHopLink:
         geometry = self._chain.geometry
         size = geometry.reply_size(geometry.hops - self._hop)
         data = self._run(batch, lambda total: total == size * len(batch.onions))
-        return [data[start : start + size] for start in range(0, len(data), size)]
+        return pieces(data, size)
 
     def collect_invitations(self, batch: Batch) -> Bundle:
         """Return the bundle of this round, signed by the last hop."""

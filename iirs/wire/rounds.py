@@ -1,110 +1,37 @@
-"""The bodies of messages between client and server, as values.
-
-Every body has one size per kind, except CHAIN, DIRECTORY and BUNDLE, whose sizes depend on public facts
-only (the chain, who is registered, who is online). Byte tables: ``docs/protocol.md`` section 3.
-"""
+"""What clients and the entry say in a round, as values: announcement, upload, replies, bundle, standby."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from iirs import PROTOCOL_VERSION
 from iirs.chain import Chain
-from iirs.directory import Head, decode_name, encode_name
-from iirs.errand import NO_ERRAND, Errand
+from iirs.directory import Head
 from iirs.errors import PeerError
 from iirs.geometry import (
-    ACCOUNT_SIZE,
-    CHAIN_FILE_MAX,
-    CLOSE_SIZE,
     DIRECTORY_INCREMENT,
     ENTRY_SIZE,
     ERRAND_SIZE,
     HASH_SIZE,
-    HELLO_SIZE,
     INVITATION_SIZE,
-    LOGIN_SECRET_SIZE,
-    NAME_FIELD_SIZE,
     PREKEY_INCREMENT,
     PREKEY_SIZE,
-    REGISTER_SIZE,
-    RESULT_SIZE,
     SIGNATURE_SIZE,
-    STANDBY_SIZE,
-    VAULT_SIZE,
     BatchKind,
     Geometry,
+    pieces,
 )
-from iirs.message import Limits, Message, MessageKind
+from iirs.message import Message, MessageKind
+from iirs.wire.accounts import NO_ERRAND, Errand
 
-MAX_ENTRIES = 100_000
-MAX_INVITATIONS = 100_000
 _BUNDLE_LABEL = b"iirs/1 bundle"
+
+
 NO_BUNDLE = bytes(HASH_SIZE)
 """In place of the digest of a bundle, where there is none."""
-_COUNT = struct.Struct(">I")
-
-
-class Result(IntEnum):
-    """The server's answer to REGISTER or LOGIN, with the sentence the person reads."""
-
-    OK = 0
-    NAME_TAKEN = 1
-    UNKNOWN_NAME = 2
-    WRONG_PASSWORD = 3
-    INVALID = 4
-    TOO_MANY = 5
-    STALE_KEY = 6
-    NOT_YET = 7
-    DELETED = 8
-
-    @property
-    def sentence(self) -> str:
-        """What to tell the person."""
-        return _RESULT_SENTENCES[self]
-
-
-_RESULT_SENTENCES = {
-    Result.OK: "Done.",
-    Result.NAME_TAKEN: "That name is taken. Names are first come, first served: choose another.",
-    Result.UNKNOWN_NAME: "Nobody with that name is registered here. Check the spelling, or register first.",
-    Result.WRONG_PASSWORD: "The password is wrong.",
-    Result.INVALID: "The server did not accept this registration: a field is not as it must be.",
-    Result.TOO_MANY: "Too many attempts. Wait a minute, then try again.",
-    Result.STALE_KEY: "The server has changed its key just now; the next attempt will work.",
-    Result.DELETED: "This account was deleted. Its name stays taken.",
-    Result.NOT_YET: "Not every server of the chain has signed this registration yet. Try again in a moment.",
-}
-
-
-class CloseReason(IntEnum):
-    """Why the server closes one connection."""
-
-    STOPPING = 0
-    REPLACED = 1
-    PROTOCOL = 2
-    TIMEOUT = 3
-    VERSION = 4
-    INCOMPLETE = 5
-
-    @property
-    def sentence(self) -> str:
-        """What to tell the person."""
-        return _CLOSE_SENTENCES[self]
-
-
-_CLOSE_SENTENCES = {
-    CloseReason.STOPPING: "The server is stopping.",
-    CloseReason.REPLACED: "This account logged in somewhere else, so this window is no longer connected.",
-    CloseReason.PROTOCOL: "The server could not understand a message and closed this connection.",
-    CloseReason.TIMEOUT: "The server heard nothing for too long and closed this connection.",
-    CloseReason.INCOMPLETE: "A server of the chain is not there yet. It will be tried again.",
-    CloseReason.VERSION: "The server speaks another version of the protocol. Update the older of the two.",
-}
 
 
 class RoundFlags(IntFlag):
@@ -122,136 +49,6 @@ class RoundStatus(IntEnum):
     """The round failed; nothing was delivered to anyone."""
     MISSING = 2
     """No upload from this client was in the batch."""
-
-
-def client_limits() -> Limits:
-    """Return what the server may send before the client knows the chain."""
-    return {
-        MessageKind.CHAIN: (1, CHAIN_FILE_MAX),
-        MessageKind.CLOSE: (CLOSE_SIZE, CLOSE_SIZE),
-    }
-
-
-def session_limits(geometry: Geometry) -> Limits:
-    """Return what the server may send to a client that knows the chain."""
-    fixed = {
-        MessageKind.KEYS: geometry.keys_size,
-        MessageKind.RESULT: RESULT_SIZE,
-        MessageKind.ACCOUNT: ACCOUNT_SIZE,
-        MessageKind.ANNOUNCE: geometry.announce_size,
-        MessageKind.REPLIES: geometry.replies_size,
-        MessageKind.CLOSE: CLOSE_SIZE,
-        MessageKind.STANDBY: STANDBY_SIZE,
-    }
-    limits = {kind: (size, size) for kind, size in fixed.items()}
-    empty = geometry.head_size + _COUNT.size
-    limits[MessageKind.DIRECTORY] = (empty, empty + MAX_ENTRIES * (ENTRY_SIZE + PREKEY_SIZE))
-    limits[MessageKind.BUNDLE] = (geometry.bundle_size(0), geometry.bundle_size(MAX_INVITATIONS))
-    return limits
-
-
-def greeting_limits(geometry: Geometry) -> Limits:
-    """Return what a client may send after its HELLO and before its session."""
-    return {
-        MessageKind.REGISTER: (REGISTER_SIZE, REGISTER_SIZE),
-        MessageKind.LOGIN: (geometry.login_size, geometry.login_size),
-    }
-
-
-def upload_limits(geometry: Geometry) -> Limits:
-    """Return what a client may send in its session."""
-    return {
-        MessageKind.PREKEY: (PREKEY_SIZE, PREKEY_SIZE),
-        MessageKind.UPLOAD: (geometry.upload_size, geometry.upload_size),
-        MessageKind.UPLOAD_INVITE: (geometry.upload_invite_size, geometry.upload_invite_size),
-    }
-
-
-HELLO_LIMITS: Limits = {MessageKind.HELLO: (HELLO_SIZE, HELLO_SIZE)}
-
-
-def hello() -> Message:
-    """Return the first thing a client says."""
-    return Message(MessageKind.HELLO, struct.pack(">H", PROTOCOL_VERSION))
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What a new account hands the server: entry, login secret, vault."""
-
-    entry: bytes
-    login_secret: bytes = field(repr=False)
-    vault: bytes = field(repr=False)
-
-    def encode(self) -> Message:
-        """Return the REGISTER message."""
-        return Message(MessageKind.REGISTER, self.entry + self.login_secret + self.vault)
-
-    @classmethod
-    def decode(cls, body: bytes) -> Registration:
-        """Read a REGISTER body; its length has been checked."""
-        secret_end = ENTRY_SIZE + LOGIN_SECRET_SIZE
-        return cls(body[:ENTRY_SIZE], body[ENTRY_SIZE:secret_end], body[secret_end:])
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Name, login secret, and the offer of a session secret to the entry's epoch key."""
-
-    name: str
-    login_secret: bytes = field(repr=False)
-    key_id: bytes
-    offer: bytes = field(repr=False)
-
-    def encode(self) -> Message:
-        """Return the LOGIN message."""
-        return Message(
-            MessageKind.LOGIN, encode_name(self.name) + self.login_secret + self.key_id + self.offer
-        )
-
-    @classmethod
-    def decode(cls, body: bytes) -> Login:
-        """Read a LOGIN body. Raises ``AccountError`` if the name is not one."""
-        name = decode_name(body[:NAME_FIELD_SIZE])
-        rest = body[NAME_FIELD_SIZE:]
-        key_end = LOGIN_SECRET_SIZE + HASH_SIZE
-        return cls(name, rest[:LOGIN_SECRET_SIZE], rest[LOGIN_SECRET_SIZE:key_end], rest[key_end:])
-
-
-@dataclass(frozen=True, slots=True)
-class AccountRecord:
-    """What login gives back: own place in the directory, last round used, vault."""
-
-    position: int
-    last_round: int
-    vault: bytes = field(repr=False)
-
-    def encode(self) -> Message:
-        """Return the ACCOUNT message."""
-        return Message(MessageKind.ACCOUNT, struct.pack(">IQ", self.position, self.last_round) + self.vault)
-
-    @classmethod
-    def decode(cls, body: bytes) -> AccountRecord:
-        """Read an ACCOUNT body; its length has been checked."""
-        position, last_round = struct.unpack_from(">IQ", body)
-        return cls(position, last_round, body[-VAULT_SIZE:])
-
-
-def encode_directory(head: Head, entries: Sequence[bytes], prekeys: Sequence[bytes]) -> Message:
-    """Return the DIRECTORY message: the head, how many entries, every entry, the prekeys."""
-    body = head.encode() + _COUNT.pack(len(entries)) + b"".join(entries) + b"".join(prekeys)
-    return Message(MessageKind.DIRECTORY, body)
-
-
-def decode_directory(body: bytes, geometry: Geometry) -> tuple[Head, list[bytes], list[bytes]]:
-    """Read a DIRECTORY body. Raises ``PeerError`` if it holds a part of an entry or of a prekey."""
-    (count,) = _COUNT.unpack_from(body, geometry.head_size)
-    rest = body[geometry.head_size + _COUNT.size :]
-    end = count * ENTRY_SIZE
-    if len(rest) < end or (len(rest) - end) % PREKEY_SIZE:
-        raise PeerError("The server sent a directory that was cut off.")
-    head = Head.decode(body[: geometry.head_size])
-    return head, _cut(rest[:end], ENTRY_SIZE), _cut(rest[end:], PREKEY_SIZE)
 
 
 _ANNOUNCEMENT = struct.Struct(">BQBIHI")
@@ -314,11 +111,11 @@ class Announcement:
             collect_ms,
             invite_every,
             online,
-            tuple(_cut(rest[:keys_end], HASH_SIZE)),
+            tuple(pieces(rest[:keys_end], HASH_SIZE)),
             Head.decode(rest[keys_end:head_end]),
             start,
-            tuple(_cut(entries, ENTRY_SIZE)),
-            tuple(_cut(records, PREKEY_SIZE)),
+            tuple(pieces(entries, ENTRY_SIZE)),
+            tuple(pieces(records, PREKEY_SIZE)),
             rest[-HASH_SIZE:],
         )
 
@@ -403,8 +200,8 @@ class Upload:
         size = geometry.entry_onion_size(BatchKind.CONVERSATION)
         start = 8 + ERRAND_SIZE
         end = start + geometry.onions_per_client * size
-        onions = tuple(_cut(message.body[start:end], size))
-        invitations = tuple(_cut(message.body[end:], geometry.entry_onion_size(BatchKind.INVITATION)))
+        onions = tuple(pieces(message.body[start:end], size))
+        invitations = tuple(pieces(message.body[end:], geometry.entry_onion_size(BatchKind.INVITATION)))
         errand = Errand.decode(message.body[8:start])
         return cls(int.from_bytes(message.body[:8]), onions, invitations, errand)
 
@@ -427,7 +224,7 @@ class Replies:
         """Read replies. Raises ``PeerError`` if the status is unknown."""
         number, status = struct.unpack_from(">QB", body)
         try:
-            return cls(number, RoundStatus(status), tuple(_cut(body[9:], geometry.entry_reply_size)))
+            return cls(number, RoundStatus(status), tuple(pieces(body[9:], geometry.entry_reply_size)))
         except ValueError as error:
             raise PeerError("The server sent replies with a status that does not exist.") from error
 
@@ -468,11 +265,7 @@ class Bundle:
         number, count = struct.unpack_from(">QI", body)
         if len(body) != chain.geometry.bundle_size(count):
             raise cut_off
-        invitations = tuple(_cut(body[12:-SIGNATURE_SIZE], INVITATION_SIZE))
+        invitations = tuple(pieces(body[12:-SIGNATURE_SIZE], INVITATION_SIZE))
         bundle = cls(number, invitations, body[-SIGNATURE_SIZE:])
         chain.hops[-1].verify(bundle.signature, bundle.signed_content(chain.chain_id))
         return bundle
-
-
-def _cut(data: bytes, size: int) -> list[bytes]:
-    return [data[start : start + size] for start in range(0, len(data), size)]

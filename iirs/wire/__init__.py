@@ -1,0 +1,1 @@
+"""The bodies of messages between client and server, as values: ``docs/protocol.md`` section 3."""
