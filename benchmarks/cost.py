@@ -24,9 +24,10 @@ from iirs.chain import Chain, Hop, parse_chain, render_chain
 from iirs.geometry import DROP_ID_SIZE, PEER_MESSAGE_SIZE, BatchKind
 from iirs.noise import Noise
 from iirs.onion import EntryChannel, RoundContext, wrap
-from iirs.server.deaddrop import DeadDropManager
-from iirs.server.hops.mix_hop import Batch, DeadDrops, MixHop, MixStage
+from iirs.server.deaddrop import DeadDropManager, DeadDrops
+from iirs.server.hops.mix_hop import MixHop
 from iirs.server.mix_net import MixNet
+from iirs.server.mix_stage import Batch, MixStage
 from iirs.suite import SUITES
 from iirs.wire.rounds import Bundle, Upload
 

@@ -27,9 +27,9 @@ from iirs.onion import EntryChannel, RoundContext
 from iirs.server.hops import main as mix_main
 from iirs.server.hops.later_hop import HopWorld, LaterHop
 from iirs.server.hops.link import Prepare, Prepared
-from iirs.server.hops.mix_hop import Batch
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.mix_net import MixNet
+from iirs.server.mix_stage import Batch
 from iirs.wire.rounds import Announcement, Bundle, Upload
 
 _value = ""

@@ -31,8 +31,8 @@ from iirs.noise import NO_NOISE, Noise
 from iirs.onion import RoundContext, peel
 from iirs.server.deaddrop import ACCESSES, DeadDrop
 from iirs.server.hops import mix_hop
-from iirs.server.hops.mix_hop import Batch
 from iirs.server.mix_net import RoundOutcome
+from iirs.server.mix_stage import Batch
 from iirs.suite import X25519, KeyPair, PublicKey
 from iirs.wire.rounds import Announcement, Upload, announcement_hash
 from tests.worlds import FIRST_ROUND, TALK, Client, OpenChain, Room, idle, request, talking

@@ -17,7 +17,7 @@ from iirs.noise import Noise
 from iirs.server.hops.hop_state import HopState
 from iirs.server.hops.later_hop import MAX_AHEAD_SECONDS, HopWorld, LaterHop
 from iirs.server.hops.link import BehindError, Prepare, Refusal
-from iirs.server.hops.mix_hop import Batch
+from iirs.server.mix_stage import Batch
 from iirs.wire.rounds import NO_BUNDLE, Announcement, RoundFlags
 from tests.builders import make_chain, make_directory
 

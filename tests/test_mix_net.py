@@ -14,17 +14,10 @@ import pytest
 from iirs.errors import ChainError, OnionError, PeerError
 from iirs.geometry import DROP_ID_SIZE, INVITATION_SIZE, PEER_MESSAGE_SIZE, BatchKind
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
-from iirs.server.deaddrop import DeadDropManager, DeaddropMessage, GarbageCollector
-from iirs.server.hops.mix_hop import (
-    Batch,
-    DeadDrops,
-    MixHop,
-    MixStage,
-    NextHop,
-    _distinct,
-    random_permutation,
-)
+from iirs.server.deaddrop import DeadDropManager, DeaddropMessage, DeadDrops, GarbageCollector
+from iirs.server.hops.mix_hop import MixHop
 from iirs.server.mix_net import Collected, MixNet, RoundOutcome
+from iirs.server.mix_stage import Batch, MixStage, NextHop, _distinct, random_permutation
 from iirs.suite import HYBRID, KeyPair
 from iirs.wire.rounds import Bundle, Replies, RoundStatus, Upload
 from tests.builders import BOTH_SUITES, ChainKeys, make_chain

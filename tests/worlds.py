@@ -32,10 +32,10 @@ from iirs.onion import EntryChannel, RoundContext, open_reply, wrap
 from iirs.server.hops.hop_state import HopState
 from iirs.server.hops.later_hop import HopWorld, LaterHop, Successor
 from iirs.server.hops.link import Prepare, Prepared
-from iirs.server.hops.mix_hop import Batch, MixStage, NextHop, random_permutation
 from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.server.hops.preparer import Increment, Preparer
 from iirs.server.mix_net import Collected, MixNet, RoundOutcome
+from iirs.server.mix_stage import Batch, MixStage, NextHop, random_permutation
 from iirs.suite import KeyPair, PublicKey
 from iirs.wire.accounts import AccountRecord
 from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, RoundFlags, Upload, announcement_hash

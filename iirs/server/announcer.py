@@ -21,14 +21,14 @@ from iirs.onion import RoundContext
 from iirs.server.accounts.database import LAST_ROUND, Storage
 from iirs.server.accounts.prekey_store import PrekeyShelf
 from iirs.server.accounts.registry import Accounts
-from iirs.server.deaddrop import DeadDropManager
+from iirs.server.deaddrop import DeadDropManager, DeadDrops
 from iirs.server.hops.later_hop import Successor
-from iirs.server.hops.mix_hop import DeadDrops, MixStage, NextHop, no_noise
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.server.hops.preparer import Increment, Preparer, Ready
 from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import MixNet, RoundOutcome
+from iirs.server.mix_stage import MixStage, NextHop, no_noise
 from iirs.server.settings import ServiceSettings
 from iirs.suite import KeyPair
 from iirs.wire.rounds import NO_BUNDLE, Announcement, RoundFlags, Standby, announcement_hash

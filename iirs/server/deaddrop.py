@@ -19,6 +19,8 @@ from iirs.geometry import (
     padded_invitations,
 )
 from iirs.onion import cover_invitation
+from iirs.server.mix_stage import Batch
+from iirs.wire.rounds import Bundle
 
 ACCESSES = 2
 DropObserver = Callable[[Counter[int], Sequence[bytes]], None]
@@ -136,3 +138,28 @@ class GarbageCollector:
         for drop_id in over:
             del self._kept[drop_id]
         return len(over)
+
+
+class DeadDrops:
+    """The end of the chain: hands the innermost payloads to the ``DeadDropManager``."""
+
+    def __init__(
+        self,
+        manager: DeadDropManager,
+        chain_id: bytes,
+        sign: Callable[[bytes], bytes],
+    ) -> None:
+        self._manager = manager
+        self._chain_id = chain_id
+        self._sign = sign
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        """Swap the requests of a round."""
+        return self._manager.handle_messages([DeaddropMessage.decode(request) for request in batch.onions])
+
+    def collect_invitations(self, batch: Batch) -> Bundle:
+        """Gather the invitations of a round and sign them."""
+        gathered = tuple(self._manager.collect_invitations(batch.onions))
+        bundle = Bundle(batch.context.round_number, gathered)
+        signature = self._sign(bundle.signed_content(self._chain_id))
+        return Bundle(bundle.round_number, gathered, signature)

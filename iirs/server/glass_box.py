@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from iirs.errors import ConfigError
-from iirs.server.hops.mix_hop import StageView
+from iirs.server.mix_stage import StageView
 
 
 class GlassBox:

@@ -17,7 +17,7 @@ from iirs.chain import Chain
 from iirs.errors import HopError, OnionError, PeerError
 from iirs.geometry import BatchKind, RandomBytes
 from iirs.onion import EntryChannel, RoundContext
-from iirs.server.hops.mix_hop import MixStage
+from iirs.server.mix_stage import MixStage
 from iirs.wire.rounds import Bundle, Replies, RoundStatus, Upload
 
 

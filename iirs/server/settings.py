@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from iirs.geometry import RandomBytes
 from iirs.server.connectionThread import ConnectionSettings
 from iirs.server.deaddrop import DropObserver
-from iirs.server.hops.mix_hop import StageView
+from iirs.server.mix_stage import StageView
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import ChainError, HopError, OnionError, PeerError
 from iirs.geometry import RandomBytes
 from iirs.onion import RoundContext
-from iirs.server.deaddrop import DeadDropManager, DropObserver
+from iirs.server.deaddrop import DeadDropManager, DeadDrops, DropObserver
 from iirs.server.hops.hop_state import HopState
 from iirs.server.hops.link import BehindError, Prepare, Prepared, Refusal, refused
-from iirs.server.hops.mix_hop import Batch, DeadDrops, MixHop, MixStage, NextHop, StageView, no_noise
+from iirs.server.hops.mix_hop import MixHop
 from iirs.server.hops.noise_maker import NoiseMaker
+from iirs.server.mix_stage import Batch, MixStage, NextHop, StageView, no_noise
 from iirs.suite import KeyPair
 from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, announcement_hash
 

@@ -24,8 +24,8 @@ from iirs.geometry import BatchKind, pieces
 from iirs.server.hops import link
 from iirs.server.hops.later_hop import LaterHop
 from iirs.server.hops.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, refused
-from iirs.server.hops.mix_hop import Batch
 from iirs.server.hops.next_hop import FrameStream
+from iirs.server.mix_stage import Batch
 from iirs.server.net.listener import Listener
 from iirs.tls import link_context
 

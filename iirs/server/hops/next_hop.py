@@ -19,7 +19,7 @@ from iirs.errors import ChainError, PeerError
 from iirs.geometry import padded_invitations, pieces
 from iirs.server.hops import link
 from iirs.server.hops.link import Frame, LinkKind, Refusal, refused
-from iirs.server.hops.mix_hop import Batch
+from iirs.server.mix_stage import Batch
 from iirs.tls import link_context
 from iirs.wire.rounds import Bundle
 
