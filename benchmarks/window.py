@@ -20,11 +20,11 @@ from pathlib import Path
 from iirs.client.account.entry_calls import Home, register
 from iirs.client.account.password_keys import STANDARD_COST, stretch
 from iirs.client.engine import Engine
-from iirs.client.events import PeerChanged, PeerState, TransferState
+from iirs.client.events import PeerChanged, PeerState
 from iirs.client.model.actions import Requests
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Row, Talk
-from iirs.client.store.log_entry import FileInfo, TextState
+from iirs.client.store.log_entry import FileInfo, TextState, TransferState
 from iirs.client.window.main_page import MainPage
 from iirs.client.window.parts.people_list import PeopleList, PersonRow
 from iirs.client.window.talk.chat_pane import ChatPane

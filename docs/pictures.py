@@ -20,7 +20,8 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from iirs.client.events import PeerState, TransferState
+from iirs.client.events import PeerState
+from iirs.client.store.log_entry import TransferState
 from iirs.client.store.preferences import Preferences, Theme
 from iirs.client.window.navigation import Cover, Start
 from iirs.client.window.theme.theme import Look

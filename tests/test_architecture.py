@@ -153,17 +153,17 @@ def test_a_cycle_is_caught(module: str, addition: str) -> None:
 PURE = {
     "iirs", "iirs.errors", "iirs.suite", "iirs.geometry", "iirs.identity", "iirs.chain",
     "iirs.directory", "iirs.epoch", "iirs.noise", "iirs.meter.noise_budget", "iirs.meter.report",
-    "iirs.message", "iirs.wire", "iirs.wire.accounts",
-    "iirs.wire.limits", "iirs.wire.rounds", "iirs.onion", "iirs.server.deaddrop",
-    "iirs.server.mix_net", "iirs.server.hops.mix_hop", "iirs.server.hops.link", "iirs.client.sync",
-    "iirs.client.chat_session", "iirs.client.conversation", "iirs.client.invitations",
-    "iirs.client.conversation_values", "iirs.client.events", "iirs.client.account.password_keys",
-    "iirs.client.text.display", "iirs.prekey", "iirs.client.account.own_prekeys",
-    "iirs.client.text.text_layout", "iirs.client.model.chat_model", "iirs.client.model.round_health",
-    "iirs.client.store.log_entry", "iirs.client.model.talk", "iirs.client.model.talk_sentences",
-    "iirs.client.text.links", "iirs.client.window.talk.log_layout", "iirs.client.window.theme.palette",
-    "iirs.client.messenger.safety_number", "iirs.client.messenger.file_transfer",
-    "iirs.client.messenger.group_item", "iirs.client.text.translate", "iirs.client.window.theme.avatars",
+    "iirs.message", "iirs.wire", "iirs.wire.accounts", "iirs.wire.limits", "iirs.wire.rounds",
+    "iirs.onion", "iirs.server.deaddrop", "iirs.server.mix_net", "iirs.server.hops.mix_hop",
+    "iirs.server.hops.link", "iirs.client.sync", "iirs.client.chat_session", "iirs.client.conversation",
+    "iirs.client.invitations", "iirs.client.conversation_values", "iirs.client.events",
+    "iirs.client.account.password_keys", "iirs.client.text.display", "iirs.prekey",
+    "iirs.client.account.own_prekeys", "iirs.client.text.text_layout", "iirs.client.model.chat_model",
+    "iirs.client.model.round_health", "iirs.client.store.log_entry", "iirs.client.model.talk",
+    "iirs.client.model.talk_sentences", "iirs.client.text.links", "iirs.client.window.talk.log_layout",
+    "iirs.client.window.theme.palette", "iirs.client.messenger.safety_number",
+    "iirs.client.messenger.file_transfer", "iirs.client.messenger.group_item",
+    "iirs.client.text.translate", "iirs.client.window.theme.avatars",
     "iirs.client.model.privacy_sentences", "iirs.client.window.theme.shapes",
 }  # fmt: skip
 IMPURE = {
@@ -222,9 +222,9 @@ WORK_WITHOUT_TK = {
     "iirs.client.account_tasks", "iirs.client.model.chat_model", "iirs.client.text.text_layout",
     "iirs.client.text.display", "iirs.demo.main", "iirs.client.messenger.messenger",
     "iirs.client.messenger.slots", "iirs.client.messenger.files", "iirs.client.messenger.groups",
-    "iirs.client.model.background", "iirs.client.model.actions", "iirs.client.wiring",
-    "iirs.client.store.preferences", "iirs.client.model.lock", "iirs.client.desktop.notification_text",
-    "iirs.client.desktop.notifications", "iirs.client.account_work",
+    "iirs.client.model.background", "iirs.client.model.actions", "iirs.client.store.preferences",
+    "iirs.client.model.lock", "iirs.client.desktop.notification_text",
+    "iirs.client.desktop.notifications",
 }  # fmt: skip
 ASK_FOR_TK = {"iirs.client.gui", "iirs.demo.main"}
 """They import tkinter when a window is wanted, and say so in a sentence if there is none."""

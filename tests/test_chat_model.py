@@ -27,9 +27,9 @@ from iirs.client.events import (
     TextReceived,
 )
 from iirs.client.model.chat_model import ESTABLISHED, ChatModel
-from iirs.client.model.talk import History, Row, Talk
+from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, why_not
-from iirs.client.store.log_entry import Entry, EntryKind, TextState
+from iirs.client.store.log_entry import Entry, EntryKind, History, TextState
 from iirs.client.text.emoji import spelled_out
 from iirs.client.text.text_layout import clock_time, day_name, day_of, shorten, wrap
 from iirs.client.window.theme.shapes import RoundedBox

@@ -24,8 +24,7 @@ from iirs.client.messenger.contacts import KEYS_CHANGED, TWO_DIRECTORIES
 from iirs.client.messenger.messenger import AT_ONCE_MAX
 from iirs.client.messenger.slots import PAUSE_IN_ASKING
 from iirs.client.model.background import Librarian, Reading
-from iirs.client.model.talk import History
-from iirs.client.store.log_entry import Entry, EntryKind
+from iirs.client.store.log_entry import Entry, EntryKind, History
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError
 from tests.builders import person

@@ -19,8 +19,8 @@ from iirs.client.account.entry_calls import (
     new_vault,
     register,
 )
+from iirs.client.account.password_keys import opens
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, PeerState, TextReceived
-from iirs.client.model.lock import opens
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError, PeerError
 from iirs.geometry import ERRAND_SIZE

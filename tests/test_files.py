@@ -14,25 +14,11 @@ from hypothesis import strategies as st
 
 from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
-from iirs.client.events import (
-    FileAdded,
-    TextReceived,
-    TransferChanged,
-    TransferState,
-)
-from iirs.client.messenger.file_transfer import (
-    FileOffer,
-    FileStop,
-    GroupNote,
-    TimerNote,
-    decode_note,
-    encode_note,
-    parts_of,
-    safe_name,
-    seconds_for,
-)
+from iirs.client.events import FileAdded, TextReceived, TransferChanged
+from iirs.client.messenger.file_transfer import parts_of, safe_name, seconds_for
 from iirs.client.messenger.files import COMING_MAX, FileDesk
-from iirs.client.store.log_entry import FileInfo, Item, ItemKind, TextState
+from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, decode_note, encode_note
+from iirs.client.store.log_entry import FileInfo, Item, ItemKind, TextState, TransferState
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError, PeerMessageError
 from iirs.message import PAYLOAD_MAX

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from iirs.client.account.account import Account
 from iirs.client.events import GroupChanged, GroupState, TextChanged, TextReceived
-from iirs.client.messenger.file_transfer import GroupNote, decode_note, encode_note
 from iirs.client.messenger.group_item import GroupItem, GroupItemKind, neighbours, rounds_around
 from iirs.client.messenger.group_store import HELD_BYTES_MAX, RECENT_TEXT_MAX
 from iirs.client.messenger.groups import INVITED_MAX, GroupDesk, Surroundings
+from iirs.client.messenger.notes import GroupNote, decode_note, encode_note
 from iirs.client.store.log_entry import Item, ItemKind, TextState
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError, PeerMessageError

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from iirs.client.account.password_keys import storage_key
-from iirs.client.events import TransferState
 from iirs.client.messenger.file_transfer import Passage
-from iirs.client.store.log_entry import EntryKind
+from iirs.client.store.log_entry import EntryKind, TransferState
 from iirs.client.store.store import ClientStore
 from tests.harness import Town, town
 from tests.killed import FILE_PIECES

@@ -34,10 +34,10 @@ from iirs.client.events import (
     RoundOpened,
     TextReceived,
     TransferChanged,
-    TransferState,
 )
 from iirs.client.model.background import exported
 from iirs.client.server_connection import LEAVE_ROUNDS
+from iirs.client.store.log_entry import TransferState
 from iirs.demo.wiretap import Burst, Way, Wiretap
 from iirs.directory import Head
 from iirs.geometry import PREKEY_SIZE, VAULT_SIZE, Geometry

@@ -125,7 +125,7 @@ def test_an_upload_that_has_not_left_when_the_rounds_pause_never_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: bool
 ) -> None:
     if built:
-        monkeypatch.setattr(iirs.client.server_connection, "_BUILD_AHEAD", 0.6)
+        monkeypatch.setattr(iirs.client.server_connection, "BUILD_AHEAD", 0.6)
     sent: list[MessageKind] = []
 
     def tap(way: str, message: Message) -> None:

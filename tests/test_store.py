@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 
 from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, Item, ItemKind, TextState
-from iirs.client.store.store import ClientStore, Pins, open_store
+from iirs.client.store.pins import Pins
+from iirs.client.store.store import ClientStore, open_store
 from iirs.errors import StoreError
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)

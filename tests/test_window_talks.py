@@ -35,15 +35,14 @@ from iirs.client.events import (
     RoundOpened,
     TextQueued,
     TextReceived,
-    TransferState,
 )
 from iirs.client.messenger.contacts import KEYS_CHANGED
 from iirs.client.model.actions import Requests
 from iirs.client.model.chat_model import ChatModel
-from iirs.client.model.talk import History, Row
+from iirs.client.model.talk import Row
 from iirs.client.pictures import decoder_process
 from iirs.client.pictures.thumbnails import thumbnail
-from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, TextState
+from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, History, TextState, TransferState
 from iirs.client.text.links import host_of, links_in, whole_link
 from iirs.client.window.main_page import MainPage
 from iirs.client.window.pages.group_page import NewGroupPage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from iirs.client.store.log_entry import Entry, TextState
+from iirs.client.store.log_entry import Entry, TextState, TransferState
 from iirs.client.text.translate import N_, _
 
 ROUNDS_GO_ON = N_("All servers of the chain answer again. Rounds go on.")
@@ -165,19 +165,6 @@ class FileAdded:
     """A file is in a talk's log: ours, or one that somebody begins to send."""
 
     entry: Entry
-
-
-class TransferState(Enum):
-    """Where a file stands."""
-
-    MOVING = "moving"
-    """Its pieces go in the rounds in which nothing else is to be said; or they arrive."""
-    PAUSED = "paused"
-    DONE = "done"
-    CANCELLED = "cancelled"
-    """One of the two does not want it any more; no piece of it is kept by the one who was to get it."""
-    DAMAGED = "damaged"
-    """All of it came, and it is not what was announced; it is not kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ States: CONNECTING -> ONLINE -> WAITING (lost, tries again by itself) ...; CLOSE
 
 from __future__ import annotations
 
-import math
 import queue
 import secrets
 import threading
@@ -27,7 +26,14 @@ from iirs.client.conversation import HANG_UP_ROUNDS
 from iirs.client.engine import Engine
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, Event, Notice
 from iirs.client.net.transport import Arrival, Line, ServerClosedError
-from iirs.client.net.upload_clock import Departures, LineReader
+from iirs.client.net.upload_clock import (
+    BUILD_AHEAD,
+    QUIET_AHEAD,
+    Departures,
+    LineReader,
+    Timetable,
+    upload_margin,
+)
 from iirs.client.store.store import ClientStore
 from iirs.client.text.translate import _
 from iirs.errors import (
@@ -45,35 +51,11 @@ from iirs.wire.limits import CloseReason
 from iirs.wire.rounds import Announcement, Bundle, NoticeFlags, Replies, Standby
 
 _BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-_BUILD_AHEAD = 0.05
-"""The upload is built this share of a round before it is sent."""
-_QUIET_AHEAD = 0.05
-"""This share of a round before building, commands begin to wait."""
-_MARGIN_SHARE = (0.15, 0.25)
-"""An upload leaves this share of a round before the round closes: one draw a session."""
 _SILENT_ROUNDS = 5
 LEAVE_ROUNDS = HANG_UP_ROUNDS + 3
 """Ticks from quitting to disconnecting: enough rounds to end what an invitation just posted may yet begin."""
 
 _Command = Callable[[], object]
-
-
-@dataclass(frozen=True, slots=True)
-class _Timetable:
-    """When commands have to wait, and the open round's upload is built and sent (monotonic seconds)."""
-
-    quiet_from: float
-    build_at: float
-    send_at: float
-    step: float
-
-    def mark_after(self, now: float) -> float:
-        """Return when to send what is ready at ``now``: at ``send_at``, or a whole number of steps after it.
-
-        So an upload that was not ready in time does not leave the moment it is: that would show its work.
-        """
-        late = max(0.0, now - self.send_at)
-        return self.send_at + math.ceil(late / self.step) * self.step
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +90,7 @@ class ServerConnection:
         self._deferred: deque[_Command] = deque()
         self._departures = Departures(self._departed)
         self._line: Line | None = None
-        self._timetable: _Timetable | None = None
+        self._timetable: Timetable | None = None
         self._quitting = threading.Event()
         self._at_once = False
         self._coming_back = False
@@ -248,7 +230,7 @@ class ServerConnection:
             line.close()
             raise
         self._line = line
-        self._margin = _margin(chain.round_ms / 1000)
+        self._margin = upload_margin(chain.round_ms / 1000)
         LineReader(line, lambda source, item: self._inbox.put((source, item))).start()
         self._emit(ConnectionChanged(ConnectionState.ONLINE))
 
@@ -326,10 +308,8 @@ class ServerConnection:
         # Counted from the arrival of the bytes, not from now: what was done with them must not show.
         collect = announcement.collect_ms / 1000
         send_at = arrived_at + collect - self._margin
-        ahead = _BUILD_AHEAD * collect
-        self._timetable = _Timetable(
-            send_at - ahead - _QUIET_AHEAD * collect, send_at - ahead, send_at, ahead
-        )
+        ahead = BUILD_AHEAD * collect
+        self._timetable = Timetable(send_at - ahead - QUIET_AHEAD * collect, send_at - ahead, send_at, ahead)
 
     def _keep_timetable(self) -> None:
         plan = self._timetable
@@ -388,8 +368,3 @@ class ServerConnection:
 
     def _emit(self, event: Event) -> None:
         self.events.put(event)
-
-
-def _margin(round_seconds: float) -> float:
-    low, high = _MARGIN_SHARE
-    return round_seconds * (low + (high - low) * secrets.randbelow(10_001) / 10_000)

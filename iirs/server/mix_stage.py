@@ -136,7 +136,7 @@ class MixStage:
             self._observe(StageView(context.round_number, kind, arrived, mixed, noise))
 
 
-class _Seen:
+class SeenOnions:
     """Tells repeats from what is new, by all bytes of it; of most it needs to look at the first few only."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class _Seen:
 
 def _distinct(opened: Sequence[bytes | None]) -> tuple[list[int], list[bytes]]:
     """Return the places of what opened, each content once, and the contents."""
-    seen = _Seen()
+    seen = SeenOnions()
     places: list[int] = []
     onions: list[bytes] = []
     for place, onion in enumerate(opened):

@@ -20,12 +20,12 @@ from iirs.client.account.password_keys import (
     StretchCost,
     check_password,
     open_vault,
+    opens,
     seal_vault,
     stretch,
 )
-from iirs.client.model.lock import opens
 from iirs.client.net.transport import Line
-from iirs.client.store.store import Pins
+from iirs.client.store.pins import Pins
 from iirs.directory import Directory, Entry
 from iirs.epoch import EpochKey
 from iirs.errors import AccountError, IirsError, PeerError

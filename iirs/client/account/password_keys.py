@@ -8,6 +8,7 @@ passwords offline, which is why they are refused; with ``keep keys here`` it nev
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from iirs.client.account.account import Account
 from iirs.directory import encode_name
 from iirs.errors import AccountError
 from iirs.geometry import VAULT_NONCE_SIZE, RandomBytes
@@ -92,3 +94,9 @@ def open_vault(keys: PasswordKeys, name: str, public: bytes, vault: bytes) -> Id
 def storage_key(identity: Identity) -> bytes:
     """Return the key that encrypts this account's files on this machine; a new password keeps it."""
     return HKDF(SHA512(), 32, None, b"iirs/1 storage").derive(identity.to_bytes())
+
+
+def opens(account: Account, password: str, cost: StretchCost) -> bool:
+    """Return whether this is the account's password. Blocks as long as logging in does: for a worker."""
+    keys = stretch(account.chain.chain_id, account.name, password, cost)
+    return hmac.compare_digest(keys.login_secret, account.login_secret)

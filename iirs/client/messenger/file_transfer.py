@@ -6,119 +6,24 @@ due. What its sender says of it is not believed: the name is made safe, the kind
 
 from __future__ import annotations
 
-import json
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from iirs.client.chat_session import FILE_MAX
-from iirs.client.events import TransferState
-from iirs.client.store.log_entry import FileInfo
+from iirs.client.store.log_entry import FileInfo, TransferState
 from iirs.client.text.display import displayable
-from iirs.errors import PeerMessageError
-from iirs.geometry import HASH_SIZE, ONIONS_PER_SLOT
+from iirs.geometry import ONIONS_PER_SLOT
 from iirs.message import PAYLOAD_MAX
 
 __all__ = ["FILE_MAX"]
 
-ID_SIZE = 16
 NAME_MAX = 120
 """Characters of a file's name; the end is kept, as it says what the file is to the person."""
-TIMER_MAX = 366 * 24 * 3600
 _RESERVED = frozenset('/\\:*?"<>|')
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(10))}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class FileOffer:
-    """A file's sender announces it."""
-
-    file: FileInfo
-
-
-@dataclass(frozen=True, slots=True)
-class FileStop:
-    """One of the two does not want a file any more."""
-
-    file_id: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class TimerNote:
-    """From now on entries disappear after so many seconds; 0: they stay."""
-
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class GroupNote:
-    """An item of a group, as ``groups`` reads it."""
-
-    value: dict[str, Any] = field(repr=False)
-
-
-Note = FileOffer | FileStop | TimerNote | GroupNote
-
-
-def encode_note(note: Note) -> bytes:
-    """Return a note as it travels: JSON in UTF-8."""
-    match note:
-        case FileOffer(file):
-            value: dict[str, Any] = {
-                "note": "file",
-                "id": file.file_id.hex(),
-                "name": file.name,
-                "size": file.size,
-                "digest": file.digest.hex(),
-            }
-        case FileStop(file_id):
-            value = {"note": "stop", "id": file_id.hex()}
-        case TimerNote(seconds):
-            value = {"note": "timer", "seconds": seconds}
-        case GroupNote(item):
-            value = {"note": "group", "item": item}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def decode_note(data: bytes) -> Note:
-    """Return the note in ``data``. Raises ``PeerMessageError`` if it is not one this program knows."""
-    try:
-        value = json.loads(data)
-        match value["note"]:
-            case "file":
-                return FileOffer(_file(value))
-            case "stop":
-                return FileStop(_bytes(value["id"], ID_SIZE))
-            case "timer":
-                return TimerNote(_number(value["seconds"], 0, TIMER_MAX))
-            case "group" if isinstance(value["item"], dict):
-                return GroupNote(value["item"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise PeerMessageError("a note that is damaged") from error
-    raise PeerMessageError("a note of a kind this version does not know")
-
-
-def _file(value: dict[str, Any]) -> FileInfo:
-    if not isinstance(value["name"], str):
-        raise TypeError("a name that is none")
-    size = _number(value["size"], 1, FILE_MAX)
-    file_id, digest = _bytes(value["id"], ID_SIZE), _bytes(value["digest"], HASH_SIZE)
-    return FileInfo(file_id, safe_name(value["name"]), size, digest)
-
-
-def _bytes(value: Any, size: int) -> bytes:
-    data = bytes.fromhex(value)
-    if len(data) != size:
-        raise ValueError("an identifier of another length")
-    return data
-
-
-def _number(value: Any, least: int, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError("a number out of its range")
-    return value
 
 
 def safe_name(name: str) -> str:

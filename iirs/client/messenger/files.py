@@ -20,18 +20,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from iirs.client.events import Event, FileAdded, TransferChanged, TransferState
-from iirs.client.messenger.file_transfer import (
-    FILE_MAX,
-    FileOffer,
-    FileStop,
-    Passage,
-    encode_note,
-    parts_of,
-    safe_name,
+from iirs.client.events import Event, FileAdded, TransferChanged
+from iirs.client.messenger.file_transfer import FILE_MAX, Passage, parts_of, safe_name
+from iirs.client.messenger.notes import FileOffer, FileStop, encode_note
+from iirs.client.store.log_entry import (
+    Entry,
+    EntryKind,
+    FileInfo,
+    Item,
+    ItemKind,
+    TextState,
+    Transfer,
+    TransferState,
 )
-from iirs.client.model.talk import Transfer
-from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, Item, ItemKind, TextState
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError
 from iirs.geometry import RandomBytes

@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 
 from iirs.client.events import GroupState
-from iirs.client.model.talk import GROUP_MARK
+from iirs.client.store.log_entry import GROUP_MARK
 from iirs.directory import Directory
 from iirs.errors import AccountError, PeerMessageError
 from iirs.identity import Identity

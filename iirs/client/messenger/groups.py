@@ -20,7 +20,6 @@ from typing import Protocol
 from iirs.client.account.account import Account
 from iirs.client.chat_session import NOTE_MAX, clean_text
 from iirs.client.events import Event, GroupChanged, GroupState, TextChanged, TextQueued, TextReceived
-from iirs.client.messenger.file_transfer import GroupNote, encode_note
 from iirs.client.messenger.group_item import (
     MEMBERS_MAX,
     NAME_MAX,
@@ -32,6 +31,7 @@ from iirs.client.messenger.group_item import (
     new_id,
 )
 from iirs.client.messenger.group_store import Farewells, Held, Kept, Way, Ways
+from iirs.client.messenger.notes import GroupNote, encode_note
 from iirs.client.store.log_entry import Entry, EntryKind, Item, TextState
 from iirs.client.store.store import ClientStore
 from iirs.directory import Directory

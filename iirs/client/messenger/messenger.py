@@ -22,19 +22,11 @@ from iirs.client.events import (
     TimerChanged,
 )
 from iirs.client.messenger.contacts import number_with
-from iirs.client.messenger.file_transfer import (
-    FileOffer,
-    FileStop,
-    GroupNote,
-    TimerNote,
-    decode_note,
-    encode_note,
-)
 from iirs.client.messenger.files import FileDesk
 from iirs.client.messenger.groups import GroupDesk, Surroundings
+from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, decode_note, encode_note
 from iirs.client.messenger.slots import Conversations
-from iirs.client.model.talk import GROUP_MARK, Transfer
-from iirs.client.store.log_entry import Entry, EntryKind, Item, ItemKind, TextState
+from iirs.client.store.log_entry import GROUP_MARK, Entry, EntryKind, Item, ItemKind, TextState, Transfer
 from iirs.client.store.store import ClientStore
 from iirs.directory import Directory
 from iirs.directory import Entry as Person

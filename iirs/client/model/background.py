@@ -14,10 +14,9 @@ from pathlib import Path
 
 from iirs.client.engine import Engine
 from iirs.client.messenger.file_transfer import FILE_MAX
-from iirs.client.model.talk import HISTORY_LIMIT, History
 from iirs.client.pictures.thumbnails import thumbnail
 from iirs.client.server_connection import ServerConnection
-from iirs.client.store.log_entry import Entry, EntryKind
+from iirs.client.store.log_entry import HISTORY_LIMIT, Entry, EntryKind, History
 from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError

@@ -31,8 +31,8 @@ from iirs.client.events import (
     TransferChanged,
 )
 from iirs.client.model.round_health import RoundHealth
-from iirs.client.model.talk import BUSY_STATES, History, Row, Talk
-from iirs.client.store.log_entry import Entry, TextState
+from iirs.client.model.talk import BUSY_STATES, Row, Talk
+from iirs.client.store.log_entry import Entry, History, TextState
 from iirs.client.text.translate import N_, _
 
 ESTABLISHED = N_("Connection established successfully")

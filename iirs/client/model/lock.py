@@ -5,11 +5,7 @@ Locking changes nothing that is sent: the rounds go on, and the account's keys s
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
-
-from iirs.client.account.account import Account
-from iirs.client.account.password_keys import StretchCost, stretch
 
 FREE_TRIES = 2
 _LONGEST_SECONDS = 60.0
@@ -35,9 +31,3 @@ def wait_seconds(failures: int) -> float:
     if failures <= FREE_TRIES:
         return 0.0
     return min(_LONGEST_SECONDS, 2.0 ** min(failures - FREE_TRIES, 16))
-
-
-def opens(account: Account, password: str, cost: StretchCost) -> bool:
-    """Return whether this is the account's password. Blocks as long as logging in does: for a worker."""
-    keys = stretch(account.chain.chain_id, account.name, password, cost)
-    return hmac.compare_digest(keys.login_secret, account.login_secret)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from iirs.client.events import GroupState, PeerState, TransferState
-from iirs.client.store.log_entry import Entry, FileInfo, TextState
+from iirs.client.events import GroupState, PeerState
+from iirs.client.store.log_entry import GROUP_MARK, Entry, FileInfo, History, TextState, TransferState
 from iirs.client.text.display import displayable
 from iirs.client.text.text_layout import shorten
 
-HISTORY_LIMIT = 500
-"""How many entries are read from the store at a time."""
 HISTORY_CHARACTERS = 200_000
-GROUP_MARK = "#"
 _ORDER = list(TextState)
 BUSY_STATES = frozenset(
     {
@@ -76,28 +73,6 @@ class Row:
         """Take a newer delivery state; an older one that comes late changes nothing."""
         if self.state is None or _ORDER.index(state) > _ORDER.index(self.state):
             self.state = state
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """Where a file stands, as the store knows it."""
-
-    file_id: bytes
-    state: TransferState
-    done: int
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """A piece of what the store holds about one talk, read in the network's thread."""
-
-    peer: str
-    entries: list[Entry] = field(repr=False)
-    transfers: tuple[Transfer, ...] = ()
-    is_older: bool = False
-    """It goes before what was read already."""
-    has_more: bool = False
-    """There is still older."""
 
 
 @dataclass(slots=True)

@@ -6,12 +6,17 @@ is busy with. ``Departures`` does nothing but send what was built before, at the
 
 from __future__ import annotations
 
+import math
+import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from iirs.client.net.transport import Arrival, Line
-from iirs.errors import IirsError
+from iirs.errors import (
+    IirsError,
+)
 from iirs.message import Message
 
 _POLL_SECONDS = 1.0
@@ -89,3 +94,39 @@ class Departures(threading.Thread):
                     return line, messages
                 self._changed.wait(left)
         return None
+
+
+BUILD_AHEAD = 0.05
+"""The upload is built this share of a round before it is sent."""
+
+
+QUIET_AHEAD = 0.05
+"""This share of a round before building, commands begin to wait."""
+
+
+MARGIN_SHARE = (0.15, 0.25)
+"""An upload leaves this share of a round before the round closes: one draw a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timetable:
+    """When commands have to wait, and the open round's upload is built and sent (monotonic seconds)."""
+
+    quiet_from: float
+    build_at: float
+    send_at: float
+    step: float
+
+    def mark_after(self, now: float) -> float:
+        """Return when to send what is ready at ``now``: at ``send_at``, or a whole number of steps after it.
+
+        So an upload that was not ready in time does not leave the moment it is: that would show its work.
+        """
+        late = max(0.0, now - self.send_at)
+        return self.send_at + math.ceil(late / self.step) * self.step
+
+
+def upload_margin(round_seconds: float) -> float:
+    """Return by how many seconds before the end of a round uploads leave: drawn anew for every session."""
+    low, high = MARGIN_SHARE
+    return round_seconds * (low + (high - low) * secrets.randbelow(10_001) / 10_000)

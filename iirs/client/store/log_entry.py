@@ -90,3 +90,45 @@ class Entry:
     expires_at_ms: int = 0
     """When it disappears; 0: never."""
     file: FileInfo | None = None
+
+
+HISTORY_LIMIT = 500
+"""How many entries are read from the store at a time."""
+
+
+GROUP_MARK = "#"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Where a file stands, as the store knows it."""
+
+    file_id: bytes
+    state: TransferState
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A piece of what the store holds about one talk, read in the network's thread."""
+
+    peer: str
+    entries: list[Entry] = field(repr=False)
+    transfers: tuple[Transfer, ...] = ()
+    is_older: bool = False
+    """It goes before what was read already."""
+    has_more: bool = False
+    """There is still older."""
+
+
+class TransferState(Enum):
+    """Where a file stands."""
+
+    MOVING = "moving"
+    """Its pieces go in the rounds in which nothing else is to be said; or they arrive."""
+    PAUSED = "paused"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    """One of the two does not want it any more; no piece of it is kept by the one who was to get it."""
+    DAMAGED = "damaged"
+    """All of it came, and it is not what was announced; it is not kept."""

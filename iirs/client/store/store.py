@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,7 @@ from sqlcipher3 import dbapi2 as sqlcipher
 from iirs.client.store.history import SHELF_SCHEMA, Shelf
 from iirs.client.store.log_entry import Item, ItemKind
 from iirs.errors import StoreError
-from iirs.geometry import HASH_SIZE
 
-_SQLITE_HEADER_SIZE = 100
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS value (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (
@@ -166,50 +163,3 @@ def open_store(path: Path, key: bytes) -> tuple[ClientStore, Path | None]:
             "This account's file on this machine is damaged and cannot be moved away."
         ) from error
     return ClientStore(path, key), aside
-
-
-class Pins:
-    """Which chain was shown at which address, in a small SQLite file that several programs may share."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def get(self, host: str, port: int) -> bytes | None:
-        """Return the chain id pinned for an address. Raises ``StoreError`` if the file is damaged."""
-        if not self._path.exists():
-            return None
-        with self._open() as database:
-            query = "SELECT chain_id FROM pin WHERE address = ?"
-            row = database.execute(query, (f"{host}:{port}",)).fetchone()
-        if row is not None and not (isinstance(row[0], bytes) and len(row[0]) == HASH_SIZE):
-            raise self._damaged()
-        return None if row is None else row[0]
-
-    def set(self, host: str, port: int, chain_id: bytes) -> None:
-        """Pin a chain for an address. Raises ``StoreError`` if the file is damaged."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise StoreError("The folder for this program's files cannot be made.") from error
-        with self._open() as database:
-            database.execute("INSERT OR REPLACE INTO pin VALUES (?, ?)", (f"{host}:{port}", chain_id))
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        if self._path.exists() and 0 < self._path.stat().st_size < _SQLITE_HEADER_SIZE:
-            raise self._damaged()  # SQLite would take such a file for an empty one
-        try:
-            with closing(sqlite3.connect(self._path, timeout=5)) as database, database:
-                database.execute(
-                    "CREATE TABLE IF NOT EXISTS pin (address TEXT PRIMARY KEY, chain_id BLOB NOT NULL)"
-                )
-                yield database
-        except sqlite3.Error as error:
-            raise self._damaged() from error
-
-    def _damaged(self) -> StoreError:
-        return StoreError(
-            "The file with the servers you have used ({name}) is damaged or cannot be used: "
-            "ask for a join link with a # in it, then delete the file.",
-            name=self._path.name,
-        )

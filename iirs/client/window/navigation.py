@@ -13,8 +13,15 @@ from tkinter import ttk
 
 from iirs.chain import JoinLink
 from iirs.client.account.entry_calls import Home
-from iirs.client.account_tasks import Credentials, LoggedIn, NotLoggedIn, Remembered
-from iirs.client.account_work import PasswordTold, change_password
+from iirs.client.account_tasks import (
+    Credentials,
+    LoggedIn,
+    NotLoggedIn,
+    PasswordTold,
+    Remembered,
+    change_password,
+)
+from iirs.client.model.actions import WindowActions, requests_for
 from iirs.client.model.background import Librarian, Reading
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
@@ -32,7 +39,6 @@ from iirs.client.window.pages.settings_page import (
 from iirs.client.window.pages.shortcuts_page import KeysPage
 from iirs.client.window.theme.theme import Look
 from iirs.client.window.window_state import DesktopTheme, Shell, UnlockTried
-from iirs.client.wiring import WindowActions, requests_for
 
 Told = LoggedIn | NotLoggedIn | Reading | DesktopTheme | UnlockTried | PasswordTold
 

@@ -12,15 +12,23 @@ import tkinter as tk
 from collections.abc import Callable
 
 from iirs.client.account.entry_calls import Home
-from iirs.client.account_tasks import Credentials, LoggedIn, NotLoggedIn, log_in
-from iirs.client.account_work import PasswordTold, forget, password_changed, password_refused
+from iirs.client.account_tasks import (
+    Credentials,
+    LoggedIn,
+    NotLoggedIn,
+    PasswordTold,
+    forget,
+    log_in,
+    password_changed,
+    password_refused,
+)
 from iirs.client.chat_session import TEXT_MAX
 from iirs.client.desktop.notification_text import Announcement, announcement, title
 from iirs.client.events import ConnectionState, ErrandDone, Notice, PeerChanged
 from iirs.client.model.background import Found, LastEntries, Librarian, Picture, Reading, Said
 from iirs.client.model.chat_model import ChatModel
-from iirs.client.model.talk import History
 from iirs.client.server_connection import ServerConnection
+from iirs.client.store.log_entry import History
 from iirs.client.text.translate import _
 from iirs.client.window.navigation import Cover, Start, WindowPages
 from iirs.client.window.pages.account_page import AccountPage

@@ -15,8 +15,9 @@ from typing import Any
 
 from iirs.client.account.account import Account
 from iirs.client.account.entry_calls import Home
+from iirs.client.account.password_keys import opens
 from iirs.client.desktop.colour_scheme import is_dark
-from iirs.client.model.lock import IdleClock, opens
+from iirs.client.model.lock import IdleClock
 from iirs.client.store.preferences import Place, Preferences, Theme
 from iirs.client.text.translate import set_language
 from iirs.client.window.theme.palette import DARK, LIGHT

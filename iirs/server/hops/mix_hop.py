@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from iirs.errors import OnionError
 from iirs.geometry import BatchKind, Geometry, RandomBytes
 from iirs.onion import peel, seal_reply
-from iirs.server.mix_stage import Batch, MixStage, _Seen
+from iirs.server.mix_stage import Batch, MixStage, SeenOnions
 from iirs.suite import KeyPair
 from iirs.wire.rounds import Bundle
 
@@ -65,7 +65,7 @@ class MixHop:
         self._store_round(batch.context.round_number, batch.kind)
         key = self._key(batch.context.round_number)
         size = self._geometry.onion_size(self._geometry.hops - self._hop, batch.kind)
-        seen = _Seen()
+        seen = SeenOnions()
         suite, context, hop, kind = self._geometry.suite, batch.context, self._hop, batch.kind
         reply_keys: list[bytes | None] = []
         opened: list[bytes | None] = []

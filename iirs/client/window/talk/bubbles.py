@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 import tkinter as tk
 
-from iirs.client.events import TransferState
 from iirs.client.messenger.file_transfer import seconds_for
 from iirs.client.model.talk import Row
-from iirs.client.store.log_entry import TextState
+from iirs.client.store.log_entry import TextState, TransferState
 from iirs.client.text.links import host_of
 from iirs.client.text.text_layout import clock_time, duration, size_words
 from iirs.client.text.translate import N_, _

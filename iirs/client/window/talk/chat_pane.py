@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from tkinter import filedialog, ttk
 
-from iirs.client.events import GroupState, PeerState, TransferState
+from iirs.client.events import GroupState, PeerState
 from iirs.client.model.actions import Requests
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, brief, why_not
-from iirs.client.store.log_entry import Entry
+from iirs.client.store.log_entry import Entry, TransferState
 from iirs.client.text.links import host_of, whole_link
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import N_, _

@@ -12,8 +12,8 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
-from iirs.client.events import TransferState
 from iirs.client.model.talk import Row, Talk
+from iirs.client.store.log_entry import TransferState
 from iirs.client.text.emoji import spelled_out
 from iirs.client.text.translate import n_
 from iirs.client.window.talk.bubbles import Bubbles
