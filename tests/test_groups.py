@@ -17,6 +17,7 @@ from iirs.client.events import GroupChanged, GroupState, TextChanged, TextReceiv
 from iirs.client.messenger.group_item import GroupItem, GroupItemKind, neighbours, rounds_around
 from iirs.client.messenger.group_store import HELD_BYTES_MAX, RECENT_TEXT_MAX
 from iirs.client.messenger.groups import INVITED_MAX, GroupDesk, Surroundings
+from iirs.client.messenger.limits import text_limit, text_size
 from iirs.client.messenger.notes import GroupNote, decode_note, encode_note
 from iirs.client.store.log_entry import Item, ItemKind, TextState
 from iirs.client.store.store import ClientStore
@@ -131,6 +132,20 @@ def test_everybody_gets_everything_once_and_knows_who_takes_part(count: int) -> 
         others = [(other, f"from {other}") for other in NAMES[:count] if other != name]
         assert sorted(member.texts()) == others
         assert member.group().joined == frozenset(NAMES[:count])
+
+
+@pytest.mark.parametrize("character", ["a", "\n", "\x1b"])
+def test_the_longest_text_reaches_the_group_and_a_longer_one_leaves_nothing_behind(character: str) -> None:
+    world, key = founded("alice", "bob")
+    alice, bob = world.people["alice"], world.people["bob"]
+    text = character * (text_limit(key) // text_size(character))
+    with pytest.raises(AccountError, match=f"at most {text_limit(key)} go at once"):
+        alice.desk.send(key, text + "aaa")
+    assert (bob.texts(), alice.store.history(key)) == ([], [])
+    assert not any(alice.outboxes.values())
+    alice.desk.send(key, text)
+    world.settle()
+    assert bob.texts() == [("alice", text)]
 
 
 def test_a_text_goes_round_in_the_rounds_that_are_promised_and_no_more_often_than_twice_a_member() -> None:

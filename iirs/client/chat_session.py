@@ -130,19 +130,16 @@ class ChatSession:
     # -- sending ----------------------------------------------------------------------------------
 
     def send(self, text: str, now_ms: int) -> Item:
-        """Queue a text. Raises ``AccountError`` with a sentence if it is longer than 64 KiB."""
-        data = clean_text(text).encode()
-        if len(data) > TEXT_MAX:
-            raise AccountError("This text is longer than 64 KiB. Send it in parts.")
-        return self._queue(ItemKind.TEXT, data, now_ms)
+        """Queue a text. Raises ``AccountError`` if it is longer than ``TEXT_MAX``."""
+        return self._queue(ItemKind.TEXT, clean_text(text).encode(), now_ms, TEXT_MAX)
 
     def send_note(self, data: bytes, now_ms: int) -> Item:
-        """Queue a note. Raises ``AccountError`` with a sentence if it is too long."""
-        if len(data) > NOTE_MAX:
-            raise AccountError("This text is longer than 64 KiB. Send it in parts.")
-        return self._queue(ItemKind.NOTE, data, now_ms)
+        """Queue a note. Raises ``AccountError`` if it is longer than ``NOTE_MAX``."""
+        return self._queue(ItemKind.NOTE, data, now_ms, NOTE_MAX)
 
-    def _queue(self, kind: ItemKind, data: bytes, now_ms: int) -> Item:
+    def _queue(self, kind: ItemKind, data: bytes, now_ms: int, limit: int) -> Item:
+        if len(data) > limit:  # the messenger has asked ``limits`` before
+            raise AccountError("This is too long to send at once. Send it in parts.")
         item = Item(self._random_bytes(_ITEM_ID_SIZE), kind, data, now_ms)
         self.outbox.append(item)
         self._append(item)

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from iirs.client.account.account import Account
-from iirs.client.chat_session import NOTE_MAX, clean_text
+from iirs.client.chat_session import clean_text
 from iirs.client.events import Event, GroupChanged, GroupState, TextChanged, TextQueued, TextReceived
 from iirs.client.messenger.group_item import (
     MEMBERS_MAX,
     NAME_MAX,
-    TEXT_MAX,
     Group,
     GroupItem,
     GroupItemKind,
@@ -31,6 +30,7 @@ from iirs.client.messenger.group_item import (
     new_id,
 )
 from iirs.client.messenger.group_store import Farewells, Held, Kept, Way, Ways
+from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import GroupNote, encode_note
 from iirs.client.store.log_entry import Entry, EntryKind, Item, TextState
 from iirs.client.store.store import ClientStore
@@ -140,12 +140,9 @@ class GroupDesk:
     def send(self, key: str, text: str) -> bytes:
         """Send a text to a group and return its id. Raises ``AccountError``."""
         text = clean_text(text)
-        if len(text.encode()) > TEXT_MAX:
-            raise AccountError("This text is longer than 60,000 bytes. Send it in parts.")
+        check_text(key, text)
         self._check_joined(key)
         item = self._make(bytes.fromhex(key[1:]), GroupItemKind.TEXT, text=text)
-        if len(encode_note(GroupNote(item.to_value()))) > NOTE_MAX:  # control characters grow in JSON
-            raise AccountError("This text is longer than 60,000 bytes. Send it in parts.")
         expires = self._post.expiry(key, item.sent_at_ms)
         self._log(item, expires, TextState.QUEUED)
         self._around.emit(TextQueued(key, _entry_id(item), text, item.sent_at_ms, expires))

@@ -24,6 +24,7 @@ from iirs.client.events import (
 from iirs.client.messenger.contacts import number_with
 from iirs.client.messenger.files import FileDesk
 from iirs.client.messenger.groups import GroupDesk, Surroundings
+from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, decode_note, encode_note
 from iirs.client.messenger.slots import Conversations
 from iirs.client.store.log_entry import GROUP_MARK, Entry, EntryKind, Item, ItemKind, TextState, Transfer
@@ -60,6 +61,7 @@ class Desk(Conversations):
             item_id = self.groups.send(talk, text)
             self._store.commit()
             return item_id
+        check_text(talk, text)
         person = self._may_send(talk)
         now = self._now_ms()
         item = self.conversation(person.name).chat.send(text, now)
