@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iirs.client.account.account import Account, World
+from iirs.client.account.account import Account, Environment
 from iirs.client.engine import Engine
 from iirs.client.events import (
     ConnectionChanged,
@@ -234,7 +234,7 @@ def test_what_nobody_expected_closes_the_connection_and_says_so(place: Town) -> 
 
 def alice_alone(store: ClientStore) -> Engine:
     account = Account("alice", KEYS.chain, person("alice"), b"")
-    engine = Engine(account, store, World())
+    engine = Engine(account, store, Environment())
     log_in(engine, 0)
     return engine
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
 from iirs.client.events import PeerChanged, PeerState
 from iirs.client.store.store import ClientStore
@@ -24,7 +24,7 @@ DIRECTORY = make_directory(KEYS.chain, "alice", "bob", "carol")
 
 def alice(store: ClientStore | None = None) -> Engine:
     account = Account("alice", KEYS.chain, person("alice"), b"")
-    return Engine(account, store or ClientStore(":memory:", bytes(32)), World())
+    return Engine(account, store or ClientStore(":memory:", bytes(32)), Environment())
 
 
 THREE = make_chain(3, slots=1)
@@ -41,7 +41,7 @@ def hop_keys(number: int = NUMBER) -> list[EpochKey]:
 def shown(*keys: EpochKey) -> Engine:
     """Alice in a session on a chain of three, shown these keys."""
     engine = Engine(
-        Account("alice", THREE.chain, person("alice"), b""), ClientStore(":memory:", bytes(32)), World()
+        Account("alice", THREE.chain, person("alice"), b""), ClientStore(":memory:", bytes(32)), Environment()
     )
     record = AccountRecord(0, 0, bytes(VAULT_SIZE))
     channel = EntryChannel(os.urandom(32), b"", 0)

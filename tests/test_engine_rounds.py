@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
 from iirs.client.events import RoundClosed, RoundFate, StandingBy
 from iirs.client.model.round_health import RoundHealth
@@ -49,10 +49,10 @@ class Entry:
     def __post_init__(self) -> None:
         source = random.Random(self.seed)
         account = Account("alice", KEYS.chain, person("alice"), b"")
-        world = World(lambda: FIRST_ROUND * 2.0, source.randbytes)
+        environment = Environment(lambda: FIRST_ROUND * 2.0, source.randbytes)
         self.random_bytes = source.randbytes
         self.store = ClientStore(":memory:", bytes(32))
-        self.engine = Engine(account, self.store, world)
+        self.engine = Engine(account, self.store, environment)
         self.log_in()
 
     def log_in(self) -> None:

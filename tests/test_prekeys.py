@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.account.password_keys import storage_key
 from iirs.client.engine import Engine
@@ -306,7 +306,7 @@ class Rounds:
 
 def rounds(store: ClientStore | None = None, number: int = 1000) -> Rounds:
     account = Account("alice", CHAIN, person("alice"), b"")
-    return Rounds(Engine(account, store or ClientStore(":memory:", bytes(32)), World()), number)
+    return Rounds(Engine(account, store or ClientStore(":memory:", bytes(32)), Environment()), number)
 
 
 def with_prekey(seen: list[tuple[int, list[Message]]]) -> list[int]:

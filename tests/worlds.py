@@ -14,7 +14,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
 from iirs.client.store.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
@@ -289,7 +289,7 @@ class Room:
         for position, name in enumerate(self.people):
             client = self.clients[name] = Client(self.chain, name)
             account = Account(name, self.chain.chain, person(name), b"")
-            engine = self.engines[name] = Engine(account, ClientStore(":memory:", bytes(32)), World())
+            engine = self.engines[name] = Engine(account, ClientStore(":memory:", bytes(32)), Environment())
             entries = [entry.raw for entry in self.chain.directory.entries]
             record = AccountRecord(position, 0, bytes(VAULT_SIZE))
             engine.begin_session(SessionStart(record, client.own_end, announcement.head, entries, keys, []))

@@ -16,7 +16,7 @@ from iirs.prekey import Prekey
 
 @dataclass(frozen=True, slots=True)
 class Me:
-    """Who we are, and what a conversation needs of the world."""
+    """Who we are, and what a conversation needs of the environment."""
 
     entry: Entry
     position: int

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.account.account_change import Errands
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.conversation import Conversation, Posted, Reach
@@ -81,15 +81,15 @@ class _Round:
 class Engine:
     """One logged-in account. Not thread-safe: one owner thread; ``take_events`` hands out what happened."""
 
-    def __init__(self, account: Account, store: ClientStore, world: World) -> None:
+    def __init__(self, account: Account, store: ClientStore, environment: Environment) -> None:
         """Raises ``StoreError`` if the store does not open."""
         self.account = account
         self.chain = account.chain
         self.directory = Directory(self.chain.chain_id)
         self._geometry = self.chain.geometry
         self._store = store
-        self._world = world
-        self.desk = Desk(account, store, world, self.directory)
+        self._environment = environment
+        self.desk = Desk(account, store, environment, self.directory)
         self.errands = Errands.load(store, account.login_secret)
         self._channel: EntryChannel | None = None
         self._epoch_keys: dict[tuple[int, bytes], EpochKey] = {}
@@ -114,7 +114,7 @@ class Engine:
     def begin_session(self, start: SessionStart) -> None:
         """Take in what login gave. Raises ``DirectoryError`` or ``ChainError`` if it is not to be trusted."""
         position = start.record.position
-        clock_round = int(self._world.clock() * 1000) // self.chain.round_ms
+        clock_round = int(self._environment.clock() * 1000) // self.chain.round_ms
         if start.record.last_round > clock_round + MAX_AHEAD:
             raise PeerError("The server says this account was used in a round far ahead: check the clock.")
         known = self._store.get("head", [0, self.directory.digests[0].hex()])
@@ -201,7 +201,7 @@ class Engine:
         """
         announcement = Announcement.decode(encoded, self._geometry)
         number = announcement.round_number
-        clock_round = int(self._world.clock() * 1000) // self.chain.round_ms
+        clock_round = int(self._environment.clock() * 1000) // self.chain.round_ms
         if number <= max(self._last_used, self.desk.round_number):
             raise PeerError("The server announced a round that is over. It may have lost its memory.")
         if number > clock_round + MAX_AHEAD:
@@ -323,8 +323,8 @@ class Engine:
         if posted is not None and conversation is not None:
             current.slots.append((conversation, posted))
             return [drop + sealed for drop, sealed in zip(posted.keys.drop_ids, posted.sealed, strict=True)]
-        drop_id = self._world.random_bytes(DROP_ID_SIZE)
-        messages = tuple(self._world.random_bytes(PEER_MESSAGE_SIZE) for _ in range(ONIONS_PER_SLOT))
+        drop_id = self._environment.random_bytes(DROP_ID_SIZE)
+        messages = tuple(self._environment.random_bytes(PEER_MESSAGE_SIZE) for _ in range(ONIONS_PER_SLOT))
         current.slots.append(_Cover(messages))
         return [drop_id + message for message in messages]
 
@@ -332,7 +332,7 @@ class Engine:
         posted = [item.invitation(number, self._reach(item, number)) for item in active]
         real = [sealed for sealed in posted if sealed is not None]
         idle = self.chain.slots - len(real)
-        return real + [cover_invitation(self._world.random_bytes) for _ in range(idle)]
+        return real + [cover_invitation(self._environment.random_bytes) for _ in range(idle)]
 
     def _reach(self, conversation: Conversation, number: int) -> Reach:
         position = self.directory.position(conversation.peer.name)
@@ -351,7 +351,7 @@ class Engine:
                 self._geometry.suite,
                 current.context,
                 kind,
-                self._world.random_bytes,
+                self._environment.random_bytes,
             )
             if kind is BatchKind.CONVERSATION:
                 current.reply_keys.append(reply_keys)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from iirs.chain import JoinLink
-from iirs.client.account.account import Account, World
+from iirs.client.account.account import Account, Environment
 from iirs.client.account.entry_calls import TryLaterError, enter
 from iirs.client.conversation import HANG_UP_ROUNDS
 from iirs.client.engine import Engine
@@ -62,7 +62,7 @@ _Command = Callable[[], object]
 class ConnectionOptions:
     """What a test may own."""
 
-    world: World = field(default_factory=World)
+    environment: Environment = field(default_factory=Environment)
     backoff_seconds: tuple[float, ...] = _BACKOFF_SECONDS
     silent_seconds: float = 10.0
     """A server that says nothing for this long and five rounds is given up."""
@@ -85,7 +85,7 @@ class ServerConnection:
         self._options = options or ConnectionOptions()
         self._link = link
         self._store = store
-        self._engine = Engine(account, store, self._options.world)
+        self._engine = Engine(account, store, self._options.environment)
         self._inbox: queue.SimpleQueue[tuple[Line, Arrival | IirsError] | _Command] = queue.SimpleQueue()
         self._deferred: deque[_Command] = deque()
         self._departures = Departures(self._departed)
@@ -223,7 +223,7 @@ class ServerConnection:
                 keys,
                 self.account.name,
                 login_secret,
-                self._options.world.random_bytes,
+                self._options.environment.random_bytes,
             )
             self._engine.begin_session(start)
         except BaseException:

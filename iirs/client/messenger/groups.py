@@ -69,7 +69,7 @@ class Post(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Who we are, and what groups need of the world."""
+    """Who we are, and what groups need of the environment."""
 
     account: Account
     directory: Directory

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from iirs.client.account.account import Account, World
+from iirs.client.account.account import Account, Environment
 from iirs.client.conversation import Conversation, Gathered
 from iirs.client.events import (
     EntriesRemoved,
@@ -43,11 +43,15 @@ PICTURED_MAX = 2_000
 class Desk(Conversations):
     """One logged-in account's: conversations, and what is said, sent, kept and deleted."""
 
-    def __init__(self, account: Account, store: ClientStore, world: World, directory: Directory) -> None:
+    def __init__(
+        self, account: Account, store: ClientStore, environment: Environment, directory: Directory
+    ) -> None:
         """Raises ``StoreError`` if the store does not open."""
-        super().__init__(account, store, world, directory)
-        self.files = FileDesk(account.name, store, world.random_bytes, self.send_note, self.events.append)
-        around = Surroundings(account, directory, world.random_bytes, self._now_ms, self.events.append)
+        super().__init__(account, store, environment, directory)
+        self.files = FileDesk(
+            account.name, store, environment.random_bytes, self.send_note, self.events.append
+        )
+        around = Surroundings(account, directory, environment.random_bytes, self._now_ms, self.events.append)
         self.groups = GroupDesk(around, store, self)
 
     def _supply(self, peer: str) -> Item | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import suppress
 
-from iirs.client.account.account import Account, World
+from iirs.client.account.account import Account, Environment
 from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import Conversation, Me
 from iirs.client.events import Event, Notice, PeerAsks, PeerChanged, PeerState, TimerChanged
@@ -33,7 +33,9 @@ PAUSE_IN_ASKING = 8
 class Conversations(ABC):
     """One logged-in account's. ``events`` grows; whoever shows them takes them out."""
 
-    def __init__(self, account: Account, store: ClientStore, world: World, directory: Directory) -> None:
+    def __init__(
+        self, account: Account, store: ClientStore, environment: Environment, directory: Directory
+    ) -> None:
         """Raises ``StoreError`` if the store does not open."""
         self.account = account
         self.directory = directory
@@ -43,7 +45,7 @@ class Conversations(ABC):
         self.events: list[Event] = []
         self.conversations: dict[str, Conversation] = {}
         self._store = store
-        self._world = world
+        self._environment = environment
         self._slots = account.chain.slots
         self._states: dict[str, PeerState] = {}
         self._saved: dict[str, object] = {}
@@ -198,7 +200,7 @@ class Conversations(ABC):
                 self.account.identity,
                 self.directory,
                 self.account.chain.round_ms,
-                self._world.random_bytes,
+                self._environment.random_bytes,
                 self._now_ms,
             )
             try:
@@ -223,7 +225,7 @@ class Conversations(ABC):
 
     def _make(self, me: Me, peer: Person, chat_state: object, sync_state: object) -> Conversation:
         chat = ChatSession(
-            self._world.random_bytes,
+            self._environment.random_bytes,
             lambda item_id: self._store.has_item(peer.name, item_id),
             self._store.outbox(peer.name),
             chat_state if isinstance(chat_state, dict) else None,
@@ -257,4 +259,4 @@ class Conversations(ABC):
                 self.events.append(PeerChanged(name, state))
 
     def _now_ms(self) -> int:
-        return int(self._world.clock() * 1000)
+        return int(self._environment.clock() * 1000)
