@@ -357,10 +357,10 @@ def test_a_wrong_password_is_still_refused_at_once(talk: Talk) -> None:
     """Waiting for signatures is not what keeps a guess out."""
     account = replace(talk.alice.account, name="bob", login_secret=bytes(32))
     link = talk.place.link
-    line, chain, keys = iirs.client.server_connection.Line.connect(link, account.chain.chain_id)
+    transport, chain, keys = iirs.client.server_connection.Transport.connect(link, account.chain.chain_id)
     with pytest.raises(AccountError, match=Result.WRONG_PASSWORD.sentence):
-        iirs.client.server_connection.enter(line, chain, keys, "bob", bytes(32), os.urandom)
-    line.close()
+        iirs.client.server_connection.enter(transport, chain, keys, "bob", bytes(32), os.urandom)
+    transport.close()
 
 
 # -- what is kept ----------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """``ServerConnection``: the socket to the server, and its threads.
 
-One thread owns the engine; one only reads and one only sends (``pace``), so that no work of the engine, and
-no disk, shows in the time of an upload. Others ask for things with ``ask``, ``send``, ``hang_up`` and
+One thread owns the engine; one only reads (``transport``) and one only sends (``upload_clock``), so that no
+work of the engine, and no disk, shows in the time of an upload. Others ask for things with ``ask``, ``send``, ``hang_up`` and
 ``quit``, which only put values on a queue, and read what happened from ``events``. What is asked changes
 the contents of the next upload and never its time or size: uploads go a fixed margin before the round
 closes, and are built before that timer fires.
@@ -25,13 +25,12 @@ from iirs.client.account.entry_calls import TryLaterError, enter
 from iirs.client.conversation import HANG_UP_ROUNDS
 from iirs.client.engine import Engine
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, Event, Notice
-from iirs.client.net.transport import Arrival, Line, ServerClosedError
+from iirs.client.net.transport import Arrival, ServerClosedError, Transport, TransportReader
 from iirs.client.net.upload_clock import (
     BUILD_AHEAD,
     QUIET_AHEAD,
-    Departures,
-    LineReader,
     Timetable,
+    UploadClock,
     upload_margin,
 )
 from iirs.client.store.store import ClientStore
@@ -86,10 +85,10 @@ class ServerConnection:
         self._link = link
         self._store = store
         self._engine = Engine(account, store, self._options.environment)
-        self._inbox: queue.SimpleQueue[tuple[Line, Arrival | IirsError] | _Command] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Transport, Arrival | IirsError] | _Command] = queue.SimpleQueue()
         self._deferred: deque[_Command] = deque()
-        self._departures = Departures(self._departed)
-        self._line: Line | None = None
+        self._upload_clock = UploadClock(self._uploaded)
+        self._transport: Transport | None = None
         self._timetable: Timetable | None = None
         self._quitting = threading.Event()
         self._at_once = False
@@ -151,7 +150,7 @@ class ServerConnection:
 
     def _run(self) -> None:
         attempt = 0
-        self._departures.start()
+        self._upload_clock.start()
         try:
             while not self._is_over():
                 self._emit(ConnectionChanged(ConnectionState.CONNECTING))
@@ -178,13 +177,13 @@ class ServerConnection:
             self._emit(Notice(sentence, alarm=True))
             self._emit(ConnectionChanged(ConnectionState.CLOSED, sentence))
         finally:
-            self._hang_up_line()
-            self._departures.stop()
+            self._drop_transport()
+            self._upload_clock.stop()
             self._store.close()
 
     def _is_over(self) -> bool:
         may_leave = self._ticks_left is not None and self._ticks_left <= 0
-        return self._quitting.is_set() and (self._at_once or may_leave or self._line is None)
+        return self._quitting.is_set() and (self._at_once or may_leave or self._transport is None)
 
     def _say_goodbye(self) -> None:
         self._engine.desk.hang_up_all(leaving=self._coming_back)
@@ -215,10 +214,10 @@ class ServerConnection:
             self._emit(told)
 
     def _connect_with(self, login_secret: bytes) -> None:
-        line, chain, keys = Line.connect(self._link, self.account.chain.chain_id)
+        transport, chain, keys = Transport.connect(self._link, self.account.chain.chain_id)
         try:
             start = enter(
-                line,
+                transport,
                 chain,
                 keys,
                 self.account.name,
@@ -227,11 +226,11 @@ class ServerConnection:
             )
             self._engine.begin_session(start)
         except BaseException:
-            line.close()
+            transport.close()
             raise
-        self._line = line
+        self._transport = transport
         self._margin = upload_margin(chain.round_ms / 1000)
-        LineReader(line, lambda source, item: self._inbox.put((source, item))).start()
+        TransportReader(transport, lambda source, item: self._inbox.put((source, item))).start()
         self._emit(ConnectionChanged(ConnectionState.ONLINE))
 
     def _session(self) -> None:
@@ -269,7 +268,7 @@ class ServerConnection:
                 self._deferred.appendleft(item)  # the rounds until leaving count from when it was asked for
             elif not isinstance(item, tuple):
                 self._deferred.append(item)
-            elif item[0] is self._line:
+            elif item[0] is self._transport:
                 return item[1]
 
     def _upload_is_close(self) -> bool:
@@ -294,7 +293,7 @@ class ServerConnection:
             case MessageKind.STANDBY:
                 self._engine.stand_by(Standby.decode(message.body, self.account.chain.geometry))
                 self._timetable = None
-                self._departures.cancel()
+                self._upload_clock.cancel()
                 self._tick()
             case _:
                 raise PeerError("The server sent a message that has no place in a session.")
@@ -317,8 +316,8 @@ class ServerConnection:
             return
         self._timetable = None
         upload = self._engine.build_upload()
-        if upload and self._line is not None:
-            self._departures.schedule(plan.mark_after(time.monotonic()), self._line, upload)
+        if upload and self._transport is not None:
+            self._upload_clock.schedule(plan.mark_after(time.monotonic()), self._transport, upload)
         self._pass_on()
 
     def _next_due(self) -> float:
@@ -326,7 +325,7 @@ class ServerConnection:
 
     def _wait_to_reconnect(self, attempt: int, why: str) -> None:
         """Wait on a schedule that knows nothing of what this client was doing."""
-        self._hang_up_line()
+        self._drop_transport()
         self._pass_on()
         base = self._options.backoff_seconds[min(attempt, len(self._options.backoff_seconds) - 1)]
         seconds = base * (0.75 + secrets.randbelow(501) / 1000)
@@ -338,12 +337,12 @@ class ServerConnection:
                 self._obey(item)
             self._pass_on()
 
-    def _hang_up_line(self) -> None:
+    def _drop_transport(self) -> None:
         self._timetable = None
-        self._departures.cancel()
-        if self._line is not None:
-            self._line.hang_up()
-            self._line = None
+        self._upload_clock.cancel()
+        if self._transport is not None:
+            self._transport.hang_up()
+            self._transport = None
 
     def _obey(self, command: _Command) -> None:
         try:
@@ -351,7 +350,7 @@ class ServerConnection:
         except AccountError as error:
             self._emit(Notice(error.said(_)))
 
-    def _departed(self, message: Message) -> None:
+    def _uploaded(self, message: Message) -> None:
         if self._options.tap is not None:
             self._options.tap("up", message)
 
