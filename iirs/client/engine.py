@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from iirs.client.account.account import Account, Environment, SessionStart
-from iirs.client.account.account_change import Errands
+from iirs.client.account.account_change import AccountChanges
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.conversation import Conversation, Posted, Reach
 from iirs.client.events import Event, Notice, RoundClosed, RoundFate, RoundOpened, StandingBy
@@ -90,7 +90,7 @@ class Engine:
         self._store = store
         self._environment = environment
         self.desk = Desk(account, store, environment, self.directory)
-        self.errands = Errands.load(store, account.login_secret)
+        self.account_changes = AccountChanges.load(store, account.login_secret)
         self._channel: EntryChannel | None = None
         self._epoch_keys: dict[tuple[int, bytes], EpochKey] = {}
         self._restored = False
@@ -184,13 +184,13 @@ class Engine:
 
     def change_password(self, login_secret: bytes, make_vault: Callable[[bytes], bytes]) -> None:
         """Have the next uploads carry a new login secret, and the vault made for our directory entry."""
-        self.errands.check_free()  # before a vault is written anywhere
+        self.account_changes.check_free()  # before a vault is written anywhere
         vault = make_vault(self.desk.me.raw)
-        self.errands.set(Errand(ErrandKind.NEW_PASSWORD, login_secret, vault))
+        self.account_changes.set(Errand(ErrandKind.NEW_PASSWORD, login_secret, vault))
 
     def delete_account(self) -> None:
         """Have the next uploads ask the server to delete the account."""
-        self.errands.set(Errand(ErrandKind.DELETE))
+        self.account_changes.set(Errand(ErrandKind.DELETE))
 
     # -- rounds -------------------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class Engine:
         self.desk.round_number = number
         self.desk.expire()
         self.desk.admit_waiting()
-        if (told := self.errands.answered(notice)) is not None:
+        if (told := self.account_changes.answered(notice)) is not None:
             self.desk.events.append(told)
         if NoticeFlags.LATE in notice:
             self.desk.events.append(
@@ -360,7 +360,7 @@ class Engine:
             current.context.round_number,
             tuple(sealed[BatchKind.CONVERSATION]),
             tuple(sealed[BatchKind.INVITATION]),
-            self.errands.pending,
+            self.account_changes.pending,
         ).encode()
 
     def close_round(self, replies: Replies) -> None:

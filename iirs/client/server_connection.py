@@ -1,10 +1,10 @@
 """``ServerConnection``: the socket to the server, and its threads.
 
 One thread owns the engine; one only reads (``transport``) and one only sends (``upload_clock``), so that no
-work of the engine, and no disk, shows in the time of an upload. Others ask for things with ``ask``, ``send``, ``hang_up`` and
-``quit``, which only put values on a queue, and read what happened from ``events``. What is asked changes
-the contents of the next upload and never its time or size: uploads go a fixed margin before the round
-closes, and are built before that timer fires.
+work of the engine, and no disk, shows in the time of an upload. Others ask for things with ``ask``, ``send``,
+``hang_up`` and ``quit``, which only put values on a queue, and read what happened from ``events``. What is
+asked changes the contents of the next upload and never its time or size: uploads go a fixed margin before the
+round closes, and are built before that timer fires.
 
 States: CONNECTING -> ONLINE -> WAITING (lost, tries again by itself) ...; CLOSED when over for good.
 """
@@ -191,7 +191,7 @@ class ServerConnection:
 
     def _connect(self) -> None:
         """Connect and log in; with the new login secret if the server knows it by now, and not the old."""
-        secrets_to_try = self._engine.errands.secrets
+        secrets_to_try = self._engine.account_changes.secrets
         for secret in secrets_to_try:
             try:
                 self._connect_with(secret)
@@ -201,7 +201,7 @@ class ServerConnection:
                 if str(error) != Result.WRONG_PASSWORD.sentence or secret == secrets_to_try[-1]:
                     raise
             else:
-                told = self._engine.errands.logged_in_with(secret)
+                told = self._engine.account_changes.logged_in_with(secret)
                 if told is not None:
                     self._errand_done(told)
                     self._emit(told)
@@ -209,7 +209,7 @@ class ServerConnection:
 
     def _note_deletion(self) -> None:
         """The account is deleted; if we asked for that, and the answer was lost, this is the answer."""
-        told = self._engine.errands.deleted()
+        told = self._engine.account_changes.deleted()
         if told is not None:
             self._emit(told)
 
@@ -361,7 +361,7 @@ class ServerConnection:
             self._emit(event)
 
     def _errand_done(self, event: ErrandDone) -> None:
-        self.account = replace(self.account, login_secret=self._engine.errands.login_secret)
+        self.account = replace(self.account, login_secret=self._engine.account_changes.login_secret)
         if event.deletion and event.accepted:
             self.quit()  # as everybody leaves
 
