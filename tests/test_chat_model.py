@@ -29,7 +29,7 @@ from iirs.client.events import (
 from iirs.client.model.chat_model import ESTABLISHED, ChatModel
 from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, why_not
-from iirs.client.store.log_entry import Entry, EntryKind, History, TextState
+from iirs.client.store.log_entry import EntryKind, History, LogEntry, TextState
 from iirs.client.text.emoji import spelled_out
 from iirs.client.text.text_layout import clock_time, day_name, day_of, shorten, wrap
 from iirs.client.window.theme.shapes import RoundedBox
@@ -72,8 +72,8 @@ def test_a_delivery_state_never_goes_back() -> None:
     assert model.talk("bob").rows[0].state is TextState.DELIVERED
 
 
-def entry(item_id: bytes, text: str, state: TextState | None = None) -> Entry:
-    return Entry("bob", item_id, EntryKind.TEXT, state is not None, "bob", text, NOW_MS, state)
+def entry(item_id: bytes, text: str, state: TextState | None = None) -> LogEntry:
+    return LogEntry("bob", item_id, EntryKind.TEXT, state is not None, "bob", text, NOW_MS, state)
 
 
 def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() -> None:

@@ -24,7 +24,7 @@ from iirs.client.messenger.contacts import KEYS_CHANGED, TWO_DIRECTORIES
 from iirs.client.messenger.messenger import AT_ONCE_MAX
 from iirs.client.messenger.slots import PAUSE_IN_ASKING
 from iirs.client.model.background import Librarian, Reading
-from iirs.client.store.log_entry import Entry, EntryKind, History
+from iirs.client.store.log_entry import EntryKind, History, LogEntry
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError
 from tests.builders import person
@@ -42,8 +42,8 @@ def asked(person: Person, name: str) -> list[bool]:
     return [event.asks for event in person.drain() if isinstance(event, PeerAsks) and event.peer == name]
 
 
-def history(person: Person, talk: str) -> list[Entry]:
-    found: list[list[Entry]] = []
+def history(person: Person, talk: str) -> list[LogEntry]:
+    found: list[list[LogEntry]] = []
     person.connection.call(lambda engine: found.append(engine.desk.history(talk)))
     wait_until(lambda: bool(found))
     return found[0]
@@ -154,7 +154,7 @@ def test_very_many_entries_that_end_at_once_are_deleted_a_few_a_round() -> None:
     engine = alice_alone(ClientStore(":memory:", bytes(32)))
     for number in range(3 * AT_ONCE_MAX):
         engine.desk._store.add_entry(
-            Entry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", "x", 1, expires_at_ms=2)
+            LogEntry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", "x", 1, expires_at_ms=2)
         )
     for left in (2, 1, 0, 0):
         engine.desk.expire()
@@ -171,7 +171,7 @@ def test_a_long_talk_is_deleted_and_read_in_steps_between_which_others_come(plac
     def fill(engine: Engine) -> None:
         for number in range(1200):
             engine.desk._store.add_entry(
-                Entry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", f"text {number}", number)
+                LogEntry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", f"text {number}", number)
             )
 
     alice.connection.call(fill)

@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, Item, ItemKind, TextState
+from iirs.client.store.log_entry import EntryKind, FileInfo, Item, ItemKind, LogEntry, TextState
 from iirs.client.store.pins import Pins
 from iirs.client.store.store import ClientStore, open_store
 from iirs.errors import StoreError
@@ -43,18 +43,18 @@ def store(path: Path) -> Iterator[ClientStore]:
     opened.close()
 
 
-def text(talk: str, number: int, words: str = "meet me at noon", *, expires: int = 0) -> Entry:
+def text(talk: str, number: int, words: str = "meet me at noon", *, expires: int = 0) -> LogEntry:
     item_id = number.to_bytes(16)
-    return Entry(talk, item_id, EntryKind.TEXT, number % 2 == 0, talk, words, number, None, expires)
+    return LogEntry(talk, item_id, EntryKind.TEXT, number % 2 == 0, talk, words, number, None, expires)
 
 
 def sent(number: int, words: str = "meet me at noon", part: int = 0) -> Item:
     return Item(number.to_bytes(16), ItemKind.TEXT, words.encode(), 1000 + number, part)
 
 
-def picture(talk: str, file_id: bytes = b"f" * 16) -> Entry:
+def picture(talk: str, file_id: bytes = b"f" * 16) -> LogEntry:
     file = FileInfo(file_id, "holiday.png", 5000, b"d" * 32)
-    return Entry(talk, file_id, EntryKind.FILE, False, talk, file.name, 3, file=file)
+    return LogEntry(talk, file_id, EntryKind.FILE, False, talk, file.name, 3, file=file)
 
 
 def fill(store: ClientStore) -> None:
@@ -228,7 +228,7 @@ def test_a_delivery_state_is_kept(store: ClientStore) -> None:
 )
 def test_entries_are_as_in_a_plain_dictionary(steps: list[tuple[str, str, int]]) -> None:
     store = ClientStore(":memory:", KEY)
-    kept: dict[tuple[str, int], Entry] = {}
+    kept: dict[tuple[str, int], LogEntry] = {}
     seen: set[tuple[str, int]] = set()
     for step, talk, number in steps:
         key, entry = (talk, number), text(talk, number, expires=number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from iirs.client.store.log_entry import Entry, TextState, TransferState
+from iirs.client.store.log_entry import LogEntry, TextState, TransferState
 from iirs.client.text.translate import N_, _
 
 ROUNDS_GO_ON = N_("All servers of the chain answer again. Rounds go on.")
@@ -164,7 +164,7 @@ class TextChanged:
 class FileAdded:
     """A file is in a talk's log: ours, or one that somebody begins to send."""
 
-    entry: Entry
+    entry: LogEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,11 @@ from iirs.client.events import Event, FileAdded, TransferChanged
 from iirs.client.messenger.file_transfer import FILE_MAX, Passage, parts_of, safe_name
 from iirs.client.messenger.notes import FileOffer, FileStop, encode_note
 from iirs.client.store.log_entry import (
-    Entry,
     EntryKind,
     FileInfo,
     Item,
     ItemKind,
+    LogEntry,
     TextState,
     Transfer,
     TransferState,
@@ -73,7 +73,7 @@ class FileDesk:
 
     # -- ours ---------------------------------------------------------------------------------------
 
-    def offer(self, peer: str, name: str, data: bytes, now_ms: int, expires_at_ms: int) -> Entry:
+    def offer(self, peer: str, name: str, data: bytes, now_ms: int, expires_at_ms: int) -> LogEntry:
         """Announce a file; its pieces follow. Raises ``AccountError`` if it is empty or too long."""
         if not 0 < len(data) <= FILE_MAX:
             raise AccountError(
@@ -212,10 +212,10 @@ class FileDesk:
         self._changed(passage)
         self._announce(passage.peer)
 
-    def _log(self, passage: Passage, expires_at_ms: int) -> Entry:
+    def _log(self, passage: Passage, expires_at_ms: int) -> LogEntry:
         file, peer, outgoing = passage.file, passage.peer, passage.outgoing
         author, state = (self._me, TextState.QUEUED) if outgoing else (peer, None)
-        entry = Entry(
+        entry = LogEntry(
             peer,
             file.file_id,
             EntryKind.FILE,

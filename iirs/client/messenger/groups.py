@@ -32,7 +32,7 @@ from iirs.client.messenger.group_item import (
 from iirs.client.messenger.group_store import Farewells, Held, Kept, Way, Ways
 from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import GroupNote, encode_note
-from iirs.client.store.log_entry import Entry, EntryKind, Item, TextState
+from iirs.client.store.log_entry import EntryKind, Item, LogEntry, TextState
 from iirs.client.store.store import ClientStore
 from iirs.directory import Directory
 from iirs.errors import AccountError, PeerMessageError
@@ -327,7 +327,7 @@ class GroupDesk:
         outgoing = item.author == self._me
         author = self._name(item.author)
         self._store.add_entry(
-            Entry(
+            LogEntry(
                 item.key,
                 _entry_id(item),
                 EntryKind.TEXT,

@@ -27,10 +27,9 @@ from iirs.client.messenger.groups import GroupDesk, Surroundings
 from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, decode_note, encode_note
 from iirs.client.messenger.slots import Conversations
-from iirs.client.store.log_entry import GROUP_MARK, Entry, EntryKind, Item, ItemKind, TextState, Transfer
+from iirs.client.store.log_entry import GROUP_MARK, EntryKind, Item, ItemKind, LogEntry, TextState, Transfer
 from iirs.client.store.store import ClientStore
-from iirs.directory import Directory
-from iirs.directory import Entry as Person
+from iirs.directory import Directory, Entry
 from iirs.errors import AccountError, PeerMessageError
 
 _TALKED = "talked:"
@@ -73,7 +72,7 @@ class Desk(Conversations):
         self._talked(person.name)
         expires = self.expiry(person.name, now)
         self._store.add_entry(
-            Entry(
+            LogEntry(
                 person.name,
                 item.item_id,
                 EntryKind.TEXT,
@@ -136,7 +135,7 @@ class Desk(Conversations):
             self.take_timer(person.name, seconds)
         self._store.commit()
 
-    def _may_send(self, talk: str) -> Person:
+    def _may_send(self, talk: str) -> Entry:
         if talk.startswith(GROUP_MARK):
             raise AccountError("Files can be sent to one person at a time, not to a group.")
         person = self.directory.lookup(talk)
@@ -175,19 +174,19 @@ class Desk(Conversations):
 
     # -- what was said --------------------------------------------------------------------------------
 
-    def history(self, talk: str, limit: int = 500, before: bytes | None = None) -> list[Entry]:
+    def history(self, talk: str, limit: int = 500, before: bytes | None = None) -> list[LogEntry]:
         """Return the newest entries of a talk, or those before one, oldest first."""
         return self._store.history(talk, limit, before)
 
-    def last_entries(self) -> list[Entry]:
+    def last_entries(self) -> list[LogEntry]:
         """Return the newest entry of every talk."""
         return list(self._store.last_entries().values())
 
-    def search(self, words: str, talk: str = "", limit: int = 100) -> list[Entry]:
+    def search(self, words: str, talk: str = "", limit: int = 100) -> list[LogEntry]:
         """Return entries that hold all the words, newest first, of one talk or of all."""
         return self._store.search(words, talk or None, limit)
 
-    def transfers(self, entries: Iterable[Entry]) -> tuple[Transfer, ...]:
+    def transfers(self, entries: Iterable[LogEntry]) -> tuple[Transfer, ...]:
         """Return where the files among some entries stand."""
         found = [self.files.transfer(entry.file.file_id) for entry in entries if entry.file is not None]
         return tuple(transfer for transfer in found if transfer is not None)
@@ -309,7 +308,7 @@ class Desk(Conversations):
         match item.kind:
             case ItemKind.TEXT:
                 expires = self.expiry(peer, self._now_ms())
-                entry = Entry(
+                entry = LogEntry(
                     peer,
                     item.item_id,
                     EntryKind.TEXT,

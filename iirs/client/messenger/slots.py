@@ -22,8 +22,7 @@ from iirs.client.messenger.contacts import Contacts
 from iirs.client.store.log_entry import Item
 from iirs.client.store.store import ClientStore
 from iirs.client.text.translate import _
-from iirs.directory import Directory
-from iirs.directory import Entry as Person
+from iirs.directory import Directory, Entry
 from iirs.errors import AccountError, StoreError
 
 PAUSE_IN_ASKING = 8
@@ -55,7 +54,7 @@ class Conversations(ABC):
         self.contacts = Contacts(store)
 
     @property
-    def me(self) -> Person:
+    def me(self) -> Entry:
         """Our own entry of the directory."""
         return self.directory.entries[self.position]
 
@@ -141,7 +140,7 @@ class Conversations(ABC):
             with suppress(AccountError):
                 self.conversation(name).want()
 
-    def invited(self, caller: Person, bundle_round: int) -> None:
+    def invited(self, caller: Entry, bundle_round: int) -> None:
         """Take in that somebody we are not asking for asks for us."""
         name = caller.name
         if name in self._waiting:
@@ -161,7 +160,7 @@ class Conversations(ABC):
             self.events.append(PeerAsks(name, asks=False))
         self._declined = {name: last for name, last in self._declined.items() if last >= oldest}
 
-    def _contact_changed(self, person: Person) -> None:
+    def _contact_changed(self, person: Entry) -> None:
         described = self.contacts.described(self.directory, self.me, person)
         self.events.append(described)
         if person.name in self.conversations:
@@ -223,7 +222,7 @@ class Conversations(ABC):
             self._contact_changed(peer)
         return self.conversations[name]
 
-    def _make(self, me: Me, peer: Person, chat_state: object, sync_state: object) -> Conversation:
+    def _make(self, me: Me, peer: Entry, chat_state: object, sync_state: object) -> Conversation:
         chat = ChatSession(
             self._environment.random_bytes,
             lambda item_id: self._store.has_item(peer.name, item_id),

@@ -16,7 +16,7 @@ from iirs.client.engine import Engine
 from iirs.client.messenger.file_transfer import FILE_MAX
 from iirs.client.pictures.thumbnails import thumbnail
 from iirs.client.server_connection import ServerConnection
-from iirs.client.store.log_entry import HISTORY_LIMIT, Entry, EntryKind, History
+from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, History, LogEntry
 from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError
@@ -29,7 +29,7 @@ _LATEST = 253_402_300_799
 class LastEntries:
     """The newest entry of every talk."""
 
-    entries: tuple[Entry, ...] = field(repr=False)
+    entries: tuple[LogEntry, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Found:
 
     talk: str
     words: str = field(repr=False)
-    entries: tuple[Entry, ...] = field(repr=False)
+    entries: tuple[LogEntry, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class Librarian:
     def read_back_to(self, talk: str, first: bytes, item_id: bytes) -> None:
         """Read entries before ``first``, as many as it takes to have ``item_id`` among them."""
 
-        def enough(page: list[Entry]) -> bool:
+        def enough(page: list[LogEntry]) -> bool:
             return any(entry.item_id == item_id for entry in page)
 
-        def tell(engine: Engine, entries: list[Entry]) -> None:
+        def tell(engine: Engine, entries: list[LogEntry]) -> None:
             self._tell(History(talk, entries, engine.desk.transfers(entries), True, True))
 
         self._read_pages(talk, first, enough, tell)
@@ -100,14 +100,14 @@ class Librarian:
         self,
         talk: str,
         before: bytes | None,
-        enough: Callable[[list[Entry]], bool],
-        then: Callable[[Engine, list[Entry]], None],
+        enough: Callable[[list[LogEntry]], bool],
+        then: Callable[[Engine, list[LogEntry]], None],
     ) -> None:
         """Read a talk backwards until a page is ``enough`` or nothing is left, and hand over all of it.
 
         Each page is a command of its own, so that what the server says, and an upload, never wait for all.
         """
-        pages: list[list[Entry]] = []
+        pages: list[list[LogEntry]] = []
 
         def read(engine: Engine) -> None:
             page = engine.desk.history(talk, HISTORY_LIMIT, pages[-1][0].item_id if pages else before)
@@ -164,7 +164,7 @@ class Librarian:
     def export(self, talk: str, path: Path) -> None:
         """Write all that is stored of a talk to ``path``, as text a person can read."""
 
-        def write(_engine: Engine, entries: list[Entry]) -> None:
+        def write(_engine: Engine, entries: list[LogEntry]) -> None:
             self._in_worker(lambda: _write(path, exported(entries).encode("utf-8", "replace")))
 
         self._read_pages(talk, None, lambda page: False, write)
@@ -211,7 +211,7 @@ def _write(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def exported(entries: Iterable[Entry]) -> str:
+def exported(entries: Iterable[LogEntry]) -> str:
     """Return entries as lines: time, author, text; later lines of a text are indented, so none can pose."""
     lines = []
     for entry in entries:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlcipher3 import dbapi2 as sqlcipher
 
-from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, TextState
+from iirs.client.store.log_entry import EntryKind, FileInfo, LogEntry, TextState
 from iirs.errors import StoreError
 
 SHELF_SCHEMA = """
@@ -49,7 +49,7 @@ class Shelf:
 
     # -- entries --------------------------------------------------------------------------------------
 
-    def add_entry(self, entry: Entry) -> bool:
+    def add_entry(self, entry: LogEntry) -> bool:
         """Keep an entry; False, and nothing changes, if its id was there before in this talk."""
         if not self.mark_seen(entry.talk, entry.item_id):
             return False
@@ -89,7 +89,7 @@ class Shelf:
             "UPDATE entry SET state = ? WHERE talk = ? AND item_id = ?", (state.value, talk, item_id)
         )
 
-    def history(self, talk: str, limit: int = 500, before: bytes | None = None) -> list[Entry]:
+    def history(self, talk: str, limit: int = 500, before: bytes | None = None) -> list[LogEntry]:
         """Return the newest entries of a talk, or the newest before the entry ``before``; oldest first."""
         place = "9223372036854775807"
         if before is not None:
@@ -101,7 +101,7 @@ class Shelf:
         ).fetchall()
         return [_entry(row) for row in reversed(rows)]
 
-    def last_entries(self) -> dict[str, Entry]:
+    def last_entries(self) -> dict[str, LogEntry]:
         """Return the newest entry of every talk."""
         rows = self._execute(
             f"SELECT {_COLUMNS} FROM entry "  # noqa: S608  # a constant
@@ -109,7 +109,7 @@ class Shelf:
         )
         return {entry.talk: entry for entry in map(_entry, rows.fetchall())}
 
-    def search(self, words: str, talk: str | None = None, limit: int = 100) -> list[Entry]:
+    def search(self, words: str, talk: str | None = None, limit: int = 100) -> list[LogEntry]:
         """Return the newest entries in which all the words occur, whatever their case; newest first."""
         wanted = words.casefold().split()
         if not wanted:
@@ -183,13 +183,13 @@ def _pack_file(file: FileInfo) -> str:
     return json.dumps([file.file_id.hex(), file.name, file.size, file.digest.hex()])
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def _entry(row: tuple[Any, ...]) -> LogEntry:
     talk, item_id, kind, outgoing, author, text, sent_at_ms, state, expires_at_ms, packed = row
     file = None
     if packed is not None:
         file_id, name, size, digest = json.loads(packed)
         file = FileInfo(bytes.fromhex(file_id), name, size, bytes.fromhex(digest))
-    return Entry(
+    return LogEntry(
         talk,
         item_id,
         EntryKind(kind),

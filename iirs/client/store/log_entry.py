@@ -72,7 +72,7 @@ class FileInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One entry of a log, as the store keeps it and a window shows it."""
 
     talk: str
@@ -113,7 +113,7 @@ class History:
     """A piece of what the store holds about one talk, read in the network's thread."""
 
     peer: str
-    entries: list[Entry] = field(repr=False)
+    entries: list[LogEntry] = field(repr=False)
     transfers: tuple[Transfer, ...] = ()
     is_older: bool = False
     """It goes before what was read already."""
