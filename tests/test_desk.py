@@ -24,7 +24,7 @@ from iirs.client.messenger.contacts import KEYS_CHANGED, TWO_DIRECTORIES
 from iirs.client.messenger.messenger import AT_ONCE_MAX
 from iirs.client.messenger.slots import PAUSE_IN_ASKING
 from iirs.client.model.background import Librarian, Reading
-from iirs.client.store.log_entry import EntryKind, History, LogEntry
+from iirs.client.store.log_entry import EntryKind, HistoryPage, LogEntry
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError
 from tests.builders import person
@@ -178,7 +178,7 @@ def test_a_long_talk_is_deleted_and_read_in_steps_between_which_others_come(plac
     librarian.read_back_to("bob", (1199).to_bytes(16), (3).to_bytes(16))
     wait_until(lambda: bool(told))
     (history_read,) = told
-    assert isinstance(history_read, History)
+    assert isinstance(history_read, HistoryPage)
     assert [entry.sent_at_ms for entry in history_read.entries] == list(range(1199))
     target = place.folder / "bob.txt"
     librarian.export("bob", target)

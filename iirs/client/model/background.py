@@ -16,7 +16,7 @@ from iirs.client.engine import Engine
 from iirs.client.messenger.file_transfer import FILE_MAX
 from iirs.client.pictures.thumbnails import thumbnail
 from iirs.client.server_connection import ServerConnection
-from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, History, LogEntry
+from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, HistoryPage, LogEntry
 from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError
@@ -57,7 +57,7 @@ class Said:
     alarm: bool = False
 
 
-Reading = History | LastEntries | Found | Picture | Said
+Reading = HistoryPage | LastEntries | Found | Picture | Said
 
 
 class Librarian:
@@ -73,7 +73,9 @@ class Librarian:
         def work(engine: Engine) -> None:
             entries = engine.desk.history(talk, HISTORY_LIMIT, before)
             transfers = engine.desk.transfers(entries)
-            self._tell(History(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT))
+            self._tell(
+                HistoryPage(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT)
+            )
 
         self._in_store(work)
 
@@ -92,7 +94,7 @@ class Librarian:
             return any(entry.item_id == item_id for entry in page)
 
         def tell(engine: Engine, entries: list[LogEntry]) -> None:
-            self._tell(History(talk, entries, engine.desk.transfers(entries), True, True))
+            self._tell(HistoryPage(talk, entries, engine.desk.transfers(entries), True, True))
 
         self._read_pages(talk, first, enough, tell)
 

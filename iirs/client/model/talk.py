@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from iirs.client.events import GroupState, PeerState
-from iirs.client.store.log_entry import GROUP_MARK, FileInfo, History, LogEntry, TextState, TransferState
+from iirs.client.store.log_entry import GROUP_MARK, FileInfo, HistoryPage, LogEntry, TextState, TransferState
 from iirs.client.text.display import displayable
 from iirs.client.text.text_layout import shorten
 
@@ -157,7 +157,7 @@ class Talk:
         if self.last is not None and self.last.text_id in item_ids:
             self.last = next((row for row in reversed(self.rows) if row.text_id), None)
 
-    def take_history(self, history: History) -> None:
+    def take_history(self, history: HistoryPage) -> None:
         """Put what the store holds before what happened since, or older entries before all."""
         live, self.rows, known = self.rows, [], self._by_id
         self._by_id = {}

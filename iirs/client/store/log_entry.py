@@ -109,7 +109,7 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class HistoryPage:
     """A piece of what the store holds about one talk, read in the network's thread."""
 
     peer: str
