@@ -153,7 +153,7 @@ def test_very_many_entries_that_end_at_once_are_deleted_a_few_a_round() -> None:
     """Fixed: a peer could have tens of thousands end at one moment, and so make an upload late."""
     engine = alice_alone(ClientStore(":memory:", bytes(32)))
     for number in range(3 * AT_ONCE_MAX):
-        engine.desk._store.add_entry(
+        engine.desk._store.history.add_entry(
             LogEntry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", "x", 1, expires_at_ms=2)
         )
     for left in (2, 1, 0, 0):
@@ -170,7 +170,7 @@ def test_a_long_talk_is_deleted_and_read_in_steps_between_which_others_come(plac
 
     def fill(engine: Engine) -> None:
         for number in range(1200):
-            engine.desk._store.add_entry(
+            engine.desk._store.history.add_entry(
                 LogEntry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", f"text {number}", number)
             )
 

@@ -177,7 +177,7 @@ def test_a_file_that_is_not_what_was_announced_is_not_kept(bad: str) -> None:
     if bad in last:
         shop.desk.arrived("alice", Item(b"f" * 16, ItemKind.PART, last[bad], NOW, 1, 2))
     assert shop.states()[-1] is TransferState.DAMAGED
-    assert shop.store.file_size(b"f" * 16) is None
+    assert shop.store.history.file_size(b"f" * 16) is None
     with pytest.raises(AccountError):
         shop.desk.read(b"f" * 16)
 
@@ -201,7 +201,7 @@ def test_a_file_that_was_deleted_here_cannot_come_again_under_its_id() -> None:
     shop.desk.offer("alice", "a.txt", b"hello", NOW, 0)
     item = shop.desk.supply("alice")
     assert item is not None
-    shop.store.delete_entry("alice", item.item_id)
+    shop.store.history.delete_entry("alice", item.item_id)
     shop.desk.forget(item.item_id)
     shop.desk.offered("alice", FileOffer(FileInfo(item.item_id, "b.txt", 5, bytes(32))), NOW, 0)
     shop.desk.delivered("alice", item)
@@ -229,7 +229,7 @@ def test_the_sender_of_a_file_that_arrived_damaged_learns_of_it(place: Town) -> 
 
     def send_spoiled(engine: Engine) -> None:
         file_id = engine.desk.send_file("bob", "a.txt", b"hello")
-        engine.desk._store._execute("UPDATE piece SET data = ? WHERE file_id = ?", (b"hullo", file_id))
+        engine.desk._store._file.execute("UPDATE piece SET data = ? WHERE file_id = ?", (b"hullo", file_id))
 
     alice.connection.call(send_spoiled)
     file_id = alice.wait_for(FileAdded).entry.item_id

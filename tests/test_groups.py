@@ -141,7 +141,7 @@ def test_the_longest_text_reaches_the_group_and_a_longer_one_leaves_nothing_behi
     text = character * (text_limit(key) // text_size(character))
     with pytest.raises(AccountError, match=f"at most {text_limit(key)} go at once"):
         alice.desk.send(key, text + "aaa")
-    assert (bob.texts(), alice.store.history(key)) == ([], [])
+    assert (bob.texts(), alice.store.history.page(key)) == ([], [])
     assert not any(alice.outboxes.values())
     alice.desk.send(key, text)
     world.settle()
@@ -183,7 +183,7 @@ def test_a_text_that_was_deleted_or_is_long_is_not_kept_for_new_neighbours() -> 
         alice = world.people["alice"]
         entry_id = alice.desk.send(key, "x" * (RECENT_TEXT_MAX + 1) if spoil == "long" else "hello")
         if spoil == "delete":
-            alice.store.delete_entry(key, entry_id)
+            alice.store.history.delete_entry(key, entry_id)
         world.people["bob"].desk.leave(key)
         world.people["dave"].desk.leave(key)
         world.settle()
@@ -448,7 +448,7 @@ def test_a_text_that_grows_too_long_on_the_way_is_refused_and_leaves_nothing() -
     alice = world.people["alice"]
     with pytest.raises(AccountError, match="in parts"):
         alice.desk.send(key, "\x01" * 60_000)
-    assert alice.store.history(key) == []
+    assert alice.store.history.page(key) == []
     assert alice.desk.send(key, "x" * 60_000)
 
 

@@ -82,10 +82,10 @@ class FileDesk:
         file = FileInfo(
             self._random_bytes(_ID_SIZE), safe_name(name), len(data), hashlib.sha256(data).digest()
         )
-        self._store.add_file(file.file_id, file.size)
+        self._store.history.add_file(file.file_id, file.size)
         for part in range(parts_of(file.size)):
             piece = data[part * PAYLOAD_MAX : (part + 1) * PAYLOAD_MAX]
-            self._store.write_piece(file.file_id, part, piece)
+            self._store.history.write_piece(file.file_id, part, piece)
         entry = self._log(Passage(file, peer, outgoing=True, sent_at_ms=now_ms), expires_at_ms)
         self._announce(peer)
         return entry
@@ -105,7 +105,7 @@ class FileDesk:
             moves = passage.announced and passage.peer == peer and passage.state is TransferState.MOVING
             if moves and passage.given < passage.parts:
                 file_id, number = passage.file.file_id, passage.given
-                data = self._store.read_piece(file_id, number)
+                data = self._store.history.read_piece(file_id, number)
                 item = Item(file_id, ItemKind.PART, data, passage.sent_at_ms, number, passage.parts)
                 passage.given += 1
                 self._store.queue(peer, item)
@@ -120,7 +120,7 @@ class FileDesk:
             return
         passage.done += 1
         if passage.done == passage.parts:
-            self._store.set_state(peer, item.item_id, TextState.DELIVERED)
+            self._store.history.set_state(peer, item.item_id, TextState.DELIVERED)
             self._end(passage, TransferState.DONE)
         else:
             self._changed(passage)
@@ -146,12 +146,12 @@ class FileDesk:
     def offered(self, peer: str, offer: FileOffer, now_ms: int, expires_at_ms: int) -> None:
         """Take in that ``peer`` begins to send a file."""
         file = offer.file
-        if self._store.has_item(peer, file.file_id) or self._find(file.file_id) is not None:
+        if self._store.history.has_item(peer, file.file_id) or self._find(file.file_id) is not None:
             return  # no honest peer names one file twice, and nobody else can know the name of another's
         coming = [item for item in self._passages.values() if item.peer == peer and not item.outgoing]
         if len(coming) >= COMING_MAX:
             return
-        self._store.add_file(file.file_id, file.size)
+        self._store.history.add_file(file.file_id, file.size)
         self._log(Passage(file, peer, outgoing=False, sent_at_ms=now_ms), expires_at_ms)
 
     def arrived(self, peer: str, item: Item) -> None:
@@ -163,11 +163,11 @@ class FileDesk:
         if item.parts != passage.parts or len(item.data) != expected:
             self._refuse(passage)
             return
-        self._store.write_piece(passage.file.file_id, item.part, item.data)
+        self._store.history.write_piece(passage.file.file_id, item.part, item.data)
         passage.done += 1
         if passage.done < passage.parts:
             self._changed(passage)
-        elif hashlib.sha256(self._store.read_file(item.item_id)).digest() == passage.file.digest:
+        elif hashlib.sha256(self._store.history.read_file(item.item_id)).digest() == passage.file.digest:
             self._end(passage, TransferState.DONE)
         else:
             self._refuse(passage)
@@ -190,7 +190,7 @@ class FileDesk:
         passage = self._find(file_id)
         if passage is None or not (passage.outgoing or passage.state is TransferState.DONE):
             raise AccountError("This file is not here.")
-        return self._store.read_file(file_id)
+        return self._store.history.read_file(file_id)
 
     def forget(self, file_id: bytes) -> None:
         """Forget a file whose entry was deleted; one that is on its way is stopped."""
@@ -199,9 +199,9 @@ class FileDesk:
 
     def _stop(self, passage: Passage, state: TransferState) -> None:
         if passage.outgoing:
-            self._store.set_state(passage.peer, passage.file.file_id, TextState.FAILED)
+            self._store.history.set_state(passage.peer, passage.file.file_id, TextState.FAILED)
         else:
-            self._store.remove_file(passage.file.file_id)
+            self._store.history.remove_file(passage.file.file_id)
         self._end(passage, state)
 
     def _end(self, passage: Passage, state: TransferState) -> None:
@@ -228,7 +228,7 @@ class FileDesk:
             file,
         )
         self._passages[file.file_id] = passage
-        self._store.add_entry(entry)
+        self._store.history.add_entry(entry)
         self._emit(FileAdded(entry))
         self._changed(passage)
         return entry

@@ -94,7 +94,7 @@ class Kept:
         return [*first, *self._texts(key), *leaving]
 
     def _texts(self, key: str) -> list[dict[str, Any]]:
-        words = {entry.item_id.hex(): entry.text for entry in self._store.history(key, RECENT)}
+        words = {entry.item_id.hex(): entry.text for entry in self._store.history.page(key, RECENT)}
         found: list[dict[str, Any]] = []
         room = RECENT_TEXT_MAX
         for entry_id, value in reversed(self._store.get(f"group recent:{key}", [])):

@@ -105,7 +105,7 @@ class GroupDesk:
         neighbours(members, self._me, self._slots)
         draft = self._draft(b"", GroupItemKind.FOUND, text=name, members=members)
         item = self._signed(draft.founding(directory.chain_id))
-        self._store.mark_seen(item.key, _seen(item))
+        self._store.history.mark_seen(item.key, _seen(item))
         self._kept.note(item)
         self._keep(Group.founded(item, self._me))
         self._pass_on(item, None)
@@ -146,7 +146,7 @@ class GroupDesk:
         expires = self._post.expiry(key, item.sent_at_ms)
         self._log(item, expires, TextState.QUEUED)
         self._around.emit(TextQueued(key, _entry_id(item), text, item.sent_at_ms, expires))
-        self._store.mark_seen(key, _seen(item))
+        self._store.history.mark_seen(key, _seen(item))
         self._kept.note_text(item, _entry_id(item))
         self._pass_on(item, None)
         return _entry_id(item)
@@ -181,7 +181,9 @@ class GroupDesk:
             group = self._founded(item)
             if sender not in group.members:
                 raise PeerMessageError("an invitation by somebody who is not in the group")
-            if self._invitations_by(peer) < INVITED_MAX and self._store.mark_seen(item.key, _seen(item)):
+            if self._invitations_by(peer) < INVITED_MAX and self._store.history.mark_seen(
+                item.key, _seen(item)
+            ):
                 self._keep(group)
                 self._held.add(item, peer)
         elif sender not in group.members:
@@ -207,7 +209,7 @@ class GroupDesk:
     def _take_in(self, item: GroupItem, peer: str) -> None:
         group = self._groups[item.group.hex()]
         after = group.after(item, self._me)
-        if not self._store.mark_seen(item.key, _seen(item)):
+        if not self._store.history.mark_seen(item.key, _seen(item)):
             return
         if item.kind is GroupItemKind.TEXT:
             self._show(item)
@@ -258,7 +260,7 @@ class GroupDesk:
             self._set_state(way, TextState.SENT)
 
     def _set_state(self, way: Way, state: TextState) -> None:
-        self._store.set_state(way.key, way.entry_id, state)
+        self._store.history.set_state(way.key, way.entry_id, state)
         self._around.emit(TextChanged(way.key, way.entry_id, state))
 
     # -- inside -------------------------------------------------------------------------------------
@@ -301,7 +303,7 @@ class GroupDesk:
     def _say(self, key: str, kind: GroupItemKind, seconds: int = 0) -> GroupItem:
         group = self._known(key)
         item = self._make(group.group, kind, seconds=seconds)
-        self._store.mark_seen(key, _seen(item))
+        self._store.history.mark_seen(key, _seen(item))
         self._kept.note(item)
         self._pass_on(item, None)
         self._keep(group.after(item, self._me))
@@ -326,7 +328,7 @@ class GroupDesk:
     def _log(self, item: GroupItem, expires: int, state: TextState | None) -> None:
         outgoing = item.author == self._me
         author = self._name(item.author)
-        self._store.add_entry(
+        self._store.history.add_entry(
             LogEntry(
                 item.key,
                 _entry_id(item),

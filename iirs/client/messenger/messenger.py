@@ -71,7 +71,7 @@ class Desk(Conversations):
         self._store.queue(person.name, item)
         self._talked(person.name)
         expires = self.expiry(person.name, now)
-        self._store.add_entry(
+        self._store.history.add_entry(
             LogEntry(
                 person.name,
                 item.item_id,
@@ -176,15 +176,15 @@ class Desk(Conversations):
 
     def history(self, talk: str, limit: int = 500, before: bytes | None = None) -> list[LogEntry]:
         """Return the newest entries of a talk, or those before one, oldest first."""
-        return self._store.history(talk, limit, before)
+        return self._store.history.page(talk, limit, before)
 
     def last_entries(self) -> list[LogEntry]:
         """Return the newest entry of every talk."""
-        return list(self._store.last_entries().values())
+        return list(self._store.history.last_entries().values())
 
     def search(self, words: str, talk: str = "", limit: int = 100) -> list[LogEntry]:
         """Return entries that hold all the words, newest first, of one talk or of all."""
-        return self._store.search(words, talk or None, limit)
+        return self._store.history.search(words, talk or None, limit)
 
     def transfers(self, entries: Iterable[LogEntry]) -> tuple[Transfer, ...]:
         """Return where the files among some entries stand."""
@@ -202,7 +202,7 @@ class Desk(Conversations):
 
     def delete(self, talk: str, item_id: bytes) -> None:
         """Delete one entry on this machine. A text that has not gone yet goes all the same."""
-        self._store.delete_entry(talk, item_id)
+        self._store.history.delete_entry(talk, item_id)
         self._removed(talk, [item_id])
         self._store.commit()
 
@@ -211,9 +211,9 @@ class Desk(Conversations):
 
         A few at a time, as all at once could make an upload late, and show.
         """
-        item_ids = [entry.item_id for entry in self._store.history(talk, AT_ONCE_MAX)]
+        item_ids = [entry.item_id for entry in self._store.history.page(talk, AT_ONCE_MAX)]
         for item_id in item_ids:
-            self._store.delete_entry(talk, item_id)
+            self._store.history.delete_entry(talk, item_id)
         self._removed(talk, item_ids)
         self._store.commit()
         return len(item_ids) == AT_ONCE_MAX
@@ -221,7 +221,7 @@ class Desk(Conversations):
     def expire(self) -> None:
         """Delete what is to disappear by now, a few each round: a peer can let very many end at once."""
         gone: dict[str, list[bytes]] = {}
-        for talk, item_id in self._store.expire(self._now_ms(), AT_ONCE_MAX):
+        for talk, item_id in self._store.history.expire(self._now_ms(), AT_ONCE_MAX):
             gone.setdefault(talk, []).append(item_id)
         for talk, item_ids in gone.items():
             self._removed(talk, item_ids)
@@ -301,7 +301,7 @@ class Desk(Conversations):
                     self.groups.sent(item.item_id)
 
     def _text_state(self, talk: str, item_id: bytes, state: TextState) -> None:
-        self._store.set_state(talk, item_id, state)
+        self._store.history.set_state(talk, item_id, state)
         self.events.append(TextChanged(talk, item_id, state))
 
     def _take_item(self, peer: str, item: Item) -> None:
@@ -319,12 +319,12 @@ class Desk(Conversations):
                     expires_at_ms=expires,
                 )
                 self._talked(peer)
-                if self._store.add_entry(entry):
+                if self._store.history.add_entry(entry):
                     self.events.append(
                         TextReceived(peer, item.item_id, item.text, item.sent_at_ms, peer, expires)
                     )
             case ItemKind.NOTE:
-                self._store.mark_seen(peer, item.item_id)
+                self._store.history.mark_seen(peer, item.item_id)
                 with suppress(PeerMessageError):  # a note of a newer program, or of a dishonest one
                     self._take_note(peer, item)
             case ItemKind.PART:

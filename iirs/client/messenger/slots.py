@@ -225,7 +225,7 @@ class Conversations(ABC):
     def _make(self, me: Me, peer: Entry, chat_state: object, sync_state: object) -> Conversation:
         chat = ChatSession(
             self._environment.random_bytes,
-            lambda item_id: self._store.has_item(peer.name, item_id),
+            lambda item_id: self._store.history.has_item(peer.name, item_id),
             self._store.outbox(peer.name),
             chat_state if isinstance(chat_state, dict) else None,
             lambda: self._supply(peer.name),
