@@ -63,7 +63,7 @@ def say(engine: Engine, peer: str) -> None:
 
 
 def is_settled(engine: Engine, peer: str) -> bool:
-    return not engine.desk.undelivered(peer) and not engine.desk.files._passages
+    return not engine.desk.undelivered(peer) and not engine.desk.files._transfers
 
 
 if __name__ == "__main__":

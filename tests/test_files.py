@@ -188,11 +188,11 @@ def test_a_person_can_have_only_so_many_files_on_their_way_to_us() -> None:
     for number in range(COMING_MAX + 5):
         file = FileInfo(number.to_bytes(16), "a.txt", FILE_MAX, bytes(32))
         shop.desk.offered("alice", FileOffer(file), NOW, 0)
-    assert len(shop.desk._passages) == COMING_MAX
+    assert len(shop.desk._transfers) == COMING_MAX
     shop.desk.offered("carol", offer(b"hello"), NOW, 0)
     shop.desk.stopped("alice", FileStop((0).to_bytes(16)))
     shop.desk.offered("alice", FileOffer(FileInfo(b"n" * 16, "b.txt", 5, bytes(32))), NOW, 0)
-    assert len(shop.desk._passages) == COMING_MAX + 1
+    assert len(shop.desk._transfers) == COMING_MAX + 1
 
 
 def test_a_file_that_was_deleted_here_cannot_come_again_under_its_id() -> None:

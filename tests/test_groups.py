@@ -227,7 +227,7 @@ def test_a_text_is_delivered_when_all_neighbours_who_have_not_left_have_it() -> 
     world, key = founded("alice", "bob", "carol")
     alice = world.people["alice"]
     alice.desk.send(key, "hello")
-    notes = {way.peer: note for note, way in alice.desk._ways._all().items()}
+    notes = {delivery.peer: note for note, delivery in alice.desk._deliveries._all().items()}
     alice.desk.sent(notes["bob"])
     alice.desk.delivered(notes["bob"])
     assert delivered(alice) == [TextState.SENT]

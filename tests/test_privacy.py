@@ -121,11 +121,11 @@ def alice_sends_a_file(alice: Person, bob: Person) -> None:
 
 
 def alice_pauses(alice: Person, bob: Person) -> None:
-    alice.connection.call(lambda engine: engine.desk.pause(next(iter(engine.desk.files._passages))))
+    alice.connection.call(lambda engine: engine.desk.pause(next(iter(engine.desk.files._transfers))))
 
 
 def bob_stops_the_file(alice: Person, bob: Person) -> None:
-    bob.connection.call(lambda engine: engine.desk.cancel(next(iter(engine.desk.files._passages))))
+    bob.connection.call(lambda engine: engine.desk.cancel(next(iter(engine.desk.files._transfers))))
 
 
 def bob_declines(alice: Person, bob: Person) -> None:

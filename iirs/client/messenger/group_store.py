@@ -23,7 +23,7 @@ _CHANGES = (GroupItemKind.JOIN, GroupItemKind.LEAVE)
 _BEFORE_TEXTS = ("found", "join", "timer")
 
 
-class Held:
+class HeldItems:
     """What came for a group while we are only invited, with who brought it; the founding is the first."""
 
     def __init__(self, store: ClientStore) -> None:
@@ -66,7 +66,7 @@ def _has_room(held: list[Any], item: GroupItem) -> bool:
     return len(held) < HELD_MAX and size <= HELD_BYTES_MAX
 
 
-class Kept:
+class Backlog:
     """What somebody is given who becomes our neighbour: what went by way of whoever left may be lost."""
 
     def __init__(self, store: ClientStore) -> None:
@@ -110,7 +110,7 @@ class Kept:
         self._store.remove(f"group recent:{key}")
 
 
-class Farewells:
+class LeaveItems:
     """What we said when we left, for those who have not heard: both our neighbours may have left as well."""
 
     def __init__(self, store: ClientStore) -> None:
@@ -130,7 +130,7 @@ class Farewells:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Delivery:
     """One of our texts, on its way to one neighbour."""
 
     key: str
@@ -138,36 +138,44 @@ class Way:
     peer: str
 
 
-class Ways:
+class Deliveries:
     """Which of our texts are on their way to whom, by the ids of the notes they travel in."""
 
     def __init__(self, store: ClientStore) -> None:
         self._store = store
 
-    def begin(self, note_id: bytes, way: Way) -> None:
+    def begin(self, note_id: bytes, delivery: Delivery) -> None:
         """Keep that a text goes to a neighbour in a note."""
-        self._store.set(f"group way:{note_id.hex()}", [way.key, way.entry_id.hex(), way.peer])
+        self._store.set(f"group way:{note_id.hex()}", [delivery.key, delivery.entry_id.hex(), delivery.peer])
 
-    def get(self, note_id: bytes) -> Way | None:
+    def get(self, note_id: bytes) -> Delivery | None:
         """Return which text is on its way in a note, if one of ours is."""
         value = self._store.get(f"group way:{note_id.hex()}")
-        return None if value is None else _way(value)
+        return None if value is None else _delivery(value)
 
-    def end(self, note_id: bytes, way: Way) -> bool:
-        """Forget a way; return whether it was its text's last."""
+    def end(self, note_id: bytes, delivery: Delivery) -> bool:
+        """Forget a delivery; return whether it was its text's last."""
         self._store.remove(f"group way:{note_id.hex()}")
-        return all((other.key, other.entry_id) != (way.key, way.entry_id) for other in self._all().values())
+        return all(
+            (other.key, other.entry_id) != (delivery.key, delivery.entry_id) for other in self._all().values()
+        )
 
-    def end_with(self, key: str, peer: str) -> list[Way]:
+    def end_with(self, key: str, peer: str) -> list[Delivery]:
         """Forget a group's ways to somebody; return those that were their text's last."""
-        gone = [(note, way) for note, way in self._all().items() if (way.key, way.peer) == (key, peer)]
-        return [way for note, way in gone if self.end(note, way)]
+        gone = [
+            (note, delivery)
+            for note, delivery in self._all().items()
+            if (delivery.key, delivery.peer) == (key, peer)
+        ]
+        return [delivery for note, delivery in gone if self.end(note, delivery)]
 
-    def _all(self) -> dict[bytes, Way]:
+    def _all(self) -> dict[bytes, Delivery]:
         values = self._store.values("group way:")
-        return {bytes.fromhex(name.removeprefix("group way:")): _way(value) for name, value in values.items()}
+        return {
+            bytes.fromhex(name.removeprefix("group way:")): _delivery(value) for name, value in values.items()
+        }
 
 
-def _way(value: list[str]) -> Way:
+def _delivery(value: list[str]) -> Delivery:
     key, entry_id, peer = value
-    return Way(key, bytes.fromhex(entry_id), peer)
+    return Delivery(key, bytes.fromhex(entry_id), peer)

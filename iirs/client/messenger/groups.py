@@ -29,7 +29,7 @@ from iirs.client.messenger.group_item import (
     neighbours,
     new_id,
 )
-from iirs.client.messenger.group_store import Farewells, Held, Kept, Way, Ways
+from iirs.client.messenger.group_store import Backlog, Deliveries, Delivery, HeldItems, LeaveItems
 from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import GroupNote, encode_note
 from iirs.client.store.log_entry import EntryKind, Item, LogEntry, TextState
@@ -86,8 +86,8 @@ class GroupDesk:
         self._around = around
         self._store = store
         self._post = post
-        self._held, self._kept, self._ways = Held(store), Kept(store), Ways(store)
-        self._farewells = Farewells(store)
+        self._held, self._backlog, self._deliveries = HeldItems(store), Backlog(store), Deliveries(store)
+        self._leave_items = LeaveItems(store)
         self._groups = {state["group"]: Group.from_state(state) for state in store.values(_PREFIX).values()}
 
     # -- the person ---------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class GroupDesk:
         draft = self._draft(b"", GroupItemKind.FOUND, text=name, members=members)
         item = self._signed(draft.founding(directory.chain_id))
         self._store.history.mark_seen(item.key, _seen(item))
-        self._kept.note(item)
+        self._backlog.note(item)
         self._keep(Group.founded(item, self._me))
         self._pass_on(item, None)
         self._ask_neighbours(item.key)
@@ -119,7 +119,7 @@ class GroupDesk:
             (founding, founding_from), *later = self._held.all(key)
             # Before anything else: nobody can make sense of an item of a group they do not know of.
             found = GroupItem.checked(founding, self._around.directory)
-            self._kept.note(found)
+            self._backlog.note(found)
             self._pass_on(found, founding_from)
             self._say(key, GroupItemKind.JOIN)
             for value, peer in later:
@@ -133,8 +133,10 @@ class GroupDesk:
         group = self._known(key)
         if group.state is not GroupState.LEFT:
             told = neighbours(group.members, self._me, self._slots)
-            self._farewells.note(self._say(key, GroupItemKind.LEAVE), [self._name(member) for member in told])
-            self._kept.forget(key)
+            self._leave_items.note(
+                self._say(key, GroupItemKind.LEAVE), [self._name(member) for member in told]
+            )
+            self._backlog.forget(key)
             self._held.forget(key)
 
     def send(self, key: str, text: str) -> bytes:
@@ -147,7 +149,7 @@ class GroupDesk:
         self._log(item, expires, TextState.QUEUED)
         self._around.emit(TextQueued(key, _entry_id(item), text, item.sent_at_ms, expires))
         self._store.history.mark_seen(key, _seen(item))
-        self._kept.note_text(item, _entry_id(item))
+        self._backlog.note_text(item, _entry_id(item))
         self._pass_on(item, None)
         return _entry_id(item)
 
@@ -191,9 +193,9 @@ class GroupDesk:
         elif item.kind is GroupItemKind.FOUND:
             return  # it has come another way
         elif group.state is GroupState.LEFT:
-            farewell = self._farewells.due(item.key, peer)
-            if farewell is not None:
-                self._post.send_note(peer, encode_note(GroupNote(farewell)))
+            leaving = self._leave_items.due(item.key, peer)
+            if leaving is not None:
+                self._post.send_note(peer, encode_note(GroupNote(leaving)))
         elif item.author not in group.members:
             raise PeerMessageError("an item of somebody who is not in the group")
         elif group.state is GroupState.INVITED:
@@ -214,10 +216,10 @@ class GroupDesk:
         if item.kind is GroupItemKind.TEXT:
             self._show(item)
         elif item.kind is GroupItemKind.TIMER:
-            self._kept.note(item)
+            self._backlog.note(item)
             self._post.take_timer(item.key, item.seconds)
         elif after != group:
-            self._kept.note(item)
+            self._backlog.note(item)
             self._keep(after)
         told = self._close_ring(group, after, item) if item.kind is GroupItemKind.LEAVE else ()
         self._pass_on(item, peer, told)
@@ -225,7 +227,7 @@ class GroupDesk:
     def _show(self, item: GroupItem) -> None:
         expires = self._post.expiry(item.key, self._around.now_ms())
         self._log(item, expires, None)
-        self._kept.note_text(item, _entry_id(item))
+        self._backlog.note_text(item, _entry_id(item))
         author = self._name(item.author)
         self._around.emit(
             TextReceived(item.key, _entry_id(item), item.text, item.sent_at_ms, author, expires)
@@ -234,34 +236,34 @@ class GroupDesk:
     def _close_ring(self, before: Group, after: Group, item: GroupItem) -> Collection[int]:
         """Take leave of who left, and give new neighbours what they may not know. Return those."""
         who = self._name(item.author)
-        for way in self._ways.end_with(item.key, who):
+        for delivery in self._deliveries.end_with(item.key, who):
             if len(after.members) > 1:
-                self._set_state(way, TextState.DELIVERED)
+                self._set_state(delivery, TextState.DELIVERED)
         if not any(item.author in self._ring(group) for group in self._groups.values()):
             self._post.let_go(who)
         known = self._ring(before)
         new = [member for member in self._ring(after) if member not in known]
         for member in new:
-            for value in self._kept.values(item.key):
+            for value in self._backlog.values(item.key):
                 self._post.send_note(self._name(member), encode_note(GroupNote(value)))
         self._ask_neighbours(item.key)
         return new
 
     def delivered(self, note_id: bytes) -> None:
         """Take in that a neighbour has acknowledged a note; a text is delivered when all of them have."""
-        way = self._ways.get(note_id)
-        if way is not None and self._ways.end(note_id, way):
-            self._set_state(way, TextState.DELIVERED)
+        delivery = self._deliveries.get(note_id)
+        if delivery is not None and self._deliveries.end(note_id, delivery):
+            self._set_state(delivery, TextState.DELIVERED)
 
     def sent(self, note_id: bytes) -> None:
         """Take in that a note has gone out."""
-        way = self._ways.get(note_id)
-        if way is not None:
-            self._set_state(way, TextState.SENT)
+        delivery = self._deliveries.get(note_id)
+        if delivery is not None:
+            self._set_state(delivery, TextState.SENT)
 
-    def _set_state(self, way: Way, state: TextState) -> None:
-        self._store.history.set_state(way.key, way.entry_id, state)
-        self._around.emit(TextChanged(way.key, way.entry_id, state))
+    def _set_state(self, delivery: Delivery, state: TextState) -> None:
+        self._store.history.set_state(delivery.key, delivery.entry_id, state)
+        self._around.emit(TextChanged(delivery.key, delivery.entry_id, state))
 
     # -- inside -------------------------------------------------------------------------------------
 
@@ -304,7 +306,7 @@ class GroupDesk:
         group = self._known(key)
         item = self._make(group.group, kind, seconds=seconds)
         self._store.history.mark_seen(key, _seen(item))
-        self._kept.note(item)
+        self._backlog.note(item)
         self._pass_on(item, None)
         self._keep(group.after(item, self._me))
         if kind is GroupItemKind.TIMER:
@@ -319,7 +321,7 @@ class GroupDesk:
             if name != came_from and member != item.author and member not in told:
                 note = self._post.send_note(name, data)
                 if item.author == self._me and item.kind is GroupItemKind.TEXT:
-                    self._ways.begin(note.item_id, Way(item.key, _entry_id(item), name))
+                    self._deliveries.begin(note.item_id, Delivery(item.key, _entry_id(item), name))
 
     def _ask_neighbours(self, key: str) -> None:
         for member in self._ring(self._known(key)):

@@ -27,7 +27,15 @@ from iirs.client.messenger.groups import GroupDesk, Surroundings
 from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, decode_note, encode_note
 from iirs.client.messenger.slots import Conversations
-from iirs.client.store.log_entry import GROUP_MARK, EntryKind, Item, ItemKind, LogEntry, TextState, Transfer
+from iirs.client.store.log_entry import (
+    GROUP_MARK,
+    EntryKind,
+    Item,
+    ItemKind,
+    LogEntry,
+    TextState,
+    TransferProgress,
+)
 from iirs.client.store.store import ClientStore
 from iirs.directory import Directory, Entry
 from iirs.errors import AccountError, PeerMessageError
@@ -186,7 +194,7 @@ class Desk(Conversations):
         """Return entries that hold all the words, newest first, of one talk or of all."""
         return self._store.history.search(words, talk or None, limit)
 
-    def transfers(self, entries: Iterable[LogEntry]) -> tuple[Transfer, ...]:
+    def transfers(self, entries: Iterable[LogEntry]) -> tuple[TransferProgress, ...]:
         """Return where the files among some entries stand."""
         found = [self.files.transfer(entry.file.file_id) for entry in entries if entry.file is not None]
         return tuple(transfer for transfer in found if transfer is not None)

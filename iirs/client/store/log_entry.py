@@ -100,7 +100,7 @@ GROUP_MARK = "#"
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class TransferProgress:
     """Where a file stands, as the store knows it."""
 
     file_id: bytes
@@ -114,7 +114,7 @@ class HistoryPage:
 
     peer: str
     entries: list[LogEntry] = field(repr=False)
-    transfers: tuple[Transfer, ...] = ()
+    transfers: tuple[TransferProgress, ...] = ()
     is_older: bool = False
     """It goes before what was read already."""
     has_more: bool = False
