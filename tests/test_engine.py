@@ -69,29 +69,29 @@ def test_an_end_still_to_be_said_does_not_keep_a_slot_from_others() -> None:
     """Fixed: with rare bundles a person with one slot could ask nobody for an hour, and saw no reason."""
     engine = alice()
     log_in(engine, 0)
-    engine.ask("bob")
-    engine.ask("carol")
+    engine.slots.ask("bob")
+    engine.slots.ask("carol")
     assert PeerChanged("carol", PeerState.WAITING) in engine.take_events()
-    engine.hang_up("bob")
-    engine.desk.conversations["bob"]._end_invitations = 2
-    assert [item.peer.name for item in engine._active()] == ["bob"]
-    engine.desk.admit_waiting()
-    assert [item.peer.name for item in engine._active()] == ["carol"]
+    engine.slots.hang_up("bob")
+    engine.slots.conversations["bob"]._end_invitations = 2
+    assert [item.peer.name for item in engine.slots.active()] == ["bob"]
+    engine.slots.admit_waiting()
+    assert [item.peer.name for item in engine.slots.active()] == ["carol"]
 
 
 def test_keys_are_kept_when_nobody_else_has_used_the_account_and_dropped_when_somebody_has() -> None:
     """Fixed: only the first login looked; a later one went on with keys that were not the newest."""
     engine = alice()
     log_in(engine, 0)
-    engine.ask("bob")
-    engine.send("bob", "hello")
+    engine.slots.ask("bob")
+    engine.messenger.send("bob", "hello")
     engine._last_used = 100  # as after an upload for that round
     for seen_by_server in (99, 100):
         log_in(engine, seen_by_server)
-        assert engine.desk.conversations["bob"].needs_slot
+        assert engine.slots.conversations["bob"].needs_slot
     log_in(engine, 101)
-    assert not engine.desk.conversations["bob"].needs_slot
-    assert [item.text for item in engine.desk.undelivered("bob")] == ["hello"]
+    assert not engine.slots.conversations["bob"].needs_slot
+    assert [item.text for item in engine.messenger.undelivered("bob")] == ["hello"]
     assert engine._last_used == 101
 
 
@@ -99,12 +99,12 @@ def test_a_file_that_went_back_in_time_loses_its_keys_and_keeps_its_texts() -> N
     store = ClientStore(":memory:", bytes(32))
     engine = alice(store)
     log_in(engine, 0)
-    engine.ask("bob")
-    engine.send("bob", "hello")
+    engine.slots.ask("bob")
+    engine.messenger.send("bob", "hello")
     again = alice(store)
     log_in(again, 7)
-    assert not again.desk.conversations["bob"].needs_slot
-    assert [item.text for item in again.desk.undelivered("bob")] == ["hello"]
+    assert not again.slots.conversations["bob"].needs_slot
+    assert [item.text for item in again.messenger.undelivered("bob")] == ["hello"]
 
 
 def test_a_round_is_wrapped_for_the_keys_of_the_hops_it_is_announced_with() -> None:
@@ -140,7 +140,7 @@ def test_the_keys_of_a_round_announced_just_before_they_changed_still_serve() ->
     keys, renewed = hop_keys(), hop_keys(NUMBER + 1)
     engine = shown(*keys)
     engine.open_round(announce(keys))
-    engine.take_keys(b"".join(key.encode() for key in renewed))
+    engine.chain_view.take_keys(b"".join(key.encode() for key in renewed))
     assert engine.build_upload()
     engine.open_round(announce(renewed, NUMBER + 1))
     assert engine.build_upload()

@@ -205,8 +205,8 @@ def stored(entry: Entry) -> list[object]:
 def test_while_standing_by_there_is_nothing_to_upload_and_nothing_changes() -> None:
     entry = Entry()
     entry.play()
-    entry.engine.ask("bob")
-    entry.engine.send("bob", "hello")
+    entry.engine.slots.ask("bob")
+    entry.engine.messenger.send("bob", "hello")
     before = stored(entry)
     entry.engine.take_events()
     for _ in range(3 * PATIENCE):

@@ -76,7 +76,7 @@ def test_a_new_password_takes_the_old_ones_place_and_conversations_and_history_s
     again = place.connect(login(place.link, place.home("elsewhere"), "alice", NEW))
     again.wait_state("bob", PeerState.CONNECTED)
     found: list[str] = []
-    again.connection.call(lambda engine: found.extend(item.text for item in engine.desk.history("bob")))
+    again.connection.call(lambda engine: found.extend(item.text for item in engine.messenger.history("bob")))
     wait_until(lambda: found == ["before", "after"])
 
 

@@ -319,8 +319,8 @@ def with_prekey(seen: list[tuple[int, list[Message]]]) -> list[int]:
 
 
 def chat(playing: Rounds) -> None:
-    playing.engine.ask("bob")
-    playing.engine.send("bob", "hello")
+    playing.engine.slots.ask("bob")
+    playing.engine.messenger.send("bob", "hello")
 
 
 @pytest.mark.parametrize("does", [lambda playing: None, chat], ids=["idle", "asking"])
@@ -377,8 +377,8 @@ def test_a_bad_prekey_at_login_or_in_an_announcement_is_not_believed() -> None:
 def test_somebody_whose_prekey_is_not_known_is_asked_once_it_is() -> None:
     playing = rounds()
     playing.log_in()
-    playing.engine.ask("bob")
-    conversation = playing.engine.desk.conversations["bob"]
+    playing.engine.slots.ask("bob")
+    conversation = playing.engine.slots.conversations["bob"]
     for prekeys, asked in (((), False), ((make_prekey(DIRECTORY, "bob", 100).encode(),), True)):
         playing.play(1, prekeys)
         while playing.number % 3:
@@ -574,7 +574,7 @@ def test_a_prekey_that_may_not_come_closes_that_connection_alone(tmp_path: Path)
 
 def knows_prekey(who: Person, position: int) -> bool:
     """Whether this client has been shown a prekey of the person at a position in the directory."""
-    return position in who.connection._engine._prekeys._newest
+    return position in who.connection._engine.chain_view._prekeys._newest
 
 
 def test_a_connection_that_was_replaced_does_not_bring_its_old_key_back(tmp_path: Path) -> None:

@@ -274,3 +274,19 @@ Event = (
     | PeopleChanged
     | Notice
 )
+
+
+class EventLog:
+    """What has happened and has not been told yet, in order. One owner thread appends and takes."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def append(self, event: Event) -> None:
+        """Note what has happened."""
+        self._events.append(event)
+
+    def take(self) -> list[Event]:
+        """Return what has happened since last asked, in order."""
+        taken, self._events = self._events, []
+        return taken

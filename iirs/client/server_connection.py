@@ -105,15 +105,15 @@ class ServerConnection:
 
     def ask(self, peer: str) -> None:
         """Ask to talk to ``peer``; a refusal comes as a ``Notice``."""
-        self._inbox.put(lambda: self._engine.ask(peer))
+        self._inbox.put(lambda: self._engine.slots.ask(peer))
 
     def send(self, peer: str, text: str) -> None:
         """Queue a text for ``peer``; ``TextQueued`` says that it is stored."""
-        self._inbox.put(lambda: self._engine.send(peer, text))
+        self._inbox.put(lambda: self._engine.messenger.send(peer, text))
 
     def hang_up(self, peer: str) -> None:
         """End the conversation with ``peer``, four rounds after the next upload that can say so."""
-        self._inbox.put(lambda: self._engine.hang_up(peer))
+        self._inbox.put(lambda: self._engine.slots.hang_up(peer))
 
     def change_password(self, login_secret: bytes, make_vault: Callable[[bytes], bytes]) -> None:
         """Have a new password take the old one's place, by way of uploads; ``ErrandDone`` follows."""
@@ -186,7 +186,7 @@ class ServerConnection:
         return self._quitting.is_set() and (self._at_once or may_leave or self._transport is None)
 
     def _say_goodbye(self) -> None:
-        self._engine.desk.hang_up_all(leaving=self._coming_back)
+        self._engine.slots.hang_up_all(leaving=self._coming_back)
         self._ticks_left = LEAVE_ROUNDS if self._ticks_left is None else self._ticks_left
 
     def _connect(self) -> None:
@@ -280,11 +280,11 @@ class ServerConnection:
             self._options.tap("down", message)
         match message.kind:
             case MessageKind.KEYS:
-                self._engine.take_keys(message.body)
+                self._engine.chain_view.take_keys(message.body)
             case MessageKind.REPLIES:
                 self._engine.close_round(Replies.decode(message.body, self.account.chain.geometry))
             case MessageKind.BUNDLE:
-                self._engine.take_bundle(Bundle.decode(message.body, self.account.chain))
+                self._engine.chain_view.take_bundle(Bundle.decode(message.body, self.account.chain))
             case MessageKind.ANNOUNCE:
                 notice = NoticeFlags.decode(message.body[0])
                 announcement = self._engine.open_round(message.body[1:], notice)

@@ -1,4 +1,4 @@
-"""``FileDesk``: files on their way, to and from everybody. Owned by ``Desk``; one thread.
+"""``Files``: files on their way, to and from everybody.
 
 States of one file between two people (``FileTransfer``):
 
@@ -20,7 +20,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from iirs.client.events import Event, FileAdded, TransferChanged
+from iirs.client.events import FileAdded, TransferChanged
+from iirs.client.messenger.context import Context
 from iirs.client.messenger.file_transfer import FILE_MAX, FileTransfer, parts_of, safe_name
 from iirs.client.messenger.notes import FileOffer, FileStop, encode_note
 from iirs.client.store.log_entry import (
@@ -33,9 +34,7 @@ from iirs.client.store.log_entry import (
     TransferProgress,
     TransferState,
 )
-from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError
-from iirs.geometry import RandomBytes
 from iirs.message import PAYLOAD_MAX
 
 _MOVING = "file:"
@@ -45,23 +44,16 @@ COMING_MAX = 16
 _ID_SIZE = 16
 
 
-class FileDesk:
-    """``send_note`` queues a note for a person, ``emit`` tells the window."""
+class Files:
+    """One account's. ``send_note`` queues a note for a person. The store's owner thread only."""
 
-    def __init__(
-        self,
-        me: str,
-        store: ClientStore,
-        random_bytes: RandomBytes,
-        send_note: Callable[[str, bytes], object],
-        emit: Callable[[Event], None],
-    ) -> None:
+    def __init__(self, context: Context, send_note: Callable[[str, bytes], object]) -> None:
         """Load what is on its way. Raises ``StoreError``."""
-        self._me = me
+        store = context.store
+        self._context = context
         self._store = store
-        self._random_bytes = random_bytes
+        self._events = context.events
         self._send_note = send_note
-        self._emit = emit
         transfers = sorted(map(FileTransfer.from_state, store.values(_MOVING).values()), key=_when)
         self._transfers = {transfer.file.file_id: transfer for transfer in transfers}
         """What is on its way, oldest first."""
@@ -80,7 +72,10 @@ class FileDesk:
                 "A file must have at least one byte, and at most {limit} KiB.", limit=FILE_MAX // 1024
             )
         file = FileInfo(
-            self._random_bytes(_ID_SIZE), safe_name(name), len(data), hashlib.sha256(data).digest()
+            self._context.environment.random_bytes(_ID_SIZE),
+            safe_name(name),
+            len(data),
+            hashlib.sha256(data).digest(),
         )
         self._store.history.add_file(file.file_id, file.size)
         for part in range(parts_of(file.size)):
@@ -214,7 +209,7 @@ class FileDesk:
 
     def _log(self, transfer: FileTransfer, expires_at_ms: int) -> LogEntry:
         file, peer, outgoing = transfer.file, transfer.peer, transfer.outgoing
-        author, state = (self._me, TextState.QUEUED) if outgoing else (peer, None)
+        author, state = (self._context.account.name, TextState.QUEUED) if outgoing else (peer, None)
         entry = LogEntry(
             peer,
             file.file_id,
@@ -229,7 +224,7 @@ class FileDesk:
         )
         self._transfers[file.file_id] = transfer
         self._store.history.add_entry(entry)
-        self._emit(FileAdded(entry))
+        self._events.append(FileAdded(entry))
         self._changed(transfer)
         return entry
 
@@ -247,7 +242,7 @@ class FileDesk:
     def _changed(self, transfer: FileTransfer) -> None:
         file = transfer.file
         self._save(transfer)
-        self._emit(
+        self._events.append(
             TransferChanged(transfer.peer, file.file_id, transfer.state, transfer.done_bytes, file.size)
         )
 

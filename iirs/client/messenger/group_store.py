@@ -1,6 +1,6 @@
 """What groups keep besides who is in them: what came early, what new neighbours get, what is on its way.
 
-Values only, in the store; ``GroupDesk`` decides. The store's owner thread only.
+Values only, in the store; ``Groups`` decides. The store's owner thread only.
 """
 
 from __future__ import annotations

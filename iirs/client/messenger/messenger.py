@@ -1,7 +1,7 @@
-"""``Desk``: what a person has to do with others: what they say, send, keep and delete; whose keys they know.
+"""``Messenger``: what a person has to do with others: what they say, send, keep and delete; whom they trust.
 
-The engine owns it and drives its conversations round by round; whatever is asked of it changes what the next
-uploads hold, and nothing else. One owner thread.
+The engine owns it and drives its conversations, which ``slots`` holds, round by round. Whatever is asked of
+it changes what the next uploads hold, and nothing else. One owner thread.
 """
 
 from __future__ import annotations
@@ -9,24 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from iirs.client.account.account import Account, Environment
 from iirs.client.conversation import Conversation, Gathered
 from iirs.client.events import (
     EntriesRemoved,
-    PeerChanged,
-    PeerState,
     PeopleChanged,
     TextChanged,
     TextQueued,
     TextReceived,
-    TimerChanged,
 )
-from iirs.client.messenger.contacts import number_with
-from iirs.client.messenger.files import FileDesk
-from iirs.client.messenger.groups import GroupDesk, Surroundings
+from iirs.client.messenger.contacts import Contacts, number_with
+from iirs.client.messenger.context import Context
+from iirs.client.messenger.files import Files
+from iirs.client.messenger.groups import Groups
 from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, decode_note, encode_note
-from iirs.client.messenger.slots import Conversations
+from iirs.client.messenger.slots import Slots
+from iirs.client.messenger.timers import Timers
 from iirs.client.store.log_entry import (
     GROUP_MARK,
     EntryKind,
@@ -36,33 +34,37 @@ from iirs.client.store.log_entry import (
     TextState,
     TransferProgress,
 )
-from iirs.client.store.store import ClientStore
-from iirs.directory import Directory, Entry
+from iirs.directory import Entry
 from iirs.errors import AccountError, PeerMessageError
 
-_TALKED = "talked:"
 AT_ONCE_MAX = 100
 """Entries deleted in one go."""
 PICTURED_MAX = 2_000
 """In a larger directory only the people one talks to have pictures made from their numbers."""
 
 
-class Desk(Conversations):
-    """One logged-in account's: conversations, and what is said, sent, kept and deleted."""
+class Messenger:
+    """One logged-in account's: what is said, sent, kept and deleted; ``slots`` holds the conversations."""
 
-    def __init__(
-        self, account: Account, store: ClientStore, environment: Environment, directory: Directory
-    ) -> None:
+    def __init__(self, context: Context) -> None:
         """Raises ``StoreError`` if the store does not open."""
-        super().__init__(account, store, environment, directory)
-        self.files = FileDesk(
-            account.name, store, environment.random_bytes, self.send_note, self.events.append
-        )
-        around = Surroundings(account, directory, environment.random_bytes, self._now_ms, self.events.append)
-        self.groups = GroupDesk(around, store, self)
+        self._context = context
+        self._store = context.store
+        self._events = context.events
+        self.contacts = Contacts(context.store)
+        # Each needs the other: files are announced in conversations, and those fetch the pieces.
+        self.files = Files(context, self._send_note)
+        self.slots = Slots(context, self.contacts, self.files.supply)
+        self.timers = Timers(context)
+        self.groups = Groups(context, self.slots, self.timers)
 
-    def _supply(self, peer: str) -> Item | None:
-        return self.files.supply(peer)
+    def restore(self, *, discard_keys: bool) -> None:
+        """As ``Slots.restore``; and tell what disappears when."""
+        self.slots.restore(discard_keys=discard_keys)
+        self.timers.tell()
+
+    def _send_note(self, peer: str, data: bytes) -> None:
+        self.slots.send_note(peer, data)
 
     # -- saying ---------------------------------------------------------------------------------------
 
@@ -74,18 +76,18 @@ class Desk(Conversations):
             return item_id
         check_text(talk, text)
         person = self._may_send(talk)
-        now = self._now_ms()
-        item = self.conversation(person.name).chat.send(text, now)
+        now = self._context.now_ms()
+        item = self.slots.conversation(person.name).chat.send(text, now)
         self._store.queue(person.name, item)
-        self._talked(person.name)
-        expires = self.expiry(person.name, now)
+        self.slots.note_talk(person.name)
+        expires = self.timers.expiry(person.name, now)
         self._store.history.add_entry(
             LogEntry(
                 person.name,
                 item.item_id,
                 EntryKind.TEXT,
                 True,
-                self.account.name,
+                self._context.account.name,
                 item.data.decode(),
                 now,
                 TextState.QUEUED,
@@ -93,33 +95,15 @@ class Desk(Conversations):
             )
         )
         self._store.commit()
-        self.events.append(TextQueued(person.name, item.item_id, item.data.decode(), now, expires))
+        self._events.append(TextQueued(person.name, item.item_id, item.data.decode(), now, expires))
         return item.item_id
-
-    def send_note(self, peer: str, data: bytes) -> Item:
-        """Queue a note for a person."""
-        item = self.conversation(peer).chat.send_note(data, self._now_ms())
-        self._store.queue(peer, item)
-        return item
-
-    def let_go(self, peer: str) -> None:
-        """End a conversation in which nothing was ever said, once begun: it was there for a group alone."""
-        conversation = self.conversations.get(peer)
-        has_begun = conversation is not None and conversation.sync is not None
-        if has_begun and not self._store.get(_TALKED + peer, False):
-            self.end(peer)
-
-    def _talked(self, peer: str) -> None:
-        """Remember that something was said: deleting it later does not make the conversation a group's."""
-        if not self._store.get(_TALKED + peer, False):
-            self._store.set(_TALKED + peer, True)
 
     def send_file(self, talk: str, name: str, data: bytes) -> bytes:
         """Queue a file; on return it is on disk. Returns its id. Raises ``AccountError``."""
         person = self._may_send(talk)
-        now = self._now_ms()
-        entry = self.files.offer(person.name, name, data, now, self.expiry(person.name, now))
-        self._talked(person.name)
+        now = self._context.now_ms()
+        entry = self.files.offer(person.name, name, data, now, self.timers.expiry(person.name, now))
+        self.slots.note_talk(person.name)
         self._store.commit()
         return entry.item_id
 
@@ -139,28 +123,18 @@ class Desk(Conversations):
             self.groups.set_timer(talk, seconds)
         else:
             person = self._may_send(talk)
-            self.send_note(person.name, encode_note(TimerNote(seconds)))
-            self.take_timer(person.name, seconds)
+            self.slots.send_note(person.name, encode_note(TimerNote(seconds)))
+            self.timers.set(person.name, seconds)
         self._store.commit()
 
     def _may_send(self, talk: str) -> Entry:
         if talk.startswith(GROUP_MARK):
             raise AccountError("Files can be sent to one person at a time, not to a group.")
-        person = self.directory.lookup(talk)
+        person = self._context.directory.lookup(talk)
         reason = self.contacts.blocked(person)
         if reason:
             raise AccountError(reason)
         return person
-
-    def take_timer(self, talk: str, seconds: int) -> None:
-        """Take in that entries of a talk disappear from now on."""
-        self._store.set(f"timer:{talk}", seconds)
-        self.events.append(TimerChanged(talk, seconds))
-
-    def expiry(self, talk: str, now_ms: int) -> int:
-        """Return when what is said in a talk now disappears; 0: never."""
-        seconds = self._store.get(f"timer:{talk}", 0)
-        return now_ms + seconds * 1000 if seconds else 0
 
     # -- groups ---------------------------------------------------------------------------------------
 
@@ -205,7 +179,7 @@ class Desk(Conversations):
 
     def undelivered(self, peer: str) -> list[Item]:
         """Return what has not been delivered to a person."""
-        conversation = self.conversations.get(peer)
+        conversation = self.slots.conversations.get(peer)
         return list(conversation.chat.outbox) if conversation else list(self._store.outbox(peer))
 
     def delete(self, talk: str, item_id: bytes) -> None:
@@ -229,7 +203,7 @@ class Desk(Conversations):
     def expire(self) -> None:
         """Delete what is to disappear by now, a few each round: a peer can let very many end at once."""
         gone: dict[str, list[bytes]] = {}
-        for talk, item_id in self._store.history.expire(self._now_ms(), AT_ONCE_MAX):
+        for talk, item_id in self._store.history.expire(self._context.now_ms(), AT_ONCE_MAX):
             gone.setdefault(talk, []).append(item_id)
         for talk, item_ids in gone.items():
             self._removed(talk, item_ids)
@@ -238,22 +212,22 @@ class Desk(Conversations):
         for item_id in item_ids:
             self.files.forget(item_id)
         if item_ids:
-            self.events.append(EntriesRemoved(talk, tuple(item_ids)))
+            self._events.append(EntriesRemoved(talk, tuple(item_ids)))
 
     # -- keys -----------------------------------------------------------------------------------------
 
     def verify(self, name: str, verified: bool) -> None:
         """Mark a person's safety number as compared, or not. Raises ``AccountError``."""
-        person = self.directory.lookup(name)
+        person = self._context.directory.lookup(name)
         self.contacts.verify(person, verified=verified)
-        self._contact_changed(person)
+        self.slots.contact_changed(person)
         self._store.commit()
 
     def accept_keys(self, name: str) -> None:
         """Go on with a person whose keys have changed, or after two directories were seen."""
-        person = self.directory.lookup(name)
+        person = self._context.directory.lookup(name)
         self.contacts.accept(person)
-        self._contact_changed(person)
+        self.slots.contact_changed(person)
         self._store.commit()
 
     def raise_alarm(self) -> None:
@@ -270,15 +244,15 @@ class Desk(Conversations):
         """Tell about everybody whose keys were noted before."""
         for name in self.contacts.names():
             with suppress(AccountError):
-                self._contact_changed(self.directory.lookup(name))
+                self.slots.contact_changed(self._context.directory.lookup(name))
 
     def people_changed(self) -> None:
         """Tell who is in the directory."""
-        people = self.directory.entries
+        people = self._context.directory.entries
         # Where there are very many, numbers are made for those one talks to, and for nobody else.
         few = people if len(people) <= PICTURED_MAX else ()
-        numbers = tuple(number_with(self.directory, self.me, person) for person in few)
-        self.events.append(PeopleChanged(tuple(person.name for person in people), numbers))
+        numbers = tuple(number_with(self._context.directory, self._context.me, person) for person in few)
+        self._events.append(PeopleChanged(tuple(person.name for person in people), numbers))
 
     # -- what rounds bring ----------------------------------------------------------------------------
 
@@ -296,12 +270,11 @@ class Desk(Conversations):
             else:
                 self.files.delivered(name, sent)
         if gathered.established:
-            self._states[name] = PeerState.CONNECTED
-            self.events.append(PeerChanged(name, PeerState.CONNECTED, established=True))
+            self.slots.established(name)
 
     def take_sent(self) -> None:
         """Tell which texts have gone out whole for the first time."""
-        for name, conversation in self.conversations.items():
+        for name, conversation in self.slots.conversations.items():
             for item in conversation.chat.take_sent():
                 if item.kind is ItemKind.TEXT:
                     self._text_state(name, item.item_id, TextState.SENT)
@@ -310,12 +283,12 @@ class Desk(Conversations):
 
     def _text_state(self, talk: str, item_id: bytes, state: TextState) -> None:
         self._store.history.set_state(talk, item_id, state)
-        self.events.append(TextChanged(talk, item_id, state))
+        self._events.append(TextChanged(talk, item_id, state))
 
     def _take_item(self, peer: str, item: Item) -> None:
         match item.kind:
             case ItemKind.TEXT:
-                expires = self.expiry(peer, self._now_ms())
+                expires = self.timers.expiry(peer, self._context.now_ms())
                 entry = LogEntry(
                     peer,
                     item.item_id,
@@ -326,9 +299,9 @@ class Desk(Conversations):
                     item.sent_at_ms,
                     expires_at_ms=expires,
                 )
-                self._talked(peer)
+                self.slots.note_talk(peer)
                 if self._store.history.add_entry(entry):
-                    self.events.append(
+                    self._events.append(
                         TextReceived(peer, item.item_id, item.text, item.sent_at_ms, peer, expires)
                     )
             case ItemKind.NOTE:
@@ -341,12 +314,12 @@ class Desk(Conversations):
     def _take_note(self, peer: str, item: Item) -> None:
         match decode_note(item.data):
             case FileOffer() as offer:
-                self._talked(peer)
-                now = self._now_ms()
-                self.files.offered(peer, offer, item.sent_at_ms, self.expiry(peer, now))
+                self.slots.note_talk(peer)
+                now = self._context.now_ms()
+                self.files.offered(peer, offer, item.sent_at_ms, self.timers.expiry(peer, now))
             case FileStop() as stop:
                 self.files.stopped(peer, stop)
             case TimerNote(seconds):
-                self.take_timer(peer, seconds)
+                self.timers.set(peer, seconds)
             case GroupNote() as note:
                 self.groups.take(peer, note)

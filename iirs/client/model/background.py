@@ -71,8 +71,8 @@ class Librarian:
         """Read the newest entries of a talk, or older ones than ``before``."""
 
         def work(engine: Engine) -> None:
-            entries = engine.desk.history(talk, HISTORY_LIMIT, before)
-            transfers = engine.desk.transfers(entries)
+            entries = engine.messenger.history(talk, HISTORY_LIMIT, before)
+            transfers = engine.messenger.transfers(entries)
             self._tell(
                 HistoryPage(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT)
             )
@@ -81,11 +81,13 @@ class Librarian:
 
     def read_last_entries(self) -> None:
         """Read the newest entry of every talk."""
-        self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.desk.last_entries()))))
+        self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.messenger.last_entries()))))
 
     def search(self, talk: str, words: str) -> None:
         """Look for words in a talk, or in all ("")."""
-        self._in_store(lambda engine: self._tell(Found(talk, words, tuple(engine.desk.search(words, talk)))))
+        self._in_store(
+            lambda engine: self._tell(Found(talk, words, tuple(engine.messenger.search(words, talk))))
+        )
 
     def read_back_to(self, talk: str, first: bytes, item_id: bytes) -> None:
         """Read entries before ``first``, as many as it takes to have ``item_id`` among them."""
@@ -94,7 +96,7 @@ class Librarian:
             return any(entry.item_id == item_id for entry in page)
 
         def tell(engine: Engine, entries: list[LogEntry]) -> None:
-            self._tell(HistoryPage(talk, entries, engine.desk.transfers(entries), True, True))
+            self._tell(HistoryPage(talk, entries, engine.messenger.transfers(entries), True, True))
 
         self._read_pages(talk, first, enough, tell)
 
@@ -112,7 +114,7 @@ class Librarian:
         pages: list[list[LogEntry]] = []
 
         def read(engine: Engine) -> None:
-            page = engine.desk.history(talk, HISTORY_LIMIT, pages[-1][0].item_id if pages else before)
+            page = engine.messenger.history(talk, HISTORY_LIMIT, pages[-1][0].item_id if pages else before)
             if page:
                 pages.append(page)
             if len(page) < HISTORY_LIMIT or enough(page):
@@ -126,7 +128,7 @@ class Librarian:
         """Delete a talk's entries here, a few at a time."""
 
         def work(engine: Engine) -> None:
-            if engine.desk.clear(talk):
+            if engine.messenger.clear(talk):
                 self._in_store(work)
 
         self._in_store(work)
@@ -136,7 +138,7 @@ class Librarian:
 
         def work(engine: Engine) -> None:
             try:
-                data = engine.desk.read_file(file_id)
+                data = engine.messenger.read_file(file_id)
             except AccountError:
                 return  # it has gone meanwhile
             self._in_worker(lambda: self._tell(Picture(file_id, thumbnail(data, longest))))
@@ -150,7 +152,7 @@ class Librarian:
 
         def work() -> None:
             data = _read(path)
-            self._connection.call(lambda engine: engine.desk.send_file(talk, path.name, data))
+            self._connection.call(lambda engine: engine.messenger.send_file(talk, path.name, data))
 
         self._in_worker(work)
 
@@ -158,7 +160,7 @@ class Librarian:
         """Write a file that is here to ``path``."""
 
         def work(engine: Engine) -> None:
-            data = engine.desk.read_file(file_id)
+            data = engine.messenger.read_file(file_id)
             self._in_worker(lambda: _write(path, data))
 
         self._in_store(work)
