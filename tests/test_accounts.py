@@ -42,7 +42,7 @@ from iirs.server.main import build_service, parse_arguments
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.tls import make_certificate
-from iirs.wire.accounts import Login, Registration, Result
+from iirs.wire.accounts import Login, RefusedError, Registration, Result
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, ROUND_SECONDS, Person, Town, knows, town, wait_until
 from tests.raw import greeted, login_message
 
@@ -84,8 +84,9 @@ def test_an_account_works_from_another_machine_with_name_and_password_alone(plac
     assert elsewhere.identity.to_bytes() == alice.identity.to_bytes()
     assert elsewhere.login_secret == alice.login_secret
     assert storage_key(elsewhere.identity) == storage_key(alice.identity)
-    with pytest.raises(AccountError, match="password is wrong"):
+    with pytest.raises(RefusedError, match="password is wrong") as refused:
         login(place.link, place.home("a machine in the library"), "alice", PASSWORD + "!")
+    assert refused.value.result is Result.WRONG_PASSWORD
 
 
 def test_everybody_holds_everybodys_keys_and_looks_them_up_at_home(place: Town) -> None:
@@ -101,8 +102,9 @@ def test_everybody_holds_everybodys_keys_and_looks_them_up_at_home(place: Town) 
 def test_a_taken_name_is_refused_and_stays_its_owners(place: Town) -> None:
     alice = place.register("alice")
     for typed in ("alice", "ALICE"):
-        with pytest.raises(AccountError, match="name is taken"):
+        with pytest.raises(RefusedError, match="name is taken") as refused:
             register(place.link, place.home("bob"), typed, "another password")
+        assert refused.value.result is Result.NAME_TAKEN
     again = login(place.link, place.home("elsewhere"), "alice", PASSWORD)
     assert again.identity.to_bytes() == alice.identity.to_bytes()
 

@@ -74,7 +74,7 @@ class Engine:
         self.chain = account.chain
         self._geometry = self.chain.geometry
         self._store = store
-        self._environment = environment
+        self._random_bytes = environment.random_bytes
         self._events = EventLog()
         self.chain_view = ChainView(account, store)
         self._context = Context(account, store, self.chain_view.directory, environment, self._events)
@@ -241,8 +241,8 @@ class Engine:
         if posted is not None and conversation is not None:
             current.slots.append((conversation, posted))
             return [drop + sealed for drop, sealed in zip(posted.keys.drop_ids, posted.sealed, strict=True)]
-        drop_id = self._environment.random_bytes(DROP_ID_SIZE)
-        messages = tuple(self._environment.random_bytes(PEER_MESSAGE_SIZE) for _ in range(ONIONS_PER_SLOT))
+        drop_id = self._random_bytes(DROP_ID_SIZE)
+        messages = tuple(self._random_bytes(PEER_MESSAGE_SIZE) for _ in range(ONIONS_PER_SLOT))
         current.slots.append(_Cover(messages))
         return [drop_id + message for message in messages]
 
@@ -250,7 +250,7 @@ class Engine:
         posted = [item.invitation(number, self._reach(item, number)) for item in active]
         real = [sealed for sealed in posted if sealed is not None]
         idle = self.chain.slots - len(real)
-        return real + [cover_invitation(self._environment.random_bytes) for _ in range(idle)]
+        return real + [cover_invitation(self._random_bytes) for _ in range(idle)]
 
     def _reach(self, conversation: Conversation, number: int) -> Reach:
         return Reach(self.chain_view.prekey_of(conversation.peer.name, number), self._own_prekeys.ids)
@@ -268,7 +268,7 @@ class Engine:
                 self._geometry.suite,
                 current.context,
                 kind,
-                self._environment.random_bytes,
+                self._random_bytes,
             )
             if kind is BatchKind.CONVERSATION:
                 current.reply_keys.append(reply_keys)
@@ -328,15 +328,6 @@ class Engine:
         is_proof = message.kind is ContentKind.HEAD_PROOF
         if is_proof and not self.messenger.contacts.alarmed and self.chain_view.proves_two(message.payload):
             self.messenger.raise_alarm()
-            self._events.append(
-                Notice(
-                    _(
-                        "The servers showed your peer another list of people than you, and signed both. "
-                        "Do not trust who is who here until the people who run them explain it."
-                    ),
-                    alarm=True,
-                )
-            )
 
     # -- invitations ----------------------------------------------------------------------------------
 

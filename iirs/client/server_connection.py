@@ -45,7 +45,7 @@ from iirs.errors import (
     StoreError,
 )
 from iirs.message import Message, MessageKind
-from iirs.wire.accounts import Result
+from iirs.wire.accounts import RefusedError, Result
 from iirs.wire.limits import CloseReason
 from iirs.wire.rounds import Announcement, Bundle, NoticeFlags, Replies, Standby
 
@@ -195,10 +195,10 @@ class ServerConnection:
         for secret in secrets_to_try:
             try:
                 self._connect_with(secret)
-            except AccountError as error:
-                if str(error) == Result.DELETED.sentence:
+            except RefusedError as error:
+                if error.result is Result.DELETED:
                     self._note_deletion()
-                if str(error) != Result.WRONG_PASSWORD.sentence or secret == secrets_to_try[-1]:
+                if error.result is not Result.WRONG_PASSWORD or secret == secrets_to_try[-1]:
                     raise
             else:
                 told = self._engine.account_changes.logged_in_with(secret)

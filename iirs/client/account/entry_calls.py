@@ -33,10 +33,10 @@ from iirs.geometry import RandomBytes
 from iirs.identity import Identity, checked_name
 from iirs.message import MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
-from iirs.wire.accounts import AccountRecord, Login, Registration, Result, decode_directory
+from iirs.wire.accounts import AccountRecord, Login, RefusedError, Registration, Result, decode_directory
 
 
-class TryLaterError(AccountError):
+class TryLaterError(RefusedError):
     """The server refused for now only: the same login will work later."""
 
 
@@ -202,7 +202,7 @@ def enter(
 ) -> SessionStart:
     """Log in on an open transport and return what the session begins with.
 
-    Raises ``AccountError`` if refused, ``ChainError`` or ``DirectoryError`` if not to be trusted.
+    Raises ``RefusedError`` if refused, ``ChainError`` or ``DirectoryError`` if not to be trusted.
     """
     entry_key = EpochKey.decode(epoch_keys[: chain.geometry.epoch_key_size])
     public = entry_key.verified(chain, 0)
@@ -224,6 +224,6 @@ def _check(body: bytes) -> None:
     except ValueError as error:
         raise PeerError("The server gave an answer this program does not know.") from error
     if result in {Result.STALE_KEY, Result.TOO_MANY, Result.NOT_YET}:
-        raise TryLaterError(result.sentence)
+        raise TryLaterError(result)
     if result is not Result.OK:
-        raise AccountError(result.sentence)
+        raise RefusedError(result)

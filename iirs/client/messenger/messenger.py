@@ -12,6 +12,7 @@ from contextlib import suppress
 from iirs.client.conversation import Conversation, Gathered
 from iirs.client.events import (
     EntriesRemoved,
+    Notice,
     PeopleChanged,
     TextChanged,
     TextQueued,
@@ -34,6 +35,7 @@ from iirs.client.store.log_entry import (
     TextState,
     TransferProgress,
 )
+from iirs.client.text.translate import _
 from iirs.directory import Entry
 from iirs.errors import AccountError, PeerMessageError
 
@@ -231,9 +233,18 @@ class Messenger:
         self._store.commit()
 
     def raise_alarm(self) -> None:
-        """Stop sending to everybody known: two directories were seen."""
+        """Stop sending to everybody known, and say why: two directories were seen."""
         self.contacts.raise_alarm()
         self.tell_contacts()
+        self._events.append(
+            Notice(
+                _(
+                    "The servers showed your peer another list of people than you, and signed both. "
+                    "Do not trust who is who here until the people who run them explain it."
+                ),
+                alarm=True,
+            )
+        )
 
     def tell_all(self) -> None:
         """Tell about the groups, and about everybody whose keys were noted before."""

@@ -70,7 +70,9 @@ class Transport:
             sock = socket.create_connection((link.host, link.port), timeout=CONNECT_SECONDS)
         except (OSError, UnicodeError) as error:  # a host name may be one that cannot be looked up at all
             raise ConnectionLostError(
-                f"No server answers at {link.host}, port {link.port}. Is it running, and on this network?"
+                "No server answers at {host}, port {port}. Is it running, and on this network?",
+                host=link.host,
+                port=link.port,
             ) from error
         transport = cls(sock)
         try:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from sqlcipher3 import dbapi2 as sqlcipher
 
+from iirs.client.text.translate import N_
 from iirs.errors import StoreError
 
-_DAMAGED = "This account's file on this machine is damaged or another account's."
+_DAMAGED = N_("This account's file on this machine is damaged or another account's.")
 
 
 class StoreDamagedError(StoreError):
