@@ -139,7 +139,7 @@ class ServerConnection:
         self._at_once = self._at_once or at_once
         self._coming_back = self._coming_back or coming_back
         self._quitting.set()
-        self._inbox.put(self._say_goodbye)
+        self._inbox.put(self._begin_leaving)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the thread has ended; False if it has not by ``timeout`` seconds."""
@@ -185,7 +185,7 @@ class ServerConnection:
         may_leave = self._ticks_left is not None and self._ticks_left <= 0
         return self._quitting.is_set() and (self._at_once or may_leave or self._transport is None)
 
-    def _say_goodbye(self) -> None:
+    def _begin_leaving(self) -> None:
         self._engine.slots.hang_up_all(leaving=self._coming_back)
         self._ticks_left = LEAVE_ROUNDS if self._ticks_left is None else self._ticks_left
 
@@ -246,7 +246,7 @@ class ServerConnection:
             elif isinstance(item, IirsError):
                 raise item
             elif item is not None:
-                self._obey(item)
+                self._carry_out(item)
             elif time.monotonic() - heard > silent_seconds:
                 raise ConnectionLostError("The server has fallen silent.")
         self._pass_on()
@@ -258,13 +258,13 @@ class ServerConnection:
         and close to an upload they all wait: carrying one out may take the disk a while.
         """
         while True:
-            may_obey = bool(self._deferred) and not self._upload_is_close()
-            left = 0.0 if may_obey else max(0.0, until - time.monotonic())
+            may_run = bool(self._deferred) and not self._upload_is_close()
+            left = 0.0 if may_run else max(0.0, until - time.monotonic())
             try:
                 item = self._inbox.get(timeout=left)
             except queue.Empty:
-                return self._deferred.popleft() if may_obey else None
-            if item == self._say_goodbye:
+                return self._deferred.popleft() if may_run else None
+            if item == self._begin_leaving:
                 self._deferred.appendleft(item)  # the rounds until leaving count from when it was asked for
             elif not isinstance(item, tuple):
                 self._deferred.append(item)
@@ -334,7 +334,7 @@ class ServerConnection:
         while time.monotonic() < until and not self._is_over():
             item = self._next_item(until)
             if item is not None and not isinstance(item, Arrival | IirsError):
-                self._obey(item)
+                self._carry_out(item)
             self._pass_on()
 
     def _drop_transport(self) -> None:
@@ -344,7 +344,7 @@ class ServerConnection:
             self._transport.hang_up()
             self._transport = None
 
-    def _obey(self, command: _Command) -> None:
+    def _carry_out(self, command: _Command) -> None:
         try:
             command()
         except AccountError as error:

@@ -67,7 +67,7 @@ def _has_room(held: list[Any], item: GroupItem) -> bool:
 
 
 class Backlog:
-    """What somebody is given who becomes our neighbour: what went by way of whoever left may be lost."""
+    """What a new neighbour is given: items may have been lost with the member who stood between us."""
 
     def __init__(self, store: ClientStore) -> None:
         self._store = store
@@ -81,13 +81,16 @@ class Backlog:
         self._store.set(name, [*kept, item.to_value()])
 
     def note_text(self, item: GroupItem, entry_id: bytes) -> None:
-        """Keep what it takes to give a text to others; the words stay in the log alone, and go with it."""
+        """Keep a text's item without its words: those stay in the log alone, and are deleted with it."""
         name = f"group recent:{item.key}"
         recent = [*self._store.get(name, []), [entry_id.hex(), {**item.to_value(), "text": ""}]]
         self._store.set(name, recent[-RECENT:])
 
     def values(self, key: str) -> list[dict[str, Any]]:
-        """Return the items as JSON values, in an order in which somebody who knows none can take them in."""
+        """Return the items as JSON values: who is in the group, then the texts, then who has left it.
+
+        In this order somebody who knows none of them accepts them all.
+        """
         kept = self._store.get(f"group kept:{key}", [])
         first = [value for value in kept if value["kind"] in _BEFORE_TEXTS]
         leaving = [value for value in kept if value["kind"] not in _BEFORE_TEXTS]
@@ -111,7 +114,7 @@ class Backlog:
 
 
 class LeaveItems:
-    """What we said when we left, for those who have not heard: both our neighbours may have left as well."""
+    """What we said when we left, for members it did not reach: both our neighbours may have left as well."""
 
     def __init__(self, store: ClientStore) -> None:
         self._store = store
