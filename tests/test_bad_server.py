@@ -27,7 +27,7 @@ from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
 from iirs.directory import Entry
 from iirs.epoch import EpochKey, EpochKeyring
-from iirs.errors import AccountError, ChainError, ConnectionLostError, IirsError, PeerError
+from iirs.errors import ChainError, ConnectionLostError, IirsError, PeerError
 from iirs.geometry import PREKEY_SIZE, VAULT_SIZE
 from iirs.identity import Identity
 from iirs.message import Message, MessageKind
@@ -37,7 +37,7 @@ from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.tls import server_context
-from iirs.wire.accounts import AccountRecord, Result
+from iirs.wire.accounts import AccountRecord, RefusedError, Result
 from iirs.wire.limits import CloseReason
 from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, Replies, RoundStatus, Standby
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Person, Town, town, wait_until
@@ -164,7 +164,7 @@ CASES = {
         answers(Message(MessageKind.RESULT, b"\xee")), PeerError, "does not know"
     ),
     "a refusal": Case(
-        answers(Message(MessageKind.RESULT, bytes([Result.UNKNOWN_NAME]))), AccountError, "Nobody with"
+        answers(Message(MessageKind.RESULT, bytes([Result.UNKNOWN_NAME]))), RefusedError, "Nobody with"
     ),
     "the wrong answer": Case(answers(RECORD), PeerError, "something else"),
     "nothing after the result": Case(answers(RESULT_OK), ConnectionLostError, "ended"),
