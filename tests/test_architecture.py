@@ -404,7 +404,7 @@ EXTRAS = {"dp_accounting"}
 WHERE = {
     "sqlalchemy": {"iirs.server.accounts.database"},
     "apscheduler": {"iirs.server.service"},
-    "sqlcipher3": {"iirs.client.store.store", "iirs.client.store.history"},
+    "sqlcipher3": {"iirs.client.store.encrypted_file"},
     "segno": {"iirs.client.pictures.qr", "iirs.server.main"},
     "zxingcpp": {"iirs.client.pictures.qr"},
     "PIL": {"iirs.client.pictures.qr", "iirs.client.pictures.decoder_process"},

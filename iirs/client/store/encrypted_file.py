@@ -11,10 +11,7 @@ from pathlib import Path
 
 from sqlcipher3 import dbapi2 as sqlcipher
 
-from iirs.client.text.translate import N_
 from iirs.errors import StoreError
-
-_DAMAGED = N_("This account's file on this machine is damaged or another account's.")
 
 
 class StoreDamagedError(StoreError):
@@ -57,13 +54,15 @@ class EncryptedFile:
             self._db.executescript(schema)
             in_memory = not self._db.execute("PRAGMA database_list").fetchone()[2]
             if not in_memory and self._db.execute("PRAGMA cipher_integrity_check").fetchone() is not None:
-                raise StoreDamagedError(_DAMAGED)
+                raise sqlcipher.DatabaseError("a page that is not as it was written")
         except sqlcipher.OperationalError as error:
             raise StoreError(
                 "This account's file on this machine cannot be opened: is it in use by another window?"
             ) from error
         except sqlcipher.DatabaseError as error:
-            raise StoreDamagedError(_DAMAGED) from error
+            raise StoreDamagedError(
+                "This account's file on this machine is damaged or another account's."
+            ) from error
 
     def execute(self, sql: str, values: tuple[object, ...] = ()) -> sqlcipher.Cursor:
         """Run one statement. Raises ``StoreError`` if the file cannot be read or written."""
