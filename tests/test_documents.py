@@ -698,30 +698,3 @@ def test_a_citation_of_nothing_is_caught() -> None:
 def test_what_the_client_package_offers_is_in_the_architecture() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in text for name in client.__all__)
-
-
-def check_modules(text: str, modules: set[str]) -> None:
-    """Each module stands in the table of modules."""
-    cells = " ".join(row[0] for row in table(text, "module", "does"))
-    for module in modules:
-        assert re.search(rf"[`/]{module}`", cells), module
-
-
-def test_every_module_of_the_server_is_in_the_architecture() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    modules = {path.name for path in SOURCES if path.parent.name == "server" and path.stem != "__init__"}
-    assert "link_server.py" in modules
-    check_modules(text, modules)
-    with pytest.raises(AssertionError):
-        check_modules(
-            break_it(text, "`iirs/server/hops/link_server.py`", "`iirs/server/hops/link.py`"), modules
-        )
-
-
-def test_every_module_of_the_client_is_in_the_architecture() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    modules = {path.name for path in SOURCES if path.parent.name == "client" and path.stem != "__init__"}
-    assert "librarian.py" in modules
-    check_modules(text, modules)
-    with pytest.raises(AssertionError):
-        check_modules(break_it(text, "`iirs/client/model/background.py`", "`iirs/client/books.py`"), modules)
