@@ -259,7 +259,7 @@ def test_an_end_to_somebody_without_a_prekey_of_these_periods_counts_as_said() -
         conversation._end_invitations = 2
         pair.sides[0].known = known
         for left in (1, 0):
-            sealed = conversation.invitation(pair.number, pair.sides[0].reach)
+            sealed = conversation.invitation(pair.number, pair.sides[0].prekeys)
             assert (sealed is not None) == posted
             assert conversation._end_invitations == left
     assert not conversation.needs_slot

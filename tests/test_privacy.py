@@ -18,7 +18,8 @@ from typing import TypeVar
 
 import pytest
 
-from iirs.client.conversation import Conversation, Posted
+from iirs.client.conversation import Conversation
+from iirs.client.conversation_values import Posted
 from iirs.client.engine import Engine
 from iirs.client.events import (
     EntriesRemoved,

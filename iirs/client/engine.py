@@ -19,7 +19,8 @@ from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.account.account_change import AccountChanges
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.chain_view import ChainView
-from iirs.client.conversation import Conversation, Posted, Reach
+from iirs.client.conversation import Conversation
+from iirs.client.conversation_values import InvitationPrekeys, Posted
 from iirs.client.events import Event, EventLog, Notice, RoundClosed, RoundFate, RoundOpened, StandingBy
 from iirs.client.invitations import Invitation
 from iirs.client.messenger.context import Context
@@ -247,13 +248,15 @@ class Engine:
         return [drop_id + message for message in messages]
 
     def _invitations(self, active: list[Conversation], number: int) -> list[bytes]:
-        posted = [item.invitation(number, self._reach(item, number)) for item in active]
+        posted = [item.invitation(number, self._prekeys_for(item, number)) for item in active]
         real = [sealed for sealed in posted if sealed is not None]
         idle = self.chain.slots - len(real)
         return real + [cover_invitation(self._random_bytes) for _ in range(idle)]
 
-    def _reach(self, conversation: Conversation, number: int) -> Reach:
-        return Reach(self.chain_view.prekey_of(conversation.peer.name, number), self._own_prekeys.ids)
+    def _prekeys_for(self, conversation: Conversation, number: int) -> InvitationPrekeys:
+        return InvitationPrekeys(
+            self.chain_view.prekey_of(conversation.peer.name, number), self._own_prekeys.ids
+        )
 
     def _wrap(self, current: _Round, requests: list[bytes], invitations: list[bytes]) -> Message:
         if self._channel is None:

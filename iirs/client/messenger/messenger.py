@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from iirs.client.conversation import Conversation, Gathered
+from iirs.client.conversation import Conversation
+from iirs.client.conversation_values import Gathered
 from iirs.client.events import (
     EntriesRemoved,
     Notice,

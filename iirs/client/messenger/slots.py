@@ -16,7 +16,8 @@ from contextlib import suppress
 from functools import partial
 
 from iirs.client.chat_session import ChatSession
-from iirs.client.conversation import Conversation, Me
+from iirs.client.conversation import Conversation
+from iirs.client.conversation_values import Me
 from iirs.client.events import Notice, PeerAsks, PeerChanged, PeerState
 from iirs.client.invitations import Invitation, InvitationKind
 from iirs.client.messenger.contacts import Contacts
