@@ -9,9 +9,10 @@ import pytest
 from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
 from iirs.client.events import PeerChanged, PeerState
+from iirs.client.messenger.limits import text_limit
 from iirs.client.store.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
-from iirs.errors import ChainError
+from iirs.errors import AccountError, ChainError
 from iirs.geometry import VAULT_SIZE
 from iirs.onion import EntryChannel
 from iirs.wire.accounts import AccountRecord
@@ -77,6 +78,17 @@ def test_an_end_still_to_be_said_does_not_keep_a_slot_from_others() -> None:
     assert [item.peer.name for item in engine.slots.active()] == ["bob"]
     engine.slots.admit_waiting()
     assert [item.peer.name for item in engine.slots.active()] == ["carol"]
+
+
+def test_a_text_of_exactly_the_limit_is_queued_and_one_byte_more_leaves_nothing_behind() -> None:
+    engine = alice()
+    log_in(engine, 0)
+    limit = text_limit("bob")
+    with pytest.raises(AccountError, match=f"{limit + 1} bytes; at most {limit} "):
+        engine.messenger.send("bob", "x" * (limit + 1))
+    assert (engine.messenger.undelivered("bob"), engine.messenger.history("bob")) == ([], [])
+    engine.messenger.send("bob", "x" * limit)
+    assert [len(item.data) for item in engine.messenger.undelivered("bob")] == [limit]
 
 
 def test_keys_are_kept_when_nobody_else_has_used_the_account_and_dropped_when_somebody_has() -> None:
