@@ -72,7 +72,7 @@ class Attack:
 
     def close(self, uploads: dict[str, Upload]) -> RoundOutcome:
         self.outcome = self.chain.close(self.clients, uploads)
-        assert not self.outcome.lost, self.outcome.why_lost
+        assert not self.outcome.lost, self.outcome.failure
         return self.outcome
 
     def back(self, name: str) -> list[bytes | None]:

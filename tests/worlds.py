@@ -321,7 +321,7 @@ class Room:
             self._prekeys += [item.body for item in prekey]
             wire[name], uploads[name] = message.body, Upload.decode(message, self.chain.chain.geometry)
         outcome = self.chain.close(list(self.clients.values()), uploads)
-        assert not outcome.lost, outcome.why_lost
+        assert not outcome.lost, outcome.failure
         self._bundle_digest = NO_BUNDLE if outcome.bundle is None else outcome.bundle.digest
         for name, engine in self.engines.items():
             engine.close_round(outcome.replies[str(name)])

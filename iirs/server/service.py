@@ -183,7 +183,7 @@ class Service:
                 outcome.uploads,
                 outcome.late,
                 "no" if outcome.bundle is None else "yes",
-                f", LOST: {outcome.why_lost}" if outcome.lost else "",
+                f", LOST: {outcome.failure}" if outcome.lost else "",
             )
         opened = self._open_next()
         with self._lock:
