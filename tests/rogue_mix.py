@@ -26,7 +26,7 @@ from iirs.geometry import BatchKind
 from iirs.onion import EntryChannel, RoundContext
 from iirs.server.hops import main as mix_main
 from iirs.server.hops.later_hop import HopWorld, LaterHop
-from iirs.server.hops.link import Prepare, Prepared
+from iirs.server.hops.link import Prepare, Prepared, Refusal, RefusedError
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.mix_net import MixNet
 from iirs.server.mix_stage import Batch
@@ -100,7 +100,7 @@ class Slanders(LaterHop):
     """Refuses to prepare a round, and says that hop VALUE is to blame."""
 
     def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
-        raise HopError(int(_value), "does not answer")
+        raise RefusedError(int(_value), Refusal.UNREACHABLE)
 
 
 class ForgesSignatures(LaterHop):

@@ -131,7 +131,7 @@ class Announcer:
             directory = [] if self._successor is None else accounts.raw_entries()
             ready = self._preparer.prepare(number, increment, directory, self.give_up_at())
         except HopError as error:
-            if str(self._standing_by) != str(error):
+            if str(self._standing_by) != str(error):  # the log says the same thing once, not every round
                 _log.warning("no round can be announced: %s", error)
             self._standing_by = error
             return None

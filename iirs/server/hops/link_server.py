@@ -23,7 +23,7 @@ from iirs.errors import HopError, PeerError, StoreError
 from iirs.geometry import BatchKind, pieces
 from iirs.server.hops import link
 from iirs.server.hops.later_hop import LaterHop
-from iirs.server.hops.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, refused
+from iirs.server.hops.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, RefusedError
 from iirs.server.hops.next_hop import FrameStream
 from iirs.server.mix_stage import Batch
 from iirs.server.net.listener import Listener
@@ -166,7 +166,7 @@ class LinkServer:
             reply = [link.encode_refusal(error)]
         except StoreError as error:
             _log.error("%s", error)
-            reply = [link.encode_refusal(refused(self._hop, Refusal.UNREACHABLE))]
+            reply = [link.encode_refusal(RefusedError(self._hop, Refusal.UNREACHABLE))]
         stream.send(reply, time.monotonic() + _FRAME_SECONDS)
 
     def _run(self, stream: FrameStream, frame: Frame) -> list[Frame]:
