@@ -17,7 +17,7 @@ from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
 from iirs.prekey import Prekey
 from iirs.server.accounts.database import Storage
-from iirs.server.accounts.prekey_store import PrekeyShelf
+from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.accounts.registry import Accounts, RateLimit
 from iirs.server.announcer import Announcer, Opened
 from iirs.server.connectionThread import ConnectionThread
@@ -54,7 +54,7 @@ class Service:
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
             logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
         )
-        self.prekeys = PrekeyShelf(keys.chain, storage, self.accounts.entry)
+        self.prekeys = PrekeyStore(keys.chain, storage, self.accounts.entry)
         self._lock = threading.Lock()
         self._connections: set[ConnectionThread] = set()
         self._sessions: dict[int, ConnectionThread] = {}
