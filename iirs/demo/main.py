@@ -27,7 +27,7 @@ from typing import IO
 from iirs.chain import MAX_HOPS, Chain, JoinLink
 from iirs.client.net.transport import Line
 from iirs.demo.local_chain import local_chain
-from iirs.demo.wiretap import Burst, Way, Wiretap
+from iirs.demo.wiretap import Burst, TrafficDirection, Wiretap
 from iirs.errors import ConfigError, ConnectionLostError, IirsError
 from iirs.geometry import PREKEY_SIZE, padded_invitations
 from iirs.message import HEADER_SIZE
@@ -108,7 +108,7 @@ class Sizes:
         seen = []
         first = next((i for i, burst in enumerate(bursts) if burst.size in self.uploads), len(bursts))
         for up, down in pairwise(bursts[first:]):
-            if up.way is Way.UP:
+            if up.direction is TrafficDirection.UP:
                 kind = self.uploads.get(up.size, "unexpected")
                 kind += ", new epoch keys" if down.size in self.with_keys else ""
                 seen.append(RoundSeen(kind, up.size, down.size, up.started))
