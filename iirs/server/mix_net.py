@@ -49,8 +49,8 @@ class RoundOutcome:
         return self.failure is not None
 
 
-class RoundFront(Protocol):
-    """Who faces the clients: gives a round its participants and takes its outcome to them."""
+class Frontend(Protocol):
+    """The side that faces the clients: gives a round its participants and takes its outcome to them."""
 
     def channels(self) -> dict[Hashable, EntryChannel]:
         """Return every client in session, with its entry channel."""
@@ -112,9 +112,9 @@ class MixNet:
         with self._lock:
             return len(self._queue)
 
-    def run_round(self, front: RoundFront) -> None:
+    def run_round(self, frontend: Frontend) -> None:
         """Run one round from closing to delivery: what the scheduler calls."""
-        front.deliver(self.close_round(front.channels(), front.give_up_at()))
+        frontend.deliver(self.close_round(frontend.channels(), frontend.give_up_at()))
 
     def close_round(
         self, channels: dict[Hashable, EntryChannel], give_up_at: float = math.inf

@@ -159,7 +159,7 @@ class Service:
             self.left(connection)
             sock.close()
 
-    # -- RoundFront: what MixNet asks for -----------------------------------------------------------
+    # -- Frontend: what MixNet asks for ------------------------------------------------------------
 
     def channels(self) -> dict[Hashable, EntryChannel]:
         """Return every client in session, with its entry channel."""
@@ -193,7 +193,7 @@ class Service:
             if outcome is not None and session in outcome.replies:
                 messages = [outcome.replies[session].encode(), *bundle]
             if opened is None:
-                session.excuse()
+                session.allow_idle()
                 messages.append(self._announcer.standby())
             else:
                 messages += [*opened.keys, _announce(opened.announcement, session)]
@@ -207,7 +207,7 @@ class Service:
     def _open_next(self) -> Opened | None:
         return self._announcer.open_next(self.accounts, self.prekeys, self._seconds_to_collect)
 
-    # -- Desk: what a connection asks for -----------------------------------------------------------
+    # -- ConnectionHandler: what a connection asks for --------------------------------------------
 
     def greeting(self) -> list[Message]:
         """Return the chain file and the current epoch keys. Raises ``HopError`` if there are none yet."""
