@@ -25,7 +25,7 @@ from iirs.errors import HopError
 from iirs.geometry import BatchKind
 from iirs.onion import EntryChannel, RoundContext
 from iirs.server.hops import main as mix_main
-from iirs.server.hops.later_hop import HopWorld, LaterHop
+from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.link import Prepare, Prepared, Refusal, RefusedError
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.mix_net import MixNet
@@ -221,7 +221,7 @@ def _as_link(rogue: type[NextHopLink]) -> Callable[[], None]:
 
 
 def _with_a_slow_clock() -> None:
-    mix_main.HopWorld = partial(HopWorld, clock=lambda: time.time() - float(_value))  # type: ignore[assignment,misc]
+    mix_main.HopEnvironment = partial(HopEnvironment, clock=lambda: time.time() - float(_value))  # type: ignore[assignment,misc]
 
 
 def _with_a_full_disk() -> None:

@@ -17,7 +17,7 @@ from iirs.errors import HopError
 from iirs.geometry import BatchKind
 from iirs.noise import Noise
 from iirs.server.hops.hop_state import HopState
-from iirs.server.hops.later_hop import MAX_AHEAD_SECONDS, HopWorld, LaterHop
+from iirs.server.hops.later_hop import MAX_AHEAD_SECONDS, HopEnvironment, LaterHop
 from iirs.server.hops.link import (
     BehindError,
     Prepare,
@@ -39,7 +39,7 @@ TALK, INVITE = BatchKind.CONVERSATION, BatchKind.INVITATION
 
 
 def make_hop(folder: Path | None = None, clock_round: int = NOW) -> LaterHop:
-    world = HopWorld(os.urandom, clock=lambda: clock_round * CHAIN.round_ms / 1000)
+    world = HopEnvironment(os.urandom, clock=lambda: clock_round * CHAIN.round_ms / 1000)
     return LaterHop(CHAIN, 1, KEYS.identities[1], HopState(folder, CHAIN.chain_id), world, None)
 
 

@@ -49,7 +49,7 @@ class Successor(NextHop, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class HopWorld:
+class HopEnvironment:
     """What a hop takes from outside, so that a test can own it."""
 
     random_bytes: RandomBytes
@@ -77,7 +77,7 @@ class LaterHop:
         hop: int,
         identity: Ed25519PrivateKey,
         state: HopState,
-        world: HopWorld,
+        environment: HopEnvironment,
         successor: Successor | None,
     ) -> None:
         """``successor`` is the hop behind this one; ``None`` at the end of the chain."""
@@ -85,24 +85,24 @@ class LaterHop:
         self._hop = hop
         self._identity = identity
         self._state = state
-        self._world = world
+        self._environment = environment
         self._successor = successor
         self._keyring = EpochKeyring(chain, hop, identity)
-        self._noise = NoiseMaker(chain, hop, world.random_bytes)
+        self._noise = NoiseMaker(chain, hop, environment.random_bytes)
         self._round: _Round | None = None
         self._bundle_digest = NO_BUNDLE
-        manager = DeadDropManager(world.random_bytes, world.observe_drops)
+        manager = DeadDropManager(environment.random_bytes, environment.observe_drops)
         behind: NextHop = successor or DeadDrops(manager, chain.chain_id, identity.sign)
         stage = MixStage(
             chain.geometry,
             hop,
             behind,
-            world.random_bytes,
+            environment.random_bytes,
             noise=no_noise if successor is None else lambda context: self._noise.take(context).onions,
-            observe=world.observe,
+            observe=environment.observe,
         )
         self._mix = MixHop(
-            chain.geometry, hop, self._key, stage, world.random_bytes, state.set_round, state.rounds
+            chain.geometry, hop, self._key, stage, environment.random_bytes, state.set_round, state.rounds
         )
 
     def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
@@ -110,7 +110,7 @@ class LaterHop:
 
         A hop signs only what continues the directory it signed before, and never two heads of one length.
         """
-        clock_round = (self._world.clock() + MAX_AHEAD_SECONDS) * 1000 // self._chain.round_ms
+        clock_round = (self._environment.clock() + MAX_AHEAD_SECONDS) * 1000 // self._chain.round_ms
         if request.round_number > clock_round:
             raise RefusedError(self._hop, Refusal.CLOCK)
         held = self._state.witnessed.length

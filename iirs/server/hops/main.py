@@ -15,7 +15,7 @@ from iirs.errors import ConfigError
 from iirs.paths import data_directory
 from iirs.server.glass_box import GlassBox
 from iirs.server.hops.hop_state import HopState
-from iirs.server.hops.later_hop import HopWorld, LaterHop
+from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.link_server import LinkServer
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.keystore import HopKeys, hold_folder, load_hop_keys
@@ -52,22 +52,22 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
-def build(keys: HopKeys, state: HopState, world: HopWorld) -> LinkServer:
+def build(keys: HopKeys, state: HopState, environment: HopEnvironment) -> LinkServer:
     """Return a hop ready to listen, linked to the one behind it."""
     chain, hop = keys.chain, keys.hop
     is_last = hop == len(chain.hops) - 1
     successor = None if is_last else NextHopLink(chain, hop, keys.identity)
-    later_hop = LaterHop(chain, hop, keys.identity, state, world, successor)
+    later_hop = LaterHop(chain, hop, keys.identity, state, environment, successor)
     return LinkServer(chain, hop, keys.identity, later_hop)
 
 
 def _run(options: argparse.Namespace, folder: Path, keys: HopKeys, stack: ExitStack) -> int:
-    world = HopWorld(os.urandom)
+    environment = HopEnvironment(os.urandom)
     if options.glass_box is not None:
         box = stack.enter_context(GlassBox(options.glass_box, keys.hop))
-        world = HopWorld(os.urandom, observe=box.stage, observe_drops=box.drops)
+        environment = HopEnvironment(os.urandom, observe=box.stage, observe_drops=box.drops)
         print(f"iirs-mix: {box.warning}", file=sys.stderr)
-    server = build(keys, HopState(folder, keys.chain.chain_id), world)
+    server = build(keys, HopState(folder, keys.chain.chain_id), environment)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: finished.set())
     finished = threading.Event()
