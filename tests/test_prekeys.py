@@ -25,7 +25,7 @@ from iirs.errors import ConfigError, DirectoryError, InvitationError, PeerError
 from iirs.geometry import PREKEY_INCREMENT, PREKEY_SIZE, VAULT_SIZE
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel
-from iirs.prekey import Prekey, PrekeyBook, is_current
+from iirs.prekey import KnownPrekeys, Prekey, is_current
 from iirs.server.accounts.database import Storage
 from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.service import ServiceSettings
@@ -47,8 +47,8 @@ SCALE = 400 if os.environ.get("IIRS_SOAK") else 20
 # -- what a client knows of others -------------------------------------------------------------------------
 
 
-def book(*prekeys: Prekey) -> PrekeyBook:
-    known = PrekeyBook()
+def book(*prekeys: Prekey) -> KnownPrekeys:
+    known = KnownPrekeys()
     known.take_in([prekey.encode() for prekey in prekeys], DIRECTORY)
     return known
 
@@ -71,7 +71,7 @@ def test_a_prekey_is_used_in_its_own_period_and_the_next_only(now: int, *, usabl
 
 def test_records_of_which_one_is_bad_leave_nothing_behind() -> None:
     good, bad = make_prekey(DIRECTORY, "alice", 7), make_prekey(DIRECTORY, "bob", 7)
-    known = PrekeyBook()
+    known = KnownPrekeys()
     for spoiled in (
         replace(bad, position=0),
         replace(bad, position=3),

@@ -41,7 +41,7 @@ from iirs.geometry import (
 )
 from iirs.message import ContentKind, Message, MessageKind, PeerMessage
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
-from iirs.prekey import Prekey, PrekeyBook
+from iirs.prekey import KnownPrekeys, Prekey
 from iirs.suite import PublicKey
 from iirs.wire.accounts import Errand, ErrandKind
 from iirs.wire.rounds import (
@@ -100,7 +100,7 @@ class Engine:
         """The round whose bundle has come or must come before the next announcement."""
         self._round: _Round | None = None
         self._last_used = int(store.get("last_round", 0))
-        self._prekeys = PrekeyBook()
+        self._prekeys = KnownPrekeys()
         self._own_prekeys = OwnPrekeys(self._kept_prekeys())
         self._period_told = -1
 
