@@ -115,7 +115,7 @@ class Sizes:
         return seen
 
 
-class Player:
+class TerminalClient:
     """A real client process in a terminal, driven as a person would."""
 
     def __init__(self, name: str, peer: str, link: JoinLink, folder: Path, linger: float) -> None:
@@ -221,57 +221,59 @@ def _converse(
 ) -> Report:
     others = dict(zip(_PEOPLE, reversed(_PEOPLE), strict=True))
     linger = 3 * options.round_seconds
-    players = {}
+    clients = {}
     for name, tap in taps.items():
         tapped = JoinLink(link.host, tap.port, link.fingerprint)
-        players[name] = Player(name, others[name], tapped, folder, linger)
-    narrator = _Narrator(taps, sizes, options)
+        clients[name] = TerminalClient(name, others[name], tapped, folder, linger)
+    printer = _RoundPrinter(taps, sizes, options)
     try:
-        _wait_until_ready(list(players.values()), narrator)
+        _wait_until_ready(list(clients.values()), printer)
         report = Report()
         for name, text in _SCRIPT:
             # People take a moment to type; without one, every text would start right after a round.
-            narrator.watch(options.round_seconds * (0.2 + secrets.randbelow(1000) / 1000))
-            _exchange(players[name], players[others[name]], text, report, narrator)
-        narrator.watch(2 * options.round_seconds)  # silence: the network sees no difference
-        for player in players.values():
-            player.stop_typing()
-        while any(player.process.poll() is None for player in players.values()):
-            narrator.watch(0.1)
+            printer.watch(options.round_seconds * (0.2 + secrets.randbelow(1000) / 1000))
+            _exchange(clients[name], clients[others[name]], text, report, printer)
+        printer.watch(2 * options.round_seconds)  # silence: the network sees no difference
+        for client in clients.values():
+            client.stop_typing()
+        while any(client.process.poll() is None for client in clients.values()):
+            printer.watch(0.1)
     finally:
-        for player in players.values():
-            if player.process.poll() is None:
-                player.process.kill()
-            player.process.wait()
-    narrator.watch(0)
+        for client in clients.values():
+            if client.process.poll() is None:
+                client.process.kill()
+            client.process.wait()
+    printer.watch(0)
     _count(report, taps, sizes)
-    if any(player.process.returncode for player in players.values()):
+    if any(client.process.returncode for client in clients.values()):
         raise ConnectionLostError("A client ended with an error.")
     return report
 
 
-def _wait_until_ready(players: list[Player], narrator: _Narrator) -> None:
+def _wait_until_ready(clients: list[TerminalClient], printer: _RoundPrinter) -> None:
     deadline = time.monotonic() + _LIMIT_SECONDS
-    narrator.say("alice and bob register, and ask for each other through dead drop 0 ...")
-    while not all(player.ready.is_set() for player in players):
-        if time.monotonic() > deadline or any(player.process.poll() is not None for player in players):
-            raise ConnectionLostError("The two did not come into sync: " + players[0].last_status)
-        narrator.watch(0.05)
+    printer.say("alice and bob register, and ask for each other through dead drop 0 ...")
+    while not all(client.ready.is_set() for client in clients):
+        if time.monotonic() > deadline or any(client.process.poll() is not None for client in clients):
+            raise ConnectionLostError("The two did not come into sync: " + clients[0].last_status)
+        printer.watch(0.05)
 
 
-def _exchange(speaker: Player, hearer: Player, text: str, report: Report, narrator: _Narrator) -> None:
+def _exchange(
+    speaker: TerminalClient, hearer: TerminalClient, text: str, report: Report, printer: _RoundPrinter
+) -> None:
     typed = time.monotonic()
     speaker.say(text)
     report.messages_sent += 1
-    narrator.said(speaker.name, text)
+    printer.said(speaker.name, text)
     while time.monotonic() < typed + _LIMIT_SECONDS and hearer.process.poll() is None:
-        narrator.watch(0.02)
+        printer.watch(0.02)
         while not hearer.heard.empty():
             at, line = hearer.heard.get()
             if line == f"{speaker.name}> {text}":
                 report.messages_delivered += 1
                 report.latency_s.append(round(at - typed, 3))
-                narrator.heard(hearer.name, text, at - typed)
+                printer.heard(hearer.name, text, at - typed)
                 return
 
 
@@ -284,7 +286,7 @@ def _count(report: Report, taps: dict[str, Wiretap], sizes: Sizes) -> None:
                 table[item.kind] = sorted({*table.get(item.kind, []), size})
 
 
-class _Narrator:
+class _RoundPrinter:
     """Prints each round as it passes on the wire, with what was said and heard meanwhile."""
 
     def __init__(self, taps: dict[str, Wiretap], sizes: Sizes, options: _Options) -> None:
