@@ -61,7 +61,9 @@ class LinkServer:
 
     def listen(self, host: str, port: int) -> int:
         """Begin to accept; return the port. Raises ``ConfigError`` if the address cannot be had."""
-        self._listener = Listener(host, port, self._meet, backlog=64, advice="Check --host and --port.")
+        self._listener = Listener(
+            host, port, self._start_handshake, backlog=64, advice="Check --host and --port."
+        )
         self._listener.start()
         return self._listener.port
 
@@ -93,7 +95,7 @@ class LinkServer:
 
     # -- admission ------------------------------------------------------------------------------------
 
-    def _meet(self, sock: socket.socket) -> None:
+    def _start_handshake(self, sock: socket.socket) -> None:
         self._make_room(sock)
         threading.Thread(target=self._shake_hands, args=(sock,), name="iirs-handshake", daemon=True).start()
 
