@@ -397,6 +397,7 @@ def test_something_that_has_moved_is_caught(tmp_path: Path) -> None:
 
 DEPENDENCIES = {
     *("cryptography", "apscheduler", "sqlalchemy", "sqlcipher3", "segno", "zxingcpp", "PIL", "bidi"),
+    "platformdirs",
     "desktop_notifier",
 }
 EXTRAS = {"dp_accounting"}
@@ -411,6 +412,7 @@ WHERE = {
     "bidi": {"iirs.client.text.text_layout"},
     "desktop_notifier": {"iirs.client.desktop.notifications"},
     "dp_accounting": {"iirs.meter.noise_budget"},
+    "platformdirs": {"iirs.paths"},
 }
 
 
