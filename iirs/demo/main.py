@@ -12,6 +12,7 @@ import json
 import os
 import queue
 import secrets
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,19 +20,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
-from iirs.chain import MAX_HOPS, Chain, JoinLink
+from iirs.chain import MAX_HOPS, JoinLink
 from iirs.client.net.transport import Line
+from iirs.client.terminal import ESTABLISHED
 from iirs.demo.local_chain import local_chain
-from iirs.demo.wiretap import Burst, TrafficDirection, Wiretap
+from iirs.demo.rounds_seen import RoundSeen, Sizes
+from iirs.demo.wiretap import Wiretap
 from iirs.errors import ConfigError, ConnectionLostError, IirsError
-from iirs.geometry import PREKEY_SIZE, padded_invitations
-from iirs.message import HEADER_SIZE
-from iirs.tls import on_the_wire
 
 _PEOPLE = ("alice", "bob")
 _SCRIPT = (
@@ -54,17 +54,6 @@ class _Options:
     say: Say
 
 
-@dataclass(frozen=True, slots=True)
-class RoundSeen:
-    """One round as the network saw one person's connection."""
-
-    kind: str
-    up: int
-    down: int
-    started: float
-    """When its upload began (monotonic seconds)."""
-
-
 @dataclass(slots=True)
 class Report:
     """What the demo measured."""
@@ -82,37 +71,6 @@ class Report:
     def as_json(self) -> str:
         """Return one JSON object."""
         return json.dumps({name: getattr(self, name) for name in self.__slots__})
-
-
-class Sizes:
-    """Tells round kinds apart as any observer can: sizes are public, and follow from the chain."""
-
-    def __init__(self, chain: Chain, people: int) -> None:
-        geometry = chain.geometry
-        bundle = geometry.bundle_size(padded_invitations(people * chain.slots))
-        plain = HEADER_SIZE + geometry.replies_size + HEADER_SIZE + geometry.announce_size
-        prekey = HEADER_SIZE + PREKEY_SIZE
-        self.uploads = {
-            on_the_wire(extra + HEADER_SIZE + size): kind + remark
-            for size, kind in ((geometry.upload_size, "plain"), (geometry.upload_invite_size, "invite"))
-            for extra, remark in ((0, ""), (prekey, ", new prekey"))
-        }
-        keys = HEADER_SIZE + geometry.keys_size
-        self.with_keys = {
-            on_the_wire(plain + keys),
-            on_the_wire(plain + keys + HEADER_SIZE + bundle),
-        }
-
-    def rounds(self, bursts: list[Burst]) -> list[RoundSeen]:
-        """Return the rounds in what a wiretap recorded of one connection."""
-        seen = []
-        first = next((i for i, burst in enumerate(bursts) if burst.size in self.uploads), len(bursts))
-        for up, down in pairwise(bursts[first:]):
-            if up.direction is TrafficDirection.UP:
-                kind = self.uploads.get(up.size, "unexpected")
-                kind += ", new epoch keys" if down.size in self.with_keys else ""
-                seen.append(RoundSeen(kind, up.size, down.size, up.started))
-        return seen
 
 
 class TerminalClient:
@@ -155,12 +113,26 @@ class TerminalClient:
     def _status(self, stream: IO[str]) -> None:
         for line in stream:
             self.last_status = line.strip()
-            if "Connection established successfully" in line:
+            if ESTABLISHED in line:
                 self.ready.set()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Show the main job. Returns 0 only if everything was delivered."""
+    """Show the main job. Returns 0 only if everything was delivered, 130 on Ctrl-C, 143 on SIGTERM."""
+    try:
+        # SIGINT too: what a script starts in the background inherits that it is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _end)
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _end(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)  # so that on the way out all that was started is ended
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="iirs-demo", description="A server and two people, talking.")
     parser.add_argument("--headless", action="store_true", help="no windows, even with a display")
     parser.add_argument("--json", action="store_true", help="headless; print one JSON object at the end")
@@ -176,8 +148,6 @@ def main(arguments: list[str] | None = None) -> int:
     except IirsError as error:
         print(f"iirs-demo: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def _has_display() -> bool:
@@ -362,8 +332,9 @@ def _conclude(report: Report, say: Say) -> None:
 
 def _windows(hops: int, round_seconds: float) -> int:
     """Open a server and two windows that register, ask for each other and greet."""
-    with tempfile.TemporaryDirectory() as name, local_chain(hops, round_seconds) as servers:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = stack.enter_context(local_chain(hops, round_seconds))
         windows = []
         for person, peer in zip(_PEOPLE, reversed(_PEOPLE), strict=True):
             password = folder / f"{person}.password"
@@ -373,7 +344,8 @@ def _windows(hops: int, round_seconds: float) -> int:
                 "--password-file", str(password), "--data-dir", str(folder / person),
                 "--say", f"Hello {peer}!",
             ]  # fmt: skip
-            windows.append(subprocess.Popen(command))
+            windows.append(stack.enter_context(subprocess.Popen(command)))
+            stack.callback(windows[-1].terminate)
         print("Two windows: alice and bob ask for each other, which takes a few rounds. Close both to end.")
         codes = [window.wait() for window in windows]
     return max(codes)

@@ -102,8 +102,14 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do one command. Returns 0, or 2 if it could not be done."""
-    options = parse_arguments(arguments)
+    """Do one command. Returns 0, 2 if it could not be done, or 130 on Ctrl-C."""
+    try:
+        return _run(parse_arguments(arguments))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
     commands = {"init": _init, "hop": _hop, "join": _join, "show": _show}
     try:
         commands[options.command](options)
