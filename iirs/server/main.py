@@ -10,10 +10,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-import segno
-
 from iirs.chain import DEFAULT_PORT, Chain, JoinLink
-from iirs.errors import ConfigError
+from iirs.errors import ConfigError, ExtraMissingError
 from iirs.meter.report import MeterSettings, read_meter
 from iirs.paths import data_directory
 from iirs.server.accounts.database import Storage
@@ -107,12 +105,18 @@ def _run(options: argparse.Namespace, settings: ServiceSettings, stop: StopSigna
 def _draw(link: JoinLink) -> None:
     try:
         print(qr_lines(str(link)), flush=True)
+    except ExtraMissingError as error:
+        print(f"iirs-server: {error}", file=sys.stderr)
     except UnicodeEncodeError:  # an output without block characters; the link above is enough to go on
         print("iirs-server: this output cannot show a QR code", file=sys.stderr)
 
 
 def qr_lines(text: str) -> str:
-    """Return the QR code of a text as lines for a terminal."""
+    """Return the QR code of a text as lines for a terminal. Raises ``ExtraMissingError`` without segno."""
+    try:
+        import segno  # noqa: PLC0415  # a server can do without
+    except ImportError as error:
+        raise ExtraMissingError("no QR code: segno is not installed (pip install segno)") from error
     written = io.StringIO()
     segno.make_qr(text, error="l").terminal(written, compact=True)
     return written.getvalue()
