@@ -1,10 +1,12 @@
 """The mix net: collects a round's onions, runs it through the chain and back, hands out the replies.
 
-``MixNet`` is the entry: it keeps the clients' uploads and runs the round. Its road, in a chain of one:
-open (here) -> shuffle (``mix_stage``) -> ``DeadDropManager.handle_messages`` (``deaddrop``) -> unshuffle
-(``mix_stage``) -> seal (here). In a longer chain later hops stand between shuffle and dead drops, and each
-peels, shuffles, unshuffles and seals in its turn (``hops.mix_hop``). No socket and no clock in here; the
-scheduler calls ``run_round``.
+``MixNet`` is the entry: it keeps the clients' uploads and runs the rounds. In a chain of one, a round is
+
+    open (here) -> ``shuffle`` (``mix_stage``) -> ``DeadDropManager.handle_messages`` (``deaddrop``)
+    -> ``unshuffle`` (``mix_stage``) -> seal (here)
+
+In a longer chain the later hops come between shuffle and dead drops: each peels, shuffles, unshuffles and
+seals (``hops.mix_hop``). No socket and no clock in here; the scheduler calls ``run_round``.
 """
 
 from __future__ import annotations
