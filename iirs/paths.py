@@ -12,7 +12,7 @@ from platformdirs import user_data_path
 def data_directory(program: str) -> Path:
     """Return the folder for a program's data; it need not exist yet."""
     folder = user_data_path(program, appauthor=False, roaming=True)
-    # Older releases heeded an XDG_DATA_HOME that is no absolute path, and none at all on macOS. What they
+    # Earlier versions heeded an XDG_DATA_HOME that is no absolute path, and none at all on macOS. What they
     # kept must be found again: a server that does not find its identity begins another chain.
     base = os.environ.get("XDG_DATA_HOME") or folder.parent
     if sys.platform == "darwin":

@@ -1,4 +1,4 @@
-"""Where programs keep their files: where the system says, and what an older release made is found again."""
+"""Where programs keep their files: where the system says, and what an earlier version made is found again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_asking_for_the_folder_does_not_make_it(home: Path) -> None:
     assert not data_directory("iirs").exists()
 
 
-def test_what_an_older_release_kept_beside_a_relative_path_is_found(
+def test_what_an_earlier_version_kept_beside_a_relative_path_is_found(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "here")
@@ -45,7 +45,7 @@ def test_what_an_older_release_kept_beside_a_relative_path_is_found(
     assert data_directory("iirs").resolve() == home / "here" / "iirs"
 
 
-def test_what_an_older_release_kept_on_macos_is_used_until_there_is_anything_new(
+def test_what_an_earlier_version_kept_on_macos_is_used_until_there_is_anything_new(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
