@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from iirs.client.events import PeerState
 from iirs.client.store.log_entry import TransferState
-from iirs.client.store.preferences import Preferences, Theme
+from iirs.client.store.preferences import ColourScheme, Preferences
 from iirs.client.window.navigation import Cover, Start
 from iirs.client.window.theme.theme import Look
 from iirs.client.window.window import ClientWindow
@@ -73,9 +73,9 @@ def holiday() -> bytes:
     return written.getvalue()
 
 
-def prepare(place: Town, theme: Theme) -> None:
+def prepare(place: Town, scheme: ColourScheme) -> None:
     folder = place.home("alice").folder
-    Preferences(theme=theme, link=str(place.link), name="alice").write(folder)
+    Preferences(theme=scheme, link=str(place.link), name="alice").write(folder)
 
 
 def enter(studio: Studio, place: Town, *, new: bool) -> ClientWindow:
@@ -148,19 +148,19 @@ def main() -> None:
     studio.rest(1.5)  # until it is known whether this screen draws emoji
     with tempfile.TemporaryDirectory() as name, town(Path(name), round_seconds=0.4) as place:
         people = {person: place.person(person) for person in PEOPLE[1:]}
-        prepare(place, Theme.LIGHT)
+        prepare(place, ColourScheme.LIGHT)
         window = enter(studio, place, new=True)
         talk(studio, window, people["bob"], Path(name))
         people["carol"].connection.ask("alice")
         studio.pump(lambda: "carol" in window.model.asking)
         studio.take(window, "talk")
-        window.shell.change("theme", Theme.DARK)
+        window.shell.change("theme", ColourScheme.DARK)
         studio.take(window, "talk-dark")
         page = window.main_page
         assert page is not None
         page.show_safety("bob")
         studio.take(window, "safety-number-dark")
-        window.shell.change("theme", Theme.LIGHT)
+        window.shell.change("theme", ColourScheme.LIGHT)
         found_group(studio, window, [people["bob"], people["carol"], people["dave"]])
         window.cover(Cover.SETTINGS)
         studio.take(window, "settings")

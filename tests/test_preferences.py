@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iirs.client.store.preferences import FILE, ZOOMS, Notify, Place, Preferences, Theme
+from iirs.client.store.preferences import FILE, ZOOMS, ColourScheme, Notify, Place, Preferences
 
 SOME = Preferences(
-    Theme.DARK,
+    ColourScheme.DARK,
     1.5,
     "de",
     Notify.WITH_TEXT,

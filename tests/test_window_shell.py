@@ -17,7 +17,7 @@ from iirs.client.events import TextReceived  # noqa: E402
 from iirs.client.model.chat_model import ChatModel, Round  # noqa: E402
 from iirs.client.model.lock import IdleClock, wait_seconds  # noqa: E402
 from iirs.client.model.privacy_sentences import explained, hidden_among  # noqa: E402
-from iirs.client.store.preferences import Notify, Place, Preferences, Theme  # noqa: E402
+from iirs.client.store.preferences import ColourScheme, Notify, Place, Preferences  # noqa: E402
 from iirs.client.window.navigation import Start  # noqa: E402
 from iirs.client.window.pages.lock_page import LockPage  # noqa: E402
 from iirs.client.window.pages.settings_page import SettingsPage  # noqa: E402
@@ -110,7 +110,7 @@ def test_colours_and_size_change_at_once_and_talk_and_draft_stay(screen: Screen,
     assert alice.model.open_peer == "bob"
     assert main_page(alice).chat.entry.get("1.0", "end-1c") == "half a sentence"
     kept = Preferences.read(place.home("alice").folder)
-    assert (kept.theme, kept.zoom, kept.name) == (Theme.DARK, 1.1, "alice")
+    assert (kept.theme, kept.zoom, kept.name) == (ColourScheme.DARK, 1.1, "alice")
 
 
 @pytest.mark.window

@@ -23,7 +23,7 @@ _VISIBLE = 80
 """So many pixels of a window must be on the screen for a person to find it."""
 
 
-class Theme(StrEnum):
+class ColourScheme(StrEnum):
     """Which colours."""
 
     SYSTEM = "system"
@@ -65,7 +65,7 @@ class Place:
 class Preferences:
     """All of them; whatever is not known is as usual."""
 
-    theme: Theme = Theme.SYSTEM
+    theme: ColourScheme = ColourScheme.SYSTEM
     zoom: float = 1.0
     language: str = ""
     """A language's code; "" is the system's."""
@@ -128,7 +128,7 @@ def _checked(name: str, value: Any) -> Any:
     """Return a field's value. Raises ``ValueError``, ``TypeError`` or ``KeyError`` if it is none."""
     match name:
         case "theme":
-            return Theme(value)
+            return ColourScheme(value)
         case "notifications":
             return Notify(value)
         case "zoom":

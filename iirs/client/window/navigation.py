@@ -38,9 +38,9 @@ from iirs.client.window.pages.settings_page import (
 )
 from iirs.client.window.pages.shortcuts_page import KeysPage
 from iirs.client.window.theme.theme import Look
-from iirs.client.window.window_state import DesktopTheme, Shell, UnlockTried
+from iirs.client.window.window_state import DesktopScheme, Shell, UnlockTried
 
-Told = LoggedIn | NotLoggedIn | Reading | DesktopTheme | UnlockTried | PasswordTold
+Told = LoggedIn | NotLoggedIn | Reading | DesktopScheme | UnlockTried | PasswordTold
 
 
 class Cover(Enum):

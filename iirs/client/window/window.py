@@ -35,7 +35,7 @@ from iirs.client.window.pages.account_page import AccountPage
 from iirs.client.window.pages.shortcuts_page import bind_keys
 from iirs.client.window.theme.shapes import RoundedBox
 from iirs.client.window.theme.theme import Look
-from iirs.client.window.window_state import DesktopTheme, UnlockTried, has_focus
+from iirs.client.window.window_state import DesktopScheme, UnlockTried, has_focus
 
 _POLL_MS = 40
 _EVENTS_A_TICK = 200
@@ -227,8 +227,8 @@ class ClientWindow(WindowPages):
             match value:
                 case LoggedIn():
                     self._enter(value)
-                case DesktopTheme():
-                    self.shell.take_theme(value)
+                case DesktopScheme():
+                    self.shell.take_scheme(value)
                 case UnlockTried():
                     self._take_unlock(value)
                 case PasswordTold():

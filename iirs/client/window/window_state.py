@@ -18,14 +18,14 @@ from iirs.client.account.entry_calls import Home
 from iirs.client.account.password_keys import opens
 from iirs.client.desktop.colour_scheme import is_dark
 from iirs.client.model.lock import IdleClock
-from iirs.client.store.preferences import Place, Preferences, Theme
+from iirs.client.store.preferences import ColourScheme, Place, Preferences
 from iirs.client.text.translate import set_language
 from iirs.client.window.theme.palette import DARK, LIGHT
 from iirs.client.window.theme.theme import Look
 
 
 @dataclass(frozen=True, slots=True)
-class DesktopTheme:
+class DesktopScheme:
     """What the desktop says of its colours."""
 
     dark: bool
@@ -38,7 +38,7 @@ class UnlockTried:
     right: bool
 
 
-Told = DesktopTheme | UnlockTried
+Told = DesktopScheme | UnlockTried
 
 
 class Shell:
@@ -114,17 +114,17 @@ class Shell:
 
     def ask_desktop(self) -> None:
         """Ask whether the desktop is dark, where that matters."""
-        if self.preferences.theme is Theme.SYSTEM:
-            self._work(lambda: DesktopTheme(is_dark()))
+        if self.preferences.theme is ColourScheme.SYSTEM:
+            self._work(lambda: DesktopScheme(is_dark()))
 
-    def take_theme(self, theme: DesktopTheme) -> None:
+    def take_scheme(self, scheme: DesktopScheme) -> None:
         """Take in what the desktop said."""
-        self._dark = theme.dark
+        self._dark = scheme.dark
         if self._restyle():
             self._rebuild()
 
     def _restyle(self) -> bool:
-        dark = {Theme.DARK: True, Theme.LIGHT: False}.get(self.preferences.theme, self._dark)
+        dark = {ColourScheme.DARK: True, ColourScheme.LIGHT: False}.get(self.preferences.theme, self._dark)
         wanted = (DARK if dark else LIGHT, self.preferences.zoom)
         if (self.look.colours, self.look.zoom) == wanted:
             return False

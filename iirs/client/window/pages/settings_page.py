@@ -12,12 +12,16 @@ from typing import Any
 from iirs.client.messenger.safety_number import grouped
 from iirs.client.model.privacy_sentences import explained
 from iirs.client.pictures.qr import qr_png
-from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, Notify, Preferences, Theme
+from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, ColourScheme, Notify, Preferences
 from iirs.client.text.translate import N_, _, languages
 from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Look
 
-_THEMES = ((Theme.SYSTEM, N_("As the system")), (Theme.LIGHT, N_("Light")), (Theme.DARK, N_("Dark")))
+_THEMES = (
+    (ColourScheme.SYSTEM, N_("As the system")),
+    (ColourScheme.LIGHT, N_("Light")),
+    (ColourScheme.DARK, N_("Dark")),
+)
 _NOTIFY = (
     (Notify.OFF, N_("Off")),
     (Notify.WITHOUT_TEXT, N_("Without text")),
