@@ -24,7 +24,7 @@ from iirs.client.events import PeerState
 from iirs.client.store.log_entry import TransferState
 from iirs.client.store.preferences import ColourScheme, Preferences
 from iirs.client.window.navigation import Cover, Start
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window import ClientWindow
 from tests.harness import FAST_BACKOFF, PASSWORD, Person, Town, town
 
@@ -38,7 +38,7 @@ class Studio:
     def __init__(self) -> None:
         self.root = tk.Tk(className="Iirs")
         self.root.withdraw()
-        self.look = Look(self.root)
+        self.theme = Theme(self.root)
 
     def pump(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -81,7 +81,7 @@ def prepare(place: Town, scheme: ColourScheme) -> None:
 def enter(studio: Studio, place: Town, *, new: bool) -> ClientWindow:
     window = ClientWindow(
         tk.Toplevel(studio.root),
-        studio.look,
+        studio.theme,
         place.home("alice"),
         Start(str(place.link), options=FAST_BACKOFF),
     )

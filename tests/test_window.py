@@ -488,7 +488,7 @@ def test_keys_alone_are_enough(screen: Screen, place: Town) -> None:
 def log_of(screen: Screen, texts: int) -> tuple[LogView, Talk]:
     top = tk.Toplevel(screen.root)
     top.geometry("600x400")
-    log, talk = LogView(top, screen.look), Talk("bob")
+    log, talk = LogView(top, screen.theme), Talk("bob")
     log.pack(fill="both", expand=True)
     for number in range(texts):
         talk.add(Row(f"text {number} " + "and so on " * (number % 20), number * 60_000, b"%d" % number))
@@ -537,7 +537,7 @@ def test_a_long_history_is_quick_and_has_few_items(screen: Screen) -> None:
 
 
 def test_a_fault_in_the_program_is_told_without_what_anybody_wrote(screen: Screen) -> None:
-    dialog = FaultDialog(screen.root, screen.look)
+    dialog = FaultDialog(screen.root, screen.theme)
     written = "what bob " + "wrote"
     try:
         raise ValueError(written)

@@ -46,7 +46,7 @@ def screen(module_screen: Screen) -> Iterator[Screen]:
     yield module_screen
     module_screen.close_all()
     set_language("en")
-    module_screen.look.restyle(LIGHT, 1.0)
+    module_screen.theme.restyle(LIGHT, 1.0)
     faults, module_screen.faults = module_screen.faults, []
     assert not faults
 

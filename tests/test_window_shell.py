@@ -34,7 +34,7 @@ root_screen = pytest.fixture(scope="session")(the_screen)
 def screen(root_screen: Screen) -> Iterator[Screen]:
     yield root_screen
     root_screen.close_all()
-    root_screen.look.restyle(LIGHT, 1.0)
+    root_screen.theme.restyle(LIGHT, 1.0)
     faults, root_screen.faults = root_screen.faults, []
     assert not faults
 
@@ -103,9 +103,9 @@ def test_colours_and_size_change_at_once_and_talk_and_draft_stay(screen: Screen,
     write(main_page(alice).chat.entry, "half a sentence")
     press(main_page(alice).chat.entry, "<Control-comma>")
     settings(alice).controls["theme dark"].invoke()
-    assert screen.look.colours.name == "dark"
+    assert screen.theme.colours.name == "dark"
     press(settings(alice), "<Control-plus>")
-    assert screen.look.zoom == 1.1
+    assert screen.theme.zoom == 1.1
     settings(alice).controls["close"].invoke()
     assert alice.model.open_peer == "bob"
     assert main_page(alice).chat.entry.get("1.0", "end-1c") == "half a sentence"

@@ -92,7 +92,7 @@ class Desk:
         made = {name: self._recorder(name) for name in Requests.__slots__}
         made["open"] = lambda peer: self.page.open(peer)  # noqa: PLW0108  # there is no page yet
         made["show_safety"] = lambda peer: self.page.show_safety(peer)  # noqa: PLW0108
-        self.page = MainPage(self.top, screen.look, self.model, Requests(**made))
+        self.page = MainPage(self.top, screen.theme, self.model, Requests(**made))
         self.page.pack(fill="both", expand=True)
         numbers = tuple(f"{index:060d}" for index in range(len(people) + 1))
         self.take(ConnectionChanged(ConnectionState.ONLINE), PeopleChanged(("alice", *people), numbers))

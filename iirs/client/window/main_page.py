@@ -24,7 +24,7 @@ from iirs.client.window.parts.people_list import PeopleList, PersonRow
 from iirs.client.window.parts.status_bar import StatusBar
 from iirs.client.window.talk.chat_pane import ChatPane
 from iirs.client.window.theme.avatars import number_of
-from iirs.client.window.theme.theme import Look, window_keys_first
+from iirs.client.window.theme.theme import Theme, window_keys_first
 
 _STANDBY = "standby"
 _BLOCKED = "blocked"
@@ -34,40 +34,40 @@ _LINE_MAX = 120
 class MainPage(ttk.Frame):
     """Shows a ``ChatModel``; call ``refresh`` after it has changed and ``tick`` some times a second."""
 
-    def __init__(self, parent: tk.Misc, look: Look, model: ChatModel, requests: Requests) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, model: ChatModel, requests: Requests) -> None:
         super().__init__(parent)
-        self._look = look
+        self._theme = theme
         self._model = model
         self._requests = requests
         self._standby = ""
         self._page: ttk.Frame | None = None
         self._wanted = tk.StringVar(self)
         self._wanted.trace_add("write", lambda *_: self._typed())
-        self.status = StatusBar(self, look)
+        self.status = StatusBar(self, theme)
         self.status.pack(side="bottom", fill="x")
         side = self._make_side()
-        self.people = PeopleList(side, look, requests.open)
+        self.people = PeopleList(side, theme, requests.open)
         self.people.open_menu = self._open_menu
         self.people.pack(fill="both", expand=True)
         ttk.Frame(self, style="Line.TFrame", width=1).pack(side="left", fill="y")
         self._right = ttk.Frame(self)
         self._right.pack(side="left", fill="both", expand=True)
-        self.banners = Banners(self._right, look)
+        self.banners = Banners(self._right, theme)
         self.banners.pack(fill="x")
-        self.found = FindStrip(self._right, look, self._search, self._go_to, self._close_found)
-        self.welcome = Welcome(self._right, look, model, self.ask)
-        self.chat = ChatPane(self._right, look, model, requests)
+        self.found = FindStrip(self._right, theme, self._search, self._go_to, self._close_found)
+        self.welcome = Welcome(self._right, theme, model, self.ask)
+        self.chat = ChatPane(self._right, theme, model, requests)
         self.open(model.open_peer)
 
     def _make_side(self) -> ttk.Frame:
-        dp, look = self._look.dp, self._look
+        dp, theme = self._theme.dp, self._theme
         side = ttk.Frame(self, style="Side.TFrame", width=dp(286))
         side.pack(side="left", fill="y")
         side.pack_propagate(False)
         top = ttk.Frame(side, style="Side.TFrame", padding=(dp(14), dp(12), dp(8), dp(6)))
         top.pack(fill="x")
         self._face = tk.Canvas(
-            top, width=dp(32), height=dp(32), background=look.colours.side, highlightthickness=0
+            top, width=dp(32), height=dp(32), background=theme.colours.side, highlightthickness=0
         )
         self._face.pack(side="left", padx=(0, dp(10)))
         self.log_out_button = ttk.Button(
@@ -81,7 +81,7 @@ class MainPage(ttk.Frame):
         ttk.Label(top, text=self._model.me, style="SideHeading.TLabel").pack(side="left", fill="x")
         search = ttk.Frame(side, style="Side.TFrame", padding=(dp(12), dp(4), dp(12), dp(6)))
         search.pack(fill="x")
-        self.search = ttk.Entry(search, textvariable=self._wanted, style="Side.TEntry", font=look.text)
+        self.search = ttk.Entry(search, textvariable=self._wanted, style="Side.TEntry", font=theme.text)
         row = ttk.Frame(search, style="Side.TFrame")
         row.pack(fill="x")
         self.new_button = ttk.Button(
@@ -131,7 +131,7 @@ class MainPage(ttk.Frame):
         """Show the page that founds a group."""
         self.chat.keep_draft()
         page = NewGroupPage(
-            self._right, self._look, self._model, self._requests.create_group, self._close_page
+            self._right, self._theme, self._model, self._requests.create_group, self._close_page
         )
         self._show(page)
         page.name_entry.focus_set()
@@ -142,7 +142,7 @@ class MainPage(ttk.Frame):
         if talk.number:
             self.chat.keep_draft()
             self._show(
-                SafetyPage(self._right, self._look, self._model.me, talk, self._requests, self._close_page)
+                SafetyPage(self._right, self._theme, self._model.me, talk, self._requests, self._close_page)
             )
 
     @property
@@ -181,9 +181,9 @@ class MainPage(ttk.Frame):
         model = self._model
         if model.numbers:
             self._face.delete("all")
-            middle = self._look.dp(16)
+            middle = self._theme.dp(16)
             number = model.numbers.get(model.me, "")
-            self._look.draw_avatar(self._face, number, model.me, (middle, middle), 32)
+            self._theme.draw_avatar(self._face, number, model.me, (middle, middle), 32)
         today = datetime.datetime.now().astimezone().date()
         rows = [self._row(name, today) for name in model.order(self._wanted.get())]
         self.people.show(rows, "" if self._page is not None else model.open_peer)

@@ -37,7 +37,7 @@ from iirs.client.window.pages.settings_page import (
     SettingsPosition,
 )
 from iirs.client.window.pages.shortcuts_page import KeysPage
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window_state import DesktopScheme, Shell, UnlockTried
 
 Told = LoggedIn | NotLoggedIn | Reading | DesktopScheme | UnlockTried | PasswordTold
@@ -73,12 +73,12 @@ class WindowPages(ABC):
     def __init__(
         self,
         window: tk.Tk | tk.Toplevel,
-        look: Look,
+        theme: Theme,
         home: Home,
         start: Start,
     ) -> None:
         self.window = window
-        self.look = look
+        self.theme = theme
         self.login_page: LoginPage | None = None
         self.main_page: MainPage | None = None
         self.farewell: FarewellPage | None = None
@@ -99,7 +99,7 @@ class WindowPages(ABC):
         self._position = SettingsPosition()
         self._warnings: list[tuple[str, bool]] = []
         self._then: Callable[[], None] | None = None
-        self.shell = Shell(window, look, home, self._inbox.put, self._show)
+        self.shell = Shell(window, theme, home, self._inbox.put, self._show)
 
     # -- pages --------------------------------------------------------------------------------------
 
@@ -107,15 +107,15 @@ class WindowPages(ABC):
         """Make the page that belongs here now, from what is known: nothing lives in widgets alone."""
         written = self._put_away()
         if self._then is not None:
-            self.farewell = FarewellPage(self.window, self.look, self._what_then, self._hurry)
+            self.farewell = FarewellPage(self.window, self.theme, self._what_then, self._hurry)
         elif self.shell.locked:
-            self.cover_page = LockPage(self.window, self.look, self._unlock, self.shell.failures)
+            self.cover_page = LockPage(self.window, self.theme, self._unlock, self.shell.failures)
         elif self._cover is Cover.SETTINGS:
             self.cover_page = self._settings_page()
         elif self._cover is Cover.ACCOUNT and self.connection is not None:
             self.cover_page = self._account_page(self.connection)
         elif self._cover is Cover.KEYS:
-            self.cover_page = KeysPage(self.window, self.look, self._uncover)
+            self.cover_page = KeysPage(self.window, self.theme, self._uncover)
         elif self.connection is None or self.librarian is None:
             self._show_form(written)
         else:
@@ -148,7 +148,7 @@ class WindowPages(ABC):
     def _show_form(self, written: Remembered | None) -> None:
         kept = self.shell.preferences
         known = Remembered(self._start.link or kept.link, self._start.name or kept.name)
-        page = self.login_page = LoginPage(self.window, self.look, known, self._log_in, written)
+        page = self.login_page = LoginPage(self.window, self.theme, known, self._log_in, written)
         page.focus_first()
         if self._logging_in:
             page.wait()
@@ -168,7 +168,7 @@ class WindowPages(ABC):
         )
         requests = requests_for(connection, librarian, actions)
         peer = self.model.open_peer
-        self.main_page = MainPage(self.window, self.look, self.model, requests)
+        self.main_page = MainPage(self.window, self.theme, self.model, requests)
         for sentence, alarm in self._warnings:
             self.main_page.warn(sentence, alarm=alarm)
         if peer:
@@ -191,14 +191,14 @@ class WindowPages(ABC):
             plain = JoinLink.parse(self.shell.preferences.link)
             link = str(JoinLink(plain.host, plain.port, chain.chain_id))
             account = AccountFacts(model.me, link, model.numbers.get(model.me, ""), model.servers)
-        return SettingsPage(self.window, self.look, self.shell.preferences, actions, account)
+        return SettingsPage(self.window, self.theme, self.shell.preferences, actions, account)
 
     def _account_page(self, connection: ServerConnection) -> AccountPage:
         def change(old: str, new: str) -> None:
             change_password(connection, self._home, old, new, self._inbox.put)
 
         actions = AccountActions(change, self.wipe, connection.delete_account, self._uncover)
-        return AccountPage(self.window, self.look, self.model.me, actions)
+        return AccountPage(self.window, self.theme, self.model.me, actions)
 
     def cover(self, cover: Cover) -> None:
         """Show the settings or the keys in place of what is there; not while locked or leaving."""

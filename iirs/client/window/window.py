@@ -34,7 +34,7 @@ from iirs.client.window.navigation import Cover, Start, WindowPages
 from iirs.client.window.pages.account_page import AccountPage
 from iirs.client.window.pages.shortcuts_page import bind_keys
 from iirs.client.window.theme.shapes import RoundedBox
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window_state import DesktopScheme, UnlockTried, has_focus
 
 _POLL_MS = 40
@@ -48,12 +48,12 @@ class ClientWindow(WindowPages):
     def __init__(
         self,
         window: tk.Tk | tk.Toplevel,
-        look: Look,
+        theme: Theme,
         home: Home,
         start: Start,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(window, look, home, start)
+        super().__init__(window, theme, home, start)
         self.notifier: Callable[[Announcement], None] = lambda _: None
         self._closed = closed
         self._peer_to_ask = start.peer
@@ -62,8 +62,8 @@ class ClientWindow(WindowPages):
         self._at_once_since: float | None = None
         self._next_poll = ""
         window.title("iirs")
-        window.configure(background=look.colours.background)
-        window.iconphoto(False, look.picture(RoundedBox(64, 64, 18, look.colours.accent)))
+        window.configure(background=theme.colours.background)
+        window.iconphoto(False, theme.picture(RoundedBox(64, 64, 18, theme.colours.accent)))
         window.protocol("WM_DELETE_WINDOW", self.close)
         for sequence in ("<FocusIn>", "<FocusOut>"):
             window.bind(sequence, lambda _: window.after_idle(self._take_focus), add=True)

@@ -21,7 +21,7 @@ from iirs.client.model.lock import IdleClock
 from iirs.client.store.preferences import ColourScheme, Place, Preferences
 from iirs.client.text.translate import set_language
 from iirs.client.window.theme.palette import DARK, LIGHT
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class Shell:
     def __init__(
         self,
         window: tk.Tk | tk.Toplevel,
-        look: Look,
+        theme: Theme,
         home: Home,
         tell: Callable[[Told], None],
         rebuild: Callable[[], None],
     ) -> None:
         self.window = window
-        self.look = look
+        self.theme = theme
         self.preferences = Preferences.read(home.folder)
         self.locked = False
         self.failures = 0
@@ -99,15 +99,15 @@ class Shell:
         self.change("zoom", self.preferences.zoomed(steps))
 
     def _place(self) -> None:
-        look, window = self.look, self.window
+        theme, window = self.theme, self.window
         screen = (window.winfo_screenwidth(), window.winfo_screenheight())
-        least = Place(look.dp(640), look.dp(560), 0, 0).fitted(*screen)
+        least = Place(theme.dp(640), theme.dp(560), 0, 0).fitted(*screen)
         window.minsize(min(least.width, 960), min(least.height, 720))
         place = self.preferences.place
         if place is not None:
             window.geometry(place.fitted(*screen).geometry)
         else:
-            usual = Place(look.dp(960), look.dp(680), 0, 0).fitted(*screen)
+            usual = Place(theme.dp(960), theme.dp(680), 0, 0).fitted(*screen)
             window.geometry(f"{usual.width}x{usual.height}")
 
     # -- colours ------------------------------------------------------------------------------------
@@ -126,10 +126,10 @@ class Shell:
     def _restyle(self) -> bool:
         dark = {ColourScheme.DARK: True, ColourScheme.LIGHT: False}.get(self.preferences.theme, self._dark)
         wanted = (DARK if dark else LIGHT, self.preferences.zoom)
-        if (self.look.colours, self.look.zoom) == wanted:
+        if (self.theme.colours, self.theme.zoom) == wanted:
             return False
-        self.look.restyle(*wanted)
-        self.window.configure(background=self.look.colours.background)
+        self.theme.restyle(*wanted)
+        self.window.configure(background=self.theme.colours.background)
         return True
 
     # -- the lock -----------------------------------------------------------------------------------

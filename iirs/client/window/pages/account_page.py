@@ -10,7 +10,7 @@ from tkinter import ttk
 from iirs.client.account.password_keys import check_password
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.scroll_page import ScrollPage
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 from iirs.errors import AccountError
 
 _PASSWORD_ABOUT = N_(
@@ -40,23 +40,23 @@ class AccountActions:
 class AccountPage(ScrollPage):
     """Shows one account's ends; ``tell`` says how a change of password went."""
 
-    def __init__(self, parent: tk.Misc, look: Look, name: str, actions: AccountActions) -> None:
-        super().__init__(parent, look, 480)
+    def __init__(self, parent: tk.Misc, theme: Theme, name: str, actions: AccountActions) -> None:
+        super().__init__(parent, theme, 480)
         self._name = name
         self._actions = actions
         self._kept: list[tk.Variable] = []  # Tk's variables end with the last reference to them
-        dp = look.dp
+        dp = theme.dp
         head = ttk.Frame(self.body)
         head.pack(fill="x")
         title = _("Account {name}").format(name=name)
-        ttk.Label(head, text=title, style="Title.TLabel", font=look.heading).pack(side="left")
+        ttk.Label(head, text=title, style="Title.TLabel", font=theme.heading).pack(side="left")
         self.close_button = ttk.Button(head, text=_("Back"), command=actions.close)
         self.close_button.pack(side="right")
         self._explained(_("New password"), _PASSWORD_ABOUT)
         self.old = self._field(_("The password of now"), secret=True)
         self.new = self._field(_("The new password"), secret=True)
         self.again = self._field(_("The new password once more"), secret=True)
-        self.message = ttk.Label(self.body, style="Error.TLabel", font=look.small, wraplength=dp(460))
+        self.message = ttk.Label(self.body, style="Error.TLabel", font=theme.small, wraplength=dp(460))
         self.message.pack(anchor="w", pady=dp(6))
         self.change_button = ttk.Button(
             self.body, text=_("Change the password"), style="Accent.TButton", command=self.change
@@ -75,12 +75,14 @@ class AccountPage(ScrollPage):
     def _explained(self, title: str, about: str) -> None:
         self.section(title)
         about = _(about)
-        ttk.Label(self.body, text=about, style="Muted.TLabel", wraplength=self._look.dp(460)).pack(anchor="w")
+        ttk.Label(self.body, text=about, style="Muted.TLabel", wraplength=self._theme.dp(460)).pack(
+            anchor="w"
+        )
 
     def _field(self, label: str, *, secret: bool = False) -> ttk.Entry:
-        dp = self._look.dp
+        dp = self._theme.dp
         ttk.Label(self.body, text=label, style="Bold.TLabel").pack(anchor="w", pady=(dp(8), dp(3)))
-        entry = ttk.Entry(self.body, font=self._look.text, show="•" if secret else "")
+        entry = ttk.Entry(self.body, font=self._theme.text, show="•" if secret else "")
         entry.pack(fill="x")
         if secret:
             entry.bind("<Return>", lambda _: self.change())
@@ -88,7 +90,7 @@ class AccountPage(ScrollPage):
 
     def _ending(self, words: str, name: ttk.Entry, act: Callable[[], None]) -> ttk.Button:
         button = ttk.Button(self.body, text=words, style="Danger.TButton")
-        button.pack(anchor="w", pady=(self._look.dp(8), 0))
+        button.pack(anchor="w", pady=(self._theme.dp(8), 0))
         button.state(["disabled"])
 
         def check(*_: object) -> None:
@@ -117,7 +119,7 @@ class AccountPage(ScrollPage):
             return
         self.change_button.state(["disabled"])
         self.message.configure(text="")
-        self.progress.pack(fill="x", pady=(self._look.dp(8), 0), after=self.change_button)
+        self.progress.pack(fill="x", pady=(self._theme.dp(8), 0), after=self.change_button)
         self.progress.start(15)
         self._actions.change_password(old, new)
 
@@ -126,7 +128,7 @@ class AccountPage(ScrollPage):
         self.progress.stop()
         self.progress.pack_forget()
         self.change_button.state(["!disabled"])
-        colours = self._look.colours
+        colours = self._theme.colours
         self.message.configure(text=sentence, foreground=colours.good if good else colours.bad)
         if good:
             for entry in (self.old, self.new, self.again):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.text.translate import N_, _
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 _WHY = N_(
     "Everybody who leaves stays for seven more rounds, so that nobody can tell whether you were talking."
@@ -17,9 +17,9 @@ _WHY = N_(
 class FarewellPage(ttk.Frame):
     """Shown until the connection is over; ``hurry`` is called if the person cannot wait."""
 
-    def __init__(self, parent: tk.Misc, look: Look, what_then: str, hurry: Callable[[], None]) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, what_then: str, hurry: Callable[[], None]) -> None:
         super().__init__(parent)
-        dp = look.dp
+        dp = theme.dp
         card = ttk.Frame(self)
         card.place(relx=0.5, rely=0.45, anchor="center", width=dp(400))
         ttk.Label(card, text=_("Leaving …"), style="Title.TLabel").pack()

@@ -15,7 +15,7 @@ from iirs.client.pictures.qr import qr_png
 from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, ColourScheme, Notify, Preferences
 from iirs.client.text.translate import N_, _, languages
 from iirs.client.window.parts.scroll_page import ScrollPage
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 _THEMES = (
     (ColourScheme.SYSTEM, N_("As the system")),
@@ -73,17 +73,17 @@ class SettingsPage(ScrollPage):
     def __init__(
         self,
         parent: tk.Misc,
-        look: Look,
+        theme: Theme,
         preferences: Preferences,
         actions: SettingsActions,
         account: AccountFacts | None = None,
     ) -> None:
-        super().__init__(parent, look, 560)
+        super().__init__(parent, theme, 560)
         self.controls: dict[str, ttk.Widget] = {}
         self._preferences = preferences
         self._actions = actions
         self._kept: list[tk.Variable] = []  # Tk's variables end with the last reference to them
-        dp = look.dp
+        dp = theme.dp
         head = ttk.Frame(self.body)
         head.pack(fill="x")
         ttk.Label(head, text=_("Settings"), style="Title.TLabel").pack(side="left")
@@ -133,7 +133,7 @@ class SettingsPage(ScrollPage):
             command=lambda: self._actions.change("sound", sound.get()),
         )
         self._kept.append(sound)
-        check.pack(anchor="w", pady=(self._look.dp(8), 0))
+        check.pack(anchor="w", pady=(self._theme.dp(8), 0))
         self.controls["sound"] = check
 
     def _make_lock(self) -> None:
@@ -142,7 +142,7 @@ class SettingsPage(ScrollPage):
         self._choice("lock_minutes", _(_LOCK_ABOUT), texts)
 
     def _make_account(self, account: AccountFacts) -> None:
-        dp = self._look.dp
+        dp = self._theme.dp
         self.section(_("Invite people"))
         self._muted(_(_INVITE_ABOUT))
         self._copyable("link", account.link)
@@ -168,11 +168,11 @@ class SettingsPage(ScrollPage):
 
     def _muted(self, text: str) -> None:
         label = ttk.Label(self.body, text=text, style="Muted.TLabel")
-        label.pack(anchor="w", fill="x", pady=(self._look.dp(2), self._look.dp(2)))
+        label.pack(anchor="w", fill="x", pady=(self._theme.dp(2), self._theme.dp(2)))
         label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
 
     def _choice(self, name: str, title: str, values: list[tuple[Any, str]]) -> None:
-        dp = self._look.dp
+        dp = self._theme.dp
         label = ttk.Label(self.body, text=title, style="Muted.TLabel")
         label.pack(anchor="w", fill="x", pady=(dp(8), dp(4)))
         label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
@@ -196,12 +196,12 @@ class SettingsPage(ScrollPage):
         self._kept.append(chosen)
 
     def _copyable(self, name: str, text: str) -> None:
-        dp = self._look.dp
+        dp = self._theme.dp
         row = ttk.Frame(self.body)
         row.pack(fill="x", pady=(dp(6), 0))
         button = self._button(row, f"copy {name}", _("Copy"), lambda: self._copy(button, text))
         button.pack(side="right", anchor="n", padx=(dp(12), 0))
-        label = ttk.Label(row, text=text, font=self._look.text)
+        label = ttk.Label(row, text=text, font=self._theme.text)
         label.pack(side="left", fill="x", expand=True)
         label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
 

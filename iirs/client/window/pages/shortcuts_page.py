@@ -9,7 +9,7 @@ from tkinter import ttk
 
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.scroll_page import ScrollPage
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,9 @@ def _acting(action: Callable[[], None]) -> Callable[[tk.Event[tk.Misc]], str]:
 class KeysPage(ScrollPage):
     """All keys, in two columns; ``close`` goes back."""
 
-    def __init__(self, parent: tk.Misc, look: Look, close: Callable[[], None]) -> None:
-        super().__init__(parent, look, 460)
-        dp = look.dp
+    def __init__(self, parent: tk.Misc, theme: Theme, close: Callable[[], None]) -> None:
+        super().__init__(parent, theme, 460)
+        dp = theme.dp
         body = self.body
         ttk.Label(body, text=_("Keys"), style="Title.TLabel").pack(anchor="w", pady=(0, dp(14)))
         command = is_mac(self)

@@ -5,24 +5,24 @@ from __future__ import annotations
 import tkinter as tk
 from tkinter import ttk
 
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 
 class ScrollPage(ttk.Frame):
     """Put widgets into ``body``, then call ``settle``."""
 
-    def __init__(self, parent: tk.Misc, look: Look, width: int) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, width: int) -> None:
         """``width`` is the column's, in dp; it is narrower in a narrow window."""
         super().__init__(parent)
-        self._look = look
+        self._theme = theme
         self._width = width
-        ground = look.colours.background
+        ground = theme.colours.background
         self.canvas = tk.Canvas(self, background=ground, highlightthickness=0, takefocus=False)
         bar = ttk.Scrollbar(self, command=self.canvas.yview)
         bar.pack(side="right", fill="y")
         self.canvas.pack(fill="both", expand=True)
         self.canvas.configure(yscrollcommand=bar.set)
-        self.body = ttk.Frame(self.canvas, padding=(0, look.dp(24)))
+        self.body = ttk.Frame(self.canvas, padding=(0, theme.dp(24)))
         self._item = self.canvas.create_window(0, 0, window=self.body, anchor="n")
         self.canvas.bind("<Configure>", lambda _: self._fit())
         self.body.bind("<Configure>", lambda _: self._fit())
@@ -30,7 +30,7 @@ class ScrollPage(ttk.Frame):
     def section(self, title: str) -> None:
         """Begin a section under a heading."""
         label = ttk.Label(self.body, text=title, style="Heading.TLabel")
-        label.pack(anchor="w", pady=(self._look.dp(26), self._look.dp(6)))
+        label.pack(anchor="w", pady=(self._theme.dp(26), self._theme.dp(6)))
 
     def settle(self) -> None:
         """Let the wheel scroll over all widgets, and scroll to the one that gets the focus."""
@@ -50,7 +50,7 @@ class ScrollPage(ttk.Frame):
             return
         top = widget.winfo_rooty() - self.body.winfo_rooty()
         first = self.canvas.canvasy(0)
-        room = self._look.dp(24)
+        room = self._theme.dp(24)
         if top < first + room:
             self.canvas.yview_moveto(max(0, top - room) / whole)
         elif top + widget.winfo_height() > first + seen - room:
@@ -62,7 +62,7 @@ class ScrollPage(ttk.Frame):
         return "break"
 
     def _fit(self) -> None:
-        dp, width, height = self._look.dp, self.canvas.winfo_width(), self.canvas.winfo_height()
+        dp, width, height = self._theme.dp, self.canvas.winfo_width(), self.canvas.winfo_height()
         column = min(dp(self._width), width - dp(32))
         needed = self.body.winfo_reqheight()
         spare = max(0, (height - needed) * 2 // 5)

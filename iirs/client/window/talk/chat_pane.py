@@ -24,7 +24,7 @@ from iirs.client.window.talk.bubbles import note_of
 from iirs.client.window.talk.composer import Composer
 from iirs.client.window.talk.log_view import LogView
 from iirs.client.window.theme.avatars import number_of
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 TIMERS = (
     (0, N_("Off")),
@@ -38,19 +38,19 @@ TIMERS = (
 class ChatPane(ttk.Frame):
     """Shows the talk given to ``show``; ``refresh`` after anything may have changed."""
 
-    def __init__(self, parent: tk.Misc, look: Look, model: ChatModel, requests: Requests) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, model: ChatModel, requests: Requests) -> None:
         super().__init__(parent)
-        self._look = look
+        self._theme = theme
         self._model = model
         self._requests = requests
         self._talk = Talk("")
         self._wanted_entry = b""
         self._make_header()
         ttk.Frame(self, style="Line.TFrame", height=1).pack(fill="x")
-        self.finder = FindStrip(self, look, self._search, self._go_to, self.close_find)
-        self.composer = Composer(self, look, self._send, self._send_file)
+        self.finder = FindStrip(self, theme, self._search, self._go_to, self.close_find)
+        self.composer = Composer(self, theme, self._send, self._send_file)
         self.composer.pack(side="bottom", fill="x")
-        self.log = LogView(self, look)
+        self.log = LogView(self, theme)
         self.log.pack(fill="both", expand=True)
         self.log.ask_older = requests.older
         self.log.ask_picture = lambda file_id: requests.picture(file_id, self.log.picture_side)
@@ -74,11 +74,11 @@ class ChatPane(ttk.Frame):
         return self.composer.reason
 
     def _menu(self) -> tk.Menu:
-        colours = self._look.colours
+        colours = self._theme.colours
         return tk.Menu(
             self,
             tearoff=False,
-            font=self._look.text,
+            font=self._theme.text,
             background=colours.background,
             foreground=colours.ink,
             activebackground=colours.accent,
@@ -87,11 +87,11 @@ class ChatPane(ttk.Frame):
         )
 
     def _make_header(self) -> None:
-        dp, look = self._look.dp, self._look
+        dp, theme = self._theme.dp, self._theme
         header = ttk.Frame(self, padding=(dp(16), dp(10)))
         header.pack(fill="x")
         self._face = tk.Canvas(
-            header, width=dp(40), height=dp(40), background=look.colours.background, highlightthickness=0
+            header, width=dp(40), height=dp(40), background=theme.colours.background, highlightthickness=0
         )
         self._face.pack(side="left", padx=(0, dp(12)))
         self.more_button = ttk.Button(
@@ -120,8 +120,8 @@ class ChatPane(ttk.Frame):
         self.composer.drop_file()
         self.composer.text = talk.draft
         self._face.delete("all")
-        middle = self._look.dp(20)
-        self._look.draw_avatar(self._face, number_of(talk), talk.title, (middle, middle), 40)
+        middle = self._theme.dp(20)
+        self._theme.draw_avatar(self._face, number_of(talk), talk.title, (middle, middle), 40)
         self.log.show(talk)
         self.refresh()
         self.entry.focus_set()
@@ -140,9 +140,9 @@ class ChatPane(ttk.Frame):
         self.composer.show(reason or about(model, talk), blocked=bool(reason), files=not talk.is_group)
         marks = ["✓"] if talk.verified else []
         marks += ["◷"] if talk.timer else []
-        title = self._look.visual(self._look.fit(talk.title, self._look.dp(420), self._look.heading))
+        title = self._theme.visual(self._theme.fit(talk.title, self._theme.dp(420), self._theme.heading))
         self._name_label.configure(text=" ".join([title, *marks]))
-        self._brief.configure(text=self._look.visual(brief(talk)) or _("not in a conversation"))
+        self._brief.configure(text=self._theme.visual(brief(talk)) or _("not in a conversation"))
         self._show_buttons(talk)
         self.log.refresh()
         if self._wanted_entry and self.log.jump_to(self._wanted_entry):
@@ -166,7 +166,7 @@ class ChatPane(ttk.Frame):
             self.end_button.configure(text=_("Stop asking") if waits else _("End conversation"))
         for button, is_wanted in wanted.items():
             if is_wanted and not button.winfo_manager():
-                button.pack(side="right", padx=(self._look.dp(8), 0))
+                button.pack(side="right", padx=(self._theme.dp(8), 0))
             elif not is_wanted and button.winfo_manager():
                 button.pack_forget()
 
@@ -254,7 +254,7 @@ class ChatPane(ttk.Frame):
             self._entry(menu, _("Members …"), self.show_members)
         if talk.is_group and talk.group is GroupState.JOINED:
             self._entry(menu, _("Leave the group …"), self._confirm_leave)
-        menu.tk_popup(self.more_button.winfo_rootx(), self.more_button.winfo_rooty() + self._look.dp(32))
+        menu.tk_popup(self.more_button.winfo_rootx(), self.more_button.winfo_rooty() + self._theme.dp(32))
 
     def _open_row_menu(self, row: Row, x: int, y: int) -> None:
         menu = self.row_menu
@@ -299,29 +299,29 @@ class ChatPane(ttk.Frame):
         talk = self._talk
         lines = [f"{'✓' if name in talk.joined else '…'}  {name}" for name in talk.members]
         words = _("Members of this group; ✓ have joined, the others have been asked:")
-        Question(self, self._look, words, [], detail="\n".join(lines))
+        Question(self, self._theme, words, [], detail="\n".join(lines))
 
     def _confirm_delete(self, row: Row) -> None:
         peer = self._talk.peer
         words = _("Delete this here? The others keep what they have.")
-        Question(self, self._look, words, [(_("Delete"), lambda: self._requests.delete(peer, row.text_id))])
+        Question(self, self._theme, words, [(_("Delete"), lambda: self._requests.delete(peer, row.text_id))])
 
     def show_details(self, row: Row) -> None:
         """Say who wrote an entry, when, how far it is, and how long it stays."""
         author = self._model.me if row.outgoing else row.author or self._talk.peer
         at = f"{day_of(row.at_ms) or '-'} {clock_time(row.at_ms)}"
         words = _("From {author}, written {when}.").format(author=author, when=at)
-        Question(self, self._look, words, [], detail=note_of(row))
+        Question(self, self._theme, words, [], detail=note_of(row))
 
     def _confirm_clear(self) -> None:
         peer = self._talk.peer
         words = _("Delete all that is kept of this talk on this machine? The others keep what they have.")
-        Question(self, self._look, words, [(_("Delete"), lambda: self._requests.clear(peer))])
+        Question(self, self._theme, words, [(_("Delete"), lambda: self._requests.clear(peer))])
 
     def _confirm_leave(self) -> None:
         key = self._talk.peer
         words = _("Leave this group? Its members are told, and you cannot come back by yourself.")
-        Question(self, self._look, words, [(_("Leave"), lambda: self._requests.leave_group(key))])
+        Question(self, self._theme, words, [(_("Leave"), lambda: self._requests.leave_group(key))])
 
     def warn_of_link(self, link: str) -> None:
         """Say what opening a link means before anything is opened."""
@@ -331,7 +331,7 @@ class ChatPane(ttk.Frame):
             "gave you this link. The whole address is:"
         ).format(host=host_of(link))
         answers = [(_("Open"), lambda: _open(address)), (_("Copy"), lambda: self._copy(address))]
-        Question(self, self._look, words, answers, detail=address)
+        Question(self, self._theme, words, answers, detail=address)
 
     def _copy(self, text: str) -> None:
         self.clipboard_clear()

@@ -11,7 +11,7 @@ from iirs.client.chat_session import TEXT_MAX
 from iirs.client.messenger.file_transfer import FILE_MAX, safe_name, seconds_for
 from iirs.client.text.text_layout import duration, size_words
 from iirs.client.text.translate import _
-from iirs.client.window.theme.theme import Look, window_keys_first
+from iirs.client.window.theme.theme import Theme, window_keys_first
 
 _TALLEST = 6
 _NEARLY_FULL = TEXT_MAX * 3 // 4
@@ -23,13 +23,13 @@ class Composer(ttk.Frame):
     def __init__(
         self,
         parent: tk.Misc,
-        look: Look,
+        theme: Theme,
         send: Callable[[str], bool],
         send_file: Callable[[Path], None],
     ) -> None:
-        dp = look.dp
+        dp = theme.dp
         super().__init__(parent, padding=(dp(16), dp(6), dp(16), dp(12)))
-        self._look = look
+        self._theme = theme
         self._send = send
         self._send_file = send_file
         self._path: Path | None = None
@@ -42,9 +42,9 @@ class Composer(ttk.Frame):
         self.bind("<Configure>", lambda event: self.reason.configure(wraplength=event.width - dp(40)))
 
     def _make_strip(self) -> None:
-        dp = self._look.dp
+        dp = self._theme.dp
         self.strip = ttk.Frame(self, style="Warn.TFrame", padding=(dp(12), dp(6)))
-        self.strip_text = ttk.Label(self.strip, style="Warn.TLabel", font=self._look.small)
+        self.strip_text = ttk.Label(self.strip, style="Warn.TLabel", font=self._theme.small)
         self.strip_text.pack(side="left", fill="x", expand=True)
         self.strip_cancel = ttk.Button(
             self.strip, text=_("Cancel"), style="Warn.TButton", command=self.drop_file
@@ -56,7 +56,7 @@ class Composer(ttk.Frame):
         self.strip_send.pack(side="right")
 
     def _make_field(self) -> None:
-        dp, look = self._look.dp, self._look
+        dp, theme = self._theme.dp, self._theme
         self.send_button = ttk.Button(self, text=_("Send"), style="Accent.TButton", command=self.send_written)
         self.send_button.pack(side="right", anchor="s", padx=(dp(10), 0))
         self.clip_button = ttk.Button(
@@ -71,12 +71,12 @@ class Composer(ttk.Frame):
             width=1,
             wrap="word",
             undo=True,
-            font=look.text,
-            background=look.colours.field,
-            foreground=look.colours.ink,
-            insertbackground=look.colours.accent,
-            selectbackground=look.colours.accent,
-            selectforeground=look.colours.on_accent,
+            font=theme.text,
+            background=theme.colours.field,
+            foreground=theme.colours.ink,
+            insertbackground=theme.colours.accent,
+            selectbackground=theme.colours.accent,
+            selectforeground=theme.colours.on_accent,
             relief="flat",
             borderwidth=0,
             highlightthickness=0,
@@ -157,13 +157,13 @@ class Composer(ttk.Frame):
                 size=size_words(size),
                 time=duration(seconds_for(size, self.round_seconds)),
             )
-        self.strip_text.configure(text=words, wraplength=max(self._look.dp(200), self.winfo_width() // 2))
+        self.strip_text.configure(text=words, wraplength=max(self._theme.dp(200), self.winfo_width() // 2))
         if self._path is None:
             self.strip_send.pack_forget()
         else:
             self.strip_send.pack(side="right")
             self.strip_send.focus_set()
-        self.strip.pack(fill="x", pady=(0, self._look.dp(6)), before=self.reason)
+        self.strip.pack(fill="x", pady=(0, self._theme.dp(6)), before=self.reason)
 
     def drop_file(self) -> None:
         """Send no file after all."""
@@ -193,7 +193,7 @@ class Composer(ttk.Frame):
 
     def _mark_field(self, field: ttk.Frame, *, focused: bool) -> None:
         field.state(["focus" if focused else "!focus"])
-        colours = self._look.colours
+        colours = self._theme.colours
         self.entry.configure(background=colours.background if focused else colours.field)
 
     def _grow(self) -> None:
