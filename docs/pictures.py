@@ -154,13 +154,13 @@ def main() -> None:
         people["carol"].connection.ask("alice")
         studio.pump(lambda: "carol" in window.model.asking)
         studio.take(window, "talk")
-        window.shell.change("theme", ColourScheme.DARK)
+        window.state.change("theme", ColourScheme.DARK)
         studio.take(window, "talk-dark")
         page = window.main_page
         assert page is not None
         page.show_safety("bob")
         studio.take(window, "safety-number-dark")
-        window.shell.change("theme", ColourScheme.LIGHT)
+        window.state.change("theme", ColourScheme.LIGHT)
         found_group(studio, window, [people["bob"], people["carol"], people["dave"]])
         window.cover(Cover.SETTINGS)
         studio.take(window, "settings")

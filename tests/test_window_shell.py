@@ -84,13 +84,13 @@ def test_a_locked_window_shows_no_name_and_opens_with_the_password_only(screen: 
 @pytest.mark.window
 def test_a_window_locks_by_itself_when_nobody_touches_it(screen: Screen, place: Town) -> None:
     alice = enter(screen, place, "alice")
-    alice.shell.change("lock_minutes", 5)
-    now = alice.shell.clock()
-    alice.shell.clock = lambda: now + 290
+    alice.state.change("lock_minutes", 5)
+    now = alice.state.clock()
+    alice.state.clock = lambda: now + 290
     press(main_page(alice).search, "<Key-a>")
-    alice.shell.clock = lambda: now + 310
-    assert not alice.shell.is_time_to_lock
-    alice.shell.clock = lambda: now + 600
+    alice.state.clock = lambda: now + 310
+    assert not alice.state.is_time_to_lock
+    alice.state.clock = lambda: now + 600
     screen.pump(lambda: isinstance(alice.cover_page, LockPage))
 
 

@@ -38,7 +38,7 @@ from iirs.client.window.pages.settings_page import (
 )
 from iirs.client.window.pages.shortcuts_page import KeysPage
 from iirs.client.window.theme.theme import Theme
-from iirs.client.window.window_state import DesktopScheme, Shell, UnlockTried
+from iirs.client.window.window_state import DesktopScheme, UnlockTried, WindowState
 
 Told = LoggedIn | NotLoggedIn | Reading | DesktopScheme | UnlockTried | PasswordTold
 
@@ -99,7 +99,7 @@ class WindowPages(ABC):
         self._position = SettingsPosition()
         self._warnings: list[tuple[str, bool]] = []
         self._then: Callable[[], None] | None = None
-        self.shell = Shell(window, theme, home, self._inbox.put, self._show)
+        self.state = WindowState(window, theme, home, self._inbox.put, self._show)
 
     # -- pages --------------------------------------------------------------------------------------
 
@@ -108,8 +108,8 @@ class WindowPages(ABC):
         written = self._put_away()
         if self._then is not None:
             self.farewell = FarewellPage(self.window, self.theme, self._what_then, self._hurry)
-        elif self.shell.locked:
-            self.cover_page = LockPage(self.window, self.theme, self._unlock, self.shell.failures)
+        elif self.state.locked:
+            self.cover_page = LockPage(self.window, self.theme, self._unlock, self.state.failures)
         elif self._cover is Cover.SETTINGS:
             self.cover_page = self._settings_page()
         elif self._cover is Cover.ACCOUNT and self.connection is not None:
@@ -146,7 +146,7 @@ class WindowPages(ABC):
         return written
 
     def _show_form(self, written: Remembered | None) -> None:
-        kept = self.shell.preferences
+        kept = self.state.preferences
         known = Remembered(self._start.link or kept.link, self._start.name or kept.name)
         page = self.login_page = LoginPage(self.window, self.theme, known, self._log_in, written)
         page.focus_first()
@@ -179,7 +179,7 @@ class WindowPages(ABC):
 
     def _settings_page(self) -> SettingsPage:
         actions = SettingsActions(
-            change=self.shell.change,
+            change=self.state.change,
             close=self._uncover,
             sign_out=self.log_out,
             show_keys=lambda: self.cover(Cover.KEYS),
@@ -188,10 +188,10 @@ class WindowPages(ABC):
         account = None
         if self.connection is not None:
             model, chain = self.model, self.connection.account.chain
-            plain = JoinLink.parse(self.shell.preferences.link)
+            plain = JoinLink.parse(self.state.preferences.link)
             link = str(JoinLink(plain.host, plain.port, chain.chain_id))
             account = AccountFacts(model.me, link, model.numbers.get(model.me, ""), model.servers)
-        return SettingsPage(self.window, self.theme, self.shell.preferences, actions, account)
+        return SettingsPage(self.window, self.theme, self.state.preferences, actions, account)
 
     def _account_page(self, connection: ServerConnection) -> AccountPage:
         def change(old: str, new: str) -> None:
@@ -202,14 +202,14 @@ class WindowPages(ABC):
 
     def cover(self, cover: Cover) -> None:
         """Show the settings or the keys in place of what is there; not while locked or leaving."""
-        if self.shell.locked or self._then is not None:
+        if self.state.locked or self._then is not None:
             return
         if cover is not self._cover:
             self._position = SettingsPosition()
             self._cover = cover
             self._show()
         if cover is Cover.SETTINGS:
-            self.shell.ask_desktop()
+            self.state.ask_desktop()
 
     def _uncover(self) -> None:
         if self._cover is not Cover.NONE:
@@ -221,26 +221,26 @@ class WindowPages(ABC):
 
     def lock(self) -> None:
         """Show nothing until the password is entered; the connection goes on exactly as before."""
-        if self.connection is None or self.shell.locked or self._then is not None:
+        if self.connection is None or self.state.locked or self._then is not None:
             return
-        self.shell.locked = True
+        self.state.locked = True
         self.conceal()
         self._cover = Cover.NONE
         self._show()
 
     def _unlock(self, password: str) -> None:
         if self.connection is not None:
-            self.shell.try_password(self.connection.account, password)
+            self.state.try_password(self.connection.account, password)
 
     def _take_unlock(self, tried: UnlockTried) -> None:
-        if not self.shell.locked:
+        if not self.state.locked:
             return
-        if self.shell.take_unlock(tried):
+        if self.state.take_unlock(tried):
             self._show()
             self._take_focus()
             self._back()
         elif isinstance(self.cover_page, LockPage):
-            self.cover_page.refuse(self.shell.failures)
+            self.cover_page.refuse(self.state.failures)
 
     # -- what the window does ------------------------------------------------------------------------
 

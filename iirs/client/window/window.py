@@ -83,9 +83,9 @@ class ClientWindow(WindowPages):
             "next": lambda: self._step(1),
             "back": self._back,
             "settings": lambda: self.cover(Cover.SETTINGS),
-            "larger": lambda: self.shell.zoom(1),
-            "smaller": lambda: self.shell.zoom(-1),
-            "usual": lambda: self.shell.zoom(0),
+            "larger": lambda: self.state.zoom(1),
+            "smaller": lambda: self.state.zoom(-1),
+            "usual": lambda: self.state.zoom(0),
             "lock": self.lock,
             "help": lambda: self.cover(Cover.KEYS),
             "quit": self.close,
@@ -96,7 +96,7 @@ class ClientWindow(WindowPages):
     def show_login(self, sentence: str = "") -> None:
         """Show the form, with a sentence about why we are here again."""
         self._sentence = sentence
-        self._cover, self.shell.locked = Cover.NONE, False
+        self._cover, self.state.locked = Cover.NONE, False
         self._warnings.clear()
         self._show()
 
@@ -117,7 +117,7 @@ class ClientWindow(WindowPages):
         self._logging_in, self._sentence = False, ""
         chain = connection.account.chain
         self.model = ChatModel(connection.account.name, len(chain.hops), chain.slots)
-        self.shell.remember(result.link, connection.account.name)
+        self.state.remember(result.link, connection.account.name)
         self.librarian = Librarian(connection, self._inbox.put)
         self._warnings = [(remark, False) for remark in result.remarks(on_trust=self._on_trust)]
         self._on_trust = False
@@ -213,7 +213,7 @@ class ClientWindow(WindowPages):
             elif self.main_page is not None:
                 self.main_page.tick()
             self._watch_end()
-            if self.shell.is_time_to_lock:
+            if self.state.is_time_to_lock:
                 self.lock()
         finally:
             if self.is_open:
@@ -228,7 +228,7 @@ class ClientWindow(WindowPages):
                 case LoggedIn():
                     self._enter(value)
                 case DesktopScheme():
-                    self.shell.take_scheme(value)
+                    self.state.take_scheme(value)
                 case UnlockTried():
                     self._take_unlock(value)
                 case PasswordTold():
@@ -313,8 +313,8 @@ class ClientWindow(WindowPages):
         """Tell the desktop of what came unseen, as far as the person wants that."""
         arrived = self.model.arrived[:]
         self.model.arrived.clear()
-        preferences = self.shell.preferences
-        news = announcement(arrived, preferences, locked=self.shell.locked)
+        preferences = self.state.preferences
+        news = announcement(arrived, preferences, locked=self.state.locked)
         if news is not None:
             self.notifier(news)
         if arrived and preferences.sound:
@@ -322,7 +322,7 @@ class ClientWindow(WindowPages):
 
     def _entitle(self) -> None:
         inside = self.connection is not None
-        self.window.title(title(self.model, locked=self.shell.locked, inside=inside))
+        self.window.title(title(self.model, locked=self.state.locked, inside=inside))
 
     def _watch_end(self) -> None:
         """Once the connection is over for good, go where we were going, or back to the form."""
@@ -387,7 +387,7 @@ class ClientWindow(WindowPages):
 
     def _destroy(self) -> None:
         self.is_open = False
-        self.shell.remember_place()
+        self.state.remember_place()
         if self._next_poll:
             self.window.after_cancel(self._next_poll)
         self.window.destroy()

@@ -1,4 +1,4 @@
-"""``Shell``: what a window has besides its conversations: preferences, colours, its place, the lock.
+"""``WindowState``: what a window has besides its conversations: preferences, colours, its place, the lock.
 
 Its methods run in Tk's thread. What blocks is done in workers, which hand ``tell`` what came of it.
 """
@@ -41,7 +41,7 @@ class UnlockTried:
 Told = DesktopScheme | UnlockTried
 
 
-class Shell:
+class WindowState:
     """``rebuild`` is called when all widgets must be made anew."""
 
     def __init__(
@@ -155,7 +155,7 @@ class Shell:
         return not self.locked
 
     def _work(self, function: Callable[[], Told]) -> None:
-        threading.Thread(target=lambda: self._tell(function()), name="iirs-shell", daemon=True).start()
+        threading.Thread(target=lambda: self._tell(function()), name="iirs-window-state", daemon=True).start()
 
 
 def has_focus(window: tk.Tk | tk.Toplevel) -> bool:
