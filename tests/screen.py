@@ -131,8 +131,8 @@ def enter(
 def ask(screen: Screen, window: ClientWindow, peer: str) -> None:
     """Type a name into "Whom do you want to talk to?" and press Return."""
     screen.pump(lambda: peer in window.model.people)
-    write(main_page(window).welcome.entry, peer)
-    press(main_page(window).welcome.entry, "<Return>")
+    write(main_page(window).new_talk_page.entry, peer)
+    press(main_page(window).new_talk_page.entry, "<Return>")
 
 
 def say(window: ClientWindow, text: str) -> None:

@@ -162,7 +162,7 @@ def test_a_request_is_shown_and_accepted_with_one_click(screen: Screen, place: T
     bob = place.person("bob")
     screen.pump(lambda: "bob" in alice.model.people)
     bob.connection.ask("alice")
-    screen.pump(lambda: "bob wants to talk to you" in words(main_page(alice).welcome))
+    screen.pump(lambda: "bob wants to talk to you" in words(main_page(alice).new_talk_page))
     main_page(alice).open("bob")
     assert "Accept to begin" in words(main_page(alice).chat)
     main_page(alice).chat.ask_button.invoke()
@@ -419,8 +419,8 @@ def test_closing_hangs_up_first_and_a_second_close_does_not_wait(screen: Screen,
         bob.connection.ask(name)
         screen.pump(lambda w=window: can_send(w))  # type: ignore[misc]
         window.close()
-        assert window.farewell is not None
-        assert "Leaving" in words(window.farewell)
+        assert window.leaving_page is not None
+        assert "Leaving" in words(window.leaving_page)
         assert window.is_open
         if properly:
             screen.pump(lambda w=window: not w.is_open)  # type: ignore[misc]
@@ -456,11 +456,11 @@ def test_given_credentials_register_or_log_in_and_ask_at_once(screen: Screen, pl
 
 def test_refusals_are_shown_where_a_name_is_typed(screen: Screen, place: Town) -> None:
     window = enter(screen, place, "alice")
-    welcome = main_page(window).welcome
+    new_talk_page = main_page(window).new_talk_page
     for name, sentence in (("alice", "your own name"), ("nobody", "Nobody with that name")):
-        write(welcome.entry, name)
-        press(welcome.entry, "<Return>")
-        assert sentence in words(welcome)
+        write(new_talk_page.entry, name)
+        press(new_talk_page.entry, "<Return>")
+        assert sentence in words(new_talk_page)
 
 
 def test_keys_alone_are_enough(screen: Screen, place: Town) -> None:
@@ -468,7 +468,7 @@ def test_keys_alone_are_enough(screen: Screen, place: Town) -> None:
     window = enter(screen, place, "alice")
     screen.pump(lambda: "bob" in window.model.people)
     page = main_page(window)
-    press(page.welcome.entry, "<Control-k>")
+    press(page.new_talk_page.entry, "<Control-k>")
     screen.pump(lambda: window.window.focus_get() is page.search)
     press(page.search, "<Down>")
     press(page.people.canvas, "<Return>")
@@ -481,7 +481,7 @@ def test_keys_alone_are_enough(screen: Screen, place: Town) -> None:
     assert page.chat.entry.get("1.0", "end-1c") == "a draft"
     press(page.chat.entry, "<Control-n>")
     screen.pump(lambda: window.model.open_peer == "")
-    press(page.welcome.entry, "<Control-q>")
+    press(page.new_talk_page.entry, "<Control-q>")
     screen.pump(lambda: not window.is_open)
 
 

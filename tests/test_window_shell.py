@@ -21,7 +21,7 @@ from iirs.client.store.preferences import ColourScheme, Notify, Place, Preferenc
 from iirs.client.window.navigation import Start  # noqa: E402
 from iirs.client.window.pages.lock_page import LockPage  # noqa: E402
 from iirs.client.window.pages.settings_page import SettingsPage  # noqa: E402
-from iirs.client.window.pages.shortcuts_page import KEYS, KeysPage  # noqa: E402
+from iirs.client.window.pages.shortcuts_page import SHORTCUTS, ShortcutsPage  # noqa: E402
 from iirs.client.window.theme.palette import LIGHT  # noqa: E402
 from iirs.client.window.window import ClientWindow  # noqa: E402
 from tests.harness import CHEAP, PASSWORD, Town, town  # noqa: E402
@@ -126,9 +126,9 @@ def test_the_settings_have_the_whole_link_to_copy(screen: Screen, place: Town) -
 def test_every_key_is_on_the_page_that_f1_shows(screen: Screen, tmp_path: Path) -> None:
     window = screen.open(Home(tmp_path, CHEAP), Start())
     press(window.window, "<F1>")
-    assert isinstance(window.cover_page, KeysPage)
+    assert isinstance(window.cover_page, ShortcutsPage)
     shown = words(window.cover_page)
-    assert not [key.shown for key in KEYS if key.shown not in shown or key.about not in shown]
+    assert not [key.shown for key in SHORTCUTS if key.shown not in shown or key.about not in shown]
     press(window.window, "<Escape>")
     assert window.login_page is not None
     press(window.window, "<Control-l>")  # nobody is logged in: there is nothing to lock

@@ -96,7 +96,9 @@ class Desk:
         self.page.pack(fill="both", expand=True)
         numbers = tuple(f"{index:060d}" for index in range(len(people) + 1))
         self.take(ConnectionChanged(ConnectionState.ONLINE), PeopleChanged(("alice", *people), numbers))
-        screen.pump(lambda: bool(self.page.chat.winfo_width() > 1 or self.page.welcome.winfo_viewable()))
+        screen.pump(
+            lambda: bool(self.page.chat.winfo_width() > 1 or self.page.new_talk_page.winfo_viewable())
+        )
 
     def _recorder(self, name: str) -> Any:
         def record(*values: Any) -> bool:
@@ -163,7 +165,7 @@ def test_a_picture_is_sent_with_a_word_beforehand_and_is_shown_at_the_other_end(
     alice, bob = enter(screen, place, "alice"), enter(screen, place, "bob")
     ask(screen, alice, "bob")
     screen.pump(lambda: "alice" in bob.model.asking)
-    button(main_page(bob).welcome, "Accept").invoke()
+    button(main_page(bob).new_talk_page, "Accept").invoke()
     screen.pump(lambda: can_send(alice) and can_send(bob))
     (tmp_path / "holiday.png").write_bytes(png("red"))
     composer = main_page(alice).chat.composer

@@ -16,7 +16,7 @@ from iirs.client.text.display import displayable
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import _
 from iirs.client.window.pages.group_page import NewGroupPage
-from iirs.client.window.pages.new_talk_page import Welcome
+from iirs.client.window.pages.new_talk_page import NewTalkPage
 from iirs.client.window.pages.safety_page import SafetyPage
 from iirs.client.window.parts.banners import Banners
 from iirs.client.window.parts.find_strip import FindStrip
@@ -55,7 +55,7 @@ class MainPage(ttk.Frame):
         self.banners = Banners(self._right, theme)
         self.banners.pack(fill="x")
         self.found = FindStrip(self._right, theme, self._search, self._go_to, self._close_found)
-        self.welcome = Welcome(self._right, theme, model, self.ask)
+        self.new_talk_page = NewTalkPage(self._right, theme, model, self.ask)
         self.chat = ChatPane(self._right, theme, model, requests)
         self.open(model.open_peer)
 
@@ -113,17 +113,17 @@ class MainPage(ttk.Frame):
         else:
             self.chat.keep_draft()
             self._model.open_peer = ""
-            self._show(self.welcome)
-            self.welcome.entry.focus_set()
+            self._show(self.new_talk_page)
+            self.new_talk_page.entry.focus_set()
         self.refresh()
 
     def _show(self, page: ttk.Frame) -> None:
-        for shown in (self.welcome, self.chat):
+        for shown in (self.new_talk_page, self.chat):
             shown.pack_forget()
         if self._page is not None:
             self._page.destroy()
             self._page = None
-        if page not in (self.welcome, self.chat):
+        if page not in (self.new_talk_page, self.chat):
             self._page = page
         page.pack(fill="both", expand=True)
 
@@ -160,14 +160,14 @@ class MainPage(ttk.Frame):
         self._show_warnings()
         if model.notice:
             self.status.say(displayable(_(model.notice)))
-            self.welcome.say(displayable(_(model.notice)))
+            self.new_talk_page.say(displayable(_(model.notice)))
             model.notice = ""
         if isinstance(self._page, NewGroupPage | SafetyPage):
             self._page.refresh()
         elif model.open_peer:
             self.chat.refresh()
         else:
-            self.welcome.refresh()
+            self.new_talk_page.refresh()
         self._show_people()
         self.tick()
 
@@ -253,14 +253,14 @@ class MainPage(ttk.Frame):
         """Ask ``name`` to talk and look at the conversation, or say why not."""
         name = name.strip().lower()
         if name == self._model.me:
-            self.welcome.say(_("That is your own name. Ask somebody else to talk."))
+            self.new_talk_page.say(_("That is your own name. Ask somebody else to talk."))
         elif name in self._model.people:
             self._requests.open(name)
             self._requests.ask(name)
         elif not self._model.people:
-            self.welcome.say(_("The list of people has not come yet. Try again in a moment."))
+            self.new_talk_page.say(_("The list of people has not come yet. Try again in a moment."))
         elif name:
-            self.welcome.say(
+            self.new_talk_page.say(
                 _(
                     "Nobody with that name is registered on this server. Names appear some rounds after "
                     "people register."

@@ -27,7 +27,7 @@ from iirs.client.model.chat_model import ChatModel
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
 from iirs.client.window.main_page import MainPage
 from iirs.client.window.pages.account_page import AccountActions, AccountPage
-from iirs.client.window.pages.leaving_page import FarewellPage
+from iirs.client.window.pages.leaving_page import LeavingPage
 from iirs.client.window.pages.lock_page import LockPage
 from iirs.client.window.pages.login_page import LoginPage
 from iirs.client.window.pages.settings_page import (
@@ -36,7 +36,7 @@ from iirs.client.window.pages.settings_page import (
     SettingsPage,
     SettingsPosition,
 )
-from iirs.client.window.pages.shortcuts_page import KeysPage
+from iirs.client.window.pages.shortcuts_page import ShortcutsPage
 from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window_state import DesktopScheme, UnlockTried, WindowState
 
@@ -48,7 +48,7 @@ class Cover(Enum):
 
     NONE = "none"
     SETTINGS = "settings"
-    KEYS = "keys"
+    SHORTCUTS = "keys"
     ACCOUNT = "account"
 
 
@@ -81,8 +81,8 @@ class WindowPages(ABC):
         self.theme = theme
         self.login_page: LoginPage | None = None
         self.main_page: MainPage | None = None
-        self.farewell: FarewellPage | None = None
-        self.cover_page: SettingsPage | KeysPage | LockPage | AccountPage | None = None
+        self.leaving_page: LeavingPage | None = None
+        self.cover_page: SettingsPage | ShortcutsPage | LockPage | AccountPage | None = None
         self.connection: ServerConnection | None = None
         self.librarian: Librarian | None = None
         self.model = ChatModel("")
@@ -107,15 +107,15 @@ class WindowPages(ABC):
         """Make the page that belongs here now, from what is known: nothing lives in widgets alone."""
         written = self._put_away()
         if self._then is not None:
-            self.farewell = FarewellPage(self.window, self.theme, self._what_then, self._hurry)
+            self.leaving_page = LeavingPage(self.window, self.theme, self._what_then, self._hurry)
         elif self.state.locked:
             self.cover_page = LockPage(self.window, self.theme, self._unlock, self.state.failures)
         elif self._cover is Cover.SETTINGS:
             self.cover_page = self._settings_page()
         elif self._cover is Cover.ACCOUNT and self.connection is not None:
             self.cover_page = self._account_page(self.connection)
-        elif self._cover is Cover.KEYS:
-            self.cover_page = KeysPage(self.window, self.theme, self._uncover)
+        elif self._cover is Cover.SHORTCUTS:
+            self.cover_page = ShortcutsPage(self.window, self.theme, self._uncover)
         elif self.connection is None or self.librarian is None:
             self._show_form(written)
         else:
@@ -127,7 +127,7 @@ class WindowPages(ABC):
         self._entitle()
 
     def _pages(self) -> list[ttk.Frame]:
-        pages = (self.login_page, self.main_page, self.farewell, self.cover_page)
+        pages = (self.login_page, self.main_page, self.leaving_page, self.cover_page)
         return [page for page in pages if page is not None]
 
     def _put_away(self) -> Remembered | None:
@@ -140,7 +140,7 @@ class WindowPages(ABC):
             self._position = self.cover_page.position
         for child in self.window.winfo_children():
             child.destroy()  # dialogs too
-        self.login_page = self.main_page = self.farewell = self.cover_page = None
+        self.login_page = self.main_page = self.leaving_page = self.cover_page = None
         # Tk's variables and pictures must end in Tk's thread; the collector may run in any other.
         self.window.after_idle(gc.collect)
         return written
@@ -182,7 +182,7 @@ class WindowPages(ABC):
             change=self.state.change,
             close=self._uncover,
             sign_out=self.log_out,
-            show_keys=lambda: self.cover(Cover.KEYS),
+            show_shortcuts=lambda: self.cover(Cover.SHORTCUTS),
             show_account=lambda: self.cover(Cover.ACCOUNT),
         )
         account = None

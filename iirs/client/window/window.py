@@ -32,7 +32,7 @@ from iirs.client.store.log_entry import History
 from iirs.client.text.translate import _
 from iirs.client.window.navigation import Cover, Start, WindowPages
 from iirs.client.window.pages.account_page import AccountPage
-from iirs.client.window.pages.shortcuts_page import bind_keys
+from iirs.client.window.pages.shortcuts_page import bind_shortcuts
 from iirs.client.window.theme.shapes import RoundedBox
 from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window_state import DesktopScheme, UnlockTried, has_focus
@@ -67,7 +67,7 @@ class ClientWindow(WindowPages):
         window.protocol("WM_DELETE_WINDOW", self.close)
         for sequence in ("<FocusIn>", "<FocusOut>"):
             window.bind(sequence, lambda _: window.after_idle(self._take_focus), add=True)
-        bind_keys(window, self._actions())
+        bind_shortcuts(window, self._actions())
         self.show_login()
         if start.credentials is not None:
             self._log_in(start.credentials)
@@ -87,7 +87,7 @@ class ClientWindow(WindowPages):
             "smaller": lambda: self.state.zoom(-1),
             "usual": lambda: self.state.zoom(0),
             "lock": self.lock,
-            "help": lambda: self.cover(Cover.KEYS),
+            "help": lambda: self.cover(Cover.SHORTCUTS),
             "quit": self.close,
         }
 
@@ -189,7 +189,7 @@ class ClientWindow(WindowPages):
             self._uncover()
         elif self.main_page is not None:
             talking = bool(self.model.open_peer)
-            (self.main_page.chat.entry if talking else self.main_page.welcome.entry).focus_set()
+            (self.main_page.chat.entry if talking else self.main_page.new_talk_page.entry).focus_set()
 
     def _take_focus(self) -> None:
         """What comes while the window has the keyboard counts as looked at, unless it is covered."""

@@ -1,4 +1,4 @@
-"""``FarewellPage``: leaving takes a few rounds, and why."""
+"""``LeavingPage``: leaving takes a few rounds, and why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHY = N_(
 )
 
 
-class FarewellPage(ttk.Frame):
+class LeavingPage(ttk.Frame):
     """Shown until the connection is over; ``hurry`` is called if the person cannot wait."""
 
     def __init__(self, parent: tk.Misc, theme: Theme, what_then: str, hurry: Callable[[], None]) -> None:

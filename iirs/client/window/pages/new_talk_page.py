@@ -1,4 +1,4 @@
-"""``Welcome``: whom do you want to talk to?"""
+"""``NewTalkPage``: whom do you want to talk to?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RULE = N_(
 )
 
 
-class Welcome(ttk.Frame):
+class NewTalkPage(ttk.Frame):
     """A name to type, and who asks for us; ``ask`` is called with a name."""
 
     def __init__(self, parent: tk.Misc, theme: Theme, model: ChatModel, ask: Callable[[str], None]) -> None:

@@ -55,7 +55,7 @@ class SettingsActions:
     """Set the preference of this name; the page may be made anew meanwhile."""
     close: Callable[[], None]
     sign_out: Callable[[], None]
-    show_keys: Callable[[], None]
+    show_shortcuts: Callable[[], None]
     show_account: Callable[[], None]
 
 
@@ -96,7 +96,9 @@ class SettingsPage(ScrollPage):
         self.section(_("What is hidden, and what is not"))
         servers = 1 if account is None else account.servers
         self._muted(explained(servers).replace("\n", "\n\n"))
-        self._button(self.body, "keys", _("Show all keys"), actions.show_keys).pack(anchor="w", pady=dp(10))
+        self._button(self.body, "keys", _("Show all keys"), actions.show_shortcuts).pack(
+            anchor="w", pady=dp(10)
+        )
         self.settle()
 
     @property
