@@ -12,7 +12,7 @@ import pytest
 tk = pytest.importorskip("tkinter") if not os.environ.get("IIRS_REQUIRE_WINDOW") else __import__("tkinter")
 
 from iirs.client.account.entry_calls import Home  # noqa: E402
-from iirs.client.desktop.notification_text import announcement, title  # noqa: E402
+from iirs.client.desktop.notification_text import notification, title  # noqa: E402
 from iirs.client.events import TextReceived  # noqa: E402
 from iirs.client.model.chat_model import ChatModel, Round  # noqa: E402
 from iirs.client.model.lock import IdleClock, wait_seconds  # noqa: E402
@@ -170,17 +170,17 @@ def test_the_privacy_words_name_the_crowd_and_who_must_be_trusted() -> None:
 def test_notifications_hold_no_more_than_was_chosen_and_nothing_while_locked() -> None:
     arrived = [("bob", "bob", "a secret word")]
     with_text = Preferences(notifications=Notify.WITH_TEXT)
-    open_one = announcement(arrived, with_text, locked=False)
+    open_one = notification(arrived, with_text, locked=False)
     assert open_one is not None
     assert (open_one.title, open_one.text) == ("bob", "a secret word")
     without = replace(with_text, notifications=Notify.WITHOUT_TEXT)
     for preferences, locked in ((with_text, True), (without, False)):
-        quiet = announcement(arrived, preferences, locked=locked)
+        quiet = notification(arrived, preferences, locked=locked)
         assert quiet is not None
         assert "bob" not in quiet.title + quiet.text
         assert "secret" not in quiet.text
-    assert announcement(arrived, replace(with_text, notifications=Notify.OFF), locked=False) is None
-    assert announcement([], with_text, locked=False) is None
+    assert notification(arrived, replace(with_text, notifications=Notify.OFF), locked=False) is None
+    assert notification([], with_text, locked=False) is None
 
 
 def test_the_title_counts_to_99_and_says_nothing_while_locked() -> None:

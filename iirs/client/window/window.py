@@ -23,7 +23,7 @@ from iirs.client.account_tasks import (
     password_refused,
 )
 from iirs.client.chat_session import TEXT_MAX
-from iirs.client.desktop.notification_text import Announcement, announcement, title
+from iirs.client.desktop.notification_text import Notification, notification, title
 from iirs.client.events import ConnectionState, ErrandDone, Notice, PeerChanged
 from iirs.client.model.background import Found, LastEntries, Librarian, Picture, Reading, Said
 from iirs.client.model.chat_model import ChatModel
@@ -54,7 +54,7 @@ class ClientWindow(WindowPages):
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(window, theme, home, start)
-        self.notifier: Callable[[Announcement], None] = lambda _: None
+        self.notifier: Callable[[Notification], None] = lambda _: None
         self._closed = closed
         self._peer_to_ask = start.peer
         self._to_say = {start.peer: start.say} if start.say else {}
@@ -299,7 +299,7 @@ class ClientWindow(WindowPages):
             self._send(peer, text)
 
     def _refresh(self) -> None:
-        self._announce()
+        self._notify()
         if self.main_page is None:
             return
         self._warnings += [(sentence, True) for sentence in self.model.alarms]
@@ -309,12 +309,12 @@ class ClientWindow(WindowPages):
         self.main_page.refresh()
         self._entitle()
 
-    def _announce(self) -> None:
+    def _notify(self) -> None:
         """Tell the desktop of what came unseen, as far as the person wants that."""
         arrived = self.model.arrived[:]
         self.model.arrived.clear()
         preferences = self.state.preferences
-        news = announcement(arrived, preferences, locked=self.state.locked)
+        news = notification(arrived, preferences, locked=self.state.locked)
         if news is not None:
             self.notifier(news)
         if arrived and preferences.sound:
