@@ -17,7 +17,7 @@ from iirs.client.events import TextReceived  # noqa: E402
 from iirs.client.model.chat_model import ChatModel, Round  # noqa: E402
 from iirs.client.model.lock import IdleClock, wait_seconds  # noqa: E402
 from iirs.client.model.privacy_sentences import explained, hidden_among  # noqa: E402
-from iirs.client.store.preferences import ColourScheme, Notify, Place, Preferences  # noqa: E402
+from iirs.client.store.preferences import ColourScheme, Notify, Preferences, WindowPlace  # noqa: E402
 from iirs.client.window.navigation import Start  # noqa: E402
 from iirs.client.window.pages.lock_page import LockPage  # noqa: E402
 from iirs.client.window.pages.settings_page import SettingsPage  # noqa: E402
@@ -137,7 +137,7 @@ def test_every_key_is_on_the_page_that_f1_shows(screen: Screen, tmp_path: Path) 
 
 @pytest.mark.window
 def test_a_window_that_was_off_the_screen_opens_on_it(screen: Screen, tmp_path: Path) -> None:
-    Preferences(place=Place(800, 600, 9000, -4000)).write(tmp_path)
+    Preferences(place=WindowPlace(800, 600, 9000, -4000)).write(tmp_path)
     window = screen.open(Home(tmp_path, CHEAP), Start())
     screen.pump(lambda: window.window.winfo_width() > 1)
     assert 0 <= window.window.winfo_rootx() < window.window.winfo_screenwidth()

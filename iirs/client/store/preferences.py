@@ -40,7 +40,7 @@ class Notify(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WindowPlace:
     """A window's size and upper left corner, in pixels."""
 
     width: int
@@ -48,12 +48,12 @@ class Place:
     x: int
     y: int
 
-    def fitted(self, screen_width: int, screen_height: int) -> Place:
+    def fitted(self, screen_width: int, screen_height: int) -> WindowPlace:
         """Return the place moved and shrunk so that the whole window is on a screen of this size."""
         width, height = min(self.width, screen_width), min(self.height, screen_height)
         x = min(max(self.x, 0), screen_width - width)
         y = min(max(self.y, 0), screen_height - height)
-        return Place(width, height, x, y)
+        return WindowPlace(width, height, x, y)
 
     @property
     def geometry(self) -> str:
@@ -72,7 +72,7 @@ class Preferences:
     notifications: Notify = Notify.WITHOUT_TEXT
     sound: bool = True
     lock_minutes: int = 0
-    place: Place | None = None
+    place: WindowPlace | None = None
     link: str = ""
     """The server of the last time."""
     name: str = ""
@@ -148,10 +148,10 @@ def _of_type(value: Any, kind: type[Any]) -> Any:
     return value
 
 
-def _place(value: Any) -> Place | None:
+def _place(value: Any) -> WindowPlace | None:
     if value is None:
         return None
     numbers = {side: _of_type(value[side], int) for side in ("width", "height", "x", "y")}
     if min(numbers["width"], numbers["height"]) < _VISIBLE or max(map(abs, numbers.values())) > 100_000:
         raise ValueError
-    return Place(**numbers)
+    return WindowPlace(**numbers)

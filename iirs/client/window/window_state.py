@@ -18,7 +18,7 @@ from iirs.client.account.entry_calls import Home
 from iirs.client.account.password_keys import opens
 from iirs.client.desktop.colour_scheme import is_dark
 from iirs.client.model.lock import IdleClock
-from iirs.client.store.preferences import ColourScheme, Place, Preferences
+from iirs.client.store.preferences import ColourScheme, Preferences, WindowPlace
 from iirs.client.text.translate import set_language
 from iirs.client.window.theme.palette import DARK, LIGHT
 from iirs.client.window.theme.theme import Theme
@@ -90,7 +90,9 @@ class WindowState:
         """Keep where the window is."""
         window = self.window
         if window.state() == "normal" and window.winfo_width() > 1:
-            place = Place(window.winfo_width(), window.winfo_height(), window.winfo_x(), window.winfo_y())
+            place = WindowPlace(
+                window.winfo_width(), window.winfo_height(), window.winfo_x(), window.winfo_y()
+            )
             self.preferences = replace(self.preferences, place=place)
             self.preferences.write(self._home.folder)
 
@@ -101,13 +103,13 @@ class WindowState:
     def _place(self) -> None:
         theme, window = self.theme, self.window
         screen = (window.winfo_screenwidth(), window.winfo_screenheight())
-        least = Place(theme.dp(640), theme.dp(560), 0, 0).fitted(*screen)
+        least = WindowPlace(theme.dp(640), theme.dp(560), 0, 0).fitted(*screen)
         window.minsize(min(least.width, 960), min(least.height, 720))
         place = self.preferences.place
         if place is not None:
             window.geometry(place.fitted(*screen).geometry)
         else:
-            usual = Place(theme.dp(960), theme.dp(680), 0, 0).fitted(*screen)
+            usual = WindowPlace(theme.dp(960), theme.dp(680), 0, 0).fitted(*screen)
             window.geometry(f"{usual.width}x{usual.height}")
 
     # -- colours ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from iirs.client.store.log_entry import TextState, TransferState
 from iirs.client.text.links import host_of
 from iirs.client.text.text_layout import clock_time, duration, size_words
 from iirs.client.text.translate import N_, _
-from iirs.client.window.talk.log_layout import Place
+from iirs.client.window.talk.log_layout import RowLayout
 from iirs.client.window.theme.theme import Theme
 
 _STATE_WORDS = {
@@ -54,7 +54,7 @@ class Bubbles:
     def bubble(
         self,
         row: Row,
-        place: Place,
+        place: RowLayout,
         space: tuple[int, int, int],
         picture: tk.PhotoImage | None,
         *,
@@ -91,7 +91,7 @@ class Bubbles:
             self._card(row, area)
         self._note(row, note, area)
 
-    def above(self, place: Place) -> int:
+    def above(self, place: RowLayout) -> int:
         """Return how much of a place is heading."""
         return self._theme.dp(34) if place.heading else 0
 
@@ -107,7 +107,7 @@ class Bubbles:
                 theme.box(canvas, inner, 16, colours.accent_pale)
         theme.box(canvas, area, 14, colours.own_bubble if row.outgoing else colours.bubble)
 
-    def _text(self, row: Row, place: Place, area: tuple[int, int, int, int]) -> None:
+    def _text(self, row: Row, place: RowLayout, area: tuple[int, int, int, int]) -> None:
         dp, theme, canvas = self._theme.dp, self._theme, self.canvas
         left, top = area[0] + dp(12), area[1] + dp(8)
         line_height = theme.text.metrics("linespace")
