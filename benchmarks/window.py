@@ -21,15 +21,16 @@ from iirs.client.account.entry_calls import Home, register
 from iirs.client.account.password_keys import STANDARD_COST, stretch
 from iirs.client.engine import Engine
 from iirs.client.events import PeerChanged, PeerState
-from iirs.client.model.actions import Requests
+from iirs.client.model.actions import Actions
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Row, Talk
 from iirs.client.store.log_entry import FileInfo, TextState, TransferState
 from iirs.client.window.main_page import MainPage
 from iirs.client.window.parts.people_list import PeopleList, PersonRow
+from iirs.client.window.start import Start
 from iirs.client.window.talk.chat_pane import ChatPane
 from iirs.client.window.theme.theme import Theme
-from iirs.client.window.window import ClientWindow, Start
+from iirs.client.window.window import ClientWindow
 from tests.harness import CHEAP, PASSWORD, town
 
 MESSAGES, CONTACTS, FILE_BYTES = 10_000, 500, 200 * 1024
@@ -41,8 +42,8 @@ def ignore(*_: object) -> bool:
     return True
 
 
-def requests() -> Requests:
-    return Requests(**dict.fromkeys(Requests.__slots__, ignore))  # type: ignore[arg-type]
+def actions() -> Actions:
+    return Actions(**dict.fromkeys(Actions.__slots__, ignore))  # type: ignore[arg-type]
 
 
 def text(number: int) -> Row:
@@ -104,7 +105,7 @@ def report_block(name: str, gaps: list[float]) -> None:
 def measure_log(root: tk.Tk, theme: Theme) -> None:
     model = ChatModel("alice")
     model.take(PeerChanged("bob", PeerState.CONNECTED))
-    pane = ChatPane(root, theme, model, requests())
+    pane = ChatPane(root, theme, model, actions())
     pane.pack(fill="both", expand=True)
     talk = Talk("bob", PeerState.CONNECTED)
     for number in range(MESSAGES):
@@ -144,7 +145,7 @@ def measure_people(root: tk.Tk, theme: Theme) -> None:
         name, code = f"person{number}", f"{number * 7919:060d}"
         return PersonRow(name, name, code, "see you tomorrow", "12:34", unread, number % 3 == 0, asks=False)
 
-    people = PeopleList(root, theme, lambda _: None)
+    people = PeopleList(root, theme)
     people.pack(fill="both", expand=True)
     rows = [row(number) for number in range(CONTACTS)]
     people.show(rows, "person3")
@@ -159,7 +160,7 @@ def measure_people(root: tk.Tk, theme: Theme) -> None:
     model = ChatModel("alice")
     model.people = tuple(f"person{number}" for number in range(CONTACTS))
     model.numbers = {name: f"{number * 7919:060d}" for number, name in enumerate(model.people)}
-    page = MainPage(root, theme, model, requests())
+    page = MainPage(root, theme, model, actions())
     page.pack(fill="both", expand=True)
     root.update()
     letters = "person123"

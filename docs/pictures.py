@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from iirs.client.events import PeerState
 from iirs.client.store.log_entry import TransferState
 from iirs.client.store.preferences import ColourScheme, Preferences
-from iirs.client.window.navigation import Cover, Start
+from iirs.client.window.navigation import Page
+from iirs.client.window.start import Start
 from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window import ClientWindow
 from tests.harness import FAST_BACKOFF, PASSWORD, Person, Town, town
@@ -116,14 +117,14 @@ def talk(studio: Studio, window: ClientWindow, bob: Person, folder: Path) -> Non
         if who == "bob":
             bob.connection.send("alice", text)
         else:
-            window.connection.send("bob", text)  # type: ignore[union-attr]
+            window.session.connection.send("bob", text)  # type: ignore[union-attr]
         studio.pump(lambda count=before: len(window.model.talk("bob").rows) > count)  # type: ignore[misc]
     bob.connection.call(lambda engine: engine.desk.send_file("alice", "lake.png", holiday()))
     rows = window.model.talk("bob").rows
     studio.pump(lambda: any(row.transfer is TransferState.DONE for row in rows))
     (folder / "notes.pdf").write_bytes(bytes(120_000))
     page.chat._send_file(folder / "notes.pdf")
-    window.connection.send("bob", "Nobody can see that we talk about it.")  # type: ignore[union-attr]
+    window.session.connection.send("bob", "Nobody can see that we talk about it.")  # type: ignore[union-attr]
     studio.pump(lambda: any(row.done > 0 and row.outgoing for row in rows if row.file))
     studio.rest(1.0)
 
@@ -162,7 +163,7 @@ def main() -> None:
         studio.take(window, "safety-number-dark")
         window.state.change("theme", ColourScheme.LIGHT)
         found_group(studio, window, [people["bob"], people["carol"], people["dave"]])
-        window.cover(Cover.SETTINGS)
+        window.navigator.open(Page.SETTINGS)
         studio.take(window, "settings")
         window.lock()
         studio.take(window, "locked")

@@ -16,8 +16,8 @@ import pytest
 from iirs.client.account.entry_calls import Home
 from iirs.client.model.chat_model import Row
 from iirs.client.window.main_page import MainPage
-from iirs.client.window.navigation import Start
 from iirs.client.window.pages.login_page import LoginPage
+from iirs.client.window.start import Start
 from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window import ClientWindow
 from tests.harness import FAST_BACKOFF, PASSWORD, Town

@@ -23,7 +23,7 @@ from iirs.client.events import ConnectionState, PeerAsks, PeerState, TextReceive
 from iirs.client.model.chat_model import ESTABLISHED, Row, Talk  # noqa: E402
 from iirs.client.store.log_entry import TextState  # noqa: E402
 from iirs.client.window.application import FaultDialog  # noqa: E402
-from iirs.client.window.navigation import Start  # noqa: E402
+from iirs.client.window.start import Start  # noqa: E402
 from iirs.client.window.talk.log_view import LogView  # noqa: E402
 from iirs.server.accounts.database import Storage  # noqa: E402
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage  # noqa: E402
@@ -252,10 +252,10 @@ def test_unread_texts_are_counted_in_the_list_and_the_title(screen: Screen, plac
     bob.wait_for(PeerAsks)
     bob.connection.ask("alice")
     screen.pump(lambda: can_send(alice))
-    main_page(alice).new_button.invoke()
+    main_page(alice).side.new_button.invoke()
     bob.connection.send("alice", "are you there?")
     screen.pump(lambda: alice.window.title() == "(1) alice · iirs")
-    press(main_page(alice).people.canvas, "<Return>")
+    press(main_page(alice).side.people.canvas, "<Return>")
     screen.pump(lambda: alice.window.title() == "alice · iirs")
     assert "are you there?" in words(main_page(alice).chat.log)
 
@@ -278,8 +278,8 @@ def test_history_server_and_name_are_there_at_the_next_start(screen: Screen, pla
     write(page.password_entry, PASSWORD)
     press(page.password_entry, "<Return>")
     screen.pump(lambda: again.main_page is not None and "bob" in again.model.people)
-    write(main_page(again).search, "bo")
-    press(main_page(again).search, "<Return>")
+    write(main_page(again).side.search, "bo")
+    press(main_page(again).side.search, "<Return>")
     screen.pump(lambda: "remember this" in words(main_page(again).chat.log))
     texts = [row for row in rows(again, "bob") if row.text_id]
     assert [(row.text, row.state) for row in texts] == [("remember this", TextState.DELIVERED)]
@@ -326,7 +326,7 @@ def test_a_newer_login_elsewhere_is_said_and_one_can_log_in_again(screen: Screen
     fill_in(there, "Log in", "alice", PASSWORD)
     screen.pump(lambda: there.main_page is not None and here.login_page is not None)
     assert login_page(here).message.cget("text")
-    assert here.connection is None
+    assert here.session is None
     fill_in(here, "Log in", "alice", PASSWORD)
     screen.pump(lambda: here.main_page is not None)
 
@@ -400,7 +400,7 @@ def test_a_pause_of_the_rounds_is_said_while_it_lasts(
         assert "rounds pause" in words(page.status)
         assert "Connected to the server" in words(page.status)
         pause.tick()
-        screen.pump(lambda: window.connection is not None and window.connection.events.empty())
+        screen.pump(lambda: window.session is not None and window.session.connection.events.empty())
         assert words(page.banners).count(sentence) == 1
         pause.end()
         screen.pump(lambda: "Rounds go on." in words(page.status))
@@ -419,8 +419,8 @@ def test_closing_hangs_up_first_and_a_second_close_does_not_wait(screen: Screen,
         bob.connection.ask(name)
         screen.pump(lambda w=window: can_send(w))  # type: ignore[misc]
         window.close()
-        assert window.leaving_page is not None
-        assert "Leaving" in words(window.leaving_page)
+        assert window.navigator.shown is not None
+        assert "Leaving" in words(window.navigator.shown)
         assert window.is_open
         if properly:
             screen.pump(lambda w=window: not w.is_open)  # type: ignore[misc]
@@ -432,7 +432,7 @@ def test_closing_hangs_up_first_and_a_second_close_does_not_wait(screen: Screen,
 
 def test_logging_out_leads_back_to_the_form(screen: Screen, place: Town) -> None:
     window = enter(screen, place, "alice")
-    main_page(window).log_out_button.invoke()
+    main_page(window).side.log_out_button.invoke()
     screen.pump(lambda: window.login_page is not None)
     assert "logged out" in words(login_page(window))
     write(login_page(window).password_entry, PASSWORD)
@@ -469,15 +469,15 @@ def test_keys_alone_are_enough(screen: Screen, place: Town) -> None:
     screen.pump(lambda: "bob" in window.model.people)
     page = main_page(window)
     press(page.new_talk_page.entry, "<Control-k>")
-    screen.pump(lambda: window.window.focus_get() is page.search)
-    press(page.search, "<Down>")
-    press(page.people.canvas, "<Return>")
+    screen.pump(lambda: window.window.focus_get() is page.side.search)
+    press(page.side.search, "<Down>")
+    press(page.side.people.canvas, "<Return>")
     screen.pump(
         lambda: window.window.focus_get() is page.chat.entry and bool(page.chat.entry.winfo_viewable())
     )
     write(page.chat.entry, "a draft")
     press(page.chat.entry, "<Control-k>")
-    screen.pump(lambda: window.window.focus_get() is page.search)
+    screen.pump(lambda: window.window.focus_get() is page.side.search)
     assert page.chat.entry.get("1.0", "end-1c") == "a draft"
     press(page.chat.entry, "<Control-n>")
     screen.pump(lambda: window.model.open_peer == "")

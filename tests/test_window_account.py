@@ -15,9 +15,10 @@ from PIL import Image  # noqa: E402
 from iirs.client.account.entry_calls import login  # noqa: E402
 from iirs.client.pictures.qr import qr_png, read_qr  # noqa: E402
 from iirs.client.text.translate import set_language  # noqa: E402
-from iirs.client.window.navigation import Cover, Start  # noqa: E402
+from iirs.client.window.navigation import Page  # noqa: E402
 from iirs.client.window.pages.account_page import AccountPage  # noqa: E402
 from iirs.client.window.pages.settings_page import SettingsPage  # noqa: E402
+from iirs.client.window.start import Start  # noqa: E402
 from iirs.client.window.theme.palette import LIGHT  # noqa: E402
 from iirs.client.window.window import ClientWindow  # noqa: E402
 from iirs.errors import AccountError  # noqa: E402
@@ -58,13 +59,13 @@ def place(tmp_path: Path) -> Iterator[Town]:
 
 
 def account_page(window: ClientWindow) -> AccountPage:
-    window.cover(Cover.SETTINGS)
-    assert isinstance(window.cover_page, SettingsPage)
-    button = window.cover_page.controls["account"]
+    window.navigator.open(Page.SETTINGS)
+    assert isinstance(window.navigator.shown, SettingsPage)
+    button = window.navigator.shown.controls["account"]
     assert isinstance(button, tk.ttk.Button)
     button.invoke()
-    assert isinstance(window.cover_page, AccountPage)
-    return window.cover_page
+    assert isinstance(window.navigator.shown, AccountPage)
+    return window.navigator.shown
 
 
 def may_log_in(place: Town, name: str, password: str) -> bool:
@@ -94,8 +95,8 @@ def test_a_password_is_changed_and_what_is_wrong_is_said(screen: Screen, place: 
     screen.pump(lambda: "The password is changed." in words(page))
     assert page.old.get() == page.new.get() == ""
     page.close_button.invoke()
-    press(main_page(alice).search, "<Control-l>")
-    lock = alice.cover_page
+    press(main_page(alice).side.search, "<Control-l>")
+    lock = alice.navigator.shown
     assert lock is not None
     screen.pump(lambda: bool(lock.winfo_viewable()))
     write(lock.entry, PASSWORD)  # type: ignore[union-attr]
@@ -175,13 +176,13 @@ def test_a_qr_code_comes_back_as_it_was_and_a_bomb_is_refused(tmp_path: Path) ->
 
 def test_the_whole_window_speaks_german_at_once(screen: Screen, place: Town) -> None:
     alice = enter(screen, place, "alice")
-    alice.cover(Cover.SETTINGS)
-    assert isinstance(alice.cover_page, SettingsPage)
-    german = alice.cover_page.controls["language de"]
+    alice.navigator.open(Page.SETTINGS)
+    assert isinstance(alice.navigator.shown, SettingsPage)
+    german = alice.navigator.shown.controls["language de"]
     assert isinstance(german, tk.ttk.Radiobutton)
     german.invoke()
     assert "Einstellungen" in words(alice.window)
-    alice._uncover()
+    alice.uncover()
     screen.pump(lambda: "Mit wem möchtest du sprechen?" in words(main_page(alice)))
     english = [
         word for word in ("Find people", "conversations in use", "Log out") if word in words(alice.window)

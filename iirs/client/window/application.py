@@ -10,7 +10,7 @@ from types import TracebackType
 from iirs.client.account.entry_calls import Home
 from iirs.client.desktop.notifications import Notifications
 from iirs.client.text.translate import _
-from iirs.client.window.navigation import Start
+from iirs.client.window.start import Start
 from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window import ClientWindow
 
@@ -22,7 +22,7 @@ def run_application(root: tk.Tk, home: Home, start: Start) -> None:
     root.report_callback_exception = faults.show
     notifications = Notifications()
     window = ClientWindow(root, theme, home, start)
-    window.notifier, window.conceal = notifications.show, notifications.conceal
+    window.alerts.notify, window.alerts.conceal = notifications.show, notifications.conceal
     root.mainloop()
     notifications.close()
 

@@ -46,8 +46,8 @@ class NewTalkPage(ttk.Frame):
         self.entry.bind("<Return>", lambda _: ask(self.entry.get()))
         self.message = ttk.Label(card, style="Error.TLabel", wraplength=dp(420), font=theme.small)
         self.message.pack(anchor="w", pady=(dp(8), dp(8)))
-        self._requests = ttk.Frame(card)
-        self._requests.pack(fill="x")
+        self._asking = ttk.Frame(card)
+        self._asking.pack(fill="x")
 
     def say(self, sentence: str) -> None:
         """Show a sentence under the name."""
@@ -59,15 +59,15 @@ class NewTalkPage(ttk.Frame):
         if asking == self._offered:
             return
         self._offered = asking
-        for child in self._requests.winfo_children():
+        for child in self._asking.winfo_children():
             child.destroy()
-        ttk.Frame(self._requests, height=1).pack()
+        ttk.Frame(self._asking, height=1).pack()
         for peer in asking:
             self._offer(peer)
 
     def _offer(self, peer: str) -> None:
         dp = self._theme.dp
-        row = ttk.Frame(self._requests, style="Warn.TFrame", padding=(dp(14), dp(8)))
+        row = ttk.Frame(self._asking, style="Warn.TFrame", padding=(dp(14), dp(8)))
         row.pack(fill="x", pady=(0, dp(6)))
         text = _("{peer} wants to talk to you").format(peer=peer)
         ttk.Label(row, text=text, style="Warn.TLabel", font=self._theme.bold).pack(side="left")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.messenger.safety_number import grouped, matches
-from iirs.client.model.actions import Requests
+from iirs.client.model.actions import Actions
 from iirs.client.model.talk import Talk
 from iirs.client.pictures.qr import qr_png
 from iirs.client.text.translate import N_, _
@@ -33,13 +33,13 @@ class SafetyPage(ttk.Frame):
         theme: Theme,
         me: str,
         talk: Talk,
-        requests: Requests,
+        actions: Actions,
         close: Callable[[], None],
     ) -> None:
         super().__init__(parent)
         self._theme = theme
         self._talk = talk
-        self._requests = requests
+        self._actions = actions
         self._close = close
         dp = theme.dp
         card = ttk.Frame(self, padding=dp(20))
@@ -102,7 +102,7 @@ class SafetyPage(ttk.Frame):
             row,
             text=_("Go on all the same"),
             style="Danger.TButton",
-            command=lambda: self._requests.accept_keys(self._talk.peer),
+            command=lambda: self._actions.accept_keys(self._talk.peer),
         )
         self.close_button = ttk.Button(row, text=_("Back"), command=self._close)
         self.close_button.pack(side="right")
@@ -119,7 +119,7 @@ class SafetyPage(ttk.Frame):
             self.accept_button.pack_forget()
 
     def _mark(self) -> None:
-        self._requests.verify(self._talk.peer, not self._talk.verified)
+        self._actions.verify(self._talk.peer, not self._talk.verified)
 
     def _compare(self) -> None:
         text = self._typed.get()

@@ -9,7 +9,9 @@ from functools import partial
 from tkinter import ttk
 from typing import Any
 
+from iirs.chain import Chain, JoinLink
 from iirs.client.messenger.safety_number import grouped
+from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.privacy_sentences import explained
 from iirs.client.pictures.qr import qr_png
 from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, ColourScheme, Notify, Preferences
@@ -45,6 +47,13 @@ class AccountFacts:
     number: str
     """A safety number of their own; "" if it is not known yet."""
     servers: int
+
+    @classmethod
+    def of(cls, model: ChatModel, chain: Chain, link: str) -> AccountFacts:
+        """Return the facts of whoever uses ``model``; their link gets the chain's fingerprint."""
+        plain = JoinLink.parse(link)
+        whole = str(JoinLink(plain.host, plain.port, chain.chain_id))
+        return cls(model.me, whole, model.numbers.get(model.me, ""), model.servers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,12 @@ class PersonRow:
 
 
 class PeopleList(ttk.Frame):
-    """A list of talks; ``choose`` is called with a key by click or by Return."""
+    """A list of talks; ``choose`` gets a key by click or by Return, ``open_menu`` a key and a point."""
 
-    def __init__(self, parent: tk.Misc, theme: Theme, choose: Callable[[str], None]) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme) -> None:
         super().__init__(parent, style="Side.TFrame")
         self._theme = theme
-        self._choose = choose
+        self.choose: Callable[[str], None] = lambda key: None
         self._rows: list[PersonRow] = []
         self._open = ""
         self._marked = -1
@@ -181,7 +181,7 @@ class PeopleList(ttk.Frame):
 
     def _choose_marked(self) -> None:
         if self._rows:
-            self._choose(self._rows[max(0, self._marked)].key)
+            self.choose(self._rows[max(0, self._marked)].key)
 
     def _index_at(self, y: int) -> int:
         return (y + self._offset) // self._theme.dp(_ROW)
@@ -190,7 +190,7 @@ class PeopleList(ttk.Frame):
         index = self._index_at(event.y)
         if 0 <= index < len(self._rows):
             self._marked = index
-            self._choose(self._rows[index].key)
+            self.choose(self._rows[index].key)
 
     def _menu_at(self, event: tk.Event[tk.Misc]) -> None:
         index = self._index_at(event.y)

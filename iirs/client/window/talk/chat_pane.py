@@ -10,7 +10,7 @@ from pathlib import Path
 from tkinter import filedialog, ttk
 
 from iirs.client.events import GroupState, PeerState
-from iirs.client.model.actions import Requests
+from iirs.client.model.actions import Actions
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, brief, why_not
@@ -38,11 +38,11 @@ TIMERS = (
 class ChatPane(ttk.Frame):
     """Shows the talk given to ``show``; ``refresh`` after anything may have changed."""
 
-    def __init__(self, parent: tk.Misc, theme: Theme, model: ChatModel, requests: Requests) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, model: ChatModel, actions: Actions) -> None:
         super().__init__(parent)
         self._theme = theme
         self._model = model
-        self._requests = requests
+        self._actions = actions
         self._talk = Talk("")
         self._wanted_entry = b""
         self._make_header()
@@ -52,8 +52,10 @@ class ChatPane(ttk.Frame):
         self.composer.pack(side="bottom", fill="x")
         self.log = LogView(self, theme)
         self.log.pack(fill="both", expand=True)
-        self.log.ask_older = requests.older
-        self.log.ask_picture = lambda file_id: requests.picture(file_id, self.log.picture_side)
+        self.log.ask_older = self._read_older
+        self.show_safety: Callable[[str], None] = lambda peer: None
+        """Called with the peer whose safety number is to be shown."""
+        self.log.ask_picture = lambda file_id: actions.picture(file_id, self.log.picture_side)
         self.log.open_link = self.warn_of_link
         self.log.open_menu = self._open_row_menu
         self.row_menu = self._menu()
@@ -174,18 +176,18 @@ class ChatPane(ttk.Frame):
 
     def _ask(self) -> None:
         if self._talk.is_group:
-            self._requests.join_group(self._talk.peer)
+            self._actions.join_group(self._talk.peer)
         else:
-            self._requests.ask(self._talk.peer)
+            self._actions.ask(self._talk.peer)
 
     def _decline(self) -> None:
         if self._talk.is_group:
-            self._requests.leave_group(self._talk.peer)
+            self._actions.leave_group(self._talk.peer)
         else:
-            self._requests.decline(self._talk.peer)
+            self._actions.decline(self._talk.peer)
 
     def _end(self) -> None:
-        self._requests.hang_up(self._talk.peer)
+        self._actions.hang_up(self._talk.peer)
 
     # -- writing ------------------------------------------------------------------------------------
 
@@ -194,14 +196,15 @@ class ChatPane(ttk.Frame):
         self.composer.send_written()
 
     def _send(self, text: str) -> bool:
-        if why_not(self._model, self._talk) or not self._requests.send(self._talk.peer, text):
+        if why_not(self._model, self._talk):
             return False
+        self._actions.send(self._talk.peer, text)
         self._talk.draft = ""
         self.log.go_to_end()
         return True
 
     def _send_file(self, path: Path) -> None:
-        self._requests.send_file(self._talk.peer, path)
+        self._actions.send_file(self._talk.peer, path)
 
     # -- finding ------------------------------------------------------------------------------------
 
@@ -218,7 +221,7 @@ class ChatPane(ttk.Frame):
             self.entry.focus_set()
 
     def _search(self, words: str) -> None:
-        self._requests.search(self._talk.peer, words)
+        self._actions.search(self._talk.peer, words)
 
     def show_found(self, entries: list[Entry]) -> None:
         """Show what a search in this talk came to."""
@@ -231,21 +234,26 @@ class ChatPane(ttk.Frame):
         """Show one entry, as soon as it has been read from the store."""
         if not self.log.jump_to(item_id):
             self._wanted_entry = item_id
-            self._requests.around(self._talk.peer, item_id)
+            self._actions.read_back_to(self._talk.peer, self._talk.first_id, item_id)
+
+    def _read_older(self, peer: str) -> None:
+        talk = self._model.talk(peer)
+        if talk.has_more and talk.first_id:
+            self._actions.read(peer, talk.first_id)
 
     # -- menus --------------------------------------------------------------------------------------
 
     def open_talk_menu(self) -> None:
         """Show what can be done with this talk."""
-        talk, menu, requests = self._talk, self.talk_menu, self._requests
+        talk, menu, actions = self._talk, self.talk_menu, self._actions
         menu.delete(0, "end")
         menu.add_command(label=_("Find in this talk"), accelerator="Ctrl+F", command=self.find)
         if not talk.is_group:
-            self._entry(menu, _("Safety number …"), lambda: requests.show_safety(talk.peer))
+            self._entry(menu, _("Safety number …"), lambda: self.show_safety(talk.peer))
         timers = self._menu()
         for seconds, words in TIMERS:
             mark = "●" if seconds == talk.timer else "  "
-            self._entry(timers, f"{mark} {_(words)}", partial(requests.set_timer, talk.peer, seconds))
+            self._entry(timers, f"{mark} {_(words)}", partial(actions.set_timer, talk.peer, seconds))
         menu.add_cascade(label=_("Disappearing messages"), menu=timers)
         menu.add_separator()
         self._entry(menu, _("Export …"), self._export)
@@ -274,9 +282,9 @@ class ChatPane(ttk.Frame):
             self._entry(menu, _("Save as …"), lambda: self.save(row))
         if moving and row.outgoing:
             words = _("Go on sending") if row.transfer is TransferState.PAUSED else _("Pause")
-            self._entry(menu, words, lambda: self._requests.pause(file.file_id))
+            self._entry(menu, words, lambda: self._actions.pause(file.file_id))
         if moving:
-            self._entry(menu, _("Stop this file"), lambda: self._requests.cancel(file.file_id))
+            self._entry(menu, _("Stop this file"), lambda: self._actions.cancel(file.file_id))
 
     @staticmethod
     def _entry(menu: tk.Menu, label: str, command: Callable[[], None]) -> None:
@@ -287,12 +295,12 @@ class ChatPane(ttk.Frame):
         if row.file is not None:
             chosen = filedialog.asksaveasfilename(parent=self, initialfile=row.file.name)
             if chosen:
-                self._requests.save(row.file.file_id, Path(chosen))
+                self._actions.save(row.file.file_id, Path(chosen))
 
     def _export(self) -> None:
         chosen = filedialog.asksaveasfilename(parent=self, initialfile="iirs.txt", defaultextension=".txt")
         if chosen:
-            self._requests.export(self._talk.peer, Path(chosen))
+            self._actions.export(self._talk.peer, Path(chosen))
 
     def show_members(self) -> None:
         """Say who is in the group, and who of them takes part."""
@@ -304,7 +312,7 @@ class ChatPane(ttk.Frame):
     def _confirm_delete(self, row: Row) -> None:
         peer = self._talk.peer
         words = _("Delete this here? The others keep what they have.")
-        Question(self, self._theme, words, [(_("Delete"), lambda: self._requests.delete(peer, row.text_id))])
+        Question(self, self._theme, words, [(_("Delete"), lambda: self._actions.delete(peer, row.text_id))])
 
     def show_details(self, row: Row) -> None:
         """Say who wrote an entry, when, how far it is, and how long it stays."""
@@ -316,12 +324,12 @@ class ChatPane(ttk.Frame):
     def _confirm_clear(self) -> None:
         peer = self._talk.peer
         words = _("Delete all that is kept of this talk on this machine? The others keep what they have.")
-        Question(self, self._theme, words, [(_("Delete"), lambda: self._requests.clear(peer))])
+        Question(self, self._theme, words, [(_("Delete"), lambda: self._actions.clear(peer))])
 
     def _confirm_leave(self) -> None:
         key = self._talk.peer
         words = _("Leave this group? Its members are told, and you cannot come back by yourself.")
-        Question(self, self._theme, words, [(_("Leave"), lambda: self._requests.leave_group(key))])
+        Question(self, self._theme, words, [(_("Leave"), lambda: self._actions.leave_group(key))])
 
     def warn_of_link(self, link: str) -> None:
         """Say what opening a link means before anything is opened."""
