@@ -187,7 +187,7 @@ class LoginPage(ScrollPage):
             try:
                 check_password(self._name_written.get().strip() or "\0", self._password.get())
             except AccountError as error:
-                sentence = str(error)
+                sentence = error.said(_)
         self.strength.configure(text=sentence)
         if sentence:
             self.strength.pack(anchor="w", pady=(self._theme.dp(4), 0), after=self.password_entry)
@@ -213,15 +213,12 @@ class LoginPage(ScrollPage):
 
     def fail(self, sentence: str) -> None:
         """Show why it did not work and let the person try again."""
-        self._stop_waiting()
+        self.progress.stop()
+        self.progress.pack_forget()
+        self._set_enabled(enabled=True)
         self.message.configure(text=sentence, style="Error.TLabel")
         self.password_entry.focus_set()
         self.password_entry.selection_range(0, "end")
-
-    def succeed(self) -> None:
-        """Forget the password."""
-        self._stop_waiting()
-        self._password.set("")
 
     def submit(self) -> None:
         """Hand over what was typed, unless something is missing."""
@@ -239,11 +236,6 @@ class LoginPage(ScrollPage):
             text=_("Please fill in {missing}.").format(missing=missing), style="Error.TLabel"
         )
         self.focus_first()
-
-    def _stop_waiting(self) -> None:
-        self.progress.stop()
-        self.progress.pack_forget()
-        self._set_enabled(enabled=True)
 
     def _set_enabled(self, *, enabled: bool) -> None:
         state = "!disabled" if enabled else "disabled"
