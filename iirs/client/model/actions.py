@@ -24,7 +24,7 @@ class Actions:
     """End a conversation, stop asking, or give up the place in the queue."""
     # -- what is said
     send: Callable[[str, str], None]
-    """Send a text to a talk."""
+    """Send a text to a talk; one that is refused comes back."""
     send_file: Callable[[str, Path], None]
     pause: Callable[[bytes], None]
     """Pause or resume sending a file."""
@@ -78,7 +78,7 @@ def actions_for(
         ask=connection.ask,
         decline=lambda peer: tell(lambda engine: engine.desk.decline(peer)),
         hang_up=connection.hang_up,
-        send=connection.send,
+        send=background.send,
         send_file=background.send_file,
         pause=lambda file_id: tell(lambda engine: engine.desk.pause(file_id)),
         cancel=lambda file_id: tell(lambda engine: engine.desk.cancel(file_id)),

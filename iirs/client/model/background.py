@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
-from iirs.client.messenger.file_transfer import FILE_MAX
 from iirs.client.pictures.thumbnails import thumbnail
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.log_entry import HISTORY_LIMIT, Entry, EntryKind, History
@@ -57,7 +57,16 @@ class Said:
     alarm: bool = False
 
 
-Reading = History | LastEntries | Found | Picture | Said
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """A text that was not taken, and why: the person has it back."""
+
+    talk: str
+    text: str = field(repr=False)
+    sentence: str
+
+
+Reading = History | LastEntries | Found | Picture | Said | NotSent
 
 
 class BackgroundWork:
@@ -66,6 +75,17 @@ class BackgroundWork:
     def __init__(self, connection: ServerConnection, tell: Callable[[Reading], None]) -> None:
         self._connection = connection
         self._tell = tell
+
+    def send(self, talk: str, text: str) -> None:
+        """Send a text; if it is refused after all, ``NotSent`` has it and says why."""
+
+        def work(engine: Engine) -> None:
+            try:
+                engine.desk.send(talk, text)
+            except AccountError as error:
+                self._tell(NotSent(talk, text, error.said(_)))
+
+        self._connection.call(work)
 
     def read(self, talk: str, before: bytes | None = None) -> None:
         """Read the newest entries of a talk, or older ones than ``before``."""

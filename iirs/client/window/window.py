@@ -15,7 +15,7 @@ from iirs.client.account.entry_calls import Home
 from iirs.client.account_tasks import LoggedIn, NotLoggedIn, PasswordTold, Remembered
 from iirs.client.events import ConnectionState, ErrandDone, Notice, PeerChanged
 from iirs.client.model.actions import actions_for
-from iirs.client.model.background import Found, LastEntries, Picture, Reading, Said
+from iirs.client.model.background import Found, LastEntries, NotSent, Picture, Reading, Said
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.store.log_entry import History
 from iirs.client.text.translate import _
@@ -247,6 +247,12 @@ class ClientWindow:
                 self.model.take_history(reading)
             case LastEntries(entries):
                 self.model.take_last_entries(entries)
+            case NotSent(talk, text, sentence):
+                self.model.take(Notice(sentence))
+                if self.main_page is not None:
+                    self.main_page.chat.take_back(talk, text)
+                else:
+                    self.model.talk(talk).take_back(text)
             case Said(sentence, alarm):
                 self.model.take(Notice(sentence, alarm))
             case Picture() | Found() if self.main_page is not None:
@@ -283,7 +289,7 @@ class ClientWindow:
             self._back()  # whoever has just clicked on Accept wants to type next
         text = self._to_say.pop(peer, "")
         if text:
-            session.connection.send(peer, text)
+            session.background.send(peer, text)
 
     # -- what is shown ------------------------------------------------------------------------------
 

@@ -6,10 +6,11 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
-from iirs.client.messenger.group_item import MEMBERS_MAX, NAME_MAX, rounds_around
+from iirs.client.messenger.group_item import MEMBERS_MAX, NAME_MAX, neighbours, rounds_around
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.text.translate import N_, _
 from iirs.client.window.theme.theme import Theme, window_keys_first
+from iirs.errors import AccountError
 
 _RULE = N_(
     "What is said goes round through the members: each talks with its neighbours only, so a group takes up "
@@ -136,5 +137,10 @@ class NewGroupPage(ttk.Frame):
             self.message.configure(text=_("Choose at least one person."))
             self.filter_entry.focus_set()
         else:
+            try:
+                neighbours(tuple(range(len(self._chosen) + 1)), 0, self._model.slots)
+            except AccountError as error:  # what is typed would be gone when the messenger says so
+                self.message.configure(text=error.said(_))
+                return
             self._create(name, self.chosen)
             self._close()

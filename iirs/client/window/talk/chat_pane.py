@@ -48,7 +48,7 @@ class ChatPane(ttk.Frame):
         self._make_header()
         ttk.Frame(self, style="Line.TFrame", height=1).pack(fill="x")
         self.finder = FindStrip(self, theme, self._search, self._go_to, self.close_find)
-        self.composer = Composer(self, theme, self._send, self._send_file)
+        self.composer = Composer(self, theme, self._send, self._send_file, self._room_for)
         self.composer.pack(side="bottom", fill="x")
         self.log = LogView(self, theme)
         self.log.pack(fill="both", expand=True)
@@ -202,6 +202,17 @@ class ChatPane(ttk.Frame):
         self._talk.draft = ""
         self.log.go_to_end()
         return True
+
+    def _room_for(self, text: str) -> int:
+        return self._talk.room_for(text)
+
+    def take_back(self, peer: str, text: str) -> None:
+        """Put a text that could not be sent back where it was written."""
+        self.keep_draft()
+        talk = self._model.talk(peer)
+        talk.take_back(text)
+        if talk is self._talk:
+            self.composer.text = talk.draft
 
     def _send_file(self, path: Path) -> None:
         self._actions.send_file(self._talk.peer, path)
