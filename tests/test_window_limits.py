@@ -10,6 +10,7 @@ from iirs.client.account.password_keys import PASSWORD_MIN
 from iirs.client.events import PeerAsks, TextReceived
 from iirs.client.messenger.group_item import NAME_MAX
 from iirs.client.messenger.limits import text_limit
+from iirs.client.model.background import SEARCHED_MAX
 from iirs.client.window.pages.group_page import NewGroupPage
 from iirs.client.window.start import Start
 from iirs.client.window.window import ClientWindow
@@ -194,6 +195,18 @@ def test_a_group_that_this_server_cannot_carry_is_refused_while_its_name_is_ther
     assert main_page(alice).page is page
     assert "a group needs two" in words(page)
     assert page.name_entry.get() == "Chess"
+
+
+def test_a_whole_text_pasted_into_the_search_is_too_much_and_stays(screen: Screen, place: Town) -> None:
+    alice = enter(screen, place, "alice")
+    side = main_page(alice).side
+    write(side.search, "word " * SEARCHED_MAX)
+    screen.root.update()
+    assert "At most" not in words(main_page(alice).status)
+    write(side.search, "word " * 5_000)
+    screen.pump(lambda: f"At most {SEARCHED_MAX} words" in words(main_page(alice).status))
+    assert side.search.get() == "word " * 5_000
+    assert main_page(alice).banners.shown == []
 
 
 def test_a_name_or_password_that_cannot_be_stays_in_the_form_and_what_is_missing_is_said_in_german(

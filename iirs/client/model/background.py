@@ -21,6 +21,8 @@ from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError
 
+SEARCHED_MAX = 100
+"""More words than anybody types; of some thousands the store could not make one question."""
 _LATEST = 253_402_300_799
 """The last second that a calendar has: a peer may claim any."""
 
@@ -102,7 +104,11 @@ class BackgroundWork:
         self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.desk.last_entries()))))
 
     def search(self, talk: str, words: str) -> None:
-        """Look for words in a talk, or in all ("")."""
+        """Look for words in a talk, or in all (""). Too many are said and not looked for."""
+        if len(words.split()) > SEARCHED_MAX:
+            sentence = _("At most {count} words can be looked for at once.").format(count=SEARCHED_MAX)
+            self._tell(Said(sentence))
+            return
         self._in_store(lambda engine: self._tell(Found(talk, words, tuple(engine.desk.search(words, talk)))))
 
     def read_back_to(self, talk: str, first: bytes, item_id: bytes) -> None:
