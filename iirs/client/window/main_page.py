@@ -146,8 +146,8 @@ class MainPage(ttk.Frame):
         self._show_offers()
         self._show_warnings()
         if model.notice:
-            self.status.say(displayable(_(model.notice)))
-            self.new_talk_page.say(displayable(_(model.notice)))
+            self.status.say(displayable(model.notice))
+            self.new_talk_page.say(displayable(model.notice))
             model.notice = ""
         if isinstance(self._page, NewGroupPage | SafetyPage):
             self._page.refresh()
@@ -251,7 +251,7 @@ class MainPage(ttk.Frame):
 
     def warn(self, sentence: str, *, alarm: bool) -> None:
         """Show a sentence above everything until the person puts it away."""
-        self.banners.warn(displayable(_(sentence)), "Bad" if alarm else "Warn")
+        self.banners.warn(displayable(sentence), "Bad" if alarm else "Warn")
 
     def _show_offers(self) -> None:
         model, actions = self._model, self._actions

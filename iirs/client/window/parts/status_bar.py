@@ -149,8 +149,8 @@ def _connection_words(model: ChatModel) -> str:
         case ConnectionState.ONLINE:
             return _(_PAUSED) if model.standby else _online_words(model.round)
         case ConnectionState.WAITING:
-            return _("No connection, trying again.") + " " + _(model.sentence)
-    return _(model.sentence) or _("Logged out")
+            return _("No connection, trying again.") + " " + model.sentence
+    return model.sentence or _("Logged out")
 
 
 def _online_words(current: Round | None) -> str:
