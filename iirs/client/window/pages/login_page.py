@@ -92,13 +92,13 @@ class LoginPage(ScrollPage):
             button.grid(row=0, column=column, sticky="ew", padx=(0, dp(4)) if column == 0 else (dp(4), 0))
 
     def _make_fields(self, card: ttk.Frame) -> None:
-        self.link_entry = self._field(card, _("Server link"), self._link)
+        self.link_entry = self._field(_("Server link"), self._link)
         self.qr_button = ttk.Button(
             card, text=_("Take it from a picture of a QR code …"), style="Quiet.TButton", command=self._choose
         )
         self.qr_button.pack(anchor="e")
-        self.name_entry = self._field(card, _("Your name"), self._name_written)
-        self.password_entry = self._field(card, _("Password"), self._password, show="•")
+        self.name_entry = self._field(_("Your name"), self._name_written)
+        self.password_entry = self._field(_("Password"), self._password, secret=True)
         dp = self._theme.dp
         self.strength = ttk.Label(card, style="Muted.TLabel", wraplength=dp(400))
         ttk.Checkbutton(
@@ -117,11 +117,9 @@ class LoginPage(ScrollPage):
             padding=(dp(26), 0, 0, 0),
         )
 
-    def _field(self, card: ttk.Frame, label: str, variable: tk.StringVar, show: str = "") -> ttk.Entry:
-        dp = self._theme.dp
-        ttk.Label(card, text=label, style="Bold.TLabel").pack(anchor="w", pady=(dp(8), dp(3)))
-        entry = ttk.Entry(card, textvariable=variable, show=show, font=self._theme.text)
-        entry.pack(fill="x")
+    def _field(self, label: str, variable: tk.StringVar, *, secret: bool = False) -> ttk.Entry:
+        entry = self.field(label, secret=secret)
+        entry.configure(textvariable=variable)
         entry.bind("<Return>", lambda _: self.submit())
         return entry
 

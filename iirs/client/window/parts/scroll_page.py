@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import tkinter as tk
+from collections.abc import Callable
 from tkinter import ttk
+from typing import TypeVar
 
 from iirs.client.window.theme.theme import Theme
+
+_Variable = TypeVar("_Variable", bound=tk.Variable)
 
 
 class ScrollPage(ttk.Frame):
@@ -15,6 +19,7 @@ class ScrollPage(ttk.Frame):
         """``width`` is the column's, in dp; it is narrower in a narrow window."""
         super().__init__(parent)
         self._theme = theme
+        self._kept: list[tk.Variable] = []
         self._width = width
         ground = theme.colours.background
         self.canvas = tk.Canvas(self, background=ground, highlightthickness=0, takefocus=False)
@@ -27,10 +32,42 @@ class ScrollPage(ttk.Frame):
         self.canvas.bind("<Configure>", lambda _: self._fit())
         self.body.bind("<Configure>", lambda _: self._fit())
 
-    def section(self, title: str) -> None:
-        """Begin a section under a heading."""
+    def heading(self, title: str, way_back: str, close: Callable[[], None]) -> ttk.Button:
+        """Begin the page with its title, and return the button beside it that goes back."""
+        theme = self._theme
+        row = ttk.Frame(self.body)
+        row.pack(fill="x")
+        button = ttk.Button(row, text=way_back, style="Accent.TButton", command=close)
+        button.pack(side="right")
+        shown = theme.fit(title, theme.dp(self._width - 110), theme.title)
+        ttk.Label(row, text=shown, style="Title.TLabel").pack(side="left")
+        return button
+
+    def section(self, title: str, about: str = "") -> None:
+        """Begin a section under a heading, with what it is about."""
         label = ttk.Label(self.body, text=title, style="Heading.TLabel")
         label.pack(anchor="w", pady=(self._theme.dp(26), self._theme.dp(6)))
+        if about:
+            self.muted(about)
+
+    def muted(self, text: str, *, above: int = 2) -> None:
+        """Explain something, in as many lines as the column is wide for; ``above`` is in dp."""
+        label = ttk.Label(self.body, text=text, style="Muted.TLabel")
+        label.pack(anchor="w", fill="x", pady=(self._theme.dp(above), self._theme.dp(2)))
+        label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
+
+    def field(self, label: str, *, secret: bool = False) -> ttk.Entry:
+        """Return a field to write in, under its label."""
+        dp = self._theme.dp
+        ttk.Label(self.body, text=label, style="Bold.TLabel").pack(anchor="w", pady=(dp(8), dp(3)))
+        entry = ttk.Entry(self.body, font=self._theme.text, show="•" if secret else "")
+        entry.pack(fill="x")
+        return entry
+
+    def kept(self, variable: _Variable) -> _Variable:
+        """Return a variable that lasts as long as the page: Tk's end with the last reference to them."""
+        self._kept.append(variable)
+        return variable
 
     def settle(self) -> None:
         """Let the wheel scroll over all widgets, and scroll to the one that gets the focus."""
