@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-tk = pytest.importorskip("tkinter") if not os.environ.get("IIRS_REQUIRE_WINDOW") else __import__("tkinter")
+pytest.importorskip("tkinter")
 
-from iirs.client.account.entry_calls import Home  # noqa: E402
-from iirs.client.desktop.notification_text import notification, title  # noqa: E402
-from iirs.client.events import TextReceived  # noqa: E402
-from iirs.client.model.chat_model import ChatModel, Round  # noqa: E402
-from iirs.client.model.lock import IdleClock, wait_seconds  # noqa: E402
-from iirs.client.model.privacy_sentences import explained, hidden_among  # noqa: E402
-from iirs.client.store.preferences import ColourScheme, Notify, Preferences, WindowPlace  # noqa: E402
-from iirs.client.window.pages.lock_page import LockPage  # noqa: E402
-from iirs.client.window.pages.settings_page import SettingsPage  # noqa: E402
-from iirs.client.window.pages.shortcuts_page import SHORTCUTS, ShortcutsPage  # noqa: E402
-from iirs.client.window.start import Start  # noqa: E402
-from iirs.client.window.theme.palette import LIGHT  # noqa: E402
-from iirs.client.window.window import ClientWindow  # noqa: E402
-from tests.harness import CHEAP, PASSWORD, Town, town  # noqa: E402
-from tests.screen import Screen, enter, main_page, press, the_screen, words, write  # noqa: E402
+from iirs.client.account.entry_calls import Home
+from iirs.client.desktop.notification_text import notification, title
+from iirs.client.events import TextReceived
+from iirs.client.model.chat_model import ChatModel, Round
+from iirs.client.model.lock import IdleClock, wait_seconds
+from iirs.client.model.privacy_sentences import explained, hidden_among
+from iirs.client.store.preferences import ColourScheme, Notify, Preferences, WindowPlace
+from iirs.client.window.pages.lock_page import LockPage
+from iirs.client.window.pages.settings_page import SettingsPage
+from iirs.client.window.pages.shortcuts_page import SHORTCUTS, ShortcutsPage
+from iirs.client.window.start import Start
+from iirs.client.window.window import ClientWindow
+from tests.harness import CHEAP, PASSWORD, Town
+from tests.screen import Screen, enter, main_page, press, words, write
 
-root_screen = pytest.fixture(scope="session")(the_screen)
-
-
-@pytest.fixture
-def screen(root_screen: Screen) -> Iterator[Screen]:
-    yield root_screen
-    root_screen.close_all()
-    root_screen.theme.restyle(LIGHT, 1.0)
-    faults, root_screen.faults = root_screen.faults, []
-    assert not faults
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Town]:
-    with town(tmp_path) as place:
-        yield place
+pytest_plugins = ["tests.window_fixtures"]
 
 
 def settings(window: ClientWindow) -> SettingsPage:

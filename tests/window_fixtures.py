@@ -10,6 +10,7 @@ import pytest
 from iirs.client.text.translate import set_language
 from iirs.client.window.theme.palette import LIGHT
 from tests.harness import Town, town
+from tests.offline_page import OfflinePage
 from tests.screen import Screen, the_screen
 
 root_screen = pytest.fixture(scope="session")(the_screen)
@@ -31,3 +32,11 @@ def place(tmp_path: Path) -> Iterator[Town]:
     """A running service with rounds of a fifth of a second."""
     with town(tmp_path, round_seconds=0.2) as running:
         yield running
+
+
+@pytest.fixture
+def offline(screen: Screen) -> Iterator[OfflinePage]:
+    """A main page with three people on it, and no server."""
+    made = OfflinePage(screen, "bob", "carol", "dave")
+    yield made
+    made.top.destroy()
