@@ -38,7 +38,7 @@ class UnlockTried:
     right: bool
 
 
-Told = DesktopScheme | UnlockTried
+WorkResult = DesktopScheme | UnlockTried
 
 
 class WindowState:
@@ -49,7 +49,7 @@ class WindowState:
         window: tk.Tk | tk.Toplevel,
         theme: Theme,
         home: Home,
-        tell: Callable[[Told], None],
+        tell: Callable[[WorkResult], None],
         rebuild: Callable[[], None],
     ) -> None:
         self.window = window
@@ -156,7 +156,7 @@ class WindowState:
         self.locked = self.locked and not tried.right
         return not self.locked
 
-    def _work(self, function: Callable[[], Told]) -> None:
+    def _work(self, function: Callable[[], WorkResult]) -> None:
         threading.Thread(target=lambda: self._tell(function()), name="iirs-window-state", daemon=True).start()
 
 
