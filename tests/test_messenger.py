@@ -23,7 +23,7 @@ from iirs.client.events import (
 from iirs.client.messenger.contacts import KEYS_CHANGED, TWO_DIRECTORIES
 from iirs.client.messenger.messenger import AT_ONCE_MAX
 from iirs.client.messenger.slots import PAUSE_IN_ASKING
-from iirs.client.model.background import Librarian, Reading
+from iirs.client.model.background import BackgroundWork, Reading
 from iirs.client.store.log_entry import EntryKind, HistoryPage, LogEntry
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError
@@ -166,7 +166,7 @@ def test_very_many_entries_that_end_at_once_are_deleted_a_few_a_round() -> None:
 def test_a_long_talk_is_deleted_and_read_in_steps_between_which_others_come(place: Town) -> None:
     alice = place.person("alice")
     told: list[Reading] = []
-    librarian = Librarian(alice.connection, told.append)
+    background = BackgroundWork(alice.connection, told.append)
 
     def fill(engine: Engine) -> None:
         for number in range(1200):
@@ -175,16 +175,16 @@ def test_a_long_talk_is_deleted_and_read_in_steps_between_which_others_come(plac
             )
 
     alice.connection.call(fill)
-    librarian.read_back_to("bob", (1199).to_bytes(16), (3).to_bytes(16))
+    background.read_back_to("bob", (1199).to_bytes(16), (3).to_bytes(16))
     wait_until(lambda: bool(told))
     (history_read,) = told
     assert isinstance(history_read, HistoryPage)
     assert [entry.sent_at_ms for entry in history_read.entries] == list(range(1199))
     target = place.folder / "bob.txt"
-    librarian.export("bob", target)
+    background.export("bob", target)
     wait_until(target.exists)
     assert target.read_text().count("\n") == 1200
-    librarian.clear("bob")
+    background.clear("bob")
     wait_until(lambda: history(alice, "bob") == [])
 
 

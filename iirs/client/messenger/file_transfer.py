@@ -10,13 +10,10 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from iirs.client.chat_session import FILE_MAX
 from iirs.client.store.log_entry import FileInfo, TransferState
 from iirs.client.text.display import displayable
 from iirs.geometry import ONIONS_PER_SLOT
 from iirs.message import PAYLOAD_MAX
-
-__all__ = ["FILE_MAX"]
 
 NAME_MAX = 120
 """Characters of a file's name; the end is kept, as it says what the file is to the person."""

@@ -20,9 +20,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from iirs.client.chat_session import FILE_MAX
 from iirs.client.events import FileAdded, TransferChanged
 from iirs.client.messenger.context import Context
-from iirs.client.messenger.file_transfer import FILE_MAX, FileTransfer, parts_of, safe_name
+from iirs.client.messenger.file_transfer import FileTransfer, parts_of, safe_name
 from iirs.client.messenger.notes import FileOffer, FileStop, encode_note
 from iirs.client.store.log_entry import (
     EntryKind,

@@ -1,4 +1,4 @@
-"""``Librarian``: reads and writes for a window what takes the disk, never in the window's thread.
+"""``BackgroundWork``: what takes the disk or a decoder is done for a window, never in its thread.
 
 The store belongs to the network's thread, files of the person's own to a worker; what comes of it is handed
 to ``tell`` as a ``Reading``. Nothing here changes what is sent, or when.
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
-from iirs.client.messenger.file_transfer import FILE_MAX
 from iirs.client.pictures.thumbnails import thumbnail
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, HistoryPage, LogEntry
@@ -21,6 +21,8 @@ from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError
 
+SEARCHED_MAX = 100
+"""More words than anybody types; of some thousands the store could not make one question."""
 _LATEST = 253_402_300_799
 """The last second that a calendar has: a peer may claim any."""
 
@@ -57,15 +59,35 @@ class Said:
     alarm: bool = False
 
 
-Reading = HistoryPage | LastEntries | Found | Picture | Said
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """A text that was not taken, and why: the person has it back."""
+
+    talk: str
+    text: str = field(repr=False)
+    sentence: str
 
 
-class Librarian:
+Reading = HistoryPage | LastEntries | Found | Picture | Said | NotSent
+
+
+class BackgroundWork:
     """All methods return at once; ``tell`` is called from other threads."""
 
     def __init__(self, connection: ServerConnection, tell: Callable[[Reading], None]) -> None:
         self._connection = connection
         self._tell = tell
+
+    def send(self, talk: str, text: str) -> None:
+        """Send a text; if it is refused after all, ``NotSent`` has it and says why."""
+
+        def work(engine: Engine) -> None:
+            try:
+                engine.messenger.send(talk, text)
+            except AccountError as error:
+                self._tell(NotSent(talk, text, error.said(_)))
+
+        self._connection.call(work)
 
     def read(self, talk: str, before: bytes | None = None) -> None:
         """Read the newest entries of a talk, or older ones than ``before``."""
@@ -84,7 +106,11 @@ class Librarian:
         self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.messenger.last_entries()))))
 
     def search(self, talk: str, words: str) -> None:
-        """Look for words in a talk, or in all ("")."""
+        """Look for words in a talk, or in all (""). Too many are said and not looked for."""
+        if len(words.split()) > SEARCHED_MAX:
+            sentence = _("At most {count} words can be looked for at once.").format(count=SEARCHED_MAX)
+            self._tell(Said(sentence))
+            return
         self._in_store(
             lambda engine: self._tell(Found(talk, words, tuple(engine.messenger.search(words, talk))))
         )
@@ -194,7 +220,7 @@ class Librarian:
                 why = error.strerror or _("no reason given")
                 self._tell(Said(_("The file could not be read or written: {why}.").format(why=why)))
 
-        threading.Thread(target=work, name="iirs-librarian", daemon=True).start()
+        threading.Thread(target=work, name="iirs-background", daemon=True).start()
 
 
 def _read(path: Path) -> bytes:

@@ -73,7 +73,7 @@ class ChatModel:
         self.standby = ""
         """Why there are no rounds for now, or "" while there are."""
         self.notice = ""
-        """The newest sentence the person should see; whoever has shown it clears it."""
+        """The newest sentence the person should see, in their language; whoever has shown it clears it."""
         self.alarms: list[str] = []
         self.arrived: list[tuple[str, str, str]] = []
         """Talk, author and text of what came and was not looked at: for notifications; to be cleared."""
@@ -165,7 +165,7 @@ class ChatModel:
             return
         if isinstance(event, RoundOpened):
             if self.standby:
-                self.standby, self.notice = "", ROUNDS_GO_ON
+                self.standby, self.notice = "", _(ROUNDS_GO_ON)
             closes_at = time.monotonic() + event.seconds
             invites = event.invite_every * event.round_seconds
             self.round = Round(

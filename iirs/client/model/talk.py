@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from iirs.client.events import GroupState, PeerState
+from iirs.client.messenger.limits import text_limit, text_size
 from iirs.client.store.log_entry import GROUP_MARK, FileInfo, HistoryPage, LogEntry, TextState, TransferState
 from iirs.client.text.display import displayable
 from iirs.client.text.text_layout import shorten
@@ -179,6 +180,19 @@ class Talk:
         self.rows.append(row)
         if row.text_id:
             self._by_id[row.text_id] = row
+
+    def room_for(self, text: str) -> int:
+        """Return how many bytes more a text could have and be sent here; negative if it is too long."""
+        return text_limit(self.peer) - text_size(text)
+
+    def take_back(self, text: str) -> None:
+        """Put a text that could not be sent before what is being written."""
+        self.draft = f"{text}\n{self.draft}" if self.draft else text
+
+    @property
+    def first_id(self) -> bytes:
+        """The id of the oldest entry that is here; b"" if there is none."""
+        return next((row.text_id for row in self.rows if row.text_id), b"")
 
     @property
     def may_end(self) -> bool:
