@@ -50,6 +50,7 @@ OPERATIONS: dict[str, Callable[..., Values]] = {
         hpke.hpke_public,
         hpke.hpke_seal,
         invitations.agree,
+        invitations.decide,
         invitations.open_invitation,
         invitations.seal_invitation,
         links.read_chunk,

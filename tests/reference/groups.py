@@ -1,4 +1,4 @@
-"""Notes, and the items of groups: ``docs/protocol.md``, "Peer messages and texts" and "Groups"."""
+"""Notes, and the items of groups: ``docs/groups.md``."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def ring(*, members: list[int], me: int, slots: int) -> Values:
 def read_note(*, note: bytes) -> Values:
     """What a note says."""
     try:
-        value = json.loads(note)
+        value = json.loads(note.decode("utf-8"))
         kind = value["note"]
         if kind == "file":
             _digits(value["id"], 16)

@@ -9,6 +9,7 @@ from tests.reference.hpke import open_sealed, seal
 from tests.reference.primitives import (
     RefusedError,
     Values,
+    check_x25519,
     cut,
     demand,
     ecdsa_check,
@@ -21,6 +22,7 @@ from tests.reference.primitives import (
 
 SUITE = "MLKEM768_X25519"
 GENERATOR, LISTENER = 0, 1
+TALK = 1
 
 
 def invitation_info(chain_id: bytes, bundle_round: int) -> bytes:
@@ -139,3 +141,30 @@ def agree(
     digests = sha256(content_of(generator)) + sha256(content_of(listener))
     root = hkdf(shared + generator["seed"] + listener["seed"], b"iirs/1 handshake" + digests)
     return {"role": role, "root": root}
+
+
+def decide(
+    *, bundle_round: int, own_in_bundle: bool, peer_prekey: bytes, held: list[bytes], theirs: dict[str, Any]
+) -> Values:
+    """What somebody who posted a TALK makes of the peer's valid invitation in the same bundle.
+
+    ``peer_prekey`` is the key that the own TALK was sealed to, ``held`` are the chain ids that it listed,
+    newest first. A conversation starts in ``first_round``, anew or with the chain ``resumed``; 0: never.
+    """
+    demand(theirs["kind"] in {1, 2}, "an unknown kind")
+    named = sha256(peer_prekey)[:8] in theirs["prekey_ids"]
+    if theirs["kind"] != TALK or not own_in_bundle or not named:
+        return {"first_round": 0, "resumed": b""}
+    common = [chain_id for chain_id in held if chain_id in theirs["chain_ids"]]
+    if not common and not is_usable(theirs["ephemeral"]):
+        return {"first_round": 0, "resumed": b""}
+    return {"first_round": bundle_round + 2, "resumed": common[0] if common else b""}
+
+
+def is_usable(ephemeral: bytes) -> bool:
+    """Whether a key is not of small order."""
+    try:
+        check_x25519(ephemeral)
+    except RefusedError:
+        return False
+    return True

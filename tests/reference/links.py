@@ -1,4 +1,4 @@
-"""What hops say to each other: frames of "Links between hops"."""
+"""What hops say to each other: ``docs/links.md``."""
 
 from __future__ import annotations
 

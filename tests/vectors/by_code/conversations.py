@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
@@ -9,15 +10,19 @@ from typing import cast
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from iirs.client import invitations
+from iirs.client.chat_session import ChatSession
+from iirs.client.conversation import Conversation
+from iirs.client.conversation_values import Me, Reach
 from iirs.client.sync import DeadDropSync
-from iirs.directory import Entry
-from iirs.identity import VerifyKey
+from iirs.directory import Directory, Entry
+from iirs.identity import Identity, VerifyKey
 from iirs.message import (
     Direction,
     MessageContext,
     MessageKeys,
     PeerMessage,
 )
+from iirs.prekey import Prekey
 from iirs.suite import HYBRID
 from tests.vectors.by_code.common import Values, directory_of, fields_of
 
@@ -49,6 +54,41 @@ def agree(
         ask, invitation_of(mine), entries[0], invitation_of(theirs), entries[1], round_ms
     )
     return {"role": int(agreement.role), "root": agreement.root}
+
+
+def decide(
+    bundle_round: int, own_in_bundle: bool, peer_prekey: bytes, held: list[bytes], theirs: Values
+) -> Values:
+    identities = [Identity.generate() for _ in range(2)]
+    directory = Directory(bytes(32))
+    for name, identity in zip(("alice", "bob"), identities, strict=True):
+        directory.append(Entry.create(directory.chain_id, name, identity))
+    entry, peer = directory.entries
+    me = Me(entry, 0, identities[0], directory, 2000, os.urandom, lambda: 1000)
+    chat = ChatSession(os.urandom, lambda _: False)
+    conversation = Conversation(me, peer, chat)
+    if held:
+        before = _sync_that_holds(held, bundle_round - 100)
+        state = {**conversation.to_state(), "sync": before.to_state()}
+        conversation = Conversation(me, peer, chat, state)
+    conversation.want()
+    prekey = Prekey.create(identities[1], directory, 1, 5, peer_prekey)
+    sealed = conversation.invitation(bundle_round, Reach(prekey, ()))
+    if sealed is None:
+        raise AssertionError("nothing was posted")
+    conversation.meet(invitation_of(theirs), frozenset({sealed} if own_in_bundle else ()))
+    sync = conversation.sync
+    if sync is None or sync.last_heard != bundle_round + 1:
+        return {"first_round": 0, "resumed": b""}
+    resumed = sync.current.chain_id if sync.current.chain_id in held else b""
+    return {"first_round": sync.last_heard + 1, "resumed": resumed}
+
+
+def _sync_that_holds(chain_ids: list[bytes], round_number: int) -> DeadDropSync:
+    state = DeadDropSync.start(bytes(32), Direction.FROM_LISTENER, round_number).to_state()
+    chains = [{**state["current"], "chain_id": chain_id.hex()} for chain_id in chain_ids]
+    state["current"], state["previous"] = chains[0], (chains[1:] or [None])[0]
+    return DeadDropSync.from_state(state)
 
 
 def _keys(sync: DeadDropSync, round_number: int) -> Values:
@@ -139,6 +179,7 @@ OPERATIONS: dict[str, Callable[..., Values]] = {
     function.__name__: function
     for function in (
         agree,
+        decide,
         open_invitation,
         open_peer_message,
         renewed_keys,

@@ -106,6 +106,35 @@ def agreement() -> Book:
     return book
 
 
+def decision() -> Book:
+    book = Book("Whether a bundle with two people's invitations starts a conversation, and with which chain.")
+    ids = [sha256(b"chain %d" % place)[:16] for place in range(3)]
+    theirs = wish("bob", NOON)
+    name = "both asked"
+    given = {"bundle_round": BUNDLE_ROUND, "own_in_bundle": True,
+             "peer_prekey": world.public_key(SUITE, "bob's prekey")}  # fmt: skip
+    book.case(name, "decide", held=[], theirs=theirs, indifferent=("theirs",), **given)
+    others = ("theirs", "bundle_round", "peer_prekey")
+    book.like("mine was lost", name, own_in_bundle=False, indifferent=others)
+    another = {**theirs, "prekey_ids": [sha256(b"another prekey")[:8]]}
+    two = {**theirs, "prekey_ids": [*another["prekey_ids"], *theirs["prekey_ids"]]}
+    book.like("bob can open mine with his second key", name, theirs=two, indifferent=("theirs",))
+    for why, talk in {
+        "bob cannot open mine": another,
+        "bob ends": {**theirs, "kind": 2},
+        "bob's key is of small order": {**theirs, "ephemeral": bytes(32)},
+    }.items():
+        book.like(why, name, theirs=talk, indifferent=(*others, "own_in_bundle"))
+    listed = {**theirs, "chain_ids": [ids[1], ids[0]]}
+    for what, held in {
+        "the newest common chain": [ids[0], ids[1]],
+        "the only common chain": [ids[2], ids[1]],
+        "no common chain": [ids[2]],
+    }.items():
+        book.like(what, name, held=held, theirs=listed, indifferent=("theirs", "held"))
+    return book
+
+
 def sync() -> Book:
     book = Book("The drops and keys of a conversation, round by round.")
     root = sha256(b"root")
@@ -211,4 +240,4 @@ def peer_message() -> Book:
     return book
 
 
-FILES = (invitation, agreement, sync, renewal, peer_message)
+FILES = (invitation, agreement, decision, sync, renewal, peer_message)
