@@ -14,7 +14,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from iirs import errors
 from tests import reference
@@ -28,6 +30,7 @@ CODE = by_code.OPERATIONS
 SUCCESSES = [case for case in cases() if case.gives is not None]
 REFUSALS = [case for case in cases() if case.gives is None]
 IN_BOTH = [case for case in SUCCESSES if case.operation in CODE]
+ON_THE_WIRE = [case for case in IN_BOTH if WIRE_FIELDS & case.given.keys()]
 REFUSED = "is refused"
 CHOICES = {"suite", "direction", "asked"}
 """What is asked for, and nothing that could be damaged on the way."""
@@ -163,6 +166,25 @@ def test_one_thing_broken_is_refused_or_gives_another_answer_in_both_alike(case:
             assert answer_of(CODE, case.operation, changed) == by_reference, what
         if counts:
             assert by_reference != case.gives, f"{what} changes nothing"
+
+
+@hypothesis.settings(deadline=None, max_examples=150)
+@hypothesis.given(
+    case=st.sampled_from(ON_THE_WIRE),
+    place=st.integers(0, 2**16),
+    byte=st.integers(0, 255),
+    size=st.integers(-2, 2),
+)
+def test_whatever_byte_comes_over_the_wire_both_make_the_same_of_it(
+    case: Case, place: int, byte: int, size: int
+) -> None:
+    field = next(name for name in case.given if name in WIRE_FIELDS)
+    data = bytearray.fromhex(case.given[field])
+    data[place % len(data)] = byte
+    data = data[:size] if size < 0 else data + bytes(size // 2)
+    changed = {**case.given, field: data.hex()}
+    by_reference = answer_of(REFERENCE, case.operation, changed)
+    assert answer_of(CODE, case.operation, changed) == by_reference
 
 
 def test_every_operation_has_a_value_that_counts() -> None:
