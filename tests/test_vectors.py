@@ -204,6 +204,25 @@ def test_no_file_is_longer_than_a_person_reads() -> None:
     assert {name: length for name, length in lengths.items() if length > 330} == {}
 
 
+def files_described(text: str) -> set[str]:
+    """The files that the table of operations names."""
+    rows = [line for line in text.partition("## Operations")[2].splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall("`([a-z_]+)`", row.split("|")[1])}
+
+
+def test_every_file_is_described() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    files = {path.stem for path in FOLDER.glob("*.json")}
+    assert files_described(text) == files
+    assert files_described(text.replace("`bundle`", "")) == files - {"bundle"}
+
+
+def test_every_error_of_a_refusal_is_described() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    named = {case.refused for case in REFUSALS}
+    assert {name for name in named if f"`{name}`" not in text} == set()
+
+
 def imported_by(source: str) -> set[str]:
     """The first part of every name that a module imports."""
     names: set[str] = set()
