@@ -231,6 +231,9 @@ def accounts() -> Book:
         "a part of a prekey": framed(DIRECTORY, body[:-1]),
         "a part of an entry": framed(DIRECTORY, body[: len(head) + 4 + 200]),
         "more entries announced": framed(DIRECTORY, flipped(body, len(head) + 3)),
+        "ten entries announced and 8 bytes there": framed(
+            DIRECTORY, head + (10).to_bytes(4, "big") + bytes(10 * 130 - 1292)
+        ),
         "no head": framed(DIRECTORY, head),
     }.items():
         book.like(f"refused: directory with {why}", "directory", refused="PeerError", frame=changed)
