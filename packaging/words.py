@@ -27,7 +27,7 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
     **dict.fromkeys(
         (
             *("AccountError", "StoreError", "ConnectionLostError", "ChainError", "DirectoryError"),
-            *("PeerError", "Notice"),
+            *("PeerError", "StoreDamagedError", "Notice"),
         ),
         None,
     ),

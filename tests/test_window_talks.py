@@ -42,7 +42,7 @@ from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Row
 from iirs.client.pictures import decoder_process
 from iirs.client.pictures.thumbnails import thumbnail
-from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, History, TextState, TransferState
+from iirs.client.store.log_entry import EntryKind, FileInfo, HistoryPage, LogEntry, TextState, TransferState
 from iirs.client.text.links import host_of, links_in, whole_link
 from iirs.client.window.main_page import MainPage
 from iirs.client.window.pages.group_page import NewGroupPage
@@ -341,21 +341,23 @@ def test_other_keys_than_before_block_sending_until_the_numbers_were_looked_at(d
 def test_new_messages_begin_below_a_line_and_older_ones_are_asked_for(desk: Desk) -> None:
     desk.talk_to("carol")
     old = [
-        Entry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", f"text {number}", NOW + number)
+        LogEntry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", f"text {number}", NOW + number)
         for number in range(60)
     ]
-    desk.model.take_history(History("bob", old, has_more=True))
+    desk.model.take_history(HistoryPage("bob", old, has_more=True))
     desk.take(TextReceived("bob", b"new", "this is new", NOW + 100))
     desk.talk_to("bob")
     assert "New messages" in desk.shown()
     press(desk.page.chat.log.canvas, "<Home>")
     desk.screen.pump(lambda: ("older", "bob") in desk.asked)
     older = [
-        Entry("bob", b"old%13d" % number, EntryKind.TEXT, False, "bob", f"older {number}", NOW - 100 + number)
+        LogEntry(
+            "bob", b"old%13d" % number, EntryKind.TEXT, False, "bob", f"older {number}", NOW - 100 + number
+        )
         for number in range(50)
     ]
     before = desk.page.chat.log._layout.rows[0]
-    desk.model.take_history(History("bob", older, is_older=True))
+    desk.model.take_history(HistoryPage("bob", older, is_older=True))
     desk.take()
     assert desk.page.chat.log._layout.rows[50] is before
     press(desk.page.chat.log.canvas, "<Home>")

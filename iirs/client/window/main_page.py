@@ -11,7 +11,7 @@ from iirs.client.model.actions import Requests
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Talk
 from iirs.client.model.talk_sentences import brief
-from iirs.client.store.log_entry import Entry
+from iirs.client.store.log_entry import LogEntry
 from iirs.client.text.display import displayable
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import _
@@ -221,7 +221,7 @@ class MainPage(ttk.Frame):
     def _search(self, words: str) -> None:
         self._requests.search("", words)
 
-    def show_found(self, words: str, entries: list[Entry]) -> None:
+    def show_found(self, words: str, entries: list[LogEntry]) -> None:
         """Show the messages a search in all talks came to."""
         if words != self._wanted.get().strip() and not self.found.winfo_manager():
             return
@@ -234,7 +234,7 @@ class MainPage(ttk.Frame):
     def _close_found(self) -> None:
         self.found.pack_forget()
 
-    def _go_to(self, entry: Entry) -> None:
+    def _go_to(self, entry: LogEntry) -> None:
         self._close_found()
         self._wanted.set("")
         self._requests.open(entry.talk)

@@ -28,7 +28,7 @@ from iirs.client.events import ConnectionState, ErrandDone, Notice, PeerChanged
 from iirs.client.model.background import Found, LastEntries, Librarian, Picture, Reading, Said
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.server_connection import ServerConnection
-from iirs.client.store.log_entry import History
+from iirs.client.store.log_entry import HistoryPage
 from iirs.client.text.translate import _
 from iirs.client.window.navigation import Cover, Start, WindowPages
 from iirs.client.window.pages.account_page import AccountPage
@@ -246,7 +246,7 @@ class ClientWindow(WindowPages):
     def _take_reading(self, reading: Reading) -> None:
         page = self.main_page
         match reading:
-            case History():
+            case HistoryPage():
                 self.model.take_history(reading)
             case LastEntries(entries):
                 self.model.take_last_entries(entries)

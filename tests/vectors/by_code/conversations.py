@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from iirs.client import invitations
 from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import Conversation
-from iirs.client.conversation_values import Me, Reach
+from iirs.client.conversation_values import InvitationPrekeys, Me
 from iirs.client.sync import DeadDropSync
 from iirs.directory import Directory, Entry
 from iirs.identity import Identity, VerifyKey
@@ -73,7 +73,7 @@ def decide(
         conversation = Conversation(me, peer, chat, state)
     conversation.want()
     prekey = Prekey.create(identities[1], directory, 1, 5, peer_prekey)
-    sealed = conversation.invitation(bundle_round, Reach(prekey, ()))
+    sealed = conversation.invitation(bundle_round, InvitationPrekeys(prekey, ()))
     if sealed is None:
         raise AssertionError("nothing was posted")
     conversation.meet(invitation_of(theirs), frozenset({sealed} if own_in_bundle else ()))
