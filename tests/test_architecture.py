@@ -183,7 +183,7 @@ def rule(folders: str = "", kinds: str = "") -> Rule:
     return Rule(frozenset(folders.split()), frozenset(kinds.split()))
 
 
-IN_A_WINDOW = "client client/account client/messenger client/model client/pictures client/store client/text"
+IN_A_WINDOW = "client client/model client/store client/text"
 RULES = {
     "": rule(),
     "wire": rule("."),
@@ -210,14 +210,16 @@ RULES = {
     "client/window/theme": rule("client/messenger client/model client/text", "windows"),
     "client/window/parts": rule(f"{IN_A_WINDOW} client/window/theme", "windows clock"),
     "client/window/talk": rule(
-        f"{IN_A_WINDOW} client/window/theme client/window/parts", "windows clock files"
+        f"{IN_A_WINDOW} client/messenger client/window/theme client/window/parts", "windows clock files"
     ),
     "client/window/pages": rule(
-        f". {IN_A_WINDOW} client/window/theme client/window/parts", "windows clock threads files"
+        f". {IN_A_WINDOW} client/account client/messenger client/pictures client/window/theme "
+        "client/window/parts",
+        "windows clock threads files",
     ),
     "client/window": rule(
-        f". {IN_A_WINDOW} client/desktop client/window/theme client/window/parts client/window/talk "
-        "client/window/pages",
+        f"{IN_A_WINDOW} client/account client/desktop client/window/theme client/window/parts "
+        "client/window/talk client/window/pages",
         "windows clock threads",
     ),
 }
@@ -232,6 +234,7 @@ EXCEPTIONS = {
     "iirs.server.keystore": ("sockets files databases", "a server's identity on its disk"),
     "iirs.server.glass_box": ("threads files", "writes down what a server sees, openly marked"),
     "iirs.server.settings": ("clock files", "the clock and randomness of a server, for tests to own"),
+    "iirs.server.stop_signal": ("threads", "Ctrl-C and SIGTERM, as what a program's main thread waits for"),
     "iirs.server.mix_net": ("threads", "one lock: uploads come from every connection's thread"),
     "iirs.server.deaddrop": ("clock", "when the dead drops of a round are swept"),
     "iirs.client.server_connection": ("threads clock", "the connection's thread"),
