@@ -236,7 +236,7 @@ EXCEPTIONS = {
     "iirs.server.settings": ("clock files", "the clock and randomness of a server, for tests to own"),
     "iirs.server.stop_signal": ("threads", "Ctrl-C and SIGTERM, as what a program's main thread waits for"),
     "iirs.server.mix_net": ("threads", "one lock: uploads come from every connection's thread"),
-    "iirs.server.deaddrop": ("clock", "when the dead drops of a round are swept"),
+    "iirs.server.deaddrop": ("clock", "GarbageCollector, which keeps messages for a time"),
     "iirs.client.server_connection": ("threads clock", "the connection's thread"),
     "iirs.client.terminal": ("threads clock", "reads the keyboard and waits for events"),
     "iirs.client.account_tasks": ("threads files", "workers for what blocks"),
