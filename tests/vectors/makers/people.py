@@ -10,6 +10,7 @@ from tests.vectors.book import Book
 from tests.vectors.makers import world
 from tests.vectors.makers.world import CHAIN_ID, flipped
 
+P256_ORDER = bytes.fromhex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551")
 ARABIC = {ord("0") + digit: chr(0x660 + digit) for digit in range(10)}
 """Digits that many languages' number readers take as well."""
 
@@ -226,7 +227,7 @@ def passwords() -> Book:
     vault = book.case("seal a vault", "seal_vault", private=private, nonce=nonce, **given)["vault"]
     name = "open a vault"
     book.case(name, "open_vault", vault=vault, **given)
-    zero = seal_vault(private=bytes(32), nonce=nonce, **given)["vault"]
+    zero, order = (seal_vault(private=bad, nonce=nonce, **given)["vault"] for bad in (bytes(32), P256_ORDER))
     changes = {
         "another password": {"vault_key": keys["login_secret"]},
         "another name": {"name": "bob"},
@@ -234,6 +235,7 @@ def passwords() -> Book:
         "altered": {"vault": flipped(vault, 20)},
         "a decoy": {"vault": book.filler("a decoy", 60)},
         "a key of 0": {"vault": zero},
+        "a key that is the curve's order": {"vault": order},
     }
     for why, change in changes.items():
         book.like(f"refused: a vault of {why}", name, refused="AccountError", **change)
