@@ -214,7 +214,7 @@ def measure_file(root: tk.Tk, theme: Theme) -> None:
 
 
 def read(engine: Engine) -> bytes:
-    return engine.desk.read_file(engine.desk.history("alice")[-1].item_id)
+    return engine.messenger.read_file(engine.messenger.history("alice")[-1].item_id)
 
 
 def main() -> None:

@@ -119,7 +119,7 @@ def talk(studio: Studio, window: ClientWindow, bob: Person, folder: Path) -> Non
         else:
             window.session.connection.send("bob", text)  # type: ignore[union-attr]
         studio.pump(lambda count=before: len(window.model.talk("bob").rows) > count)  # type: ignore[misc]
-    bob.connection.call(lambda engine: engine.desk.send_file("alice", "lake.png", holiday()))
+    bob.connection.call(lambda engine: engine.messenger.send_file("alice", "lake.png", holiday()))
     rows = window.model.talk("bob").rows
     studio.pump(lambda: any(row.transfer is TransferState.DONE for row in rows))
     (folder / "notes.pdf").write_bytes(bytes(120_000))

@@ -26,7 +26,7 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
     **dict.fromkeys(
         (
             *("AccountError", "StoreError", "ConnectionLostError", "ChainError", "DirectoryError"),
-            *("PeerError", "Notice"),
+            *("PeerError", "StoreDamagedError", "Notice"),
         ),
         None,
     ),

@@ -30,7 +30,7 @@ from iirs.client.messenger.safety_number import identicon
 from iirs.client.model.chat_model import ESTABLISHED, ChatModel
 from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, why_not
-from iirs.client.store.log_entry import Entry, EntryKind, History, TextState
+from iirs.client.store.log_entry import EntryKind, HistoryPage, LogEntry, TextState
 from iirs.client.text.emoji import spelled_out
 from iirs.client.text.text_layout import clock_time, day_name, day_of, shorten, wrap
 from iirs.client.window.theme.avatars import paint
@@ -74,8 +74,8 @@ def test_a_delivery_state_never_goes_back() -> None:
     assert model.talk("bob").rows[0].state is TextState.DELIVERED
 
 
-def entry(item_id: bytes, text: str, state: TextState | None = None) -> Entry:
-    return Entry("bob", item_id, EntryKind.TEXT, state is not None, "bob", text, NOW_MS, state)
+def entry(item_id: bytes, text: str, state: TextState | None = None) -> LogEntry:
+    return LogEntry("bob", item_id, EntryKind.TEXT, state is not None, "bob", text, NOW_MS, state)
 
 
 def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() -> None:
@@ -88,7 +88,7 @@ def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() ->
         entry(b"2", "in both"),
         entry(b"3", "new", TextState.QUEUED),
     ]
-    talk.take_history(History("bob", entries))
+    talk.take_history(HistoryPage("bob", entries))
     assert [row.text for row in talk.rows] == ["waiting", "old", "in both", "new"]
     states = [row.state for row in talk.rows]
     assert states == [TextState.QUEUED, TextState.DELIVERED, None, TextState.SENT]
@@ -97,7 +97,7 @@ def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() ->
 def test_a_history_of_endless_texts_is_cut_to_its_newest() -> None:
     talk = Talk("bob")
     entries = [entry(b"%d" % number, f"{number} " + "x" * 65_000) for number in range(500)]
-    talk.take_history(History("bob", entries))
+    talk.take_history(HistoryPage("bob", entries))
     assert talk.has_more
     assert 20 < len(talk.rows) < 60
     assert talk.rows[-1].text.startswith("499 ")

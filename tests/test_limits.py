@@ -7,8 +7,9 @@ import pytest
 from iirs.client.chat_session import NOTE_MAX, TEXT_MAX
 from iirs.client.messenger.group_item import TEXT_MAX as GROUP_TEXT_MAX
 from iirs.client.messenger.group_item import GroupItem, GroupItemKind
-from iirs.client.messenger.limits import text_limit, text_size
+from iirs.client.messenger.limits import check_text, text_limit, text_size
 from iirs.client.messenger.notes import GroupNote, encode_note
+from iirs.errors import AccountError
 
 GROUP = "#" + "ab" * 16
 
@@ -19,10 +20,14 @@ def test_a_person_and_a_group_have_a_limit_each() -> None:
 
 
 @pytest.mark.parametrize("talk", ["bob", GROUP])
-def test_one_byte_more_than_the_limit_is_more(talk: str) -> None:
+def test_exactly_the_limit_goes_and_one_byte_more_does_not(talk: str) -> None:
     limit = text_limit(talk)
-    assert text_size("a" * limit) == text_size("ü" * (limit // 2)) == limit
-    assert text_size("a" * (limit + 1)) == limit + 1
+    check_text(talk, "a" * limit)
+    check_text(talk, "ü" * (limit // 2))
+    with pytest.raises(AccountError, match=f"{limit + 1} bytes; at most {limit} "):
+        check_text(talk, "a" * (limit + 1))
+    with pytest.raises(AccountError, match=f"{limit + 2} bytes; at most {limit} "):
+        check_text(talk, "ü" * (limit // 2 + 1))
 
 
 def test_the_size_is_that_of_utf_8() -> None:
@@ -35,8 +40,10 @@ def test_whatever_a_group_takes_fits_its_note(character: str) -> None:
     largest = GroupItem(
         bytes(16), GroupItemKind.TEXT, 2**32 - 1, bytes(16), 2**63 - 1, character * most, signature=bytes(64)
     )
-    assert GROUP_TEXT_MAX - text_size(character) < text_size(largest.text) <= GROUP_TEXT_MAX
+    check_text(GROUP, largest.text)
     assert len(encode_note(GroupNote(largest.to_value()))) <= NOTE_MAX
+    with pytest.raises(AccountError):
+        check_text(GROUP, largest.text + character * (GROUP_TEXT_MAX - most * text_size(character) + 1))
 
 
 def test_control_characters_counted_once_would_not_fit() -> None:

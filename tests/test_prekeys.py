@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.account.password_keys import storage_key
 from iirs.client.engine import Engine
@@ -259,7 +259,7 @@ def test_an_end_to_somebody_without_a_prekey_of_these_periods_counts_as_said() -
         conversation._end_invitations = 2
         pair.sides[0].known = known
         for left in (1, 0):
-            sealed = conversation.invitation(pair.number, pair.sides[0].reach)
+            sealed = conversation.invitation(pair.number, pair.sides[0].prekeys)
             assert (sealed is not None) == posted
             assert conversation._end_invitations == left
     assert not conversation.needs_slot
@@ -306,7 +306,7 @@ class Rounds:
 
 def rounds(store: ClientStore | None = None, number: int = 1000) -> Rounds:
     account = Account("alice", CHAIN, person("alice"), b"")
-    return Rounds(Engine(account, store or ClientStore(":memory:", bytes(32)), World()), number)
+    return Rounds(Engine(account, store or ClientStore(":memory:", bytes(32)), Environment()), number)
 
 
 def with_prekey(seen: list[tuple[int, list[Message]]]) -> list[int]:
@@ -319,8 +319,8 @@ def with_prekey(seen: list[tuple[int, list[Message]]]) -> list[int]:
 
 
 def chat(playing: Rounds) -> None:
-    playing.engine.ask("bob")
-    playing.engine.send("bob", "hello")
+    playing.engine.slots.ask("bob")
+    playing.engine.messenger.send("bob", "hello")
 
 
 @pytest.mark.parametrize("does", [lambda playing: None, chat], ids=["idle", "asking"])
@@ -377,8 +377,8 @@ def test_a_bad_prekey_at_login_or_in_an_announcement_is_not_believed() -> None:
 def test_somebody_whose_prekey_is_not_known_is_asked_once_it_is() -> None:
     playing = rounds()
     playing.log_in()
-    playing.engine.ask("bob")
-    conversation = playing.engine.desk.conversations["bob"]
+    playing.engine.slots.ask("bob")
+    conversation = playing.engine.slots.conversations["bob"]
     for prekeys, asked in (((), False), ((make_prekey(DIRECTORY, "bob", 100).encode(),), True)):
         playing.play(1, prekeys)
         while playing.number % 3:
@@ -574,7 +574,7 @@ def test_a_prekey_that_may_not_come_closes_that_connection_alone(tmp_path: Path)
 
 def knows_prekey(who: Person, position: int) -> bool:
     """Whether this client has been shown a prekey of the person at a position in the directory."""
-    return position in who.connection._engine._prekeys._newest
+    return position in who.connection._engine.chain_view._prekeys._newest
 
 
 def test_a_connection_that_was_replaced_does_not_bring_its_old_key_back(tmp_path: Path) -> None:

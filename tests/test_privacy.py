@@ -18,7 +18,8 @@ from typing import TypeVar
 
 import pytest
 
-from iirs.client.conversation import Conversation, Posted
+from iirs.client.conversation import Conversation
+from iirs.client.conversation_values import Posted
 from iirs.client.engine import Engine
 from iirs.client.events import (
     EntriesRemoved,
@@ -117,19 +118,21 @@ def alice_quits(alice: Person, bob: Person) -> None:
 
 
 def alice_sends_a_file(alice: Person, bob: Person) -> None:
-    alice.connection.call(lambda engine: engine.desk.send_file("bob", "holiday.png", FILE))
+    alice.connection.call(lambda engine: engine.messenger.send_file("bob", "holiday.png", FILE))
 
 
 def alice_pauses(alice: Person, bob: Person) -> None:
-    alice.connection.call(lambda engine: engine.desk.pause(next(iter(engine.desk.files._passages))))
+    alice.connection.call(
+        lambda engine: engine.messenger.pause(next(iter(engine.messenger.files._transfers)))
+    )
 
 
 def bob_stops_the_file(alice: Person, bob: Person) -> None:
-    bob.connection.call(lambda engine: engine.desk.cancel(next(iter(engine.desk.files._passages))))
+    bob.connection.call(lambda engine: engine.messenger.cancel(next(iter(engine.messenger.files._transfers))))
 
 
 def bob_declines(alice: Person, bob: Person) -> None:
-    bob.connection.call(lambda engine: engine.desk.decline("alice"))
+    bob.connection.call(lambda engine: engine.slots.decline("alice"))
 
 
 def alice_changes_her_password(alice: Person, bob: Person) -> None:
@@ -143,20 +146,20 @@ def everybody_reads_and_deletes(*people: Person) -> None:
 
 def _read_and_delete(engine: Engine) -> None:
     for peer in NAMES:
-        engine.desk.search("text", peer)
-        assert isinstance(exported(engine.desk.history(peer)), str)
-        for entry in engine.desk.history(peer):
-            engine.desk.delete(peer, entry.item_id)
-        engine.desk.clear(peer)
+        engine.messenger.search("text", peer)
+        assert isinstance(exported(engine.messenger.history(peer)), str)
+        for entry in engine.messenger.history(peer):
+            engine.messenger.delete(peer, entry.item_id)
+        engine.messenger.clear(peer)
 
 
 def alice_sets_a_timer(alice: Person, bob: Person) -> None:
-    alice.connection.call(lambda engine: engine.desk.set_timer("bob", 3600))
+    alice.connection.call(lambda engine: engine.messenger.set_timer("bob", 3600))
 
 
 def alice_founds_a_group(alice: Person, *others: Person) -> None:
     names = tuple(person.name for person in others)
-    alice.connection.call(lambda engine: engine.desk.create_group("Chess", names))
+    alice.connection.call(lambda engine: engine.messenger.create_group("Chess", names))
 
 
 def everybody_accepts(*people: Person) -> None:
@@ -165,7 +168,7 @@ def everybody_accepts(*people: Person) -> None:
             if isinstance(event, PeerAsks) and event.asks:
                 person.connection.ask(event.peer)
             elif isinstance(event, GroupChanged) and event.state is GroupState.INVITED:
-                person.connection.call(lambda engine, key=event.key: engine.desk.join_group(key))
+                person.connection.call(lambda engine, key=event.key: engine.messenger.join_group(key))
 
 
 def everybody_writes_to_the_group(*people: Person) -> None:
@@ -178,7 +181,7 @@ def everybody_writes_to_the_group(*people: Person) -> None:
 def one_leaves_the_group(*people: Person) -> None:
     keys = {event.key for event in people[-1].drain() if isinstance(event, GroupChanged)}
     for key in keys:
-        people[-1].connection.call(lambda engine, key=key: engine.desk.leave_group(key))
+        people[-1].connection.call(lambda engine, key=key: engine.messenger.leave_group(key))
 
 
 FILE = os.urandom(20 * 772)
@@ -412,7 +415,7 @@ def test_a_client_that_does_not_renew_while_it_talks_is_caught(
     honest = Engine._renew_prekey
 
     def busy(self: Engine, number: int) -> list[Message]:
-        talking = any(conversation.sync is not None for conversation in self.desk.conversations.values())
+        talking = any(conversation.sync is not None for conversation in self.slots.conversations.values())
         return [] if talking else honest(self, number)
 
     monkeypatch.setattr(Engine, "_renew_prekey", busy)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from iirs.client.events import GroupChanged, GroupState, PeerAsks, TextReceived
 from iirs.client.model.talk import Row, Talk
-from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, History, TextState, TransferState
+from iirs.client.store.log_entry import EntryKind, FileInfo, HistoryPage, LogEntry, TextState, TransferState
 from iirs.client.window.talk.log_view import LogView
 from tests.harness import Town
 from tests.offline_page import NOW, OfflinePage, questions
@@ -84,21 +84,23 @@ def test_a_long_history_takes_few_steps_and_has_few_items(
 def test_new_messages_begin_below_a_line_and_older_ones_are_asked_for(offline: OfflinePage) -> None:
     offline.talk_to("carol")
     old = [
-        Entry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", f"text {number}", NOW + number)
+        LogEntry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", f"text {number}", NOW + number)
         for number in range(60)
     ]
-    offline.model.take_history(History("bob", old, has_more=True))
+    offline.model.take_history(HistoryPage("bob", old, has_more=True))
     offline.take(TextReceived("bob", b"new", "this is new", NOW + 100))
     offline.talk_to("bob")
     assert "New messages" in offline.shown()
     press(offline.page.chat.log.canvas, "<Home>")
     offline.screen.pump(lambda: ("read", "bob", old[0].item_id) in offline.asked)
     older = [
-        Entry("bob", b"old%13d" % number, EntryKind.TEXT, False, "bob", f"older {number}", NOW - 100 + number)
+        LogEntry(
+            "bob", b"old%13d" % number, EntryKind.TEXT, False, "bob", f"older {number}", NOW - 100 + number
+        )
         for number in range(50)
     ]
     before = offline.page.chat.log._layout.rows[0]
-    offline.model.take_history(History("bob", older, is_older=True))
+    offline.model.take_history(HistoryPage("bob", older, is_older=True))
     offline.take()
     assert offline.page.chat.log._layout.rows[50] is before
     press(offline.page.chat.log.canvas, "<Home>")

@@ -14,7 +14,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
 from iirs.client.store.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
@@ -289,13 +289,13 @@ class Room:
         for position, name in enumerate(self.people):
             client = self.clients[name] = Client(self.chain, name)
             account = Account(name, self.chain.chain, person(name), b"")
-            engine = self.engines[name] = Engine(account, ClientStore(":memory:", bytes(32)), World())
+            engine = self.engines[name] = Engine(account, ClientStore(":memory:", bytes(32)), Environment())
             entries = [entry.raw for entry in self.chain.directory.entries]
             record = AccountRecord(position, 0, bytes(VAULT_SIZE))
             engine.begin_session(SessionStart(record, client.own_end, announcement.head, entries, keys, []))
         if self.talk:
-            self.engines["alice"].ask("bob")
-            self.engines["bob"].ask("alice")
+            self.engines["alice"].slots.ask("bob")
+            self.engines["bob"].slots.ask("alice")
 
     def play(self, rounds: int) -> list[Glance]:
         """Run rounds and return what could be seen of them."""
@@ -309,10 +309,10 @@ class Room:
         if self.chain.announced != self._shown:
             self._shown = self.chain.announced
             for engine in self.engines.values():
-                engine.take_keys(b"".join(key.encode() for key in self._shown))
+                engine.chain_view.take_keys(b"".join(key.encode() for key in self._shown))
         context = self.chain.open(announcement)
         if self.talk and self.number % 7 == 0:
-            self.engines["alice"].send("bob", f"text of round {self.number}")
+            self.engines["alice"].messenger.send("bob", f"text of round {self.number}")
         wire: dict[str, bytes] = {}
         uploads: dict[str, Upload] = {}
         for name, engine in self.engines.items():
@@ -326,7 +326,7 @@ class Room:
         for name, engine in self.engines.items():
             engine.close_round(outcome.replies[str(name)])
             if outcome.bundle is not None:
-                engine.take_bundle(outcome.bundle)
+                engine.chain_view.take_bundle(outcome.bundle)
         self.number += 1
         return self._glance(context, wire, outcome)
 

@@ -214,7 +214,7 @@ class TerminalChat:
         peer = self._peer
         self._connection.call(
             lambda engine: outboxes.put(
-                {item.item_id for item in engine.desk.undelivered(peer) if item.kind is ItemKind.TEXT}
+                {item.item_id for item in engine.messenger.undelivered(peer) if item.kind is ItemKind.TEXT}
             )
         )
         self._connection.ask(peer)

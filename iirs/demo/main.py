@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from iirs.chain import MAX_HOPS, Chain, JoinLink
-from iirs.client.net.transport import Line
+from iirs.client.net.transport import Transport
 from iirs.demo.local_chain import local_chain
 from iirs.demo.wiretap import Burst, Way, Wiretap
 from iirs.errors import ConfigError, ConnectionLostError, IirsError
@@ -199,8 +199,8 @@ def _has_display() -> bool:
 def _headless(hops: int, round_seconds: float, *, quiet: bool) -> int:
     say: Say = (lambda line: None) if quiet else (lambda line: print(line, flush=True))
     with tempfile.TemporaryDirectory() as name, local_chain(hops, round_seconds) as servers:
-        line, chain, _ = Line.connect(servers.link, None)
-        line.close()
+        transport, chain, _ = Transport.connect(servers.link, None)
+        transport.close()
         sizes = Sizes(chain, len(_PEOPLE))
         taps = {person: Wiretap(servers.link.port) for person in _PEOPLE}
         try:

@@ -48,7 +48,7 @@ def seconds_for(size: int, round_seconds: float) -> float:
 
 
 @dataclass(slots=True)
-class Passage:
+class FileTransfer:
     """One file on its way between us and one person; stored as ``to_state``."""
 
     file: FileInfo
@@ -93,7 +93,7 @@ class Passage:
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Passage:
+    def from_state(cls, state: dict[str, Any]) -> FileTransfer:
         """Rebuild what ``to_state`` gave; the store authenticates it."""
         file_id, name, size, digest = state["file"]
         file = FileInfo(bytes.fromhex(file_id), name, size, bytes.fromhex(digest))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from iirs.client.chat_session import TEXT_MAX, clean_text
 from iirs.client.messenger.group_item import TEXT_MAX as GROUP_TEXT_MAX
 from iirs.client.store.log_entry import GROUP_MARK
+from iirs.errors import AccountError
 
 _SHORT_IN_JSON = frozenset("\b\t\n\f\r")
 _CONTROL_SIZE = 3
@@ -27,3 +28,14 @@ def text_size(text: str) -> int:
     data = clean_text(text).encode()
     controls = sum(character < " " and character not in _SHORT_IN_JSON for character in text)
     return len(data) + (_CONTROL_SIZE - 1) * controls
+
+
+def check_text(talk: str, text: str) -> None:
+    """Return if a text may go to a person or group. Raises ``AccountError`` if it is too long."""
+    size, limit = text_size(text), text_limit(talk)
+    if size > limit:
+        raise AccountError(
+            "This text has {size} bytes; at most {limit} go at once. Send it in parts.",
+            size=size,
+            limit=limit,
+        )

@@ -16,7 +16,7 @@ from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
 from iirs.client.pictures.thumbnails import thumbnail
 from iirs.client.server_connection import ServerConnection
-from iirs.client.store.log_entry import HISTORY_LIMIT, Entry, EntryKind, History
+from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, HistoryPage, LogEntry
 from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError
@@ -31,7 +31,7 @@ _LATEST = 253_402_300_799
 class LastEntries:
     """The newest entry of every talk."""
 
-    entries: tuple[Entry, ...] = field(repr=False)
+    entries: tuple[LogEntry, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Found:
 
     talk: str
     words: str = field(repr=False)
-    entries: tuple[Entry, ...] = field(repr=False)
+    entries: tuple[LogEntry, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class NotSent:
     sentence: str
 
 
-Reading = History | LastEntries | Found | Picture | Said | NotSent
+Reading = HistoryPage | LastEntries | Found | Picture | Said | NotSent
 
 
 class BackgroundWork:
@@ -83,7 +83,7 @@ class BackgroundWork:
 
         def work(engine: Engine) -> None:
             try:
-                engine.desk.send(talk, text)
+                engine.messenger.send(talk, text)
             except AccountError as error:
                 self._tell(NotSent(talk, text, error.said(_)))
 
@@ -93,15 +93,17 @@ class BackgroundWork:
         """Read the newest entries of a talk, or older ones than ``before``."""
 
         def work(engine: Engine) -> None:
-            entries = engine.desk.history(talk, HISTORY_LIMIT, before)
-            transfers = engine.desk.transfers(entries)
-            self._tell(History(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT))
+            entries = engine.messenger.history(talk, HISTORY_LIMIT, before)
+            transfers = engine.messenger.transfers(entries)
+            self._tell(
+                HistoryPage(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT)
+            )
 
         self._in_store(work)
 
     def read_last_entries(self) -> None:
         """Read the newest entry of every talk."""
-        self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.desk.last_entries()))))
+        self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.messenger.last_entries()))))
 
     def search(self, talk: str, words: str) -> None:
         """Look for words in a talk, or in all (""). Too many are said and not looked for."""
@@ -109,16 +111,18 @@ class BackgroundWork:
             sentence = _("At most {count} words can be looked for at once.").format(count=SEARCHED_MAX)
             self._tell(Said(sentence))
             return
-        self._in_store(lambda engine: self._tell(Found(talk, words, tuple(engine.desk.search(words, talk)))))
+        self._in_store(
+            lambda engine: self._tell(Found(talk, words, tuple(engine.messenger.search(words, talk))))
+        )
 
     def read_back_to(self, talk: str, first: bytes, item_id: bytes) -> None:
         """Read entries before ``first``, as many as it takes to have ``item_id`` among them."""
 
-        def enough(page: list[Entry]) -> bool:
+        def enough(page: list[LogEntry]) -> bool:
             return any(entry.item_id == item_id for entry in page)
 
-        def tell(engine: Engine, entries: list[Entry]) -> None:
-            self._tell(History(talk, entries, engine.desk.transfers(entries), True, True))
+        def tell(engine: Engine, entries: list[LogEntry]) -> None:
+            self._tell(HistoryPage(talk, entries, engine.messenger.transfers(entries), True, True))
 
         self._read_pages(talk, first, enough, tell)
 
@@ -126,17 +130,17 @@ class BackgroundWork:
         self,
         talk: str,
         before: bytes | None,
-        enough: Callable[[list[Entry]], bool],
-        then: Callable[[Engine, list[Entry]], None],
+        enough: Callable[[list[LogEntry]], bool],
+        then: Callable[[Engine, list[LogEntry]], None],
     ) -> None:
         """Read a talk backwards until a page is ``enough`` or nothing is left, and hand over all of it.
 
         Each page is a command of its own, so that what the server says, and an upload, never wait for all.
         """
-        pages: list[list[Entry]] = []
+        pages: list[list[LogEntry]] = []
 
         def read(engine: Engine) -> None:
-            page = engine.desk.history(talk, HISTORY_LIMIT, pages[-1][0].item_id if pages else before)
+            page = engine.messenger.history(talk, HISTORY_LIMIT, pages[-1][0].item_id if pages else before)
             if page:
                 pages.append(page)
             if len(page) < HISTORY_LIMIT or enough(page):
@@ -150,7 +154,7 @@ class BackgroundWork:
         """Delete a talk's entries here, a few at a time."""
 
         def work(engine: Engine) -> None:
-            if engine.desk.clear(talk):
+            if engine.messenger.clear(talk):
                 self._in_store(work)
 
         self._in_store(work)
@@ -160,7 +164,7 @@ class BackgroundWork:
 
         def work(engine: Engine) -> None:
             try:
-                data = engine.desk.read_file(file_id)
+                data = engine.messenger.read_file(file_id)
             except AccountError:
                 return  # it has gone meanwhile
             self._in_worker(lambda: self._tell(Picture(file_id, thumbnail(data, longest))))
@@ -174,7 +178,7 @@ class BackgroundWork:
 
         def work() -> None:
             data = _read(path)
-            self._connection.call(lambda engine: engine.desk.send_file(talk, path.name, data))
+            self._connection.call(lambda engine: engine.messenger.send_file(talk, path.name, data))
 
         self._in_worker(work)
 
@@ -182,7 +186,7 @@ class BackgroundWork:
         """Write a file that is here to ``path``."""
 
         def work(engine: Engine) -> None:
-            data = engine.desk.read_file(file_id)
+            data = engine.messenger.read_file(file_id)
             self._in_worker(lambda: _write(path, data))
 
         self._in_store(work)
@@ -190,7 +194,7 @@ class BackgroundWork:
     def export(self, talk: str, path: Path) -> None:
         """Write all that is stored of a talk to ``path``, as text a person can read."""
 
-        def write(_engine: Engine, entries: list[Entry]) -> None:
+        def write(_engine: Engine, entries: list[LogEntry]) -> None:
             self._in_worker(lambda: _write(path, exported(entries).encode("utf-8", "replace")))
 
         self._read_pages(talk, None, lambda page: False, write)
@@ -237,7 +241,7 @@ def _write(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def exported(entries: Iterable[Entry]) -> str:
+def exported(entries: Iterable[LogEntry]) -> str:
     """Return entries as lines: time, author, text; later lines of a text are indented, so none can pose."""
     lines = []
     for entry in entries:

@@ -32,7 +32,7 @@ from iirs.client.events import (
 )
 from iirs.client.model.round_health import RoundHealth
 from iirs.client.model.talk import BUSY_STATES, Row, Talk
-from iirs.client.store.log_entry import Entry, History, TextState
+from iirs.client.store.log_entry import HistoryPage, LogEntry, TextState
 from iirs.client.text.translate import N_, _
 
 ESTABLISHED = N_("Connection established successfully")
@@ -243,11 +243,11 @@ class ChatModel:
                 talk.number, talk.verified, talk.blocked = number, verified, blocked
                 self.numbers[name] = number
 
-    def take_history(self, history: History) -> None:
+    def take_history(self, history: HistoryPage) -> None:
         """Take in what was read of a talk's history."""
         self.talk(history.peer).take_history(history)
 
-    def take_last_entries(self, entries: Iterable[Entry]) -> None:
+    def take_last_entries(self, entries: Iterable[LogEntry]) -> None:
         """Take in the newest entry of every talk, for the list, after logging in."""
         for entry in entries:
             talk = self.talk(entry.talk)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from iirs.client.events import GroupState, PeerState
 from iirs.client.messenger.limits import text_limit, text_size
-from iirs.client.store.log_entry import GROUP_MARK, Entry, FileInfo, History, TextState, TransferState
+from iirs.client.store.log_entry import GROUP_MARK, FileInfo, HistoryPage, LogEntry, TextState, TransferState
 from iirs.client.text.display import displayable
 from iirs.client.text.text_layout import shorten
 
@@ -52,7 +52,7 @@ class Row:
         self.shown = displayable(shorten(self.text))
 
     @classmethod
-    def of(cls, entry: Entry) -> Row:
+    def of(cls, entry: LogEntry) -> Row:
         """Return the row of a stored entry. A remark of the store has an id, and no author or state."""
         return cls(
             entry.text,
@@ -158,7 +158,7 @@ class Talk:
         if self.last is not None and self.last.text_id in item_ids:
             self.last = next((row for row in reversed(self.rows) if row.text_id), None)
 
-    def take_history(self, history: History) -> None:
+    def take_history(self, history: HistoryPage) -> None:
         """Put what the store holds before what happened since, or older entries before all."""
         live, self.rows, known = self.rows, [], self._by_id
         self._by_id = {}
@@ -200,7 +200,7 @@ class Talk:
         return self.group is GroupState.JOINED if self.is_group else self.state in BUSY_STATES
 
 
-def _newest(entries: list[Entry]) -> list[Entry]:
+def _newest(entries: list[LogEntry]) -> list[LogEntry]:
     """Return the newest of ``entries`` that a window can take in at once without a pause."""
     room = HISTORY_CHARACTERS
     for index in range(len(entries) - 1, -1, -1):

@@ -8,7 +8,7 @@ from tkinter import ttk
 from iirs.client.model.actions import Actions
 from iirs.client.model.background import Found, Picture
 from iirs.client.model.chat_model import ChatModel
-from iirs.client.store.log_entry import Entry
+from iirs.client.store.log_entry import LogEntry
 from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
 from iirs.client.window.pages.group_page import NewGroupPage
@@ -188,7 +188,7 @@ class MainPage(ttk.Frame):
             case Found(_, words, entries):
                 self._show_found(words, list(entries))
 
-    def _show_found(self, words: str, entries: list[Entry]) -> None:
+    def _show_found(self, words: str, entries: list[LogEntry]) -> None:
         if words != self._wanted.get().strip() and not self.found.winfo_manager():
             return
         if entries and not self.found.winfo_manager():
@@ -200,7 +200,7 @@ class MainPage(ttk.Frame):
     def _close_found(self) -> None:
         self.found.pack_forget()
 
-    def _go_to(self, entry: Entry) -> None:
+    def _go_to(self, entry: LogEntry) -> None:
         self._close_found()
         self._wanted.set("")
         self.open(entry.talk)

@@ -17,7 +17,7 @@ from iirs.client.events import ConnectionState, ErrandDone, Notice, PeerChanged
 from iirs.client.model.actions import actions_for
 from iirs.client.model.background import Found, LastEntries, NotSent, Picture, Reading, Said
 from iirs.client.model.chat_model import ChatModel
-from iirs.client.store.log_entry import History
+from iirs.client.store.log_entry import HistoryPage
 from iirs.client.text.translate import _
 from iirs.client.window.alerts import Alerts
 from iirs.client.window.login_form import LoginForm
@@ -243,7 +243,7 @@ class ClientWindow:
 
     def _take_reading(self, reading: Reading) -> None:
         match reading:
-            case History():
+            case HistoryPage():
                 self.model.take_history(reading)
             case LastEntries(entries):
                 self.model.take_last_entries(entries)

@@ -6,7 +6,7 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
-from iirs.client.store.log_entry import Entry
+from iirs.client.store.log_entry import LogEntry
 from iirs.client.text.display import displayable
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import _, n_
@@ -24,14 +24,14 @@ class FindStrip(ttk.Frame):
         parent: tk.Misc,
         theme: Theme,
         search: Callable[[str], None],
-        choose: Callable[[Entry], None],
+        choose: Callable[[LogEntry], None],
         close: Callable[[], None],
     ) -> None:
         dp = theme.dp
         super().__init__(parent, style="Side.TFrame", padding=(dp(16), dp(8)))
         self._choose = choose
         self._search = search
-        self._entries: list[Entry] = []
+        self._entries: list[LogEntry] = []
         self._waiting = ""
         top = ttk.Frame(self, style="Side.TFrame")
         top.pack(fill="x")
@@ -64,7 +64,7 @@ class FindStrip(ttk.Frame):
             self.show_found([])
             self.count.configure(text="")
 
-    def show_found(self, entries: list[Entry]) -> None:
+    def show_found(self, entries: list[LogEntry]) -> None:
         """Show what was found, newest first."""
         self._entries = entries[:_SHOWN]
         self.list.delete(0, "end")

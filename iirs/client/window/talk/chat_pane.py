@@ -14,7 +14,7 @@ from iirs.client.model.actions import Actions
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, brief, why_not
-from iirs.client.store.log_entry import Entry, TransferState
+from iirs.client.store.log_entry import LogEntry, TransferState
 from iirs.client.text.links import host_of, whole_link
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import N_, _
@@ -234,11 +234,11 @@ class ChatPane(ttk.Frame):
     def _search(self, words: str) -> None:
         self._actions.search(self._talk.peer, words)
 
-    def show_found(self, entries: list[Entry]) -> None:
+    def show_found(self, entries: list[LogEntry]) -> None:
         """Show what a search in this talk came to."""
         self.finder.show_found(entries)
 
-    def _go_to(self, entry: Entry) -> None:
+    def _go_to(self, entry: LogEntry) -> None:
         self.jump_to(entry.item_id)
 
     def jump_to(self, item_id: bytes) -> None:
