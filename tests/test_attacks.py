@@ -32,7 +32,7 @@ from iirs.onion import RoundContext, peel
 from iirs.server.deaddrop import ACCESSES, DeadDrop
 from iirs.server.hops import mix_hop
 from iirs.server.mix_net import RoundOutcome
-from iirs.server.mix_stage import Batch
+from iirs.server.mix_stage import Batch, SeenOnions
 from iirs.suite import X25519, KeyPair, PublicKey
 from iirs.wire.rounds import Announcement, Upload, announcement_hash
 from tests.worlds import FIRST_ROUND, TALK, Client, OpenChain, Room, idle, request, talking
@@ -72,7 +72,7 @@ class Attack:
 
     def close(self, uploads: dict[str, Upload]) -> RoundOutcome:
         self.outcome = self.chain.close(self.clients, uploads)
-        assert not self.outcome.lost, self.outcome.why_lost
+        assert not self.outcome.lost, self.outcome.failure
         return self.outcome
 
     def back(self, name: str) -> list[bytes | None]:
@@ -351,7 +351,7 @@ def test_an_onion_that_is_in_a_batch_twice_leaves_an_honest_hop_once() -> None:
 
 
 def test_it_leaves_twice_if_the_hop_forgets_what_it_has_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mix_hop._Seen, "is_new", lambda seen, onion: True)
+    monkeypatch.setattr(SeenOnions, "is_new", lambda seen, onion: True)
     attack = Attack()
     assert double_alice(attack) == attack.alices_drops
 

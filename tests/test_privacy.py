@@ -39,7 +39,7 @@ from iirs.client.events import (
 from iirs.client.model.background import exported
 from iirs.client.server_connection import LEAVE_ROUNDS
 from iirs.client.store.log_entry import TransferState
-from iirs.demo.wiretap import Burst, Way, Wiretap
+from iirs.demo.wiretap import Burst, TrafficDirection, Wiretap
 from iirs.directory import Head
 from iirs.geometry import PREKEY_SIZE, VAULT_SIZE, Geometry
 from iirs.message import HEADER_SIZE, Limits, Message, MessageKind
@@ -67,7 +67,7 @@ Script = dict[int, Action]
 class Seen:
     """What the network and the last hop saw of one world, and what the people did."""
 
-    wire: dict[str, list[tuple[int, Way, int]]]
+    wire: dict[str, list[tuple[int, TrafficDirection, int]]]
     histograms: list[Counter[int]]
     drop_ids: list[bytes]
     people: dict[str, Person]
@@ -276,12 +276,14 @@ def count(person: Person, kind: type[Event]) -> int:
     return sum(isinstance(event, kind) for event in person.drain())
 
 
-def on_wire(place: Town, bursts: list[Burst]) -> list[tuple[int, Way, int]]:
-    """Return (round, way, size) for everything from the first upload on."""
+def on_wire(place: Town, bursts: list[Burst]) -> list[tuple[int, TrafficDirection, int]]:
+    """Return (round, direction, size) for everything from the first upload on."""
     first = with_prekey(place.service.chain.geometry.upload_size)
-    start = next(i for i, burst in enumerate(bursts) if burst.size == first and burst.way is Way.UP)
+    start = next(
+        i for i, burst in enumerate(bursts) if burst.size == first and burst.direction is TrafficDirection.UP
+    )
     session = bursts[start : start + 2 * ROUNDS]
-    return [(place_in_time // 2, burst.way, burst.size) for place_in_time, burst in enumerate(session)]
+    return [(place_in_time // 2, burst.direction, burst.size) for place_in_time, burst in enumerate(session)]
 
 
 def with_prekey(upload_size: int) -> int:
@@ -406,7 +408,11 @@ def renewals(seen: Seen, person: str) -> list[int]:
     """The rounds in which the network saw a prekey go up, counted from the first upload."""
     geometry = Geometry(HYBRID, 1, 2)
     sizes = {with_prekey(geometry.upload_size), with_prekey(geometry.upload_invite_size)}
-    return [number for number, way, size in seen.wire[person] if way is Way.UP and size in sizes]
+    return [
+        number
+        for number, direction, size in seen.wire[person]
+        if direction is TrafficDirection.UP and size in sizes
+    ]
 
 
 def test_a_client_that_does_not_renew_while_it_talks_is_caught(

@@ -30,7 +30,7 @@ from iirs.geometry import (
 from iirs.noise import Noise, NoiseCount
 from iirs.onion import EntryChannel, RoundContext, open_reply, wrap
 from iirs.server.hops.hop_state import HopState
-from iirs.server.hops.later_hop import HopWorld, LaterHop, Successor
+from iirs.server.hops.later_hop import HopEnvironment, LaterHop, Successor
 from iirs.server.hops.link import Prepare, Prepared
 from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.server.hops.preparer import Increment, Preparer
@@ -123,7 +123,7 @@ class OpenChain:
     def start_hop(self, hop: int) -> LaterHop:
         """Start a later hop, or start it anew: what it has in its folder is all that it remembers."""
         state = HopState(self._folders.get(hop), self.chain.chain_id)
-        identity, world = self.keys.identities[hop], HopWorld(os.urandom)
+        identity, world = self.keys.identities[hop], HopEnvironment(os.urandom)
         made = LaterHop(self.chain, hop, identity, state, world, self.taps.get(hop))
         stage = made._mix._stage
         if hop == HOPS - 1:
@@ -321,7 +321,7 @@ class Room:
             self._prekeys += [item.body for item in prekey]
             wire[name], uploads[name] = message.body, Upload.decode(message, self.chain.chain.geometry)
         outcome = self.chain.close(list(self.clients.values()), uploads)
-        assert not outcome.lost, outcome.why_lost
+        assert not outcome.lost, outcome.failure
         self._bundle_digest = NO_BUNDLE if outcome.bundle is None else outcome.bundle.digest
         for name, engine in self.engines.items():
             engine.close_round(outcome.replies[str(name)])

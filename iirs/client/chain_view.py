@@ -15,7 +15,7 @@ from iirs.directory import Directory, Head
 from iirs.epoch import EpochKey
 from iirs.errors import ChainError, DirectoryError
 from iirs.message import PeerMessage
-from iirs.prekey import Prekey, PrekeyBook
+from iirs.prekey import KnownPrekeys, Prekey
 from iirs.suite import PublicKey
 from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle
 
@@ -30,7 +30,7 @@ class ChainView:
         self._chain = account.chain
         self._store = store
         self._epoch_keys: dict[tuple[int, bytes], EpochKey] = {}
-        self._prekeys = PrekeyBook()
+        self._prekeys = KnownPrekeys()
         self._announced_length = 0
         self._bundle: Bundle | None = None
         self._bundle_due = -1
