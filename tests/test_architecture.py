@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def changed(module: str, addition: str) -> Sources:
 
 def imports(sources: Sources, module: str, *, top_level: bool = False) -> Iterator[str]:
     """Give what a module imports, whole names; with ``top_level`` only what importing it imports."""
-    tree = ast.parse(sources[module])
+    tree = _parsed(sources[module])
     for node in _outside_functions(tree) if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -44,6 +45,11 @@ def imports(sources: Sources, module: str, *, top_level: bool = False) -> Iterat
             for alias in node.names:
                 whole = f"{base}.{alias.name}"
                 yield whole if whole in sources else base
+
+
+@cache
+def _parsed(source: str) -> ast.AST:
+    return ast.parse(source)
 
 
 def _absolute(node: ast.ImportFrom, module: str) -> str:
@@ -277,7 +283,7 @@ def test_tkinter_in_another_place_is_caught(module: str, addition: str) -> None:
 def check_random(sources: Sources) -> None:
     """``random`` is not used at all: nothing here may be predictable."""
     for module, source in sources.items():
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(_parsed(source)):
             if isinstance(node, ast.ImportFrom) and node.module == "random" and not node.level:
                 raise AssertionError(module)
             if isinstance(node, ast.Import):

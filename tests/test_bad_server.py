@@ -279,14 +279,12 @@ class Misbehaving:
 _honest: Callable[[bytes, object], Message] = iirs.server.service._announce  # type: ignore[assignment]
 
 
-@pytest.fixture(scope="module")
-def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Misbehaving]:
-    patch = pytest.MonkeyPatch()
-    with town(tmp_path_factory.mktemp("town"), round_seconds=0.1, slots=1, invite_every=2) as place:
+@pytest.fixture
+def bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
+    with town(tmp_path, round_seconds=0.1, slots=1, invite_every=2) as place:
         misbehaving = Misbehaving(place, place.register("alice"))
-        patch.setattr(iirs.server.service, "_announce", misbehaving.announce)
+        monkeypatch.setattr(iirs.server.service, "_announce", misbehaving.announce)
         yield misbehaving
-    patch.undo()
 
 
 def changed_announcement(announcement: bytes, **changes: object) -> Message:

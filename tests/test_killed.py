@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 import sys
@@ -16,10 +15,11 @@ from iirs.client.account.password_keys import storage_key
 from iirs.client.messenger.file_transfer import Passage
 from iirs.client.store.log_entry import EntryKind, TransferState
 from iirs.client.store.store import ClientStore
+from tests.effort import SOAK
 from tests.harness import Town, town
 from tests.killed import FILE_PIECES
 
-KILLS = 50 if os.environ.get("IIRS_SOAK") else 14
+KILLS = 50 if SOAK else 14
 PAIR = (("alice", "bob"), ("bob", "alice"))
 
 

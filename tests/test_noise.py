@@ -241,7 +241,7 @@ def test_a_chain_of_one_gets_no_noise_and_fast_machines_what_a_chain_file_can_sa
     "wrong",
     [{"hops": 0}, {"round_ms": 0}, {"share": 0.0}, {"share": 1.1}, {"delta": 0.0}, {"delta": 1.0},
      {"cost": OnionCost(lambda layers: 0.0, 0.0)}, {"cost": OnionCost(lambda layers: math.inf, 0.0)}],
-    ids=str,
+    ids=["no hops", "no time", "no share", "more than all", "no delta", "any delta", "free", "endless"],
 )  # fmt: skip
 def test_noise_is_not_sized_from_nonsense(wrong: dict[str, float]) -> None:
     values = {"cost": COST, "hops": 3, "round_ms": 2000, "share": 0.5, **wrong}

@@ -20,6 +20,8 @@ from dbus_fast.service import ServiceInterface, dbus_method
 from iirs.client.desktop.notification_text import Announcement, announcement, merged
 from iirs.client.desktop.notifications import Notifications
 from iirs.client.store.preferences import Notify, Preferences
+from tests.awaited import awaited
+from tests.harness import PATIENT_SECONDS
 
 NAME = "org.freedesktop.Notifications"
 
@@ -56,9 +58,9 @@ class Service(ServiceInterface):
 
 
 def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "what should arrive did not"
+        assert time.monotonic() < deadline, f"there never was {awaited(condition)}"
         time.sleep(0.01)
 
 

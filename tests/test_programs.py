@@ -18,6 +18,7 @@ import pytest
 
 from iirs.chain import JoinLink
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 READY = re.compile(r"iirs-server ready: (iirs://127\.0\.0\.1:\d+/#[0-9a-f]{64})\n")
 CLIENT = (sys.executable, "-m", "iirs.client.main")

@@ -48,7 +48,7 @@ from tests.screen import (  # noqa: E402
 )
 from tests.standby import Pause  # noqa: E402
 
-pytestmark = pytest.mark.window
+pytestmark = [pytest.mark.window, pytest.mark.slow]
 
 root_screen = pytest.fixture(scope="session")(the_screen)
 

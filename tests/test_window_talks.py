@@ -516,7 +516,11 @@ def test_hostile_text_is_shown_or_replaced_and_never_breaks_the_window(desk: Des
     assert not any("\ud800" <= character <= "\udfff" for character in shown)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.text(st.characters(), max_size=300))
 def test_any_text_at_all_is_drawn(desk: Desk, text: str) -> None:
     if desk.model.open_peer != "bob":

@@ -27,9 +27,10 @@ from tests.adversary import (
     most_telling,
     requests,
 )
+from tests.effort import CI, SOAK
 from tests.worlds import HOPS, PEOPLE, Glance, Permute, Room
 
-ROUNDS = 200
+ROUNDS = 200 if CI or SOAK else 100
 FEW = 24
 """Rounds enough to see what an honest hop that does not mix gives away."""
 WARM_UP = 10
