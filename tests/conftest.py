@@ -1,7 +1,8 @@
 """How the suite runs: what is quick, what begins first, how many processes, and the screens for windows.
 
 Nothing here lists files or tests. What a test is follows from what its file imports, so that a new file needs
-no entry anywhere. Each file stays in one process (``--dist loadfile``): its tests may share a server or a screen.
+no entry anywhere. Each file stays in one process (``--dist loadfile``): its tests may share a server, or a
+screen.
 """
 
 from __future__ import annotations

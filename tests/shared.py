@@ -35,7 +35,7 @@ class Shared(Generic[T]):
 
     @contextmanager
     def lent(self, session: pytest.Session) -> Iterator[T]:
-        """Lend it to one test. What a test has had that failed, here or in its checks, is never lent again."""
+        """Lend it to one test. What a failed test has had, or a failed check here, is not lent again."""
         failed = session.testsfailed
         try:
             if not self._there:

@@ -16,6 +16,7 @@ def test_a_wait_in_vain_names_the_condition_and_what_was_there() -> None:
 
 
 def test_a_condition_without_a_source_is_shown_as_it_is_and_a_long_value_is_cut() -> None:
-    assert awaited([].sort) == repr([].sort)
+    no_function_of_ours = [].sort
+    assert awaited(no_function_of_ours) == repr(no_function_of_ours)
     long = "x" * 10_000
     assert len(awaited(lambda: long)) < 500
