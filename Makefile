@@ -1,6 +1,6 @@
 .PHONY: fmt lint types quick test coverage check demo bench words pictures
 
-QUICK = -n logical -m "not realtime and not window"
+QUICK = -n logical -m "not realtime and not window and not slow"
 
 fmt:
 	ruff format .

@@ -129,7 +129,7 @@ class Place:
         for person in self.people.values():
             person.connection.quit(at_once=True)
         for person in self.people.values():
-            person.connection.join(5)
+            person.connection.join(60)
 
 
 @dataclass

@@ -48,7 +48,7 @@ def main() -> None:
         if stopping and not said:
             settled: queue.SimpleQueue[bool] = queue.SimpleQueue()
             connection.call(lambda engine, answer=settled: answer.put(is_settled(engine, peer)))
-            said = settled.get(timeout=20)
+            said = settled.get(timeout=120)
             if said:
                 print("settled", flush=True)
 

@@ -231,10 +231,10 @@ def connected_pair() -> Iterator[Pair]:
         client.handshake()
         wait_until(lambda: connection._pipe.established)
         yield Pair(connection, client, desk)
-    connection.join(10)
+    connection.join(60)
     assert desk.gone == [connection]
     writer.stop()
-    writer.join(10)
+    writer.join(60)
     assert not writer.is_alive()
 
 
@@ -292,10 +292,10 @@ def test_the_writer_outlives_a_socket_that_is_released_as_it_becomes_ready() -> 
     writer.start()
     wait_until(lambda: gone[0].fileno() < 0)
     writer.watch(other[0], flush_other)
-    assert flushed.wait(10)
+    assert flushed.wait(60)
     writer.release(other[0])
     writer.stop()
-    writer.join(10)
+    writer.join(60)
     assert not writer.is_alive()
     gone[1].close()
     other[1].close()

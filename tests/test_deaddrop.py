@@ -143,6 +143,7 @@ def test_only_an_observer_is_handed_counts_and_ids() -> None:
     assert seen == [(Counter({1: 1, 2: 1, 3: 1}), [drop_id(1), drop_id(2), drop_id(3)])]
 
 
+@pytest.mark.slow
 def test_a_million_messages_are_exchanged_exactly() -> None:
     half = MILLION // 2
     contents = [number.to_bytes(8) for number in range(MILLION)]

@@ -58,7 +58,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_comes_twice(tmp_path: 
             time.sleep(5)
             (tmp_path / "stop").touch()
             for victim in victims.values():
-                assert victim.settled.wait(120), "what was said is not delivered"
+                assert victim.settled.wait(400), "what was said is not delivered"
         finally:
             for victim in victims.values():
                 victim.kill()

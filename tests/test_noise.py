@@ -149,6 +149,7 @@ def test_the_mean_is_mu_singles_and_half_as_many_pairs() -> None:
     assert abs(sum(count.onions for count in counts) / len(counts) - 2000) < 2 * error
 
 
+@pytest.mark.slow
 def test_pairs_have_half_the_scale_exactly_even_if_that_is_no_whole_number() -> None:
     setting = Noise(200, 3)
 

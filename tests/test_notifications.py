@@ -100,7 +100,7 @@ def service(bus: str) -> Iterator[Service]:
     until(lambda: made)
     yield made[0]
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(60)
 
 
 def news(kind: Notify, text: str = "a secret word") -> Announcement | None:

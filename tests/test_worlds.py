@@ -30,6 +30,7 @@ from tests.adversary import (
 from tests.effort import CI, SOAK
 from tests.worlds import HOPS, PEOPLE, Glance, Permute, Room
 
+pytestmark = pytest.mark.slow
 ROUNDS = 200 if CI or SOAK else 100
 FEW = 24
 """Rounds enough to see what an honest hop that does not mix gives away."""
