@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ def changed(module: str, addition: str) -> Sources:
 
 def imports(sources: Sources, module: str, *, top_level: bool = False) -> Iterator[str]:
     """Give what a module imports, whole names; with ``top_level`` only what importing it imports."""
-    tree = _parsed(sources[module])
+    tree = ast.parse(sources[module])
     for node in _outside_functions(tree) if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -45,11 +44,6 @@ def imports(sources: Sources, module: str, *, top_level: bool = False) -> Iterat
             for alias in node.names:
                 whole = f"{base}.{alias.name}"
                 yield whole if whole in sources else base
-
-
-@cache
-def _parsed(source: str) -> ast.AST:
-    return ast.parse(source)
 
 
 def _absolute(node: ast.ImportFrom, module: str) -> str:
@@ -283,7 +277,7 @@ def test_tkinter_in_another_place_is_caught(module: str, addition: str) -> None:
 def check_random(sources: Sources) -> None:
     """``random`` is not used at all: nothing here may be predictable."""
     for module, source in sources.items():
-        for node in ast.walk(_parsed(source)):
+        for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ImportFrom) and node.module == "random" and not node.level:
                 raise AssertionError(module)
             if isinstance(node, ast.Import):
