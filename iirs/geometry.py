@@ -1,6 +1,6 @@
 """Every size on the wire, derived in one place from the chain's suite, hops and slots.
 
-Sizes are in bytes. ``docs/protocol.md`` quotes them; ``tests/test_documents.py`` checks the quotes.
+Sizes are in bytes. ``docs/protocol.md`` quotes them; ``tests/test_layouts.py`` checks the quotes.
 """
 
 from __future__ import annotations

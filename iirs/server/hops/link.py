@@ -1,7 +1,7 @@
 """What one hop says to the next, as values: keys and heads before a round, batches during it.
 
 A link is half-duplex: the hop before asks, the hop behind answers, one request at a time. Nothing in here
-touches a socket. Byte tables: ``docs/protocol.md`` section 17.
+touches a socket. Byte tables: ``docs/links.md``.
 """
 
 from __future__ import annotations
