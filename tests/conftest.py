@@ -41,10 +41,13 @@ _screen = VirtualScreen()
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return how many processes share the tests: twice the cores, for most tests wait; no more than files.
 
+    ``-n logical``, for quick tests, which do not wait: as many as cores.
+
     A single file runs in this process, where a debugger reaches it. So does everything where windows would
     open on a person's own screen: two files would take the keyboard from each other.
     """
-    workers = min(_WORKERS_MAX, 2 * (os.cpu_count() or 1))
+    a_core = 1 if config.option.numprocesses == "logical" else 2
+    workers = min(_WORKERS_MAX, a_core * (os.cpu_count() or 1))
     named = {argument.split("::")[0] for argument in config.option.file_or_dir}
     if named and all(name.endswith(".py") for name in named):
         workers = min(workers, len(named))
