@@ -65,8 +65,9 @@ class Chat:
         wait_until(lambda: f"question {number}" in self.bob.texts())
         wait_until(lambda: f"answer {number}" in self.alice.texts())
         for person in (self.alice, self.bob):
-            states = [event.state for event in person.log if isinstance(event, ConnectionChanged)]
-            assert states == [ConnectionState.CONNECTING, ConnectionState.ONLINE]
+            changes = [event for event in person.log if isinstance(event, ConnectionChanged)]
+            states = [event.state for event in changes]
+            assert states == [ConnectionState.CONNECTING, ConnectionState.ONLINE], changes
 
 
 @contextmanager

@@ -11,15 +11,20 @@ from iirs.client.account.account import Account
 from iirs.client.events import PeerChanged
 from iirs.client.server_connection import ConnectionOptions
 from iirs.identity import VerifyKey
+from iirs.server.connectionThread import ConnectionSettings
 from iirs.server.settings import ServiceSettings
 from tests.harness import Person, Town, town, wait_until
 
 PEOPLE = 200
 CHAT_ROUNDS = 20
+PATIENT = ConnectionOptions(silent_seconds=300)
 LONG = 300.0
 """Seconds: one of two hundred waits while the others have their turn."""
-PATIENT = ConnectionOptions(silent_seconds=300)
-SETTINGS = ServiceSettings(registrations_burst=10_000, bundle_bytes_per_second=10**9)
+SETTINGS = ServiceSettings(
+    registrations_burst=10_000,
+    bundle_bytes_per_second=10**9,
+    connection=ConnectionSettings(greeting_seconds=LONG, idle_seconds=10 * LONG),
+)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from iirs.client.account.account import Account, SessionStart, World
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.account.password_keys import storage_key
 from iirs.client.engine import Engine
-from iirs.client.events import PeerAsks, PeerChanged
+from iirs.client.events import ConnectionChanged, PeerAsks, PeerChanged
 from iirs.client.invitations import Invitation
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
@@ -569,7 +569,7 @@ def test_a_prekey_that_may_not_come_closes_that_connection_alone(tmp_path: Path)
             for _ in range(5):
                 session.next_announcement()
         wait_until(lambda: knows_prekey(alice, 1))
-        assert not [event for event in alice.drain() if getattr(event, "sentence", "")]
+        assert not [e for e in alice.drain() if isinstance(e, ConnectionChanged) and e.sentence]
 
 
 def knows_prekey(who: Person, position: int) -> bool:
