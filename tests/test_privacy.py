@@ -110,7 +110,7 @@ def bob_hangs_up(alice: Person, bob: Person) -> None:
 
 def bob_leaves(alice: Person, bob: Person) -> None:
     bob.connection.quit(at_once=True)
-    bob.connection.join(10)
+    bob.connection.join(60)
 
 
 def alice_quits(alice: Person, bob: Person) -> None:
@@ -248,7 +248,7 @@ def play(
                 settle(online)
                 going = people["alice"] if script[number] is alice_quits else going
             if going is not None and number == max(script) + LEAVE_ROUNDS:
-                assert going.connection.join(10), "alice did not leave when everybody leaves"
+                assert going.connection.join(60), "alice did not leave when everybody leaves"
                 online.remove(going)
             place.step(len(online))
         for person in online:
@@ -269,7 +269,7 @@ def settle(people: list[Person]) -> None:
     for person in people:
         taken = threading.Event()
         person.connection.call(lambda engine, event=taken: event.set())
-        assert taken.wait(10)
+        assert taken.wait(60)
 
 
 def count(person: Person, kind: type[Event]) -> int:
@@ -455,7 +455,7 @@ def test_an_announcement_does_not_wait_for_the_commands_before_it(tmp_path: Path
             happened.append("announcement")
 
     def work(_: Engine) -> None:
-        may_go_on.wait(10)
+        may_go_on.wait(60)
         time.sleep(0.02)
         happened.append("command")
 

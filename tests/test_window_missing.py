@@ -32,7 +32,7 @@ def run(before: str, folder: Path, environment: dict[str, str]) -> tuple[int, st
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return done.returncode, done.stderr
