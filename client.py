@@ -3,7 +3,13 @@
 
 import sys
 
-from iirs.client.main import main
+try:
+    from iirs.client.main import main
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.startswith("iirs"):
+        raise
+    print(f"iirs-client: {error.name} is not installed: run `pip install .` here first", file=sys.stderr)
+    sys.exit(2)
 
 if __name__ == "__main__":
     sys.exit(main())

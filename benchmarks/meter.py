@@ -4,8 +4,8 @@
 
 Vuvuzela (SOSP'15) gives about 200,000 rounds at epsilon = ln 2 and delta = 1e-4 for mu = 300,000 and
 b = 13,800. Prints, for that, for half and one and a half times as much, and for some small settings, how many
-rounds both accounts allow, the tight delta at 200,000, and the seconds the tight account took: to load, for
-one composition, and for the whole search. Ends with 1 if the published figure does not come out.
+rounds both accountants allow, the tight delta at 200,000, and the seconds the tight accountant took: to load,
+for one composition, and for the whole search. Ends with 1 if the published figure does not come out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 import sys
 import time
 
-from iirs.meter.noise_budget import TheoremAccount, TightAccount
+from iirs.meter.noise_budget import TheoremAccountant, TightAccountant
 from iirs.noise import Noise
 
 _EPSILON, _DELTA = math.log(2), 1e-4
@@ -43,9 +43,9 @@ def main() -> int:
 
 
 def _row(noise: Noise) -> dict[str, float]:
-    theorem = TheoremAccount(noise)
+    theorem = TheoremAccountant(noise)
     began = time.perf_counter()
-    tight = TightAccount(noise)
+    tight = TightAccountant(noise)
     loaded = time.perf_counter()
     delta = tight.delta(_PUBLISHED_ROUNDS, _EPSILON)
     composed = time.perf_counter()

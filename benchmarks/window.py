@@ -21,15 +21,16 @@ from iirs.client.account.entry_calls import Home, register
 from iirs.client.account.password_keys import STANDARD_COST, stretch
 from iirs.client.engine import Engine
 from iirs.client.events import PeerChanged, PeerState
-from iirs.client.model.actions import Requests
+from iirs.client.model.actions import Actions
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Row, Talk
 from iirs.client.store.log_entry import FileInfo, TextState, TransferState
 from iirs.client.window.main_page import MainPage
 from iirs.client.window.parts.people_list import PeopleList, PersonRow
+from iirs.client.window.start import Start
 from iirs.client.window.talk.chat_pane import ChatPane
-from iirs.client.window.theme.theme import Look
-from iirs.client.window.window import ClientWindow, Start
+from iirs.client.window.theme.theme import Theme
+from iirs.client.window.window import ClientWindow
 from tests.harness import CHEAP, PASSWORD, town
 
 MESSAGES, CONTACTS, FILE_BYTES = 10_000, 500, 200 * 1024
@@ -41,8 +42,8 @@ def ignore(*_: object) -> bool:
     return True
 
 
-def requests() -> Requests:
-    return Requests(**dict.fromkeys(Requests.__slots__, ignore))  # type: ignore[arg-type]
+def actions() -> Actions:
+    return Actions(**dict.fromkeys(Actions.__slots__, ignore))  # type: ignore[arg-type]
 
 
 def text(number: int) -> Row:
@@ -101,10 +102,10 @@ def report_block(name: str, gaps: list[float]) -> None:
     print(f"{name:44} longest block {worst:6.1f} ms of {len(gaps)} beats   {verdict}")
 
 
-def measure_log(root: tk.Tk, look: Look) -> None:
+def measure_log(root: tk.Tk, theme: Theme) -> None:
     model = ChatModel("alice")
     model.take(PeerChanged("bob", PeerState.CONNECTED))
-    pane = ChatPane(root, look, model, requests())
+    pane = ChatPane(root, theme, model, actions())
     pane.pack(fill="both", expand=True)
     talk = Talk("bob", PeerState.CONNECTED)
     for number in range(MESSAGES):
@@ -139,12 +140,12 @@ def measure_log(root: tk.Tk, look: Look) -> None:
     pane.destroy()
 
 
-def measure_people(root: tk.Tk, look: Look) -> None:
+def measure_people(root: tk.Tk, theme: Theme) -> None:
     def row(number: int, unread: int = 0) -> PersonRow:
         name, code = f"person{number}", f"{number * 7919:060d}"
         return PersonRow(name, name, code, "see you tomorrow", "12:34", unread, number % 3 == 0, asks=False)
 
-    people = PeopleList(root, look, lambda _: None)
+    people = PeopleList(root, theme)
     people.pack(fill="both", expand=True)
     rows = [row(number) for number in range(CONTACTS)]
     people.show(rows, "person3")
@@ -159,7 +160,7 @@ def measure_people(root: tk.Tk, look: Look) -> None:
     model = ChatModel("alice")
     model.people = tuple(f"person{number}" for number in range(CONTACTS))
     model.numbers = {name: f"{number * 7919:060d}" for number, name in enumerate(model.people)}
-    page = MainPage(root, look, model, requests())
+    page = MainPage(root, theme, model, actions())
     page.pack(fill="both", expand=True)
     root.update()
     letters = "person123"
@@ -172,13 +173,15 @@ def measure_people(root: tk.Tk, look: Look) -> None:
     page.destroy()
 
 
-def measure_file(root: tk.Tk, look: Look) -> None:
+def measure_file(root: tk.Tk, theme: Theme) -> None:
     """Send 200 KB over a real server with a real window, and stretch keys meanwhile."""
     with tempfile.TemporaryDirectory() as folder, town(Path(folder), round_seconds=0.2) as place:
         register(place.link, Home(Path(folder) / "alice", CHEAP), "alice", PASSWORD)
         bob = place.person("bob")
         top = tk.Toplevel(root)
-        window = ClientWindow(top, look, Home(Path(folder) / "alice", CHEAP), Start(str(place.link), "alice"))
+        window = ClientWindow(
+            top, theme, Home(Path(folder) / "alice", CHEAP), Start(str(place.link), "alice")
+        )
         page = window.login_page
         assert page is not None
         page.password_entry.insert(0, PASSWORD)
@@ -211,17 +214,17 @@ def measure_file(root: tk.Tk, look: Look) -> None:
 
 
 def read(engine: Engine) -> bytes:
-    return engine.desk.read_file(engine.desk.history("alice")[-1].item_id)
+    return engine.messenger.read_file(engine.messenger.history("alice")[-1].item_id)
 
 
 def main() -> None:
     root = tk.Tk()
     root.geometry("960x680")
-    look = Look(root)
-    heartbeat(root, lambda: look.emoji.safe, 10)
-    measure_log(root, look)
-    measure_people(root, look)
-    measure_file(root, look)
+    theme = Theme(root)
+    heartbeat(root, lambda: theme.emoji.safe, 10)
+    measure_log(root, theme)
+    measure_people(root, theme)
+    measure_file(root, theme)
 
 
 if __name__ == "__main__":

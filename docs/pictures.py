@@ -22,9 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from iirs.client.events import PeerState
 from iirs.client.store.log_entry import TransferState
-from iirs.client.store.preferences import Preferences, Theme
-from iirs.client.window.navigation import Cover, Start
-from iirs.client.window.theme.theme import Look
+from iirs.client.store.preferences import ColourScheme, Preferences
+from iirs.client.window.navigation import Page
+from iirs.client.window.start import Start
+from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window import ClientWindow
 from tests.harness import FAST_BACKOFF, PASSWORD, Person, Town, town
 
@@ -38,7 +39,7 @@ class Studio:
     def __init__(self) -> None:
         self.root = tk.Tk(className="Iirs")
         self.root.withdraw()
-        self.look = Look(self.root)
+        self.theme = Theme(self.root)
 
     def pump(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -73,15 +74,15 @@ def holiday() -> bytes:
     return written.getvalue()
 
 
-def prepare(place: Town, theme: Theme) -> None:
+def prepare(place: Town, scheme: ColourScheme) -> None:
     folder = place.home("alice").folder
-    Preferences(theme=theme, link=str(place.link), name="alice").write(folder)
+    Preferences(theme=scheme, link=str(place.link), name="alice").write(folder)
 
 
 def enter(studio: Studio, place: Town, *, new: bool) -> ClientWindow:
     window = ClientWindow(
         tk.Toplevel(studio.root),
-        studio.look,
+        studio.theme,
         place.home("alice"),
         Start(str(place.link), options=FAST_BACKOFF),
     )
@@ -116,14 +117,14 @@ def talk(studio: Studio, window: ClientWindow, bob: Person, folder: Path) -> Non
         if who == "bob":
             bob.connection.send("alice", text)
         else:
-            window.connection.send("bob", text)  # type: ignore[union-attr]
+            window.session.connection.send("bob", text)  # type: ignore[union-attr]
         studio.pump(lambda count=before: len(window.model.talk("bob").rows) > count)  # type: ignore[misc]
-    bob.connection.call(lambda engine: engine.desk.send_file("alice", "lake.png", holiday()))
+    bob.connection.call(lambda engine: engine.messenger.send_file("alice", "lake.png", holiday()))
     rows = window.model.talk("bob").rows
     studio.pump(lambda: any(row.transfer is TransferState.DONE for row in rows))
     (folder / "notes.pdf").write_bytes(bytes(120_000))
     page.chat._send_file(folder / "notes.pdf")
-    window.connection.send("bob", "Nobody can see that we talk about it.")  # type: ignore[union-attr]
+    window.session.connection.send("bob", "Nobody can see that we talk about it.")  # type: ignore[union-attr]
     studio.pump(lambda: any(row.done > 0 and row.outgoing for row in rows if row.file))
     studio.rest(1.0)
 
@@ -148,21 +149,21 @@ def main() -> None:
     studio.rest(1.5)  # until it is known whether this screen draws emoji
     with tempfile.TemporaryDirectory() as name, town(Path(name), round_seconds=0.4) as place:
         people = {person: place.person(person) for person in PEOPLE[1:]}
-        prepare(place, Theme.LIGHT)
+        prepare(place, ColourScheme.LIGHT)
         window = enter(studio, place, new=True)
         talk(studio, window, people["bob"], Path(name))
         people["carol"].connection.ask("alice")
         studio.pump(lambda: "carol" in window.model.asking)
         studio.take(window, "talk")
-        window.shell.change("theme", Theme.DARK)
+        window.state.change("theme", ColourScheme.DARK)
         studio.take(window, "talk-dark")
         page = window.main_page
         assert page is not None
         page.show_safety("bob")
         studio.take(window, "safety-number-dark")
-        window.shell.change("theme", Theme.LIGHT)
+        window.state.change("theme", ColourScheme.LIGHT)
         found_group(studio, window, [people["bob"], people["carol"], people["dave"]])
-        window.cover(Cover.SETTINGS)
+        window.navigator.open(Page.SETTINGS)
         studio.take(window, "settings")
         window.lock()
         studio.take(window, "locked")

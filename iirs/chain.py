@@ -229,17 +229,13 @@ class JoinLink:
 
         Raises ``ChainError`` if it is another: nobody can be given a chain of their own.
         """
-        for trusted, source in (
-            (
-                self.fingerprint,
+        if self.fingerprint is not None and not hmac.compare_digest(self.fingerprint, chain.chain_id):
+            raise ChainError(
                 "This server shows another chain than the one that the join link names. Someone may be in "
-                "between, or the server was set up anew: ask the person who runs it for the link.",
-            ),
-            (
-                pinned,
+                "between, or the server was set up anew: ask the person who runs it for the link."
+            )
+        if pinned is not None and not hmac.compare_digest(pinned, chain.chain_id):
+            raise ChainError(
                 "This server shows another chain than the one that was used before. Someone may be in "
-                "between, or the server was set up anew: ask the person who runs it for the link.",
-            ),
-        ):
-            if trusted is not None and not hmac.compare_digest(trusted, chain.chain_id):
-                raise ChainError(source)
+                "between, or the server was set up anew: ask the person who runs it for the link."
+            )

@@ -82,7 +82,7 @@ class Prekey:
         return HYBRID.load_public(self.public)
 
 
-class PrekeyBook:
+class KnownPrekeys:
     """The newest prekey of each person, as far as one client has been shown. Not thread-safe: one owner."""
 
     def __init__(self) -> None:

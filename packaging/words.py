@@ -7,12 +7,11 @@ missing afterwards is said, and makes ``pytest`` fail. Needs Babel (in the extra
 from __future__ import annotations
 
 import datetime
-import io
 from pathlib import Path
 
-from babel.messages import Catalog
+from babel.messages import Catalog, Message
 from babel.messages.extract import extract_from_dir
-from babel.messages.mofile import write_mo
+from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po, write_po
 
 from iirs.wire.accounts import Result
@@ -27,35 +26,34 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
     **dict.fromkeys(
         (
             *("AccountError", "StoreError", "ConnectionLostError", "ChainError", "DirectoryError"),
-            *("PeerError", "Notice"),
+            *("PeerError", "StoreDamagedError", "Notice"),
         ),
         None,
     ),
 }
 """Functions, and errors a window shows, whose first argument is a sentence."""
-PROGRAMS = ("client/terminal.py", "client/main.py", "client/gui.py")
-"""Speak English only: what they say goes to scripts and screen readers, and is documented as it is."""
-_NOTHING_SHOWN = ("message.py", "wire/", "onion.py", "demo", "meter")
-"""How the names of modules begin whose sentences no window shows."""
+_ENGLISH = ("client/terminal.py", "client/main.py", "client/gui.py")
+"""What they say goes to scripts and screen readers, and is documented as it is."""
+_NOTHING_SHOWN = ("message.py", "onion.py", "wire/**.py", "demo/**.py", "meter/**.py", "server/**.py")
+"""Modules whose sentences no window shows."""
+_METHODS = [*((pattern, "ignore") for pattern in (*_ENGLISH, *_NOTHING_SHOWN)), ("**.py", "python")]
 
 _NEVER = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-_ANOTHER_CHAIN = (
-    "This server shows another chain than the one that {source}. Someone may be in between, or the server "
-    "was set up anew: ask the person who runs it for the link."
-)
+"""When every file was made, so that it depends on its words alone."""
+
+Meaning = dict[tuple[str | None, tuple[str, ...]], tuple[tuple[str, ...], bool]]
+"""By context and id: the strings, and whether somebody must look at them once more."""
 
 
 def collected() -> Catalog:
     """Return all words there are, without translations."""
     catalog = Catalog(project="iirs", charset="utf-8", fuzzy=False)
-    places = [("client/**.py", "python"), ("*.py", "python")]
-    for name, line, message, _, _ in extract_from_dir(ROOT / "iirs", places, keywords=KEYWORDS):
-        if name not in PROGRAMS and not name.startswith(_NOTHING_SHOWN):
-            catalog.add(message, locations=[(f"iirs/{name}", line)])
+    for _name, _line, message, _comments, context in extract_from_dir(
+        ROOT / "iirs", _METHODS, keywords=KEYWORDS
+    ):
+        catalog.add(message, context=context)
     for sentence in (*(result.sentence for result in Result), *(reason.sentence for reason in CloseReason)):
-        catalog.add(sentence, locations=[("iirs/wire/limits.py", 1)])
-    for source in ("the join link names", "was used before"):
-        catalog.add(_ANOTHER_CHAIN.format(source=source), locations=[("iirs/chain.py", 1)])
+        catalog.add(sentence)
     return catalog
 
 
@@ -64,31 +62,52 @@ def sources() -> list[Path]:
     return sorted(LOCALE.glob("*/LC_MESSAGES/iirs.po"))
 
 
+def read(source: Path) -> Catalog:
+    """Return a translation as its file has it."""
+    with source.open("rb") as file:
+        return read_po(file, locale=source.parent.parent.name)
+
+
+def read_compiled(source: Path) -> Catalog:
+    """Return what a translation was compiled to."""
+    with source.with_suffix(".mo").open("rb") as file:
+        return read_mo(file)
+
+
 def updated(source: Path, words: Catalog) -> Catalog:
     """Return a translation with exactly the words there are now."""
-    with source.open("rb") as file:
-        catalog = read_po(file, locale=source.parent.parent.name)
+    catalog = read(source)
     catalog.update(words, no_fuzzy_matching=True, update_creation_date=False)
     catalog.obsolete.clear()
-    catalog.creation_date = catalog.revision_date = _NEVER  # a file that depends on its words alone
+    catalog.creation_date = catalog.revision_date = _NEVER
     return catalog
+
+
+def meaning(catalog: Catalog) -> Meaning:
+    """Return what a catalogue says, whichever program, of whichever version, wrote it."""
+    return {
+        (message.context, _forms(message.id)): (_forms(message.string), bool(message.fuzzy))
+        for message in catalog
+        if message.id
+    }
+
+
+def compiled_meaning(catalog: Catalog) -> Meaning:
+    """Return what a catalogue says once it is compiled: what is missing or fuzzy is left out."""
+    return {key: value for key, value in meaning(catalog).items() if all(value[0]) and not value[1]}
 
 
 def missing(catalog: Catalog) -> list[str]:
     """Return the words without a translation."""
-    untranslated = []
-    for message in catalog:
-        strings = message.string if isinstance(message.string, tuple | list) else (message.string,)
-        if message.id and not all(strings):
-            untranslated.append(str(message.id))
-    return untranslated
+    return [str(message.id) for message in catalog if message.id and not _is_translated(message)]
 
 
-def compiled(catalog: Catalog) -> bytes:
-    """Return what a translation compiles to."""
-    written = io.BytesIO()
-    write_mo(written, catalog)
-    return written.getvalue()
+def _is_translated(message: Message) -> bool:
+    return all(_forms(message.string)) and not message.fuzzy
+
+
+def _forms(text: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
+    return tuple(text) if isinstance(text, tuple | list) else (text or "",)
 
 
 def main() -> None:
@@ -100,7 +119,8 @@ def main() -> None:
         catalog = updated(source, words)
         with source.open("wb") as file:
             write_po(file, catalog, sort_output=True, no_location=True, width=108)
-        source.with_suffix(".mo").write_bytes(compiled(catalog))
+        with source.with_suffix(".mo").open("wb") as file:
+            write_mo(file, catalog)
         print(f"{source.parent.parent.name}: {len(missing(catalog))} words are missing")
 
 

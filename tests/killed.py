@@ -38,7 +38,7 @@ def main() -> None:
                 state = event.state
         except queue.Empty:
             pass
-        if not asked and len(connection._engine.directory) == 2:
+        if not asked and len(connection._engine.chain_view.directory) == 2:
             connection.ask(peer)
             asked = True
         stopping = (folder / "stop").exists()
@@ -55,16 +55,16 @@ def main() -> None:
 
 def say(engine: Engine, peer: str) -> None:
     """Write the next text, and at first a file; what was said is counted in the store, not here."""
-    mine = [entry for entry in engine.desk.history(peer, 100_000) if entry.outgoing]
+    mine = [entry for entry in engine.messenger.history(peer, 100_000) if entry.outgoing]
     if not mine:
-        engine.desk.send_file(peer, "long.bin", bytes(range(193)) * 4 * FILE_PIECES)
+        engine.messenger.send_file(peer, "long.bin", bytes(range(193)) * 4 * FILE_PIECES)
     else:
-        engine.desk.send(peer, f"text {len(mine)}")
+        engine.messenger.send(peer, f"text {len(mine)}")
         print("said", flush=True)
 
 
 def is_settled(engine: Engine, peer: str) -> bool:
-    return not engine.desk.undelivered(peer) and not engine.desk.files._passages
+    return not engine.messenger.undelivered(peer) and not engine.messenger.files._transfers
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from typing import Any
 
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.chat_session import ChatSession
-from iirs.client.conversation import Conversation, Me, Posted, Reach
+from iirs.client.conversation import Conversation
+from iirs.client.conversation_values import InvitationPrekeys, Me, Posted
 from iirs.client.invitations import Invitation
 from iirs.client.store.log_entry import Item, ItemKind
 from iirs.client.sync import PATIENCE
@@ -169,9 +170,9 @@ class Side:
         return Prekey.create(self.identity, self.directory, self.position, self.period, public)
 
     @property
-    def reach(self) -> Reach:
+    def prekeys(self) -> InvitationPrekeys:
         usable = self.known is not None and is_current(self.known.period, self.period)
-        return Reach(self.known if usable else None, self.own_prekeys.ids)
+        return InvitationPrekeys(self.known if usable else None, self.own_prekeys.ids)
 
     def save(self) -> None:
         chat = self.conversation.chat
@@ -331,7 +332,7 @@ class Pair:
             return _Upload(None, None)
         record.executed.add(side.position)
         posted = conversation.prepare(self.number, self._head)
-        invitation = conversation.invitation(self.number, side.reach) if self._invites else None
+        invitation = conversation.invitation(self.number, side.prekeys) if self._invites else None
         side.save()
         if posted is not None:
             record.drops[side.position] = posted.keys.drop_ids

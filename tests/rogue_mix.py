@@ -25,8 +25,8 @@ from iirs.errors import HopError
 from iirs.geometry import BatchKind
 from iirs.onion import EntryChannel, RoundContext
 from iirs.server.hops import main as mix_main
-from iirs.server.hops.later_hop import HopWorld, LaterHop
-from iirs.server.hops.link import Prepare, Prepared
+from iirs.server.hops.later_hop import HopEnvironment, LaterHop
+from iirs.server.hops.link import Prepare, Prepared, Refusal, RefusedError
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.mix_net import MixNet
 from iirs.server.mix_stage import Batch
@@ -100,7 +100,7 @@ class Slanders(LaterHop):
     """Refuses to prepare a round, and says that hop VALUE is to blame."""
 
     def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
-        raise HopError(int(_value), "does not answer")
+        raise RefusedError(int(_value), Refusal.UNREACHABLE)
 
 
 class ForgesSignatures(LaterHop):
@@ -221,7 +221,7 @@ def _as_link(rogue: type[NextHopLink]) -> Callable[[], None]:
 
 
 def _with_a_slow_clock() -> None:
-    mix_main.HopWorld = partial(HopWorld, clock=lambda: time.time() - float(_value))  # type: ignore[assignment,misc]
+    mix_main.HopEnvironment = partial(HopEnvironment, clock=lambda: time.time() - float(_value))  # type: ignore[assignment,misc]
 
 
 def _with_a_full_disk() -> None:

@@ -16,9 +16,9 @@ import pytest
 from iirs.client.account.entry_calls import Home
 from iirs.client.model.chat_model import Row
 from iirs.client.window.main_page import MainPage
-from iirs.client.window.navigation import Start
 from iirs.client.window.pages.login_page import LoginPage
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.start import Start
+from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window import ClientWindow
 from tests.awaited import awaited
 from tests.harness import FAST_BACKOFF, PASSWORD, PATIENT_SECONDS, Town
@@ -29,7 +29,7 @@ class Screen:
 
     def __init__(self, root: tk.Tk) -> None:
         self.root = root
-        self.look = Look(root)
+        self.theme = Theme(root)
         self.faults: list[BaseException] = []
         self.windows: list[ClientWindow] = []
         root.withdraw()
@@ -37,7 +37,7 @@ class Screen:
 
     def open(self, home: Home, start: Start) -> ClientWindow:
         top = tk.Toplevel(self.root)
-        window = ClientWindow(top, self.look, home, start)
+        window = ClientWindow(top, self.theme, home, start)
         self.windows.append(window)
         self.pump(lambda: bool(top.winfo_viewable()))
         return window
@@ -135,8 +135,8 @@ def enter(
 def ask(screen: Screen, window: ClientWindow, peer: str) -> None:
     """Type a name into "Whom do you want to talk to?" and press Return."""
     screen.pump(lambda: peer in window.model.people)
-    write(main_page(window).welcome.entry, peer)
-    press(main_page(window).welcome.entry, "<Return>")
+    write(main_page(window).new_talk_page.entry, peer)
+    press(main_page(window).new_talk_page.entry, "<Return>")
 
 
 def say(window: ClientWindow, text: str) -> None:

@@ -14,10 +14,18 @@ import iirs.server.accounts.registry
 import iirs.server.connectionThread
 from iirs.chain import JoinLink
 from iirs.client.account.account import Account, SessionStart
-from iirs.client.account.entry_calls import Home, TryLaterError, enter, login, lookup, open_line, register
+from iirs.client.account.entry_calls import (
+    Home,
+    TryLaterError,
+    enter,
+    login,
+    lookup,
+    open_transport,
+    register,
+)
 from iirs.client.account.password_keys import storage_key, stretch
 from iirs.client.events import ConnectionChanged, ConnectionState, RoundClosed, RoundOpened
-from iirs.client.net.transport import Line
+from iirs.client.net.transport import Transport
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
 from iirs.directory import Entry
@@ -34,7 +42,7 @@ from iirs.server.main import build_service, parse_arguments
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.tls import make_certificate
-from iirs.wire.accounts import Login, Registration, Result
+from iirs.wire.accounts import Login, RefusedError, Registration, Result
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, ROUND_SECONDS, Person, Town, knows, town, wait_until
 from tests.raw import greeted, login_message
 
@@ -60,10 +68,10 @@ def running(
         service.stop()
 
 
-def entered(place: Town, account: Account) -> tuple[Line, SessionStart]:
+def entered(place: Town, account: Account) -> tuple[Transport, SessionStart]:
     """Log in by hand and stay connected."""
-    line, chain, keys = Line.connect(place.link, None)
-    return line, enter(line, chain, keys, account.name, account.login_secret, os.urandom)
+    transport, chain, keys = Transport.connect(place.link, None)
+    return transport, enter(transport, chain, keys, account.name, account.login_secret, os.urandom)
 
 
 # -- registering and logging in ------------------------------------------------------------------------
@@ -76,14 +84,15 @@ def test_an_account_works_from_another_machine_with_name_and_password_alone(plac
     assert elsewhere.identity.to_bytes() == alice.identity.to_bytes()
     assert elsewhere.login_secret == alice.login_secret
     assert storage_key(elsewhere.identity) == storage_key(alice.identity)
-    with pytest.raises(AccountError, match="password is wrong"):
+    with pytest.raises(RefusedError, match="password is wrong") as refused:
         login(place.link, place.home("a machine in the library"), "alice", PASSWORD + "!")
+    assert refused.value.result is Result.WRONG_PASSWORD
 
 
 def test_everybody_holds_everybodys_keys_and_looks_them_up_at_home(place: Town) -> None:
     accounts = [place.register(name) for name in ("alice", "bob")]
-    line, start = entered(place, accounts[0])
-    line.close()
+    transport, start = entered(place, accounts[0])
+    transport.close()
     directory = start.checked_directory(place.service.chain, "alice")
     assert lookup(directory, "BOB").verify_key.raw == accounts[1].identity.verify_key_bytes
     with pytest.raises(AccountError, match="Nobody with that name"):
@@ -93,8 +102,9 @@ def test_everybody_holds_everybodys_keys_and_looks_them_up_at_home(place: Town) 
 def test_a_taken_name_is_refused_and_stays_its_owners(place: Town) -> None:
     alice = place.register("alice")
     for typed in ("alice", "ALICE"):
-        with pytest.raises(AccountError, match="name is taken"):
+        with pytest.raises(RefusedError, match="name is taken") as refused:
             register(place.link, place.home("bob"), typed, "another password")
+        assert refused.value.result is Result.NAME_TAKEN
     again = login(place.link, place.home("elsewhere"), "alice", PASSWORD)
     assert again.identity.to_bytes() == alice.identity.to_bytes()
 
@@ -144,8 +154,8 @@ def test_keys_that_stay_here_open_here_and_nowhere_else(place: Town) -> None:
     assert login(place.link, home, "alice", PASSWORD).identity.to_bytes() == alice.identity.to_bytes()
     with pytest.raises(AccountError, match="log in there"):
         login(place.link, place.home("elsewhere"), "alice", PASSWORD)
-    line, start = entered(place, alice)
-    line.close()
+    transport, start = entered(place, alice)
+    transport.close()
     assert len(start.record.vault) == VAULT_SIZE
     assert start.record.vault != home.account_file(alice.chain, "alice", "vault").read_bytes()
 
@@ -165,16 +175,18 @@ def test_a_refused_registration_does_not_cost_the_keys_that_are_here(
 def test_keys_survive_a_connection_that_breaks_before_the_answer(
     place: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home, expect = place.home("alice"), Line.expect
+    home, expect = place.home("alice"), Transport.expect
 
-    def break_after_the_answer(line: Line, kind: MessageKind, deadline: float | None = None) -> Message:
-        message = expect(line, kind, deadline)
+    def break_after_the_answer(
+        transport: Transport, kind: MessageKind, deadline: float | None = None
+    ) -> Message:
+        message = expect(transport, kind, deadline)
         if kind is MessageKind.RESULT:
             raise ConnectionLostError("The connection to the server ended.")
         return message
 
     with monkeypatch.context() as patch:
-        patch.setattr(Line, "expect", break_after_the_answer)
+        patch.setattr(Transport, "expect", break_after_the_answer)
         with pytest.raises(ConnectionLostError):
             register(place.link, home, "alice", PASSWORD, keys_stay_here=True)
     with pytest.raises(AccountError, match="name is taken"):
@@ -262,26 +274,26 @@ def test_a_rate_limit_refills_with_time_and_remembers_a_bounded_number_of_keys()
 
 def test_a_login_to_a_key_that_is_gone_is_refused_and_the_next_attempt_works(place: Town) -> None:
     alice = place.register("alice")
-    line, chain, keys = Line.connect(place.link, None)
+    transport, chain, keys = Transport.connect(place.link, None)
     for _ in range(chain.epoch_rounds + 3):
         place.service.run_round()
     with pytest.raises(TryLaterError, match="next attempt will work"):
-        enter(line, chain, keys, "alice", alice.login_secret, os.urandom)
-    line.close()
+        enter(transport, chain, keys, "alice", alice.login_secret, os.urandom)
+    transport.close()
     assert login(place.link, place.home("alice"), "alice", PASSWORD).name == "alice"
 
 
 def test_an_offer_that_does_not_open_is_refused_like_a_stale_key(place: Town) -> None:
     alice = place.register("alice")
-    line, chain, keys = Line.connect(place.link, None)
+    transport, chain, keys = Transport.connect(place.link, None)
     key = EpochKey.decode(keys)
     info = entry_offer_info(chain.chain_id, bytes(32), key.key_id)  # bound to another certificate
     offer = chain.geometry.suite.seal(key.verified(chain, 0), bytes(32), info)
-    line.send(Login("alice", alice.login_secret, key.key_id, offer).encode())
-    assert line.expect(MessageKind.RESULT).body == bytes([Result.STALE_KEY])
-    start = enter(line, chain, keys, "alice", alice.login_secret, os.urandom)
+    transport.send(Login("alice", alice.login_secret, key.key_id, offer).encode())
+    assert transport.expect(MessageKind.RESULT).body == bytes([Result.STALE_KEY])
+    start = enter(transport, chain, keys, "alice", alice.login_secret, os.urandom)
     assert start.record.position == 0
-    line.close()
+    transport.close()
 
 
 def test_a_client_whose_key_went_stale_connects_again_by_itself(
@@ -493,7 +505,7 @@ def test_a_chain_trusted_at_first_sight_is_the_only_one_from_then_on(tmp_path: P
         assert open_and_close(plain, home) == (first.chain, False)
     with running(second, port=port):
         with pytest.raises(ChainError, match="was used before"):
-            open_line(plain, home)
+            open_transport(plain, home)
         with pytest.raises(ChainError, match="was used before"):
             login(plain, home, "alice", PASSWORD)
         assert home.pins.get("127.0.0.1", port) == first.chain.chain_id
@@ -504,8 +516,8 @@ def test_a_chain_trusted_at_first_sight_is_the_only_one_from_then_on(tmp_path: P
 
 
 def open_and_close(link: JoinLink, home: Home) -> tuple[object, bool]:
-    line, chain, _, first_sight = open_line(link, home)
-    line.close()
+    transport, chain, _, first_sight = open_transport(link, home)
+    transport.close()
     return chain, first_sight
 
 
@@ -557,8 +569,8 @@ def test_a_person_whom_the_server_lists_with_other_keys_does_not_log_in(place: T
 
 def test_a_record_that_points_at_somebody_else_is_refused(place: Town) -> None:
     place.register("bob")
-    line, start = entered(place, place.register("alice"))
-    line.close()
+    transport, start = entered(place, place.register("alice"))
+    transport.close()
     chain = place.service.chain
     assert len(start.checked_directory(chain, "alice")) == 2
     for position in (0, 2, 2**32 - 1):

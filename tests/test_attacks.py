@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from iirs import onion
-from iirs.client.engine import Engine
+from iirs.client.chain_view import ChainView
 from iirs.errors import ChainError, HopError, OnionError
 from iirs.geometry import DROP_ID_SIZE, PEER_MESSAGE_SIZE, BatchKind
 from iirs.noise import NO_NOISE, Noise
@@ -32,7 +32,7 @@ from iirs.onion import RoundContext, peel
 from iirs.server.deaddrop import ACCESSES, DeadDrop
 from iirs.server.hops import mix_hop
 from iirs.server.mix_net import RoundOutcome
-from iirs.server.mix_stage import Batch
+from iirs.server.mix_stage import Batch, SeenOnions
 from iirs.suite import X25519, KeyPair, PublicKey
 from iirs.wire.rounds import Announcement, Upload, announcement_hash
 from tests.worlds import FIRST_ROUND, TALK, Client, OpenChain, Room, idle, request, talking
@@ -72,7 +72,7 @@ class Attack:
 
     def close(self, uploads: dict[str, Upload]) -> RoundOutcome:
         self.outcome = self.chain.close(self.clients, uploads)
-        assert not self.outcome.lost, self.outcome.why_lost
+        assert not self.outcome.lost, self.outcome.failure
         return self.outcome
 
     def back(self, name: str) -> list[bytes | None]:
@@ -351,7 +351,7 @@ def test_an_onion_that_is_in_a_batch_twice_leaves_an_honest_hop_once() -> None:
 
 
 def test_it_leaves_twice_if_the_hop_forgets_what_it_has_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mix_hop._Seen, "is_new", lambda seen, onion: True)
+    monkeypatch.setattr(SeenOnions, "is_new", lambda seen, onion: True)
     attack = Attack()
     assert double_alice(attack) == attack.alices_drops
 
@@ -645,12 +645,12 @@ def test_an_entry_that_announces_its_own_key_for_every_hop_is_left() -> None:
 
 
 def test_it_would_open_all_layers_if_a_key_were_good_in_any_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    def any_key(self: Engine, announcement: Announcement) -> list[PublicKey]:
+    def any_key(self: ChainView, announcement: Announcement) -> list[PublicKey]:
         held = {key_id: (hop, key) for (hop, key_id), key in self._epoch_keys.items()}
         shown = [held[key_id] for key_id in announcement.key_ids[1:]]
-        return [key.verified(self.chain, hop) for hop, key in shown]
+        return [key.verified(self._chain, hop) for hop, key in shown]
 
-    monkeypatch.setattr(Engine, "_keys_for", any_key)
+    monkeypatch.setattr(ChainView, "keys_for", any_key)
     assert len(drops_in_alices_upload(talk=True)) == 2
     assert len(drops_in_alices_upload(talk=False)) == 1
 

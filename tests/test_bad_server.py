@@ -22,12 +22,12 @@ from iirs.client.account.account import Account
 from iirs.client.account.entry_calls import Home, login, register
 from iirs.client.account.password_keys import storage_key
 from iirs.client.events import ConnectionChanged, ConnectionState, Notice, RoundClosed
-from iirs.client.net.transport import Line, ServerClosedError
+from iirs.client.net.transport import ServerClosedError, Transport
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
 from iirs.directory import Entry
 from iirs.epoch import EpochKey, EpochKeyring
-from iirs.errors import AccountError, ChainError, ConnectionLostError, IirsError, PeerError
+from iirs.errors import ChainError, ConnectionLostError, IirsError, PeerError
 from iirs.geometry import PREKEY_SIZE, VAULT_SIZE
 from iirs.identity import Identity
 from iirs.message import Message, MessageKind
@@ -37,7 +37,7 @@ from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.tls import server_context
-from iirs.wire.accounts import AccountRecord, Result
+from iirs.wire.accounts import AccountRecord, RefusedError, Result
 from iirs.wire.limits import CloseReason
 from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, Replies, RoundStatus, Standby
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Person, Town, town, wait_until
@@ -164,7 +164,7 @@ CASES = {
         answers(Message(MessageKind.RESULT, b"\xee")), PeerError, "does not know"
     ),
     "a refusal": Case(
-        answers(Message(MessageKind.RESULT, bytes([Result.UNKNOWN_NAME]))), AccountError, "Nobody with"
+        answers(Message(MessageKind.RESULT, bytes([Result.UNKNOWN_NAME]))), RefusedError, "Nobody with"
     ),
     "the wrong answer": Case(answers(RECORD), PeerError, "something else"),
     "nothing after the result": Case(answers(RESULT_OK), ConnectionLostError, "ended"),
@@ -483,21 +483,21 @@ def _only_key(ring: EpochKeyring, number: int) -> EpochKey:
     return ring._keys[0].public
 
 
-# -- the line itself -----------------------------------------------------------------------------------
+# -- the transport itself ------------------------------------------------------------------------------
 
 
-def test_a_line_reads_and_sends_until_the_server_ends_it() -> None:
+def test_a_transport_reads_and_sends_until_the_server_ends_it() -> None:
     with fake_server(answers(RESULT_OK)) as link:
-        line, chain, keys = Line.connect(link, None)
+        transport, chain, keys = Transport.connect(link, None)
         assert chain == KEYS.chain
         assert keys == KEYS_FRAME.body
-        assert line.receive(0) is None
-        line.send(Message(MessageKind.LOGIN, bytes(GEOMETRY.login_size)))
-        assert line.expect(MessageKind.RESULT).body == bytes([Result.OK])
+        assert transport.receive(0) is None
+        transport.send(Message(MessageKind.LOGIN, bytes(GEOMETRY.login_size)))
+        assert transport.expect(MessageKind.RESULT).body == bytes([Result.OK])
         with pytest.raises(ConnectionLostError):
-            line.expect(MessageKind.RESULT)
-        line.close()
+            transport.expect(MessageKind.RESULT)
+        transport.close()
         with pytest.raises(ConnectionLostError):
-            line.receive(0)
+            transport.receive(0)
         with pytest.raises(ConnectionLostError):
-            line.send(RESULT_OK)
+            transport.send(RESULT_OK)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import iirs.client.server_connection
 import iirs.server.hops.main
 import iirs.server.main
-from iirs.client.account.account import World
+from iirs.client.account.account import Environment
 from iirs.client.events import (
     ConnectionChanged,
     ConnectionState,
@@ -296,7 +296,7 @@ def test_connections_that_say_nothing_or_nonsense_disturb_no_round(talk: Talk) -
 def test_a_client_whose_clock_is_slow_is_told_so_and_comes_online_when_it_is_right(talk: Talk) -> None:
     """The limit counts rounds: 1,800 of them, an hour at 2 s a round."""
     wrong = [2 * 3600.0]
-    options = replace(FAST_BACKOFF, world=World(clock=lambda: time.time() - wrong[0]))
+    options = replace(FAST_BACKOFF, environment=Environment(clock=lambda: time.time() - wrong[0]))
     place = talk.place
     account, before = place.register("dora"), len(place.rounds())
     dora = place.connect(account, options)
@@ -365,10 +365,10 @@ def test_a_wrong_password_is_still_refused_at_once(talk: Talk) -> None:
     """Waiting for signatures is not what keeps a guess out."""
     account = replace(talk.alice.account, name="bob", login_secret=bytes(32))
     link = talk.place.link
-    line, chain, keys = iirs.client.server_connection.Line.connect(link, account.chain.chain_id)
+    transport, chain, keys = iirs.client.server_connection.Transport.connect(link, account.chain.chain_id)
     with pytest.raises(AccountError, match=Result.WRONG_PASSWORD.sentence):
-        iirs.client.server_connection.enter(line, chain, keys, "bob", bytes(32), os.urandom)
-    line.close()
+        iirs.client.server_connection.enter(transport, chain, keys, "bob", bytes(32), os.urandom)
+    transport.close()
 
 
 # -- what is kept ----------------------------------------------------------------------------------------

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import struct
-import zlib
+import io
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from iirs.client.events import (
     ROUNDS_GO_ON,
@@ -25,12 +25,14 @@ from iirs.client.events import (
     TextQueued,
     TextReceived,
 )
+from iirs.client.messenger.safety_number import identicon
 from iirs.client.model.chat_model import ESTABLISHED, ChatModel
 from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, why_not
-from iirs.client.store.log_entry import Entry, EntryKind, History, TextState
+from iirs.client.store.log_entry import EntryKind, HistoryPage, LogEntry, TextState
 from iirs.client.text.emoji import spelled_out
 from iirs.client.text.text_layout import clock_time, day_name, day_of, shorten, wrap
+from iirs.client.window.theme.avatars import paint
 from iirs.client.window.theme.shapes import RoundedBox
 
 NOW_MS = 1_800_000_000_000
@@ -71,8 +73,8 @@ def test_a_delivery_state_never_goes_back() -> None:
     assert model.talk("bob").rows[0].state is TextState.DELIVERED
 
 
-def entry(item_id: bytes, text: str, state: TextState | None = None) -> Entry:
-    return Entry("bob", item_id, EntryKind.TEXT, state is not None, "bob", text, NOW_MS, state)
+def entry(item_id: bytes, text: str, state: TextState | None = None) -> LogEntry:
+    return LogEntry("bob", item_id, EntryKind.TEXT, state is not None, "bob", text, NOW_MS, state)
 
 
 def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() -> None:
@@ -85,7 +87,7 @@ def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() ->
         entry(b"2", "in both"),
         entry(b"3", "new", TextState.QUEUED),
     ]
-    talk.take_history(History("bob", entries))
+    talk.take_history(HistoryPage("bob", entries))
     assert [row.text for row in talk.rows] == ["waiting", "old", "in both", "new"]
     states = [row.state for row in talk.rows]
     assert states == [TextState.QUEUED, TextState.DELIVERED, None, TextState.SENT]
@@ -94,7 +96,7 @@ def test_history_goes_before_what_happened_since_and_nothing_is_there_twice() ->
 def test_a_history_of_endless_texts_is_cut_to_its_newest() -> None:
     talk = Talk("bob")
     entries = [entry(b"%d" % number, f"{number} " + "x" * 65_000) for number in range(500)]
-    talk.take_history(History("bob", entries))
+    talk.take_history(HistoryPage("bob", entries))
     assert talk.has_more
     assert 20 < len(talk.rows) < 60
     assert talk.rows[-1].text.startswith("499 ")
@@ -223,15 +225,25 @@ def test_days_have_the_names_people_use() -> None:
 
 
 def test_a_picture_is_a_png_of_its_size_with_clear_corners_and_a_full_middle() -> None:
-    data = RoundedBox(9, 7, 3, "#102030", "#ffffff", 1).png()
-    assert data.startswith(b"\x89PNG\r\n\x1a\n")
-    assert struct.unpack(">II", data[16:24]) == (9, 7)
-    length = struct.unpack(">I", data[33:37])[0]
-    pixels = zlib.decompress(data[41 : 41 + length])
-    assert len(pixels) == 7 * (1 + 9 * 4)
-    assert pixels[4] == 0
-    middle = 3 * 37 + 1 + 4 * 4
-    assert pixels[middle : middle + 4] == b"\x10\x20\x30\xff"
+    box = RoundedBox(9, 7, 3, "#102030", "#ffffff", 1)
+    picture = Image.open(io.BytesIO(box.png()))
+    assert (picture.format, picture.mode, picture.size) == ("PNG", "RGBA", (9, 7))
+    assert picture.getpixel((0, 0))[3] < 32  # type: ignore[index]
+    assert picture.getpixel((4, 3)) == (0x10, 0x20, 0x30, 255)
+    assert picture.getpixel((4, 0)) == (255, 255, 255, 255)
+    assert any(0 < picture.getpixel((x, 0))[3] < 255 for x in range(9))  # type: ignore[index,operator]
+    corner = Image.open(io.BytesIO(box.png((0, 0, 3, 3))))
+    assert corner.size == (3, 3)
+    assert corner.tobytes() == picture.crop((0, 0, 3, 3)).tobytes()
+
+
+def test_a_persons_picture_is_round_and_another_for_another_number() -> None:
+    one, other = (Image.open(io.BytesIO(paint(identicon(number * 60), 40))) for number in ("1", "2"))
+    assert one.size == other.size == (40, 40)
+    assert one.tobytes() != other.tobytes()
+    for picture in (one, other):
+        alphas = [picture.getpixel(point)[3] for point in ((0, 0), (20, 20), (20, 1))]  # type: ignore[index]
+        assert alphas == [0, 255, 255]
 
 
 def test_emoji_are_spelled_out_where_they_cannot_be_drawn() -> None:

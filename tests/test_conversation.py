@@ -195,7 +195,7 @@ def test_replies_that_come_after_the_bundle_they_belong_before_are_a_loss() -> N
     alice, bob = pair.sides
     number = pair.number + 1
     posted = [side.conversation.prepare(number, pair._head) for side in pair.sides]
-    sealed = [side.conversation.invitation(number, side.reach) for side in pair.sides]
+    sealed = [side.conversation.invitation(number, side.prekeys) for side in pair.sides]
     assert posted[0] is not None
     assert posted[1] is not None
     bundle = frozenset(item for item in sealed if item is not None)
@@ -265,7 +265,7 @@ def _say(pair: Pair, kind: InvitationKind, **fields: Any) -> list[bool]:
         bob.own_prekeys.ids,
     )
     alice.conversation.prepare(number, pair._head)
-    out = alice.conversation.invitation(number, alice.reach)
+    out = alice.conversation.invitation(number, alice.prekeys)
     theirs = invitation.seal(bob.directory, bob.identity, bob.directory.entries[0], alice.prekey)
     return alice.take_bundle(number, frozenset([theirs, *([out] if out else [])]))
 

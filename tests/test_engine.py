@@ -6,12 +6,13 @@ import os
 
 import pytest
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
 from iirs.client.events import PeerChanged, PeerState
+from iirs.client.messenger.limits import text_limit
 from iirs.client.store.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
-from iirs.errors import ChainError
+from iirs.errors import AccountError, ChainError
 from iirs.geometry import VAULT_SIZE
 from iirs.onion import EntryChannel
 from iirs.wire.accounts import AccountRecord
@@ -24,7 +25,7 @@ DIRECTORY = make_directory(KEYS.chain, "alice", "bob", "carol")
 
 def alice(store: ClientStore | None = None) -> Engine:
     account = Account("alice", KEYS.chain, person("alice"), b"")
-    return Engine(account, store or ClientStore(":memory:", bytes(32)), World())
+    return Engine(account, store or ClientStore(":memory:", bytes(32)), Environment())
 
 
 THREE = make_chain(3, slots=1)
@@ -41,7 +42,7 @@ def hop_keys(number: int = NUMBER) -> list[EpochKey]:
 def shown(*keys: EpochKey) -> Engine:
     """Alice in a session on a chain of three, shown these keys."""
     engine = Engine(
-        Account("alice", THREE.chain, person("alice"), b""), ClientStore(":memory:", bytes(32)), World()
+        Account("alice", THREE.chain, person("alice"), b""), ClientStore(":memory:", bytes(32)), Environment()
     )
     record = AccountRecord(0, 0, bytes(VAULT_SIZE))
     channel = EntryChannel(os.urandom(32), b"", 0)
@@ -69,29 +70,40 @@ def test_an_end_still_to_be_said_does_not_keep_a_slot_from_others() -> None:
     """Fixed: with rare bundles a person with one slot could ask nobody for an hour, and saw no reason."""
     engine = alice()
     log_in(engine, 0)
-    engine.ask("bob")
-    engine.ask("carol")
+    engine.slots.ask("bob")
+    engine.slots.ask("carol")
     assert PeerChanged("carol", PeerState.WAITING) in engine.take_events()
-    engine.hang_up("bob")
-    engine.desk.conversations["bob"]._end_invitations = 2
-    assert [item.peer.name for item in engine._active()] == ["bob"]
-    engine.desk.admit_waiting()
-    assert [item.peer.name for item in engine._active()] == ["carol"]
+    engine.slots.hang_up("bob")
+    engine.slots.conversations["bob"]._end_invitations = 2
+    assert [item.peer.name for item in engine.slots.active()] == ["bob"]
+    engine.slots.admit_waiting()
+    assert [item.peer.name for item in engine.slots.active()] == ["carol"]
+
+
+def test_a_text_of_exactly_the_limit_is_queued_and_one_byte_more_leaves_nothing_behind() -> None:
+    engine = alice()
+    log_in(engine, 0)
+    limit = text_limit("bob")
+    with pytest.raises(AccountError, match=f"{limit + 1} bytes; at most {limit} "):
+        engine.messenger.send("bob", "x" * (limit + 1))
+    assert (engine.messenger.undelivered("bob"), engine.messenger.history("bob")) == ([], [])
+    engine.messenger.send("bob", "x" * limit)
+    assert [len(item.data) for item in engine.messenger.undelivered("bob")] == [limit]
 
 
 def test_keys_are_kept_when_nobody_else_has_used_the_account_and_dropped_when_somebody_has() -> None:
     """Fixed: only the first login looked; a later one went on with keys that were not the newest."""
     engine = alice()
     log_in(engine, 0)
-    engine.ask("bob")
-    engine.send("bob", "hello")
+    engine.slots.ask("bob")
+    engine.messenger.send("bob", "hello")
     engine._last_used = 100  # as after an upload for that round
     for seen_by_server in (99, 100):
         log_in(engine, seen_by_server)
-        assert engine.desk.conversations["bob"].needs_slot
+        assert engine.slots.conversations["bob"].needs_slot
     log_in(engine, 101)
-    assert not engine.desk.conversations["bob"].needs_slot
-    assert [item.text for item in engine.desk.undelivered("bob")] == ["hello"]
+    assert not engine.slots.conversations["bob"].needs_slot
+    assert [item.text for item in engine.messenger.undelivered("bob")] == ["hello"]
     assert engine._last_used == 101
 
 
@@ -99,12 +111,12 @@ def test_a_file_that_went_back_in_time_loses_its_keys_and_keeps_its_texts() -> N
     store = ClientStore(":memory:", bytes(32))
     engine = alice(store)
     log_in(engine, 0)
-    engine.ask("bob")
-    engine.send("bob", "hello")
+    engine.slots.ask("bob")
+    engine.messenger.send("bob", "hello")
     again = alice(store)
     log_in(again, 7)
-    assert not again.desk.conversations["bob"].needs_slot
-    assert [item.text for item in again.desk.undelivered("bob")] == ["hello"]
+    assert not again.slots.conversations["bob"].needs_slot
+    assert [item.text for item in again.messenger.undelivered("bob")] == ["hello"]
 
 
 def test_a_round_is_wrapped_for_the_keys_of_the_hops_it_is_announced_with() -> None:
@@ -140,7 +152,7 @@ def test_the_keys_of_a_round_announced_just_before_they_changed_still_serve() ->
     keys, renewed = hop_keys(), hop_keys(NUMBER + 1)
     engine = shown(*keys)
     engine.open_round(announce(keys))
-    engine.take_keys(b"".join(key.encode() for key in renewed))
+    engine.chain_view.take_keys(b"".join(key.encode() for key in renewed))
     assert engine.build_upload()
     engine.open_round(announce(renewed, NUMBER + 1))
     assert engine.build_upload()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
 from iirs.client.events import RoundClosed, RoundFate, StandingBy
 from iirs.client.model.round_health import RoundHealth
@@ -49,10 +49,10 @@ class Entry:
     def __post_init__(self) -> None:
         source = random.Random(self.seed)
         account = Account("alice", KEYS.chain, person("alice"), b"")
-        world = World(lambda: FIRST_ROUND * 2.0, source.randbytes)
+        environment = Environment(lambda: FIRST_ROUND * 2.0, source.randbytes)
         self.random_bytes = source.randbytes
         self.store = ClientStore(":memory:", bytes(32))
-        self.engine = Engine(account, self.store, world)
+        self.engine = Engine(account, self.store, environment)
         self.log_in()
 
     def log_in(self) -> None:
@@ -205,8 +205,8 @@ def stored(entry: Entry) -> list[object]:
 def test_while_standing_by_there_is_nothing_to_upload_and_nothing_changes() -> None:
     entry = Entry()
     entry.play()
-    entry.engine.ask("bob")
-    entry.engine.send("bob", "hello")
+    entry.engine.slots.ask("bob")
+    entry.engine.messenger.send("bob", "hello")
     before = stored(entry)
     entry.engine.take_events()
     for _ in range(3 * PATIENCE):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from iirs.client.account.account import Account
-from iirs.client.account.account_change import Errands
+from iirs.client.account.account_change import AccountChanges
 from iirs.client.account.entry_calls import (
     forget_account,
     keep_new_vault,
@@ -76,7 +76,7 @@ def test_a_new_password_takes_the_old_ones_place_and_conversations_and_history_s
     again = place.connect(login(place.link, place.home("elsewhere"), "alice", NEW))
     again.wait_state("bob", PeerState.CONNECTED)
     found: list[str] = []
-    again.connection.call(lambda engine: found.extend(item.text for item in engine.desk.history("bob")))
+    again.connection.call(lambda engine: found.extend(item.text for item in engine.messenger.history("bob")))
     wait_until(lambda: found == ["before", "after"])
 
 
@@ -85,7 +85,7 @@ def test_a_wrong_or_weak_password_changes_nothing(place: Town, old: str, new: st
     alice = place.person("alice")
     with pytest.raises(AccountError):
         change(place, alice, old, new)
-    assert alice.connection._engine.errands.pending == NO_ERRAND
+    assert alice.connection._engine.account_changes.pending == NO_ERRAND
 
 
 def test_after_a_change_whose_answer_was_lost_the_client_comes_back_by_itself(
@@ -114,8 +114,8 @@ def test_after_a_change_whose_answer_was_lost_the_client_comes_back_by_itself(
 def test_an_errand_outlives_its_process_until_the_server_has_answered(tmp_path: Path) -> None:
     store = ClientStore(tmp_path / "store", bytes(32))
     errand = Errand(ErrandKind.NEW_PASSWORD, os.urandom(32), os.urandom(60))
-    Errands.load(store, bytes(32)).set(errand)
-    again = Errands.load(store, bytes(32))
+    AccountChanges.load(store, bytes(32)).set(errand)
+    again = AccountChanges.load(store, bytes(32))
     assert (again.pending, again.secrets) == (errand, [bytes(32), errand.login_secret])
     assert again.answered(NoticeFlags.LATE) is None
     assert again.answered(NoticeFlags.ERRAND_REFUSED) == ErrandDone(deletion=False, accepted=False)
@@ -126,7 +126,7 @@ def test_an_errand_outlives_its_process_until_the_server_has_answered(tmp_path: 
     assert again.pending == errand, "an answer does not say which errand it is for"
     assert again.answered(NoticeFlags.ERRAND_DONE) == ErrandDone(deletion=False, accepted=True)
     assert again.answered(NoticeFlags.ERRAND_DONE) is None
-    assert Errands.load(store, bytes(32)).pending == NO_ERRAND
+    assert AccountChanges.load(store, bytes(32)).pending == NO_ERRAND
     store.close()
 
 
@@ -136,10 +136,10 @@ def test_an_old_errand_does_not_come_back_over_a_newer_password(kind: ErrandKind
     """Fixed: a change left pending on one machine undid one made later on another."""
     store = ClientStore(":memory:", bytes(32))
     errand = Errand(kind, os.urandom(32), os.urandom(60))
-    Errands.load(store, bytes(32)).set(errand)
+    AccountChanges.load(store, bytes(32)).set(errand)
     secret = errand.login_secret if newer == "its own password" else os.urandom(32)
-    assert Errands.load(store, secret).pending == NO_ERRAND
-    assert Errands.load(store, bytes(32)).pending == NO_ERRAND, "dropped for good"
+    assert AccountChanges.load(store, secret).pending == NO_ERRAND
+    assert AccountChanges.load(store, bytes(32)).pending == NO_ERRAND, "dropped for good"
 
 
 def test_keys_that_stay_here_stay_here_and_open_with_either_password_until_the_change_is_done(

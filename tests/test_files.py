@@ -12,19 +12,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iirs.client.account.account import Account, Environment
 from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
-from iirs.client.events import FileAdded, TextReceived, TransferChanged
+from iirs.client.events import EventLog, FileAdded, TextReceived, TransferChanged
+from iirs.client.messenger.context import Context
 from iirs.client.messenger.file_transfer import parts_of, safe_name, seconds_for
-from iirs.client.messenger.files import COMING_MAX, FileDesk
+from iirs.client.messenger.files import COMING_MAX, Files
 from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, decode_note, encode_note
 from iirs.client.store.log_entry import FileInfo, Item, ItemKind, TextState, TransferState
 from iirs.client.store.store import ClientStore
+from iirs.directory import Directory
 from iirs.errors import AccountError, PeerMessageError
 from iirs.message import PAYLOAD_MAX
+from tests import builders
 from tests.harness import Person, Town, pair, town, wait_until
 
 OFFERED = {"note": "file", "id": "66" * 16, "name": "a", "size": 5, "digest": "64" * 32}
+KEYS = builders.make_chain()
 NOW = 1_700_000_000_000
 
 
@@ -35,7 +40,7 @@ def place(tmp_path: Path) -> Iterator[Town]:
 
 
 def send(person: Person, peer: str, name: str, data: bytes) -> bytes:
-    person.connection.call(lambda engine: engine.desk.send_file(peer, name, data))
+    person.connection.call(lambda engine: engine.messenger.send_file(peer, name, data))
     return person.wait_for(FileAdded, lambda event: event.entry.outgoing).entry.item_id
 
 
@@ -48,7 +53,7 @@ def read(person: Person, file_id: bytes) -> bytes:
 
     def work(engine: Engine) -> None:
         try:
-            found.append(engine.desk.read_file(file_id))
+            found.append(engine.messenger.read_file(file_id))
         except AccountError:
             found.append(b"not here")
 
@@ -98,13 +103,13 @@ def test_a_paused_file_waits_and_goes_on(place: Town) -> None:
     data = os.urandom(30 * PAYLOAD_MAX)
     file_id = send(alice, "bob", "a.txt", data)
     bob.wait_for(TransferChanged, lambda event: event.done > 0)
-    alice.connection.call(lambda engine: engine.desk.pause(file_id))
+    alice.connection.call(lambda engine: engine.messenger.pause(file_id))
     paused = wait_transfer(alice, file_id, TransferState.PAUSED)
     alice.connection.send("bob", "one moment")
     bob.wait_for(TextReceived)
     assert paused.done < len(data)
     assert not any(isinstance(e, TransferChanged) and e.state is TransferState.DONE for e in bob.drain())
-    alice.connection.call(lambda engine: engine.desk.pause(file_id))
+    alice.connection.call(lambda engine: engine.messenger.pause(file_id))
     wait_transfer(bob, file_id, TransferState.DONE)
 
 
@@ -113,7 +118,7 @@ def test_a_file_that_either_stops_is_not_kept_by_the_one_it_was_for(place: Town,
     alice, bob = pair(place)
     file_id = send(alice, "bob", "a.txt", os.urandom(300 * PAYLOAD_MAX))
     bob.wait_for(TransferChanged, lambda event: event.done > 0)
-    place.people[stopper].connection.call(lambda engine: engine.desk.cancel(file_id))
+    place.people[stopper].connection.call(lambda engine: engine.messenger.cancel(file_id))
     for person in (alice, bob):
         wait_transfer(person, file_id, TransferState.CANCELLED)
     assert read(bob, file_id) == b"not here"
@@ -125,15 +130,21 @@ def test_a_file_that_either_stops_is_not_kept_by_the_one_it_was_for(place: Town,
 
 
 class Shop:
-    """A file desk with a store of its own, and what it told."""
+    """Files with a store of their own, and what they told."""
 
     def __init__(self) -> None:
         self.store = ClientStore(":memory:", bytes(32))
-        self.events: list[object] = []
         self.notes: list[bytes] = []
-        self.desk = FileDesk(
-            "bob", self.store, os.urandom, lambda _, note: self.notes.append(note), self.events.append
-        )
+        self._log = EventLog()
+        self._told: list[object] = []
+        account = Account("bob", KEYS.chain, builders.person("bob"), b"")
+        context = Context(account, self.store, Directory(KEYS.chain.chain_id), Environment(), self._log)
+        self.files = Files(context, lambda _, note: self.notes.append(note))
+
+    @property
+    def events(self) -> list[object]:
+        self._told += self._log.take()
+        return self._told
 
     def states(self) -> list[TransferState]:
         return [event.state for event in self.events if isinstance(event, TransferChanged)]
@@ -150,36 +161,36 @@ def piece(data: bytes, part: int, parts: int | None = None) -> Item:
 
 def test_pieces_again_or_out_of_place_or_unannounced_change_nothing() -> None:
     shop, data = Shop(), os.urandom(2000)
-    shop.desk.arrived("alice", piece(data, 0))
+    shop.files.arrived("alice", piece(data, 0))
     assert shop.events == []
-    shop.desk.offered("alice", offer(data), NOW, 0)
-    shop.desk.offered("alice", offer(b"another"), NOW, 0)
+    shop.files.offered("alice", offer(data), NOW, 0)
+    shop.files.offered("alice", offer(b"another"), NOW, 0)
     for part in (0, 0, 2, 1, 0, 1):
-        shop.desk.arrived("alice", piece(data, part))
-    shop.desk.arrived("carol", piece(data, 2))
+        shop.files.arrived("alice", piece(data, part))
+    shop.files.arrived("carol", piece(data, 2))
     assert TransferState.DONE not in shop.states()
-    shop.desk.arrived("alice", piece(data, 2))
+    shop.files.arrived("alice", piece(data, 2))
     assert shop.states()[-1] is TransferState.DONE
-    assert shop.desk.read(b"f" * 16) == data
-    shop.desk.stopped("alice", FileStop(b"f" * 16))
-    assert shop.desk.read(b"f" * 16) == data, "what is here stays"
+    assert shop.files.read(b"f" * 16) == data
+    shop.files.stopped("alice", FileStop(b"f" * 16))
+    assert shop.files.read(b"f" * 16) == data, "what is here stays"
 
 
 @pytest.mark.parametrize("bad", ["another digest", "another count", "a short piece", "a long piece"])
 def test_a_file_that_is_not_what_was_announced_is_not_kept(bad: str) -> None:
     shop, data = Shop(), os.urandom(1000)
-    shop.desk.offered("alice", offer(data), NOW, 0)
+    shop.files.offered("alice", offer(data), NOW, 0)
     first = piece(data, 0, 3 if bad == "another count" else None)
     if bad == "a short piece":
         first = Item(first.item_id, first.kind, first.data[:-1], NOW, 0, 2)
-    shop.desk.arrived("alice", first)
+    shop.files.arrived("alice", first)
     last = {"another digest": bytes(1000 - PAYLOAD_MAX), "a long piece": bytes(PAYLOAD_MAX)}
     if bad in last:
-        shop.desk.arrived("alice", Item(b"f" * 16, ItemKind.PART, last[bad], NOW, 1, 2))
+        shop.files.arrived("alice", Item(b"f" * 16, ItemKind.PART, last[bad], NOW, 1, 2))
     assert shop.states()[-1] is TransferState.DAMAGED
-    assert shop.store.file_size(b"f" * 16) is None
+    assert shop.store.history.file_size(b"f" * 16) is None
     with pytest.raises(AccountError):
-        shop.desk.read(b"f" * 16)
+        shop.files.read(b"f" * 16)
 
 
 def test_a_person_can_have_only_so_many_files_on_their_way_to_us() -> None:
@@ -187,25 +198,25 @@ def test_a_person_can_have_only_so_many_files_on_their_way_to_us() -> None:
     shop = Shop()
     for number in range(COMING_MAX + 5):
         file = FileInfo(number.to_bytes(16), "a.txt", FILE_MAX, bytes(32))
-        shop.desk.offered("alice", FileOffer(file), NOW, 0)
-    assert len(shop.desk._passages) == COMING_MAX
-    shop.desk.offered("carol", offer(b"hello"), NOW, 0)
-    shop.desk.stopped("alice", FileStop((0).to_bytes(16)))
-    shop.desk.offered("alice", FileOffer(FileInfo(b"n" * 16, "b.txt", 5, bytes(32))), NOW, 0)
-    assert len(shop.desk._passages) == COMING_MAX + 1
+        shop.files.offered("alice", FileOffer(file), NOW, 0)
+    assert len(shop.files._transfers) == COMING_MAX
+    shop.files.offered("carol", offer(b"hello"), NOW, 0)
+    shop.files.stopped("alice", FileStop((0).to_bytes(16)))
+    shop.files.offered("alice", FileOffer(FileInfo(b"n" * 16, "b.txt", 5, bytes(32))), NOW, 0)
+    assert len(shop.files._transfers) == COMING_MAX + 1
 
 
 def test_a_file_that_was_deleted_here_cannot_come_again_under_its_id() -> None:
     """Fixed: with the id of a file of ours a peer could have one shown as whole that never came."""
     shop = Shop()
-    shop.desk.offer("alice", "a.txt", b"hello", NOW, 0)
-    item = shop.desk.supply("alice")
+    shop.files.offer("alice", "a.txt", b"hello", NOW, 0)
+    item = shop.files.supply("alice")
     assert item is not None
-    shop.store.delete_entry("alice", item.item_id)
-    shop.desk.forget(item.item_id)
-    shop.desk.offered("alice", FileOffer(FileInfo(item.item_id, "b.txt", 5, bytes(32))), NOW, 0)
-    shop.desk.delivered("alice", item)
-    assert shop.desk.transfer(item.item_id) is None
+    shop.store.history.delete_entry("alice", item.item_id)
+    shop.files.forget(item.item_id)
+    shop.files.offered("alice", FileOffer(FileInfo(item.item_id, "b.txt", 5, bytes(32))), NOW, 0)
+    shop.files.delivered("alice", item)
+    assert shop.files.transfer(item.item_id) is None
 
 
 def test_files_beyond_those_that_may_be_on_their_way_wait_and_all_arrive(place: Town) -> None:
@@ -214,7 +225,9 @@ def test_files_beyond_those_that_may_be_on_their_way_wait_and_all_arrive(place: 
     count = COMING_MAX + 4
     data = [bytes([number]) * 100 for number in range(count)]
     for number, piece in enumerate(data):
-        alice.connection.call(lambda engine, p=piece, n=number: engine.desk.send_file("bob", f"{n}.txt", p))
+        alice.connection.call(
+            lambda engine, p=piece, n=number: engine.messenger.send_file("bob", f"{n}.txt", p)
+        )
 
     def done(person: Person) -> set[bytes]:
         moved = [event for event in person.drain() if isinstance(event, TransferChanged)]
@@ -228,8 +241,10 @@ def test_the_sender_of_a_file_that_arrived_damaged_learns_of_it(place: Town) -> 
     alice, bob = pair(place)
 
     def send_spoiled(engine: Engine) -> None:
-        file_id = engine.desk.send_file("bob", "a.txt", b"hello")
-        engine.desk._store._execute("UPDATE piece SET data = ? WHERE file_id = ?", (b"hullo", file_id))
+        file_id = engine.messenger.send_file("bob", "a.txt", b"hello")
+        engine.messenger._store._file.execute(
+            "UPDATE piece SET data = ? WHERE file_id = ?", (b"hullo", file_id)
+        )
 
     alice.connection.call(send_spoiled)
     file_id = alice.wait_for(FileAdded).entry.item_id
@@ -237,7 +252,7 @@ def test_the_sender_of_a_file_that_arrived_damaged_learns_of_it(place: Town) -> 
     wait_transfer(alice, file_id, TransferState.CANCELLED)
     assert read(bob, file_id) == b"not here"
     found: list[TextState | None] = []
-    alice.connection.call(lambda engine: found.append(engine.desk.history("bob")[0].state))
+    alice.connection.call(lambda engine: found.append(engine.messenger.history("bob")[0].state))
     wait_until(lambda: found == [TextState.FAILED])
 
 
@@ -245,9 +260,9 @@ def test_an_empty_file_and_one_that_is_too_long_are_refused() -> None:
     shop = Shop()
     for data in (b"", bytes(FILE_MAX + 1)):
         with pytest.raises(AccountError, match="1024 KiB"):
-            shop.desk.offer("alice", "a", data, NOW, 0)
+            shop.files.offer("alice", "a", data, NOW, 0)
     assert (shop.events, shop.notes) == ([], [])
-    shop.desk.offer("alice", "a", bytes(FILE_MAX), NOW, 0)
+    shop.files.offer("alice", "a", bytes(FILE_MAX), NOW, 0)
     assert seconds_for(FILE_MAX, 2.0) == 1360.0
 
 

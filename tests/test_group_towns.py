@@ -31,11 +31,13 @@ class Circle:
         self.people = {name: place.person(name) for name in names}
         self._seen: dict[str, int] = {}
         """How much of each log has been looked at."""
-        wait_until(lambda: all(len(who.connection._engine.directory) == len(names) for who in self))
+        wait_until(
+            lambda: all(len(who.connection._engine.chain_view.directory) == len(names) for who in self)
+        )
         keys: list[str] = []
         first, *others = names
         self.people[first].connection.call(
-            lambda engine: keys.append(engine.desk.create_group("Chess", tuple(others)))
+            lambda engine: keys.append(engine.messenger.create_group("Chess", tuple(others)))
         )
         self.until(lambda: all(self.joined(who) == set(names) for who in self))
         self.key = keys[0]
@@ -60,7 +62,7 @@ class Circle:
             if isinstance(event, PeerAsks) and event.asks:
                 who.connection.ask(event.peer)
             elif isinstance(event, GroupChanged) and event.state is GroupState.INVITED:
-                who.connection.call(lambda engine, key=event.key: engine.desk.join_group(key))
+                who.connection.call(lambda engine, key=event.key: engine.messenger.join_group(key))
 
     def joined(self, who: Person) -> set[str]:
         """Who takes part, as this person knows it."""
@@ -150,7 +152,7 @@ def test_when_somebody_leaves_their_slot_is_freed_and_the_ring_closes(tmp_path: 
     with circle(tmp_path, "alice", "bob", "carol", "dave") as group:
         alice, bob, carol = (group.people[name] for name in ("alice", "bob", "carol"))
         assert not connected(alice, "carol")
-        bob.connection.call(lambda engine: engine.desk.leave_group(group.key))
+        bob.connection.call(lambda engine: engine.messenger.leave_group(group.key))
         group.until(lambda: connected(alice, "carol") and connected(carol, "alice"))
         assert not connected(alice, "bob")
         group.say("alice", "just the three of us")
@@ -163,7 +165,7 @@ def test_a_conversation_in_which_something_was_said_goes_on_when_a_member_leaves
         alice, bob = group.people["alice"], group.people["bob"]
         alice.connection.send("bob", "between us")
         bob.wait_for(TextReceived, lambda event: event.peer == "alice")
-        bob.connection.call(lambda engine: engine.desk.leave_group(group.key))
+        bob.connection.call(lambda engine: engine.messenger.leave_group(group.key))
         group.until(lambda: group.joined(alice) == {"alice", "carol"})
         bob.connection.send("alice", "still here")
         alice.wait_for(TextReceived, lambda event: event.text == "still here")

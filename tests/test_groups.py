@@ -12,12 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iirs.client.account.account import Account
-from iirs.client.events import GroupChanged, GroupState, TextChanged, TextReceived
+from iirs.client.account.account import Account, Environment
+from iirs.client.events import EventLog, GroupChanged, GroupState, TextChanged, TextReceived
+from iirs.client.messenger.context import Context
 from iirs.client.messenger.group_item import GroupItem, GroupItemKind, neighbours, rounds_around
 from iirs.client.messenger.group_store import HELD_BYTES_MAX, RECENT_TEXT_MAX
-from iirs.client.messenger.groups import INVITED_MAX, GroupDesk, Surroundings
+from iirs.client.messenger.groups import INVITED_MAX, Groups
+from iirs.client.messenger.limits import text_limit, text_size
 from iirs.client.messenger.notes import GroupNote, decode_note, encode_note
+from iirs.client.messenger.timers import Timers
 from iirs.client.store.log_entry import Item, ItemKind, TextState
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError, PeerMessageError
@@ -36,7 +39,8 @@ class Member:
         self.name = name
         self.store = ClientStore(":memory:", bytes(32))
         self.outboxes: dict[str, deque[bytes]] = {}
-        self.events: list[Any] = []
+        self._log = EventLog()
+        self._told: list[Any] = []
         self.asked: list[str] = []
         self.let_go_of: list[str] = []
         self.sendings = 0
@@ -47,8 +51,13 @@ class Member:
         """Begin, or begin again with what is stored."""
         chain = replace(KEYS.chain, slots=self.slots)
         account = Account(self.name, chain, person(self.name), b"")
-        around = Surroundings(account, DIRECTORY, os.urandom, lambda: 1000, self.events.append)
-        self.desk = GroupDesk(around, self.store, self)
+        context = Context(account, self.store, DIRECTORY, Environment(lambda: 1.0), self._log)
+        self.groups = Groups(context, self, Timers(context))
+
+    @property
+    def events(self) -> list[Any]:
+        self._told += self._log.take()
+        return self._told
 
     def send_note(self, peer: str, data: bytes) -> Item:
         self.sendings += 1
@@ -60,12 +69,6 @@ class Member:
 
     def let_go(self, peer: str) -> None:
         self.let_go_of.append(peer)
-
-    def take_timer(self, talk: str, seconds: int) -> None:
-        self.store.set(f"timer:{talk}", seconds)
-
-    def expiry(self, talk: str, now_ms: int) -> int:
-        return 0
 
     def texts(self) -> list[tuple[str, str]]:
         return [(event.author, event.text) for event in self.events if isinstance(event, TextReceived)]
@@ -97,7 +100,7 @@ class World:
         note = decode_note(data)
         assert isinstance(note, GroupNote)
         try:
-            self.people[peer].desk.take(sender, note)
+            self.people[peer].groups.take(sender, note)
         except PeerMessageError:
             return
 
@@ -112,12 +115,12 @@ class World:
 def founded(*names: str) -> tuple[World, str]:
     """A group of these people, which all have joined."""
     world = World(*names)
-    key = world.people[names[0]].desk.create("Chess", tuple(names[1:]))
+    key = world.people[names[0]].groups.create("Chess", tuple(names[1:]))
     for _ in names:
         world.settle()
         for member in world.people.values():
             if any(isinstance(event, GroupChanged) for event in member.events):
-                member.desk.join(key)
+                member.groups.join(key)
     world.settle()
     return world, key
 
@@ -126,7 +129,7 @@ def founded(*names: str) -> tuple[World, str]:
 def test_everybody_gets_everything_once_and_knows_who_takes_part(count: int) -> None:
     world, key = founded(*NAMES[:count])
     for name, member in world.people.items():
-        member.desk.send(key, f"from {name}")
+        member.groups.send(key, f"from {name}")
     world.settle()
     for name, member in world.people.items():
         others = [(other, f"from {other}") for other in NAMES[:count] if other != name]
@@ -134,17 +137,31 @@ def test_everybody_gets_everything_once_and_knows_who_takes_part(count: int) -> 
         assert member.group().joined == frozenset(NAMES[:count])
 
 
+@pytest.mark.parametrize("character", ["a", "\n", "\x1b"])
+def test_the_longest_text_reaches_the_group_and_a_longer_one_leaves_nothing_behind(character: str) -> None:
+    world, key = founded("alice", "bob")
+    alice, bob = world.people["alice"], world.people["bob"]
+    text = character * (text_limit(key) // text_size(character))
+    with pytest.raises(AccountError, match=f"at most {text_limit(key)} go at once"):
+        alice.groups.send(key, text + "aaa")
+    assert (bob.texts(), alice.store.history.page(key)) == ([], [])
+    assert not any(alice.outboxes.values())
+    alice.groups.send(key, text)
+    world.settle()
+    assert bob.texts() == [("alice", text)]
+
+
 def test_a_text_goes_round_in_the_rounds_that_are_promised_and_no_more_often_than_twice_a_member() -> None:
     world, key = founded(*NAMES)
     before = sum(member.sendings for member in world.people.values())
-    world.people["alice"].desk.send(key, "hello")
+    world.people["alice"].groups.send(key, "hello")
     assert world.settle() <= rounds_around(len(NAMES), 2) + 1
     assert sum(member.sendings for member in world.people.values()) - before <= 2 * len(NAMES)
 
 
 def test_with_one_away_everybody_else_is_reached_and_the_one_later() -> None:
     world, key = founded(*NAMES)
-    world.people["alice"].desk.send(key, "hello")
+    world.people["alice"].groups.send(key, "hello")
     world.settle(frozenset({"bob"}))
     assert [name for name in NAMES[1:] if world.people[name].texts()] == list(NAMES[2:])
     world.settle()
@@ -153,9 +170,9 @@ def test_with_one_away_everybody_else_is_reached_and_the_one_later() -> None:
 
 def test_what_went_by_way_of_two_who_leave_at_once_arrives_all_the_same() -> None:
     world, key = founded("alice", "bob", "carol", "dave")
-    world.people["alice"].desk.send(key, "hello")
-    world.people["bob"].desk.leave(key)
-    world.people["dave"].desk.leave(key)
+    world.people["alice"].groups.send(key, "hello")
+    world.people["bob"].groups.leave(key)
+    world.people["dave"].groups.leave(key)
     world.settle()
     assert world.people["carol"].texts() == [("alice", "hello")]
     assert world.people["carol"].group().members == ("alice", "carol")
@@ -167,25 +184,25 @@ def test_a_text_that_was_deleted_or_is_long_is_not_kept_for_new_neighbours() -> 
     for spoil in ("delete", "long"):
         world, key = founded("alice", "bob", "carol", "dave")
         alice = world.people["alice"]
-        entry_id = alice.desk.send(key, "x" * (RECENT_TEXT_MAX + 1) if spoil == "long" else "hello")
+        entry_id = alice.groups.send(key, "x" * (RECENT_TEXT_MAX + 1) if spoil == "long" else "hello")
         if spoil == "delete":
-            alice.store.delete_entry(key, entry_id)
-        world.people["bob"].desk.leave(key)
-        world.people["dave"].desk.leave(key)
+            alice.store.history.delete_entry(key, entry_id)
+        world.people["bob"].groups.leave(key)
+        world.people["dave"].groups.leave(key)
         world.settle()
         assert world.people["carol"].texts() == []
 
 
 def test_an_invitation_goes_on_when_both_who_had_it_first_decline() -> None:
     world = World("alice", "bob", "carol", "dave")
-    key = world.people["alice"].desk.create("Chess", ("bob", "carol", "dave"))
+    key = world.people["alice"].groups.create("Chess", ("bob", "carol", "dave"))
     world.settle()
     assert world.people["carol"].events == []
-    world.people["bob"].desk.leave(key)
-    world.people["dave"].desk.leave(key)
+    world.people["bob"].groups.leave(key)
+    world.people["dave"].groups.leave(key)
     world.settle()
     assert world.people["carol"].group().state is GroupState.INVITED
-    world.people["carol"].desk.join(key)
+    world.people["carol"].groups.join(key)
     world.settle()
     for name in ("alice", "carol"):
         assert world.people[name].group().members == ("alice", "carol")
@@ -194,12 +211,12 @@ def test_an_invitation_goes_on_when_both_who_had_it_first_decline() -> None:
 
 def test_a_conversation_ends_with_whoever_leaves_but_not_if_another_group_needs_it() -> None:
     world, key = founded("alice", "bob", "carol")
-    world.people["bob"].desk.leave(key)
+    world.people["bob"].groups.leave(key)
     world.settle()
     assert world.people["alice"].let_go_of == world.people["carol"].let_go_of == ["bob"]
     world, key = founded("alice", "bob", "carol")
-    other = world.people["alice"].desk.create("Lunch", ("bob",))
-    world.people["bob"].desk.leave(key)
+    other = world.people["alice"].groups.create("Lunch", ("bob",))
+    world.people["bob"].groups.leave(key)
     world.settle()
     assert other != key
     assert world.people["alice"].let_go_of == []
@@ -212,12 +229,12 @@ def delivered(member: Member) -> list[TextState]:
 def test_a_text_is_delivered_when_all_neighbours_who_have_not_left_have_it() -> None:
     world, key = founded("alice", "bob", "carol")
     alice = world.people["alice"]
-    alice.desk.send(key, "hello")
-    notes = {way.peer: note for note, way in alice.desk._ways._all().items()}
-    alice.desk.sent(notes["bob"])
-    alice.desk.delivered(notes["bob"])
+    alice.groups.send(key, "hello")
+    notes = {delivery.peer: note for note, delivery in alice.groups._deliveries._all().items()}
+    alice.groups.sent(notes["bob"])
+    alice.groups.delivered(notes["bob"])
     assert delivered(alice) == [TextState.SENT]
-    world.people["carol"].desk.leave(key)
+    world.people["carol"].groups.leave(key)
     world.settle()
     assert delivered(alice) == [TextState.SENT, TextState.DELIVERED]
 
@@ -225,8 +242,8 @@ def test_a_text_is_delivered_when_all_neighbours_who_have_not_left_have_it() -> 
 def test_a_text_for_somebody_who_leaves_without_it_is_not_called_delivered() -> None:
     world, key = founded("alice", "bob")
     alice = world.people["alice"]
-    alice.desk.send(key, "hello")
-    world.people["bob"].desk.leave(key)
+    alice.groups.send(key, "hello")
+    world.people["bob"].groups.leave(key)
     world.settle()
     assert delivered(alice) == []
 
@@ -234,19 +251,19 @@ def test_a_text_for_somebody_who_leaves_without_it_is_not_called_delivered() -> 
 @pytest.mark.parametrize("when", ["before joining", "after leaving"])
 def test_whoever_is_not_in_a_group_sets_no_timer_and_says_nothing(when: str) -> None:
     world = World("alice", "bob", "carol")
-    key = world.people["alice"].desk.create("Chess", ("bob", "carol"))
+    key = world.people["alice"].groups.create("Chess", ("bob", "carol"))
     world.settle()
     bob = world.people["bob"]
     if when == "after leaving":
-        bob.desk.leave(key)
-    for forbidden in (lambda: bob.desk.set_timer(key, 60), lambda: bob.desk.send(key, "hello")):
+        bob.groups.leave(key)
+    for forbidden in (lambda: bob.groups.set_timer(key, 60), lambda: bob.groups.send(key, "hello")):
         with pytest.raises(AccountError, match="Join"):
             forbidden()
 
 
 def test_what_is_held_for_an_invitation_has_bounds_and_no_repeats() -> None:
     world = World("alice", "bob", "carol")
-    key = world.people["alice"].desk.create("Chess", ("bob", "carol"))
+    key = world.people["alice"].groups.create("Chess", ("bob", "carol"))
     world.settle()
     text = item("alice", GroupItemKind.TEXT, key, "hello")
     for made in (text, text, *(item("carol", GroupItemKind.JOIN, key) for _ in range(3))):
@@ -274,7 +291,7 @@ def test_whoever_leaves_those_who_stay_get_all_that_those_who_stay_say(data: st.
         match data.draw(st.sampled_from(["say", "carry", "restart", "leave"])):
             case "say":
                 who = data.draw(st.sampled_from(staying))
-                world.people[who].desk.send(key, f"{who} {step}")
+                world.people[who].groups.send(key, f"{who} {step}")
                 sent[who].append(f"{who} {step}")
             case "carry":
                 world.carry(frozenset(data.draw(st.sets(st.sampled_from(NAMES[:count]), max_size=2))))
@@ -283,9 +300,9 @@ def test_whoever_leaves_those_who_stay_get_all_that_those_who_stay_say(data: st.
             case _ if still_in:
                 who = data.draw(st.sampled_from(sorted(still_in)))
                 still_in.discard(who)
-                world.people[who].desk.leave(key)
+                world.people[who].groups.leave(key)
     for who in sorted(still_in):
-        world.people[who].desk.leave(key)
+        world.people[who].groups.leave(key)
     world.settle()
     for name in staying:
         assert world.people[name].group().members == tuple(staying)
@@ -304,7 +321,7 @@ def test_whoever_is_away_or_starts_anew_every_text_arrives_exactly_once(data: st
         who = data.draw(st.sampled_from(NAMES[:count]))
         match data.draw(st.sampled_from(["say", "carry", "restart"])):
             case "say":
-                world.people[who].desk.send(key, f"{who} {step}")
+                world.people[who].groups.send(key, f"{who} {step}")
                 sent[who].append(f"{who} {step}")
             case "carry":
                 world.carry(frozenset(data.draw(st.sets(st.sampled_from(NAMES[:count]), max_size=2))))
@@ -352,7 +369,7 @@ def test_nobody_speaks_for_another_and_strangers_not_at_all(what: str) -> None:
     elif what == "for another":
         made = replace(made, author=DIRECTORY.position("carol"))
     elif what == "one who left":
-        world.people["alice"].desk.leave(key)
+        world.people["alice"].groups.leave(key)
         world.settle()
     else:
         members = tuple(DIRECTORY.position(name) for name in ("alice", "bob", "mallory"))
@@ -373,16 +390,16 @@ def test_an_item_counts_once_and_a_relay_cannot_take_the_place_of_anothers() -> 
 
 def test_who_has_not_joined_passes_nothing_on_and_sees_what_was_said_when_joining() -> None:
     world = World("alice", "bob", "carol", "dave")
-    key = world.people["alice"].desk.create("Chess", ("bob", "carol", "dave"))
+    key = world.people["alice"].groups.create("Chess", ("bob", "carol", "dave"))
     world.settle()
     bob = world.people["bob"]
     assert (bob.group().state, bob.asked, bob.sendings) == (GroupState.INVITED, [], 0)
     with pytest.raises(AccountError, match="Join"):
-        bob.desk.send(key, "too early")
-    world.people["alice"].desk.send(key, "welcome")
+        bob.groups.send(key, "too early")
+    world.people["alice"].groups.send(key, "welcome")
     world.settle()
     assert bob.texts() == []
-    bob.desk.join(key)
+    bob.groups.join(key)
     assert bob.texts() == [("alice", "welcome")]
     assert sorted(bob.asked) == ["alice", "carol"]
 
@@ -390,7 +407,7 @@ def test_who_has_not_joined_passes_nothing_on_and_sees_what_was_said_when_joinin
 def test_a_peer_cannot_fill_us_with_invitations_or_with_what_is_held_for_them() -> None:
     world = World("alice", "bob", "carol")
     for number in range(INVITED_MAX + 5):
-        world.people["alice"].desk.create(f"Group {number}", ("bob",))
+        world.people["alice"].groups.create(f"Group {number}", ("bob",))
     world.settle()
     groups = world.people["bob"].store.values("group:")
     assert len(groups) == INVITED_MAX
@@ -399,7 +416,7 @@ def test_a_peer_cannot_fill_us_with_invitations_or_with_what_is_held_for_them() 
         given_to(world, "alice", item("alice", GroupItemKind.TEXT, key, "x" * 60_000))
     held = world.people["bob"].store.get(f"group held:{key}")
     assert sum(len(value["text"]) for value, _ in held) <= HELD_BYTES_MAX
-    world.people["bob"].desk.join(key)
+    world.people["bob"].groups.join(key)
     assert len(world.people["bob"].texts()) == HELD_BYTES_MAX // 60_000
 
 
@@ -407,8 +424,8 @@ def test_one_who_asks_for_very_many_groups_does_not_take_the_room_of_others() ->
     """Fixed: one contact could use up all places for invitations, and everybody else's were lost."""
     world = World("alice", "bob", "carol")
     for number in range(INVITED_MAX + 5):
-        world.people["alice"].desk.create(f"Group {number}", ("bob",))
-    world.people["carol"].desk.create("Chess", ("bob",))
+        world.people["alice"].groups.create(f"Group {number}", ("bob",))
+    world.people["carol"].groups.create("Chess", ("bob",))
     world.settle()
     founders = [state["founder"] for state in world.people["bob"].store.values("group:").values()]
     assert founders.count(DIRECTORY.position("alice")) == INVITED_MAX
@@ -433,15 +450,15 @@ def test_a_text_that_grows_too_long_on_the_way_is_refused_and_leaves_nothing() -
     world, key = founded("alice", "bob")
     alice = world.people["alice"]
     with pytest.raises(AccountError, match="in parts"):
-        alice.desk.send(key, "\x01" * 60_000)
-    assert alice.store.history(key) == []
-    assert alice.desk.send(key, "x" * 60_000)
+        alice.groups.send(key, "\x01" * 60_000)
+    assert alice.store.history.page(key) == []
+    assert alice.groups.send(key, "x" * 60_000)
 
 
 def test_a_group_for_which_there_are_too_few_places_is_not_taken_in() -> None:
     """Fixed: on a server with one slot, two clicks on such an invitation ended the program's thread."""
     world = World("alice", "bob", "carol")
-    key = world.people["alice"].desk.create("Chess", ("bob", "carol"))
+    key = world.people["alice"].groups.create("Chess", ("bob", "carol"))
     one_slot = Member("bob")
     one_slot.slots = 1
     one_slot.open()
@@ -449,7 +466,7 @@ def test_a_group_for_which_there_are_too_few_places_is_not_taken_in() -> None:
     world.settle()
     assert one_slot.events == []
     with pytest.raises(AccountError, match="not known"):
-        one_slot.desk.join(key)
+        one_slot.groups.join(key)
 
 
 def test_ones_own_leaving_that_comes_back_to_an_older_copy_is_taken_in() -> None:
@@ -461,9 +478,9 @@ def test_ones_own_leaving_that_comes_back_to_an_older_copy_is_taken_in() -> None
 
 def test_who_declines_is_out_and_the_ring_closes() -> None:
     world = World("alice", "bob", "carol", "dave")
-    key = world.people["alice"].desk.create("Chess", ("bob", "carol", "dave"))
+    key = world.people["alice"].groups.create("Chess", ("bob", "carol", "dave"))
     world.settle()
-    world.people["bob"].desk.leave(key)
+    world.people["bob"].groups.leave(key)
     world.settle()
     assert world.people["alice"].group().members == ("alice", "carol", "dave")
     assert world.people["alice"].asked[-1:] != ["bob"]

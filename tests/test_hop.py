@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,15 @@ from iirs.errors import HopError
 from iirs.geometry import BatchKind
 from iirs.noise import Noise
 from iirs.server.hops.hop_state import HopState
-from iirs.server.hops.later_hop import MAX_AHEAD_SECONDS, HopWorld, LaterHop
-from iirs.server.hops.link import BehindError, Prepare, Refusal
+from iirs.server.hops.later_hop import MAX_AHEAD_SECONDS, HopEnvironment, LaterHop
+from iirs.server.hops.link import (
+    BehindError,
+    Prepare,
+    Refusal,
+    RefusedError,
+    decode_refusal,
+    encode_refusal,
+)
 from iirs.server.mix_stage import Batch
 from iirs.wire.rounds import NO_BUNDLE, Announcement, RoundFlags
 from tests.builders import make_chain, make_directory
@@ -30,7 +39,7 @@ TALK, INVITE = BatchKind.CONVERSATION, BatchKind.INVITATION
 
 
 def make_hop(folder: Path | None = None, clock_round: int = NOW) -> LaterHop:
-    world = HopWorld(os.urandom, clock=lambda: clock_round * CHAIN.round_ms / 1000)
+    world = HopEnvironment(os.urandom, clock=lambda: clock_round * CHAIN.round_ms / 1000)
     return LaterHop(CHAIN, 1, KEYS.identities[1], HopState(folder, CHAIN.chain_id), world, None)
 
 
@@ -44,8 +53,11 @@ def prepare(hop: LaterHop, number: int = NOW, base: int = 0, raws: tuple[bytes, 
     return Announcement(number, RoundFlags.INVITE, CHAIN.round_ms, 1, 1, key_ids, head, length, ())
 
 
-def refused_as(reason: Refusal) -> Any:
-    return pytest.raises(HopError, match=reason.why.replace("?", r"\?"))
+@contextmanager
+def refused_as(refusal: Refusal) -> Iterator[None]:
+    with pytest.raises(RefusedError) as caught:
+        yield
+    assert caught.value.refusal is refusal
 
 
 def batch(hop: LaterHop, number: int, kind: BatchKind) -> Batch:
@@ -208,3 +220,15 @@ def test_the_first_head_of_all_covers_nobody() -> None:
     hop = make_hop()
     signed = hop.prepare(Prepare(NOW, 0), math.inf).signatures[0]
     CHAIN.hops[1].verify(signed, head_content(CHAIN.chain_id, 0, Directory(CHAIN.chain_id).digests[0]))
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+def test_a_refusal_comes_back_from_its_frame_with_the_hop_it_blames(refusal: Refusal) -> None:
+    error = decode_refusal(encode_refusal(RefusedError(2, refusal)).body, range(1, 3))
+    assert (error.hop, error.refusal, error.why) == (2, refusal, refusal.why)
+
+
+@pytest.mark.parametrize("why", ["could not make its noise", Refusal.KEY.why])
+def test_an_error_that_is_no_refusal_makes_no_sense_to_the_hop_before_whatever_its_sentence(why: str) -> None:
+    error = decode_refusal(encode_refusal(HopError(1, why)).body, range(1, 3))
+    assert error.refusal is Refusal.MALFORMED

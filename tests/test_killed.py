@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from iirs.client.account.password_keys import storage_key
-from iirs.client.messenger.file_transfer import Passage
+from iirs.client.messenger.file_transfer import FileTransfer
 from iirs.client.store.log_entry import EntryKind, TransferState
 from iirs.client.store.store import ClientStore
 from tests.effort import SOAK
@@ -71,18 +71,18 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_comes_twice(tmp_path: 
         for name, _ in PAIR
     }
     for name, peer in PAIR:
-        said = [entry for entry in stores[name].history(peer, 100_000) if entry.outgoing]
-        heard = [entry for entry in stores[peer].history(name, 100_000) if not entry.outgoing]
+        said = [entry for entry in stores[name].history.page(peer, 100_000) if entry.outgoing]
+        heard = [entry for entry in stores[peer].history.page(name, 100_000) if not entry.outgoing]
         texts = [entry.text for entry in said if entry.kind is EntryKind.TEXT]
         assert texts == [f"text {number}" for number in range(1, len(texts) + 1)]
         assert len(texts) > KILLS // 2
         assert [(entry.item_id, entry.text) for entry in heard] == [
             (entry.item_id, entry.text) for entry in said
         ]
-        kept = [Passage.from_state(state) for state in stores[peer].values("file over:").values()]
-        (passage,) = [passage for passage in kept if not passage.outgoing]
-        assert passage.state is TransferState.DONE
-        whole = stores[peer].read_file(passage.file.file_id)
+        kept = [FileTransfer.from_state(state) for state in stores[peer].values("file over:").values()]
+        (transfer,) = [transfer for transfer in kept if not transfer.outgoing]
+        assert transfer.state is TransferState.DONE
+        whole = stores[peer].history.read_file(transfer.file.file_id)
         assert whole == bytes(range(193)) * 4 * FILE_PIECES
     for store in stores.values():
         store.close()

@@ -67,7 +67,7 @@ LAYOUTS: dict[str, Callable[[Geometry], int]] = {
     "LINK_BATCH": lambda g: len(link.BatchHeader(0, BatchKind.CONVERSATION, 0).encode(0).body),
     "LINK_CHUNK": lambda g: len(next(link.chunks([bytes(LETTERS["b"])])).body),
     "LINK_RESULT": lambda g: link.RESULT_SIZE,
-    "LINK_REFUSED": lambda g: len(link.encode_refusal(link.refused(1, link.Refusal.KEY)).body),
+    "LINK_REFUSED": lambda g: len(link.encode_refusal(link.RefusedError(1, link.Refusal.KEY)).body),
 }
 LETTERS = {"L": 900, "d": 7, "p": 5, "c": 16, "t": 2, "m": 3, "b": 700}
 LAYOUT = re.compile(r"^\*\*Layout ([A-Z_]+): `([^`]+)` bytes\*\*.*\n\n((?:\|.*\|\n)+)", flags=re.M)

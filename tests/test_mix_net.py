@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iirs.errors import ChainError, OnionError, PeerError
 from iirs.geometry import DROP_ID_SIZE, INVITATION_SIZE, PEER_MESSAGE_SIZE, BatchKind
@@ -17,7 +19,15 @@ from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply,
 from iirs.server.deaddrop import DeadDropManager, DeaddropMessage, DeadDrops, GarbageCollector
 from iirs.server.hops.mix_hop import MixHop
 from iirs.server.mix_net import Collected, MixNet, RoundOutcome
-from iirs.server.mix_stage import Batch, MixStage, NextHop, _distinct, random_permutation
+from iirs.server.mix_stage import (
+    Batch,
+    MixStage,
+    NextHop,
+    _distinct,
+    random_permutation,
+    shuffle,
+    unshuffle,
+)
 from iirs.suite import HYBRID, KeyPair
 from iirs.wire.rounds import Bundle, Replies, RoundStatus, Upload
 from tests.builders import BOTH_SUITES, ChainKeys, make_chain
@@ -240,6 +250,16 @@ def test_the_usual_permutation_is_one_and_any_one() -> None:
     seen = {tuple(random_permutation(3, os.urandom)) for _ in range(600)}
     assert seen == set(permutations(range(3)))
     assert random_permutation(1000, os.urandom) != random_permutation(1000, os.urandom)
+
+
+@given(st.permutations(range(7)))
+def test_a_shuffle_is_undone_by_its_own_permutation_and_by_no_other(permutation: list[int]) -> None:
+    onions = [bytes([number]) for number in range(7)]
+    mixed = shuffle(onions, permutation)
+    assert mixed == [onions[place] for place in permutation]
+    assert unshuffle(mixed, permutation) == onions
+    other = [permutation[1], permutation[0], *permutation[2:]]
+    assert unshuffle(mixed, other) != onions
 
 
 def test_tickets_that_are_alike_are_drawn_again() -> None:

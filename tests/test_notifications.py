@@ -17,7 +17,7 @@ import pytest
 from dbus_fast.aio import MessageBus
 from dbus_fast.service import ServiceInterface, dbus_method
 
-from iirs.client.desktop.notification_text import Announcement, announcement, merged
+from iirs.client.desktop.notification_text import Notification, merged, notification
 from iirs.client.desktop.notifications import Notifications
 from iirs.client.store.preferences import Notify, Preferences
 from tests.awaited import awaited
@@ -103,8 +103,8 @@ def service(bus: str) -> Iterator[Service]:
     thread.join(60)
 
 
-def news(kind: Notify, text: str = "a secret word") -> Announcement | None:
-    return announcement([("bob", "bob", text)], Preferences(notifications=kind), locked=False)
+def news(kind: Notify, text: str = "a secret word") -> Notification | None:
+    return notification([("bob", "bob", text)], Preferences(notifications=kind), locked=False)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_a_text_is_no_markup_and_fetches_nothing(service: Service) -> None:
 
 def test_a_bus_with_nobody_on_it_is_quietly_none(bus: str) -> None:
     notifications = Notifications()
-    notifications.show(Announcement("iirs", "A new text"))
+    notifications.show(Notification("iirs", "A new text"))
     until(lambda: notifications.available is False)
-    notifications.show(Announcement("iirs", "A new text"))
+    notifications.show(Notification("iirs", "A new text"))
     notifications.close()
 
 
@@ -176,11 +176,11 @@ def test_no_bus_at_all_is_quietly_none(monkeypatch: pytest.MonkeyPatch) -> None:
     notifications = Notifications()
     until(lambda: notifications.available is False)
     notifications.close()
-    notifications.show(Announcement("iirs", "after the end"))
+    notifications.show(Notification("iirs", "after the end"))
     notifications.close()
 
 
 def test_several_are_counted_and_name_nobody() -> None:
-    one, more = Announcement("bob", "a secret word"), Announcement("iirs", "2 new texts", 2)
+    one, more = Notification("bob", "a secret word"), Notification("iirs", "2 new texts", 2)
     assert merged(None, one) == one
-    assert merged(one, more) == Announcement("iirs", "3 new texts", 3)
+    assert merged(one, more) == Notification("iirs", "3 new texts", 3)

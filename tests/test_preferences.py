@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iirs.client.store.preferences import FILE, ZOOMS, Notify, Place, Preferences, Theme
+from iirs.client.store.preferences import FILE, ZOOMS, ColourScheme, Notify, Preferences, WindowPlace
 
 SOME = Preferences(
-    Theme.DARK,
+    ColourScheme.DARK,
     1.5,
     "de",
     Notify.WITH_TEXT,
     sound=False,
     lock_minutes=5,
-    place=Place(900, 700, 20, 30),
+    place=WindowPlace(900, 700, 20, 30),
     link="iirs://192.0.2.2:12345",
     name="alice",
 )
@@ -79,9 +79,9 @@ def test_a_disk_that_is_full_or_forbidden_is_no_error(tmp_path: Path) -> None:
 
 
 def test_a_place_on_the_screen_stays_and_one_off_it_is_corrected() -> None:
-    assert Place(900, 700, 20, 30).fitted(1600, 1000) == Place(900, 700, 20, 30)
-    assert Place(900, 700, 5000, -900).fitted(1600, 1000) == Place(900, 700, 700, 0)
-    assert Place(4000, 3000, 100, 100).fitted(1600, 1000) == Place(1600, 1000, 0, 0)
+    assert WindowPlace(900, 700, 20, 30).fitted(1600, 1000) == WindowPlace(900, 700, 20, 30)
+    assert WindowPlace(900, 700, 5000, -900).fitted(1600, 1000) == WindowPlace(900, 700, 700, 0)
+    assert WindowPlace(4000, 3000, 100, 100).fitted(1600, 1000) == WindowPlace(1600, 1000, 0, 0)
 
 
 def test_zooming_goes_in_steps_and_ends() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.account.password_keys import storage_key
 from iirs.client.engine import Engine
@@ -25,9 +25,9 @@ from iirs.errors import ConfigError, DirectoryError, InvitationError, PeerError
 from iirs.geometry import PREKEY_INCREMENT, PREKEY_SIZE, VAULT_SIZE
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel
-from iirs.prekey import Prekey, PrekeyBook, is_current
+from iirs.prekey import KnownPrekeys, Prekey, is_current
 from iirs.server.accounts.database import Storage
-from iirs.server.accounts.prekey_store import PrekeyShelf
+from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.service import ServiceSettings
 from iirs.suite import HYBRID
 from iirs.wire.accounts import AccountRecord
@@ -47,8 +47,8 @@ DIRECTORY = make_directory(CHAIN, "alice", "bob", "carol")
 # -- what a client knows of others -------------------------------------------------------------------------
 
 
-def book(*prekeys: Prekey) -> PrekeyBook:
-    known = PrekeyBook()
+def book(*prekeys: Prekey) -> KnownPrekeys:
+    known = KnownPrekeys()
     known.take_in([prekey.encode() for prekey in prekeys], DIRECTORY)
     return known
 
@@ -71,7 +71,7 @@ def test_a_prekey_is_used_in_its_own_period_and_the_next_only(now: int, *, usabl
 
 def test_records_of_which_one_is_bad_leave_nothing_behind() -> None:
     good, bad = make_prekey(DIRECTORY, "alice", 7), make_prekey(DIRECTORY, "bob", 7)
-    known = PrekeyBook()
+    known = KnownPrekeys()
     for spoiled in (
         replace(bad, position=0),
         replace(bad, position=3),
@@ -259,7 +259,7 @@ def test_an_end_to_somebody_without_a_prekey_of_these_periods_counts_as_said() -
         conversation._end_invitations = 2
         pair.sides[0].known = known
         for left in (1, 0):
-            sealed = conversation.invitation(pair.number, pair.sides[0].reach)
+            sealed = conversation.invitation(pair.number, pair.sides[0].prekeys)
             assert (sealed is not None) == posted
             assert conversation._end_invitations == left
     assert not conversation.needs_slot
@@ -306,7 +306,7 @@ class Rounds:
 
 def rounds(store: ClientStore | None = None, number: int = 1000) -> Rounds:
     account = Account("alice", CHAIN, person("alice"), b"")
-    return Rounds(Engine(account, store or ClientStore(":memory:", bytes(32)), World()), number)
+    return Rounds(Engine(account, store or ClientStore(":memory:", bytes(32)), Environment()), number)
 
 
 def with_prekey(seen: list[tuple[int, list[Message]]]) -> list[int]:
@@ -319,8 +319,8 @@ def with_prekey(seen: list[tuple[int, list[Message]]]) -> list[int]:
 
 
 def chat(playing: Rounds) -> None:
-    playing.engine.ask("bob")
-    playing.engine.send("bob", "hello")
+    playing.engine.slots.ask("bob")
+    playing.engine.messenger.send("bob", "hello")
 
 
 @pytest.mark.parametrize("does", [lambda playing: None, chat], ids=["idle", "asking"])
@@ -377,8 +377,8 @@ def test_a_bad_prekey_at_login_or_in_an_announcement_is_not_believed() -> None:
 def test_somebody_whose_prekey_is_not_known_is_asked_once_it_is() -> None:
     playing = rounds()
     playing.log_in()
-    playing.engine.ask("bob")
-    conversation = playing.engine.desk.conversations["bob"]
+    playing.engine.slots.ask("bob")
+    conversation = playing.engine.slots.conversations["bob"]
     for prekeys, asked in (((), False), ((make_prekey(DIRECTORY, "bob", 100).encode(),), True)):
         playing.play(1, prekeys)
         while playing.number % 3:
@@ -391,15 +391,15 @@ def test_somebody_whose_prekey_is_not_known_is_asked_once_it_is() -> None:
     assert conversation._out is None, "a key of period 100 is not used in period 102"
 
 
-# -- the server's shelf -------------------------------------------------------------------------------------
+# -- the server's store --------------------------------------------------------------------------------------
 
 
-def shelf(storage: Storage | None = None) -> PrekeyShelf:
-    return PrekeyShelf(CHAIN, storage or Storage("sqlite://"), DIRECTORY.entries.__getitem__)
+def prekey_store(storage: Storage | None = None) -> PrekeyStore:
+    return PrekeyStore(CHAIN, storage or Storage("sqlite://"), DIRECTORY.entries.__getitem__)
 
 
 def test_what_is_new_is_announced_once_and_what_is_the_same_is_not() -> None:
-    kept = shelf()
+    kept = prekey_store()
     alice = make_prekey(DIRECTORY, "alice", 100)
     kept.take(alice, 1000)
     kept.take(alice, 1000)
@@ -415,7 +415,7 @@ def test_what_is_new_is_announced_once_and_what_is_the_same_is_not() -> None:
 
 
 def test_two_are_announced_a_round_and_only_of_people_who_have_been() -> None:
-    kept = shelf()
+    kept = prekey_store()
     prekeys = [make_prekey(DIRECTORY, name, 100) for name in ("carol", "alice", "bob")]
     for prekey in prekeys:
         kept.take(prekey, 1000)
@@ -429,21 +429,21 @@ def test_two_are_announced_a_round_and_only_of_people_who_have_been() -> None:
 
 
 def test_a_renewed_prekey_takes_the_place_of_one_not_yet_announced() -> None:
-    kept = shelf()
+    kept = prekey_store()
     kept.take(make_prekey(DIRECTORY, "alice", 99), 999)
     kept.take(make_prekey(DIRECTORY, "alice", 100), 1000)
     assert kept.announce(3, 1000) == (make_prekey_again("alice", 100, kept),)
     assert kept.announce(3, 1000) == ()
 
 
-def make_prekey_again(name: str, period: int, kept: PrekeyShelf) -> bytes:
+def make_prekey_again(name: str, period: int, kept: PrekeyStore) -> bytes:
     (raw,) = kept.known(3, period * 10)
     assert Prekey.decode(raw).public == prekey_pair(name, period).public_bytes
     return raw
 
 
 def test_a_prekey_of_a_period_that_is_over_is_thrown_away_and_one_too_early_refused() -> None:
-    kept = shelf()
+    kept = prekey_store()
     for period in (98, 99, 100):
         kept.take(make_prekey(DIRECTORY, "alice", period), 1000)
         assert len(kept.known(3, 1000)) == (period > 98)
@@ -454,7 +454,7 @@ def test_a_prekey_of_a_period_that_is_over_is_thrown_away_and_one_too_early_refu
 
 
 def test_nobody_signs_for_somebody_else() -> None:
-    kept = shelf()
+    kept = prekey_store()
     alice = make_prekey(DIRECTORY, "alice", 100)
     for bad in (replace(alice, position=1), replace(alice, signature=bytes(64)), replace(alice, period=99)):
         with pytest.raises(PeerError, match="did not sign"):
@@ -464,7 +464,7 @@ def test_nobody_signs_for_somebody_else() -> None:
 
 def test_prekeys_nobody_may_use_any_more_are_not_handed_out_and_forgotten() -> None:
     storage = Storage("sqlite://")
-    kept = shelf(storage)
+    kept = prekey_store(storage)
     kept.take(make_prekey(DIRECTORY, "alice", 100), 1000)
     kept.take(make_prekey(DIRECTORY, "bob", 100), 1000)
     assert kept.announce(0, 1000) == ()
@@ -489,12 +489,12 @@ def test_a_thousand_renewals_in_one_round_are_stored_together(tmp_path: Path) ->
 def test_prekeys_survive_a_restart_and_are_not_announced_again(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'server.sqlite'}"
     storage = Storage(url)
-    kept = shelf(storage)
+    kept = prekey_store(storage)
     for machine in (" one", " two"):
         kept.take(make_prekey(DIRECTORY, "alice", 100, machine), 1000)
         newest = kept.announce(3, 1000)
     storage.close()
-    again = shelf(Storage(url))
+    again = prekey_store(Storage(url))
     assert again.known(3, 1001) == list(newest)
     assert again.announce(3, 1001) == ()
     again.take(Prekey.decode(newest[0]), 1001)
@@ -507,7 +507,7 @@ def test_a_database_with_a_prekey_that_does_not_verify_is_refused() -> None:
         storage = Storage("sqlite://")
         storage.keep_prekeys({0: bad.encode()})
         with pytest.raises(ConfigError, match="database is damaged"):
-            shelf(storage)
+            prekey_store(storage)
 
 
 # -- over a real server -------------------------------------------------------------------------------------
@@ -574,7 +574,7 @@ def test_a_prekey_that_may_not_come_closes_that_connection_alone(tmp_path: Path)
 
 def knows_prekey(who: Person, position: int) -> bool:
     """Whether this client has been shown a prekey of the person at a position in the directory."""
-    return position in who.connection._engine._prekeys._newest
+    return position in who.connection._engine.chain_view._prekeys._newest
 
 
 def test_a_connection_that_was_replaced_does_not_bring_its_old_key_back(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from iirs.directory import Directory
 from iirs.epoch import EpochKeyring
 from iirs.errors import HopError
 from iirs.server.hops.hop_state import HopState
-from iirs.server.hops.later_hop import HopWorld, LaterHop
+from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.preparer import Increment, Preparer, Ready
 from tests.builders import make_chain, make_directory
 
@@ -29,7 +29,7 @@ class Hops:
         self.states = [HopState(None, KEYS.chain.chain_id) for _ in held]
         for state, length in zip(self.states, held, strict=True):
             state.extend(entries[:length])
-        world = HopWorld(os.urandom)
+        world = HopEnvironment(os.urandom)
         last = LaterHop(KEYS.chain, 2, KEYS.identities[2], self.states[1], world, None)
         middle = LaterHop(KEYS.chain, 1, KEYS.identities[1], self.states[0], world, last)
         keyring = EpochKeyring(KEYS.chain, 0, KEYS.identities[0])

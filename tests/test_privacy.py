@@ -18,7 +18,8 @@ from typing import TypeVar
 
 import pytest
 
-from iirs.client.conversation import Conversation, Posted
+from iirs.client.conversation import Conversation
+from iirs.client.conversation_values import Posted
 from iirs.client.engine import Engine
 from iirs.client.events import (
     EntriesRemoved,
@@ -38,7 +39,7 @@ from iirs.client.events import (
 from iirs.client.model.background import exported
 from iirs.client.server_connection import LEAVE_ROUNDS
 from iirs.client.store.log_entry import TransferState
-from iirs.demo.wiretap import Burst, Way, Wiretap
+from iirs.demo.wiretap import Burst, TrafficDirection, Wiretap
 from iirs.directory import Head
 from iirs.geometry import PREKEY_SIZE, VAULT_SIZE, Geometry
 from iirs.message import HEADER_SIZE, Limits, Message, MessageKind
@@ -66,7 +67,7 @@ Script = dict[int, Action]
 class Seen:
     """What the network and the last hop saw of one world, and what the people did."""
 
-    wire: dict[str, list[tuple[int, Way, int]]]
+    wire: dict[str, list[tuple[int, TrafficDirection, int]]]
     histograms: list[Counter[int]]
     drop_ids: list[bytes]
     people: dict[str, Person]
@@ -117,19 +118,21 @@ def alice_quits(alice: Person, bob: Person) -> None:
 
 
 def alice_sends_a_file(alice: Person, bob: Person) -> None:
-    alice.connection.call(lambda engine: engine.desk.send_file("bob", "holiday.png", FILE))
+    alice.connection.call(lambda engine: engine.messenger.send_file("bob", "holiday.png", FILE))
 
 
 def alice_pauses(alice: Person, bob: Person) -> None:
-    alice.connection.call(lambda engine: engine.desk.pause(next(iter(engine.desk.files._passages))))
+    alice.connection.call(
+        lambda engine: engine.messenger.pause(next(iter(engine.messenger.files._transfers)))
+    )
 
 
 def bob_stops_the_file(alice: Person, bob: Person) -> None:
-    bob.connection.call(lambda engine: engine.desk.cancel(next(iter(engine.desk.files._passages))))
+    bob.connection.call(lambda engine: engine.messenger.cancel(next(iter(engine.messenger.files._transfers))))
 
 
 def bob_declines(alice: Person, bob: Person) -> None:
-    bob.connection.call(lambda engine: engine.desk.decline("alice"))
+    bob.connection.call(lambda engine: engine.slots.decline("alice"))
 
 
 def alice_changes_her_password(alice: Person, bob: Person) -> None:
@@ -143,20 +146,20 @@ def everybody_reads_and_deletes(*people: Person) -> None:
 
 def _read_and_delete(engine: Engine) -> None:
     for peer in NAMES:
-        engine.desk.search("text", peer)
-        assert isinstance(exported(engine.desk.history(peer)), str)
-        for entry in engine.desk.history(peer):
-            engine.desk.delete(peer, entry.item_id)
-        engine.desk.clear(peer)
+        engine.messenger.search("text", peer)
+        assert isinstance(exported(engine.messenger.history(peer)), str)
+        for entry in engine.messenger.history(peer):
+            engine.messenger.delete(peer, entry.item_id)
+        engine.messenger.clear(peer)
 
 
 def alice_sets_a_timer(alice: Person, bob: Person) -> None:
-    alice.connection.call(lambda engine: engine.desk.set_timer("bob", 3600))
+    alice.connection.call(lambda engine: engine.messenger.set_timer("bob", 3600))
 
 
 def alice_founds_a_group(alice: Person, *others: Person) -> None:
     names = tuple(person.name for person in others)
-    alice.connection.call(lambda engine: engine.desk.create_group("Chess", names))
+    alice.connection.call(lambda engine: engine.messenger.create_group("Chess", names))
 
 
 def everybody_accepts(*people: Person) -> None:
@@ -165,7 +168,7 @@ def everybody_accepts(*people: Person) -> None:
             if isinstance(event, PeerAsks) and event.asks:
                 person.connection.ask(event.peer)
             elif isinstance(event, GroupChanged) and event.state is GroupState.INVITED:
-                person.connection.call(lambda engine, key=event.key: engine.desk.join_group(key))
+                person.connection.call(lambda engine, key=event.key: engine.messenger.join_group(key))
 
 
 def everybody_writes_to_the_group(*people: Person) -> None:
@@ -178,7 +181,7 @@ def everybody_writes_to_the_group(*people: Person) -> None:
 def one_leaves_the_group(*people: Person) -> None:
     keys = {event.key for event in people[-1].drain() if isinstance(event, GroupChanged)}
     for key in keys:
-        people[-1].connection.call(lambda engine, key=key: engine.desk.leave_group(key))
+        people[-1].connection.call(lambda engine, key=key: engine.messenger.leave_group(key))
 
 
 FILE = os.urandom(20 * 772)
@@ -273,12 +276,14 @@ def count(person: Person, kind: type[Event]) -> int:
     return sum(isinstance(event, kind) for event in person.drain())
 
 
-def on_wire(place: Town, bursts: list[Burst]) -> list[tuple[int, Way, int]]:
-    """Return (round, way, size) for everything from the first upload on."""
+def on_wire(place: Town, bursts: list[Burst]) -> list[tuple[int, TrafficDirection, int]]:
+    """Return (round, direction, size) for everything from the first upload on."""
     first = with_prekey(place.service.chain.geometry.upload_size)
-    start = next(i for i, burst in enumerate(bursts) if burst.size == first and burst.way is Way.UP)
+    start = next(
+        i for i, burst in enumerate(bursts) if burst.size == first and burst.direction is TrafficDirection.UP
+    )
     session = bursts[start : start + 2 * ROUNDS]
-    return [(place_in_time // 2, burst.way, burst.size) for place_in_time, burst in enumerate(session)]
+    return [(place_in_time // 2, burst.direction, burst.size) for place_in_time, burst in enumerate(session)]
 
 
 def with_prekey(upload_size: int) -> int:
@@ -403,7 +408,11 @@ def renewals(seen: Seen, person: str) -> list[int]:
     """The rounds in which the network saw a prekey go up, counted from the first upload."""
     geometry = Geometry(HYBRID, 1, 2)
     sizes = {with_prekey(geometry.upload_size), with_prekey(geometry.upload_invite_size)}
-    return [number for number, way, size in seen.wire[person] if way is Way.UP and size in sizes]
+    return [
+        number
+        for number, direction, size in seen.wire[person]
+        if direction is TrafficDirection.UP and size in sizes
+    ]
 
 
 def test_a_client_that_does_not_renew_while_it_talks_is_caught(
@@ -412,7 +421,7 @@ def test_a_client_that_does_not_renew_while_it_talks_is_caught(
     honest = Engine._renew_prekey
 
     def busy(self: Engine, number: int) -> list[Message]:
-        talking = any(conversation.sync is not None for conversation in self.desk.conversations.values())
+        talking = any(conversation.sync is not None for conversation in self.slots.conversations.values())
         return [] if talking else honest(self, number)
 
     monkeypatch.setattr(Engine, "_renew_prekey", busy)

@@ -1,4 +1,4 @@
-"""The privacy meter: what the drops give away, two accounts of it, and what is said."""
+"""The privacy meter: what the drops give away, two accountants of it, and what is said."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from iirs.errors import ConfigError, ExtraMissingError
 from iirs.meter import main as meter
 from iirs.meter import noise_budget as privacy
 from iirs.meter.noise_budget import (
-    Account,
+    Accountant,
     LossMasses,
-    TheoremAccount,
-    TightAccount,
-    best_account,
+    TheoremAccountant,
+    TightAccountant,
+    best_accountant,
     pairs_loss,
     rounds_within,
     singles_loss,
@@ -103,7 +103,7 @@ def test_without_interference_nothing_changes_at_all() -> None:
     assert counts(WITH_BOB, ()) == counts(WITH_CAROL, ())
 
 
-# -- the tight account, against every outcome ---------------------------------------------------------------
+# -- the tight accountant, against every outcome ------------------------------------------------------------
 
 
 def truncated(mean: int, scale: float) -> dict[int, float]:
@@ -147,10 +147,10 @@ def delta_of(found: dict[float, float], epsilon: float) -> float:
     return sum(mass * -math.expm1(epsilon - loss) for loss, mass in found.items() if loss > epsilon)
 
 
-def check_against_every_outcome(account: Account, slack: float) -> None:
+def check_against_every_outcome(accountant: Accountant, slack: float) -> None:
     """Never too little, in whichever direction each of up to three rounds goes, and hardly too much."""
-    directions = [one_round(account.noise, more) for more in (True, False)]
-    each = account.noise.epsilon
+    directions = [one_round(accountant.noise, more) for more in (True, False)]
+    each = accountant.noise.epsilon
     for rounds in (1, 2, 3):
         for share in (0.0, 0.3, 0.5, 0.8, 1.0, 1.5):
             epsilon = share * each * rounds
@@ -160,11 +160,11 @@ def check_against_every_outcome(account: Account, slack: float) -> None:
                 for direction in sequence:
                     found = both(found, direction)
                 exact.append(delta_of(found, epsilon))
-            delta = account.delta(rounds, epsilon)
+            delta = accountant.delta(rounds, epsilon)
             assert delta >= max(exact) - 1e-9
             assert delta <= max(exact) + slack
             if rounds > 1:
-                assert account.epsilon(rounds, delta) <= epsilon + 1e-6
+                assert accountant.epsilon(rounds, delta) <= epsilon + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def check_against_every_outcome(account: Account, slack: float) -> None:
     [(Noise(60, 3), 1e-7), (Noise(40, 4), 2e-4), (Noise(400, 40), 1e-5), (Noise(8, 5), 0.3)],
 )
 def test_the_tight_account_is_never_below_the_truth_and_hardly_above(noise: Noise, slack: float) -> None:
-    check_against_every_outcome(TightAccount(noise), slack)
+    check_against_every_outcome(TightAccountant(noise), slack)
 
 
 def less_shift(noise: Noise) -> LossMasses:
@@ -204,7 +204,7 @@ def test_an_account_that_leaves_something_out_is_caught(
 ) -> None:
     monkeypatch.setattr(privacy, place, broken)
     with pytest.raises(AssertionError):
-        check_against_every_outcome(TightAccount(Noise(40, 4)), 2e-4)
+        check_against_every_outcome(TightAccountant(Noise(40, 4)), 2e-4)
 
 
 @pytest.mark.parametrize("noise", [PUBLISHED, SMALL, Noise(300_000, 3), Noise(2, 1), Noise(4, 1_000_000)])
@@ -225,27 +225,27 @@ def test_composing_by_fourier_transform_loses_nothing_that_matters() -> None:
             new[step + more] += mass * share
         found = new
     certain = 1 - ((1 - singles.infinite) * (1 - pairs.infinite)) ** rounds
-    account = TightAccount(noise)
+    accountant = TightAccountant(noise)
     for epsilon in (0.0, 2.0, 5.0, 8.0):
         exact = certain + delta_of({step * 2 / noise.b: mass for step, mass in found.items()}, epsilon)
-        assert math.isclose(account.delta(rounds, epsilon), exact, rel_tol=1e-6, abs_tol=1e-12)
+        assert math.isclose(accountant.delta(rounds, epsilon), exact, rel_tol=1e-6, abs_tol=1e-12)
 
 
 # -- the theorem --------------------------------------------------------------------------------------------
 
 
 def test_the_theorem_gives_the_published_figures() -> None:
-    account = TheoremAccount(PUBLISHED)
+    accountant = TheoremAccountant(PUBLISHED)
     assert math.isclose(PUBLISHED.epsilon, 4 / 13_800)
-    assert account.epsilon(200_000, 1e-4) <= LN2 < account.epsilon(250_000, 1e-4)
-    assert 200_000 <= account.rounds_within(LN2, 1e-4) <= 250_000
-    assert account.rounds_within(LN2, 1e-4) <= TightAccount(PUBLISHED).rounds_within(LN2, 1e-4)
+    assert accountant.epsilon(200_000, 1e-4) <= LN2 < accountant.epsilon(250_000, 1e-4)
+    assert 200_000 <= accountant.rounds_within(LN2, 1e-4) <= 250_000
+    assert accountant.rounds_within(LN2, 1e-4) <= TightAccountant(PUBLISHED).rounds_within(LN2, 1e-4)
 
 
 def test_no_other_split_of_delta_gives_less() -> None:
     rounds, delta = 1000, 1e-4
     each = SMALL.epsilon
-    least = TheoremAccount(SMALL).epsilon(rounds, delta)
+    least = TheoremAccountant(SMALL).epsilon(rounds, delta)
     for share in (0.1, 0.5, 0.9, 0.99):
         left = share * (delta - rounds * SMALL.delta)
         other = math.sqrt(2 * rounds * math.log(1 / left)) * each + rounds * each * math.expm1(each)
@@ -253,41 +253,41 @@ def test_no_other_split_of_delta_gives_less() -> None:
 
 
 def test_few_rounds_are_added_up_where_that_gives_less() -> None:
-    assert TheoremAccount(SMALL).epsilon(1, 1e-4) == SMALL.epsilon
-    assert TheoremAccount(SMALL).epsilon(8, 1e-4) == 8 * SMALL.epsilon
+    assert TheoremAccountant(SMALL).epsilon(1, 1e-4) == SMALL.epsilon
+    assert TheoremAccountant(SMALL).epsilon(8, 1e-4) == 8 * SMALL.epsilon
 
 
-@pytest.mark.parametrize("kind", [TheoremAccount, TightAccount])
+@pytest.mark.parametrize("kind", [TheoremAccountant, TightAccountant])
 @pytest.mark.parametrize("noise", [PUBLISHED, SMALL, Noise(4000, 193)])
-def test_a_budget_lasts_to_the_last_round_and_no_longer(kind: type[Account], noise: Noise) -> None:
-    account = kind(noise)
-    lasts = account.rounds_within(LN2, 1e-4)
-    assert account.epsilon(lasts, 1e-4) <= LN2 * (1 + 1e-9)
-    assert account.epsilon(lasts + 1, 1e-4) > LN2
+def test_a_budget_lasts_to_the_last_round_and_no_longer(kind: type[Accountant], noise: Noise) -> None:
+    accountant = kind(noise)
+    lasts = accountant.rounds_within(LN2, 1e-4)
+    assert accountant.epsilon(lasts, 1e-4) <= LN2 * (1 + 1e-9)
+    assert accountant.epsilon(lasts + 1, 1e-4) > LN2
 
 
 @pytest.mark.parametrize("noise", [PUBLISHED, SMALL, Noise(4000, 193), Noise(100, 12), Noise(6, 9)])
 def test_the_tight_account_never_says_more_than_the_theorem(noise: Noise) -> None:
-    theorem, tight = TheoremAccount(noise), TightAccount(noise)
+    theorem, tight = TheoremAccountant(noise), TightAccountant(noise)
     for rounds in (1, 10, 1000):
         assert tight.epsilon(rounds, 1e-4) <= theorem.epsilon(rounds, 1e-4) * (1 + 1e-9)
     assert tight.rounds_within(LN2, 1e-4) >= theorem.rounds_within(LN2, 1e-4)
 
 
 @pytest.mark.parametrize("noise", [Noise(0, 0), Noise(1000, 0), Noise(0, 50)])
-@pytest.mark.parametrize("kind", [TheoremAccount, TightAccount])
-def test_without_noise_there_is_no_bound(kind: type[Account], noise: Noise) -> None:
-    account = kind(noise)
-    assert math.isinf(account.epsilon(1, 0.5))
-    assert account.delta(1, 5.0) == 1
-    assert account.rounds_within(5.0, 0.5) == 0
+@pytest.mark.parametrize("kind", [TheoremAccountant, TightAccountant])
+def test_without_noise_there_is_no_bound(kind: type[Accountant], noise: Noise) -> None:
+    accountant = kind(noise)
+    assert math.isinf(accountant.epsilon(1, 0.5))
+    assert accountant.delta(1, 5.0) == 1
+    assert accountant.rounds_within(5.0, 0.5) == 0
 
 
 def test_a_budget_that_lasts_for_ever_is_counted_to_the_largest_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(privacy, "ROUNDS_MAX", 1000)
-    assert TheoremAccount(PUBLISHED).rounds_within(LN2, 1e-4) == 1000
+    assert TheoremAccountant(PUBLISHED).rounds_within(LN2, 1e-4) == 1000
 
 
 # -- without the extra --------------------------------------------------------------------------------------
@@ -303,8 +303,8 @@ def no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_extra")
 def test_without_the_extra_the_theorem_stands_and_the_report_says_how_to_get_it() -> None:
     with pytest.raises(ExtraMissingError, match=r"iirs\[privacy\]"):
-        TightAccount(SMALL)
-    assert isinstance(best_account(SMALL), TheoremAccount)
+        TightAccountant(SMALL)
+    assert isinstance(best_accountant(SMALL), TheoremAccountant)
     assert rounds_within(SMALL, LN2, 1e-4) == 8
     reading = read_meter(MeterSettings(SMALL))
     assert reading.tight is None

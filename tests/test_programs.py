@@ -49,12 +49,18 @@ def server(*arguments: str, program: tuple[str, ...] = ()) -> Iterator[tuple[sub
 
 
 def client(
-    link: str, folder: Path, name: str, *arguments: str, peer: str, action: str
+    link: str,
+    folder: Path,
+    name: str,
+    *arguments: str,
+    peer: str,
+    action: str,
+    program: tuple[str, ...] = CLIENT,
 ) -> subprocess.Popen[str]:
     """Start a client in a terminal."""
     password = folder / "password"
     password.write_text("correct horse battery\n")
-    command = [*CLIENT, link, "--terminal", action, "--username", name, "--password-file", str(password)]
+    command = [*program, link, "--terminal", action, "--username", name, "--password-file", str(password)]
     return subprocess.Popen(
         [*command, "--peer", peer, "--data-dir", str(folder / name), *arguments],
         stdin=subprocess.PIPE,
@@ -144,18 +150,6 @@ def test_two_terminals_hold_a_scripted_conversation_and_end_with_zero(tmp_path: 
     assert waiting["alice"][0].splitlines() == ["bob> hello alice"]
     for _, status in waiting.values():
         assert "Connection established successfully" in status
-
-
-def test_ctrl_c_in_a_terminal_leaves_as_everybody_does(tmp_path: Path) -> None:
-    with server("--ephemeral", "--round-seconds", "0.3") as (_, link):
-        alice = client(link, tmp_path, "alice", peer="bob", action="--register")
-        assert alice.stderr is not None
-        assert any("bob is not registered yet" in line for line in alice.stderr)
-        alice.send_signal(signal.SIGINT)
-        _, status = alice.communicate(timeout=PATIENT)
-    assert alice.returncode == 130
-    assert "leaving: everybody who leaves stays for 7 more rounds" in status
-    assert "Traceback" not in status
 
 
 def test_a_terminal_with_nothing_to_say_to_nobody_ends(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ ROUND_SECONDS = 0.06
 
 def is_quiet(engine: Engine) -> bool:
     """Whether no conversation posts to shared drops or is about to: leaving would leave nobody alone."""
-    return all(conversation.is_settled for conversation in engine.desk.conversations.values())
+    return all(conversation.is_settled for conversation in engine.slots.conversations.values())
 
 
 def first_round(place: Town) -> None:

@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, Item, ItemKind, TextState
+from iirs.client.store.log_entry import EntryKind, FileInfo, Item, ItemKind, LogEntry, TextState
 from iirs.client.store.pins import Pins
 from iirs.client.store.store import ClientStore, open_store
 from iirs.errors import StoreError
@@ -43,18 +43,18 @@ def store(path: Path) -> Iterator[ClientStore]:
     opened.close()
 
 
-def text(talk: str, number: int, words: str = "meet me at noon", *, expires: int = 0) -> Entry:
+def text(talk: str, number: int, words: str = "meet me at noon", *, expires: int = 0) -> LogEntry:
     item_id = number.to_bytes(16)
-    return Entry(talk, item_id, EntryKind.TEXT, number % 2 == 0, talk, words, number, None, expires)
+    return LogEntry(talk, item_id, EntryKind.TEXT, number % 2 == 0, talk, words, number, None, expires)
 
 
 def sent(number: int, words: str = "meet me at noon", part: int = 0) -> Item:
     return Item(number.to_bytes(16), ItemKind.TEXT, words.encode(), 1000 + number, part)
 
 
-def picture(talk: str, file_id: bytes = b"f" * 16) -> Entry:
+def picture(talk: str, file_id: bytes = b"f" * 16) -> LogEntry:
     file = FileInfo(file_id, "holiday.png", 5000, b"d" * 32)
-    return Entry(talk, file_id, EntryKind.FILE, False, talk, file.name, 3, file=file)
+    return LogEntry(talk, file_id, EntryKind.FILE, False, talk, file.name, 3, file=file)
 
 
 def fill(store: ClientStore) -> None:
@@ -62,12 +62,12 @@ def fill(store: ClientStore) -> None:
     store.set("sync:bob", {"current": "meet me at noon"})
     store.set("conversations", ["bob", "carol"])
     store.queue("bob", sent(1))
-    store.add_entry(text("bob", 1))
-    store.add_entry(text("carol", 2, "meet me at noon, said carol"))
-    store.add_entry(picture("carol"))
-    store.add_file(b"f" * 16, 5000)
+    store.history.add_entry(text("bob", 1))
+    store.history.add_entry(text("carol", 2, "meet me at noon, said carol"))
+    store.history.add_entry(picture("carol"))
+    store.history.add_file(b"f" * 16, 5000)
     for number in range(3):
-        store.write_piece(b"f" * 16, number, b"meet me at noon" * 50)
+        store.history.write_piece(b"f" * 16, number, b"meet me at noon" * 50)
     store.commit()
 
 
@@ -92,9 +92,9 @@ def test_what_is_kept_comes_back_after_closing(path: Path) -> None:
     assert store.get("last_round") == 7
     assert store.get("sync:bob") == {"current": "meet me at noon"}
     assert list(store.outbox("bob")) == [sent(1)]
-    assert store.history("bob") == [text("bob", 1)]
-    assert store.history("carol") == [text("carol", 2, "meet me at noon, said carol"), picture("carol")]
-    assert store.read_file(b"f" * 16) == b"meet me at noon" * 150
+    assert store.history.page("bob") == [text("bob", 1)]
+    assert store.history.page("carol") == [text("carol", 2, "meet me at noon, said carol"), picture("carol")]
+    assert store.history.read_file(b"f" * 16) == b"meet me at noon" * 150
     store.close()
 
 
@@ -118,12 +118,12 @@ def test_a_delivered_item_leaves_the_outbox_and_stays_in_the_history(store: Clie
     items = [sent(1), sent(2), sent(2, part=1)]
     for item in items:
         store.queue("bob", item)
-        store.add_entry(text("bob", item.sent_at_ms))
+        store.history.add_entry(text("bob", item.sent_at_ms))
     assert list(store.outbox("bob")) == items
     store.dequeue("bob", items[1].item_id)
     store.dequeue("carol", items[0].item_id)
     assert list(store.outbox("bob")) == [items[0], items[2]]
-    assert len(store.history("bob")) == 2
+    assert len(store.history.page("bob")) == 2
     assert list(store.outbox("carol")) == []
     with pytest.raises(StoreError):
         store.queue("bob", items[0])
@@ -132,32 +132,32 @@ def test_a_delivered_item_leaves_the_outbox_and_stays_in_the_history(store: Clie
 def test_history_is_read_in_pieces_from_its_end(store: ClientStore) -> None:
     entries = [text("bob", number) for number in range(10)]
     for entry in entries:
-        store.add_entry(entry)
-        store.add_entry(text("carol", entry.sent_at_ms))
-    assert store.history("bob", 4) == entries[6:]
-    assert store.history("bob", 4, entries[6].item_id) == entries[2:6]
-    assert store.history("bob", 4, entries[2].item_id) == entries[:2]
-    assert store.history("bob", 4, b"x" * 16) == []
-    assert store.last_entries() == {"bob": entries[9], "carol": text("carol", 9)}
+        store.history.add_entry(entry)
+        store.history.add_entry(text("carol", entry.sent_at_ms))
+    assert store.history.page("bob", 4) == entries[6:]
+    assert store.history.page("bob", 4, entries[6].item_id) == entries[2:6]
+    assert store.history.page("bob", 4, entries[2].item_id) == entries[:2]
+    assert store.history.page("bob", 4, b"x" * 16) == []
+    assert store.history.last_entries() == {"bob": entries[9], "carol": text("carol", 9)}
 
 
 def test_an_item_is_known_again_for_its_own_talk_only_even_when_deleted(store: ClientStore) -> None:
     entry = text("bob", 1)
-    assert store.add_entry(entry)
-    assert not store.add_entry(replace(entry, text="another"))
-    assert not store.has_item("carol", entry.item_id)
-    store.delete_entry("bob", entry.item_id)
-    assert store.history("bob") == []
-    assert store.has_item("bob", entry.item_id)
-    assert not store.add_entry(entry)
-    assert store.mark_seen("bob", b"n" * 16)
-    assert not store.mark_seen("bob", b"n" * 16)
+    assert store.history.add_entry(entry)
+    assert not store.history.add_entry(replace(entry, text="another"))
+    assert not store.history.has_item("carol", entry.item_id)
+    store.history.delete_entry("bob", entry.item_id)
+    assert store.history.page("bob") == []
+    assert store.history.has_item("bob", entry.item_id)
+    assert not store.history.add_entry(entry)
+    assert store.history.mark_seen("bob", b"n" * 16)
+    assert not store.history.mark_seen("bob", b"n" * 16)
 
 
 def test_words_are_found_whatever_their_case_and_are_never_a_query(store: ClientStore) -> None:
     words = ["Straße nach Süden", "100 % sure_thing", 'it\'s "quoted"', "nothing"]
     for number, sentence in enumerate(words):
-        store.add_entry(text("bob" if number < 3 else "carol", number, sentence))
+        store.history.add_entry(text("bob" if number < 3 else "carol", number, sentence))
     for wanted, found in {
         "STRASSE": [0],
         "süden straße": [0],
@@ -170,49 +170,49 @@ def test_words_are_found_whatever_their_case_and_are_never_a_query(store: Client
         "": [],
         "straße nothing": [],
     }.items():
-        assert [entry.sent_at_ms for entry in store.search(wanted)] == found, wanted
-    assert [entry.sent_at_ms for entry in store.search("n", "bob")] == [1, 0]
-    assert [entry.sent_at_ms for entry in store.search("n", limit=1)] == [3]
+        assert [entry.sent_at_ms for entry in store.history.search(wanted)] == found, wanted
+    assert [entry.sent_at_ms for entry in store.history.search("n", "bob")] == [1, 0]
+    assert [entry.sent_at_ms for entry in store.history.search("n", limit=1)] == [3]
 
 
 def test_entries_disappear_when_their_time_is_over_and_take_their_file_along(store: ClientStore) -> None:
-    store.add_entry(text("bob", 1, expires=500))
-    store.add_entry(text("bob", 2, expires=501))
-    store.add_entry(text("bob", 3))
-    store.add_entry(replace(picture("bob"), expires_at_ms=400))
-    store.add_file(b"f" * 16, 5000)
-    store.add_entry(picture("carol", b"f" * 16))
-    assert store.expire(399, 100) == []
-    assert set(store.expire(500, 100)) == {("bob", (1).to_bytes(16)), ("bob", b"f" * 16)}
-    assert [entry.sent_at_ms for entry in store.history("bob")] == [2, 3]
-    assert store.file_size(b"f" * 16) == 5000, "carol's entry holds it, too"
-    store.delete_entry("carol", b"f" * 16)
-    assert store.file_size(b"f" * 16) is None
+    store.history.add_entry(text("bob", 1, expires=500))
+    store.history.add_entry(text("bob", 2, expires=501))
+    store.history.add_entry(text("bob", 3))
+    store.history.add_entry(replace(picture("bob"), expires_at_ms=400))
+    store.history.add_file(b"f" * 16, 5000)
+    store.history.add_entry(picture("carol", b"f" * 16))
+    assert store.history.expire(399, 100) == []
+    assert set(store.history.expire(500, 100)) == {("bob", (1).to_bytes(16)), ("bob", b"f" * 16)}
+    assert [entry.sent_at_ms for entry in store.history.page("bob")] == [2, 3]
+    assert store.history.file_size(b"f" * 16) == 5000, "carol's entry holds it, too"
+    store.history.delete_entry("carol", b"f" * 16)
+    assert store.history.file_size(b"f" * 16) is None
 
 
 def test_a_file_takes_room_as_its_pieces_come_and_each_comes_once(store: ClientStore, path: Path) -> None:
     before = path.stat().st_size
-    store.add_file(b"f" * 16, 1_000_000)
+    store.history.add_file(b"f" * 16, 1_000_000)
     store.commit()
     assert path.stat().st_size < before + 50_000
     data = [os.urandom(772) for _ in range(20)]
     for number, piece in enumerate(data):
-        store.write_piece(b"f" * 16, number, piece)
-    assert store.read_file(b"f" * 16) == b"".join(data)
-    assert store.read_piece(b"f" * 16, 7) == data[7]
+        store.history.write_piece(b"f" * 16, number, piece)
+    assert store.history.read_file(b"f" * 16) == b"".join(data)
+    assert store.history.read_piece(b"f" * 16, 7) == data[7]
     with pytest.raises(StoreError):
-        store.write_piece(b"f" * 16, 7, b"again")
+        store.history.write_piece(b"f" * 16, 7, b"again")
     with pytest.raises(StoreError):
-        store.read_piece(b"f" * 16, 20)
-    store.remove_file(b"f" * 16)
-    assert (store.file_size(b"f" * 16), store.read_file(b"f" * 16)) == (None, b"")
+        store.history.read_piece(b"f" * 16, 20)
+    store.history.remove_file(b"f" * 16)
+    assert (store.history.file_size(b"f" * 16), store.history.read_file(b"f" * 16)) == (None, b"")
 
 
 def test_a_delivery_state_is_kept(store: ClientStore) -> None:
-    store.add_entry(text("bob", 2))
-    store.set_state("bob", (2).to_bytes(16), TextState.DELIVERED)
-    store.set_state("bob", b"x" * 16, TextState.SENT)
-    assert store.history("bob")[0].state is TextState.DELIVERED
+    store.history.add_entry(text("bob", 2))
+    store.history.set_state("bob", (2).to_bytes(16), TextState.DELIVERED)
+    store.history.set_state("bob", b"x" * 16, TextState.SENT)
+    assert store.history.page("bob")[0].state is TextState.DELIVERED
 
 
 @settings(max_examples=40, deadline=None)
@@ -228,30 +228,30 @@ def test_a_delivery_state_is_kept(store: ClientStore) -> None:
 )
 def test_entries_are_as_in_a_plain_dictionary(steps: list[tuple[str, str, int]]) -> None:
     store = ClientStore(":memory:", KEY)
-    kept: dict[tuple[str, int], Entry] = {}
+    kept: dict[tuple[str, int], LogEntry] = {}
     seen: set[tuple[str, int]] = set()
     for step, talk, number in steps:
         key, entry = (talk, number), text(talk, number, expires=number)
         if step == "add":
-            assert store.add_entry(entry) == (key not in seen)
+            assert store.history.add_entry(entry) == (key not in seen)
             kept |= {} if key in seen else {key: entry}
             seen.add(key)
         elif step == "seen":
-            assert store.mark_seen(talk, entry.item_id) == (key not in seen)
+            assert store.history.mark_seen(talk, entry.item_id) == (key not in seen)
             seen.add(key)
         elif step == "delete":
-            store.delete_entry(talk, entry.item_id)
+            store.history.delete_entry(talk, entry.item_id)
             kept.pop(key, None)
         elif step == "clear":
-            for held in store.history(talk):
-                store.delete_entry(talk, held.item_id)
+            for held in store.history.page(talk):
+                store.history.delete_entry(talk, held.item_id)
             kept = {key: value for key, value in kept.items() if key[0] != talk}
         else:
             gone = {key for key in kept if 0 < key[1] <= number}
-            assert {(one, int.from_bytes(item)) for one, item in store.expire(number, 100)} == gone
+            assert {(one, int.from_bytes(item)) for one, item in store.history.expire(number, 100)} == gone
             kept = {key: value for key, value in kept.items() if key not in gone}
         for name in ("bob", "carol"):
-            assert store.history(name) == [value for (one, _), value in kept.items() if one == name]
+            assert store.history.page(name) == [value for (one, _), value in kept.items() if one == name]
     store.close()
 
 
@@ -314,7 +314,7 @@ def test_what_was_erased_is_overwritten_and_not_in_the_journal_either(store: Cli
     """Fixed: an exclusive lock keeps the journal, and with it what the last commit had erased."""
     store.set("prekeys", "a key" * 1000)
     store.commit()
-    assert store._db.execute("PRAGMA secure_delete").fetchone() == (1,)
+    assert store._file._db.execute("PRAGMA secure_delete").fetchone() == (1,)
     store.set("prekeys", "another")
     store.commit()
     journal = path.with_name(path.name + "-journal")
@@ -422,7 +422,7 @@ def keep_much(store: ClientStore) -> None:
 
 def test_a_full_disk_is_a_store_error_and_what_was_committed_stays(store: ClientStore, path: Path) -> None:
     fill(store)
-    store._db.execute("PRAGMA max_page_count = 30")
+    store._file._db.execute("PRAGMA max_page_count = 30")
     with pytest.raises(StoreError, match="disk"):
         keep_much(store)
     after_crash = copied(path)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-tk = pytest.importorskip("tkinter") if not os.environ.get("IIRS_REQUIRE_WINDOW") else __import__("tkinter")
+pytest.importorskip("tkinter")
 
-from PIL import Image  # noqa: E402
+from tkinter import ttk
 
-from iirs.client.account.entry_calls import login  # noqa: E402
-from iirs.client.pictures.qr import qr_png, read_qr  # noqa: E402
-from iirs.client.text.translate import set_language  # noqa: E402
-from iirs.client.window.navigation import Cover, Start  # noqa: E402
-from iirs.client.window.pages.account_page import AccountPage  # noqa: E402
-from iirs.client.window.pages.settings_page import SettingsPage  # noqa: E402
-from iirs.client.window.theme.palette import LIGHT  # noqa: E402
-from iirs.client.window.window import ClientWindow  # noqa: E402
-from iirs.errors import AccountError  # noqa: E402
-from tests.harness import PASSWORD, Town, town  # noqa: E402
-from tests.screen import (  # noqa: E402
+from PIL import Image
+
+from iirs.client.account.entry_calls import login
+from iirs.client.pictures.qr import qr_png, read_qr
+from iirs.client.window.navigation import Page
+from iirs.client.window.pages.account_page import AccountPage
+from iirs.client.window.pages.settings_page import SettingsPage
+from iirs.client.window.start import Start
+from iirs.client.window.window import ClientWindow
+from iirs.errors import AccountError
+from tests.harness import PASSWORD, Town
+from tests.screen import (
     Screen,
     ask,
     can_send,
@@ -31,40 +30,23 @@ from tests.screen import (  # noqa: E402
     main_page,
     press,
     say,
-    the_screen,
     words,
     write,
 )
 
 NEW = "another horse battery"
 pytestmark = pytest.mark.window
-module_screen = pytest.fixture(scope="module")(the_screen)
-
-
-@pytest.fixture
-def screen(module_screen: Screen) -> Iterator[Screen]:
-    yield module_screen
-    module_screen.close_all()
-    set_language("en")
-    module_screen.look.restyle(LIGHT, 1.0)
-    faults, module_screen.faults = module_screen.faults, []
-    assert not faults
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Town]:
-    with town(tmp_path, round_seconds=0.15) as running:
-        yield running
+pytest_plugins = ["tests.window_fixtures"]
 
 
 def account_page(window: ClientWindow) -> AccountPage:
-    window.cover(Cover.SETTINGS)
-    assert isinstance(window.cover_page, SettingsPage)
-    button = window.cover_page.controls["account"]
-    assert isinstance(button, tk.ttk.Button)
+    window.navigator.open(Page.SETTINGS)
+    assert isinstance(window.navigator.shown, SettingsPage)
+    button = window.navigator.shown.controls["account"]
+    assert isinstance(button, ttk.Button)
     button.invoke()
-    assert isinstance(window.cover_page, AccountPage)
-    return window.cover_page
+    assert isinstance(window.navigator.shown, AccountPage)
+    return window.navigator.shown
 
 
 def may_log_in(place: Town, name: str, password: str) -> bool:
@@ -94,8 +76,8 @@ def test_a_password_is_changed_and_what_is_wrong_is_said(screen: Screen, place: 
     screen.pump(lambda: "The password is changed." in words(page))
     assert page.old.get() == page.new.get() == ""
     page.close_button.invoke()
-    press(main_page(alice).search, "<Control-l>")
-    lock = alice.cover_page
+    press(main_page(alice).side.search, "<Control-l>")
+    lock = alice.navigator.shown
     assert lock is not None
     screen.pump(lambda: bool(lock.winfo_viewable()))
     write(lock.entry, PASSWORD)  # type: ignore[union-attr]
@@ -175,13 +157,13 @@ def test_a_qr_code_comes_back_as_it_was_and_a_bomb_is_refused(tmp_path: Path) ->
 
 def test_the_whole_window_speaks_german_at_once(screen: Screen, place: Town) -> None:
     alice = enter(screen, place, "alice")
-    alice.cover(Cover.SETTINGS)
-    assert isinstance(alice.cover_page, SettingsPage)
-    german = alice.cover_page.controls["language de"]
-    assert isinstance(german, tk.ttk.Radiobutton)
+    alice.navigator.open(Page.SETTINGS)
+    assert isinstance(alice.navigator.shown, SettingsPage)
+    german = alice.navigator.shown.controls["language de"]
+    assert isinstance(german, ttk.Radiobutton)
     german.invoke()
     assert "Einstellungen" in words(alice.window)
-    alice._uncover()
+    alice.uncover()
     screen.pump(lambda: "Mit wem möchtest du sprechen?" in words(main_page(alice)))
     english = [
         word for word in ("Find people", "conversations in use", "Log out") if word in words(alice.window)

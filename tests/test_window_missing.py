@@ -7,10 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _RUN = (
     "from iirs.client.gui import run_window; from iirs.client.account.entry_calls import Home;"
     "from pathlib import Path;"
 )
+_NEEDED_BY = {
+    "PIL": "iirs.client.window.theme.shapes",
+    "zxingcpp": "iirs.client.pictures.qr; iirs.client.pictures.qr.read_qr(sys.argv[0])",
+    "desktop_notifier": "desktop_notifier",
+    "segno": "iirs.client.pictures.qr",
+    "bidi": "iirs.client.text.text_layout",
+    "tkinter": "iirs.client.window.window",
+}
 _CALL = "sys.exit(run_window(Home(Path(sys.argv[1])), 'iirs://127.0.0.1:1/'))"
 
 
@@ -47,6 +57,15 @@ def test_without_a_screen_one_sentence_says_so(tmp_path: Path) -> None:
         assert code == 2
         assert said.count("\n") == 1
         assert "--terminal" in said
+
+
+@pytest.mark.parametrize("missing", ["PIL", "zxingcpp", "desktop_notifier", "segno", "bidi", "tkinter"])
+def test_the_terminal_needs_nothing_that_only_a_window_needs(missing: str) -> None:
+    for module, needs_it in (("iirs.client.main", False), (_NEEDED_BY[missing], True)):
+        program = f"import sys; sys.modules[{missing!r}] = None; import {module}"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert (done.returncode != 0) == needs_it, done.stderr
+        assert (f"import of {missing}" in done.stderr) == needs_it
 
 
 def test_only_the_window_imports_tkinter(tmp_path: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from babel.messages import Catalog
+from babel.messages.mofile import read_mo, write_mo
+from babel.messages.pofile import read_po
 
 from iirs.client.text.translate import _, languages, n_, set_language
 from iirs.errors import AccountError
@@ -42,7 +46,36 @@ def test_english_is_there_and_one_more_language() -> None:
 def test_a_translation_is_complete_and_compiled(source: Path) -> None:
     catalog = TOOL.updated(source, TOOL.collected())
     assert TOOL.missing(catalog) == []
-    assert source.with_suffix(".mo").read_bytes() == TOOL.compiled(catalog), "run packaging/words.py"
+    check_files(source, catalog, TOOL.read(source), TOOL.read_compiled(source))
+
+
+def check_files(source: Path, wanted: Catalog, written: Catalog, compiled: Catalog) -> None:
+    """A translation's two files say what they should, whichever version of Babel has written them."""
+    assert TOOL.meaning(written) == TOOL.meaning(wanted), f"{source}: run packaging/words.py"
+    assert TOOL.meaning(compiled) == TOOL.compiled_meaning(wanted), f"{source}: run packaging/words.py"
+
+
+def test_what_translators_begin_with_has_all_words() -> None:
+    with (TOOL.LOCALE / "iirs.pot").open("rb") as file:
+        template = read_po(file)
+    assert TOOL.meaning(template).keys() == TOOL.meaning(TOOL.collected()).keys(), "run packaging/words.py"
+
+
+def test_files_by_another_version_of_babel_mean_the_same_and_another_word_does_not() -> None:
+    source = TOOL.sources()[0]
+    wanted = TOOL.updated(source, TOOL.collected())
+    data = io.BytesIO()
+    write_mo(data, wanted)
+    newer = data.getvalue().replace(b"Generated-By: Babel", b"Generated-By: Label")
+    assert newer != data.getvalue()
+    check_files(source, wanted, TOOL.read(source), read_mo(io.BytesIO(newer)))
+    other = read_mo(io.BytesIO(data.getvalue().replace(b"Einstellungen", b"Einstellungem")))
+    with pytest.raises(AssertionError, match=r"run packaging/words\.py"):
+        check_files(source, wanted, TOOL.read(source), other)
+    written = TOOL.read(source)
+    written["Settings"].flags.add("fuzzy")
+    with pytest.raises(AssertionError, match=r"run packaging/words\.py"):
+        check_files(source, wanted, written, TOOL.read_compiled(source))
 
 
 @pytest.mark.parametrize("source", TOOL.sources(), ids=lambda path: path.parent.parent.name)

@@ -14,7 +14,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from iirs.client.account.account import Account, SessionStart, World
+from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
 from iirs.client.store.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
@@ -30,7 +30,7 @@ from iirs.geometry import (
 from iirs.noise import Noise, NoiseCount
 from iirs.onion import EntryChannel, RoundContext, open_reply, wrap
 from iirs.server.hops.hop_state import HopState
-from iirs.server.hops.later_hop import HopWorld, LaterHop, Successor
+from iirs.server.hops.later_hop import HopEnvironment, LaterHop, Successor
 from iirs.server.hops.link import Prepare, Prepared
 from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.server.hops.preparer import Increment, Preparer
@@ -123,7 +123,7 @@ class OpenChain:
     def start_hop(self, hop: int) -> LaterHop:
         """Start a later hop, or start it anew: what it has in its folder is all that it remembers."""
         state = HopState(self._folders.get(hop), self.chain.chain_id)
-        identity, world = self.keys.identities[hop], HopWorld(os.urandom)
+        identity, world = self.keys.identities[hop], HopEnvironment(os.urandom)
         made = LaterHop(self.chain, hop, identity, state, world, self.taps.get(hop))
         stage = made._mix._stage
         if hop == HOPS - 1:
@@ -289,13 +289,13 @@ class Room:
         for position, name in enumerate(self.people):
             client = self.clients[name] = Client(self.chain, name)
             account = Account(name, self.chain.chain, person(name), b"")
-            engine = self.engines[name] = Engine(account, ClientStore(":memory:", bytes(32)), World())
+            engine = self.engines[name] = Engine(account, ClientStore(":memory:", bytes(32)), Environment())
             entries = [entry.raw for entry in self.chain.directory.entries]
             record = AccountRecord(position, 0, bytes(VAULT_SIZE))
             engine.begin_session(SessionStart(record, client.own_end, announcement.head, entries, keys, []))
         if self.talk:
-            self.engines["alice"].ask("bob")
-            self.engines["bob"].ask("alice")
+            self.engines["alice"].slots.ask("bob")
+            self.engines["bob"].slots.ask("alice")
 
     def play(self, rounds: int) -> list[Glance]:
         """Run rounds and return what could be seen of them."""
@@ -309,10 +309,10 @@ class Room:
         if self.chain.announced != self._shown:
             self._shown = self.chain.announced
             for engine in self.engines.values():
-                engine.take_keys(b"".join(key.encode() for key in self._shown))
+                engine.chain_view.take_keys(b"".join(key.encode() for key in self._shown))
         context = self.chain.open(announcement)
         if self.talk and self.number % 7 == 0:
-            self.engines["alice"].send("bob", f"text of round {self.number}")
+            self.engines["alice"].messenger.send("bob", f"text of round {self.number}")
         wire: dict[str, bytes] = {}
         uploads: dict[str, Upload] = {}
         for name, engine in self.engines.items():
@@ -321,12 +321,12 @@ class Room:
             self._prekeys += [item.body for item in prekey]
             wire[name], uploads[name] = message.body, Upload.decode(message, self.chain.chain.geometry)
         outcome = self.chain.close(list(self.clients.values()), uploads)
-        assert not outcome.lost, outcome.why_lost
+        assert not outcome.lost, outcome.failure
         self._bundle_digest = NO_BUNDLE if outcome.bundle is None else outcome.bundle.digest
         for name, engine in self.engines.items():
             engine.close_round(outcome.replies[str(name)])
             if outcome.bundle is not None:
-                engine.take_bundle(outcome.bundle)
+                engine.chain_view.take_bundle(outcome.bundle)
         self.number += 1
         return self._glance(context, wire, outcome)
 

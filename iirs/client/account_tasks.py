@@ -24,7 +24,7 @@ from iirs.client.store.preferences import Preferences
 from iirs.client.store.store import open_store
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError
-from iirs.wire.accounts import Result
+from iirs.wire.accounts import RefusedError, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,8 @@ def _account(link: JoinLink, home: Home, credentials: Credentials) -> Account:
         return login(link, home, name, password)
     try:
         return register(link, home, name, password, keys_stay_here=credentials.keys_stay_here)
-    except AccountError as error:
-        if not credentials.or_log_in or str(error) != Result.NAME_TAKEN.sentence:
+    except RefusedError as error:
+        if not credentials.or_log_in or error.result is not Result.NAME_TAKEN:
             raise
         return login(link, home, name, password)
 

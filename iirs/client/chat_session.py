@@ -53,8 +53,8 @@ class _Assembly:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where an item of the outbox is in the sequence of fragments."""
+class _Span:
+    """Which fragments of the sequence an item of the outbox has: from ``start`` up to ``end``."""
 
     start: int
     item: Item
@@ -86,9 +86,11 @@ class ChatSession:
         state: dict[str, Any] | None = None,
         supply: Callable[[], Item | None] = nothing_more,
     ) -> None:
-        """``already_shown`` tells whether an item has arrived before; ``supply`` gives a file's next piece.
+        """Go on where ``state``, which ``to_state`` returned, and the outbox left off.
 
-        Whoever supplies stores the piece and that it was given. Raises ``StoreError``.
+        ``already_shown`` returns whether an item with this id has arrived before. ``supply`` returns the
+        next piece of a file, or ``None``; before it returns, the piece is in the stored outbox, so that it
+        is never fetched twice. Raises ``StoreError`` if the state is damaged.
         """
         self._random_bytes = random_bytes
         self._already_shown = already_shown
@@ -117,32 +119,29 @@ class ChatSession:
 
     def _layout(self) -> None:
         """Number the fragments of the outbox from ``_out_base`` on."""
-        self._places: list[_Place] = []
+        self._spans: list[_Span] = []
         self._out_end = self._out_base
         for item in self.outbox:
             self._append(item)
 
     def _append(self, item: Item) -> None:
-        place = _Place(self._out_end, item, _payloads(item))
-        self._places.append(place)
-        self._out_end = place.end
+        span = _Span(self._out_end, item, _payloads(item))
+        self._spans.append(span)
+        self._out_end = span.end
 
     # -- sending ----------------------------------------------------------------------------------
 
     def send(self, text: str, now_ms: int) -> Item:
-        """Queue a text. Raises ``AccountError`` with a sentence if it is longer than 64 KiB."""
-        data = clean_text(text).encode()
-        if len(data) > TEXT_MAX:
-            raise AccountError("This text is longer than 64 KiB. Send it in parts.")
-        return self._queue(ItemKind.TEXT, data, now_ms)
+        """Queue a text. Raises ``AccountError`` if it is longer than ``TEXT_MAX``."""
+        return self._queue(ItemKind.TEXT, clean_text(text).encode(), now_ms, TEXT_MAX)
 
     def send_note(self, data: bytes, now_ms: int) -> Item:
-        """Queue a note. Raises ``AccountError`` with a sentence if it is too long."""
-        if len(data) > NOTE_MAX:
-            raise AccountError("This text is longer than 64 KiB. Send it in parts.")
-        return self._queue(ItemKind.NOTE, data, now_ms)
+        """Queue a note. Raises ``AccountError`` if it is longer than ``NOTE_MAX``."""
+        return self._queue(ItemKind.NOTE, data, now_ms, NOTE_MAX)
 
-    def _queue(self, kind: ItemKind, data: bytes, now_ms: int) -> Item:
+    def _queue(self, kind: ItemKind, data: bytes, now_ms: int, limit: int) -> Item:
+        if len(data) > limit:  # the messenger has asked ``limits`` before
+            raise AccountError("This is too long to send at once. Send it in parts.")
         item = Item(self._random_bytes(_ITEM_ID_SIZE), kind, data, now_ms)
         self.outbox.append(item)
         self._append(item)
@@ -172,7 +171,7 @@ class ChatSession:
         return messages
 
     def _fetch(self) -> int | None:
-        """Take a piece of a file into the sequence, if there is one and room for it; return its place."""
+        """Take a piece of a file into the sequence, if there is one and room for it; return its number."""
         if self._out_end > self._acknowledged + WINDOW:
             return None
         item = self._supply()
@@ -185,11 +184,11 @@ class ChatSession:
     def take_sent(self) -> list[Item]:
         """Return items whose last fragment has gone out for the first time since last asked."""
         sent = []
-        for place in self._places:
-            key = (place.item.item_id, place.item.part)
-            if place.end - 1 in self._last_sent and key not in self._announced:
+        for span in self._spans:
+            key = (span.item.item_id, span.item.part)
+            if span.end - 1 in self._last_sent and key not in self._announced:
                 self._announced.add(key)
-                sent.append(place.item)
+                sent.append(span.item)
         return sent
 
     def came_back(self, message: PeerMessage) -> None:
@@ -209,8 +208,8 @@ class ChatSession:
         return self._last_sent.get(sequence, -1) < round_number - 1
 
     def _fragment_message(self, sequence: int, round_number: int) -> PeerMessage:
-        place = next(place for place in reversed(self._places) if place.start <= sequence)
-        item = place.item
+        span = next(span for span in reversed(self._spans) if span.start <= sequence)
+        item = span.item
         self._last_sent[sequence] = round_number
         is_part = item.kind is ItemKind.PART
         return PeerMessage(
@@ -218,9 +217,9 @@ class ChatSession:
             sequence=sequence,
             kind=ContentKind(item.kind),
             text_id=item.item_id,
-            fragment=item.part if is_part else sequence - place.start,
-            fragments=item.parts if is_part else len(place.payloads),
-            payload=place.payloads[sequence - place.start],
+            fragment=item.part if is_part else sequence - span.start,
+            fragments=item.parts if is_part else len(span.payloads),
+            payload=span.payloads[sequence - span.start],
             **self._acknowledgement(),
         )
 
@@ -261,12 +260,12 @@ class ChatSession:
         for sequence in [known for known in self._last_sent if known < self._acknowledged]:
             del self._last_sent[sequence]
         delivered = []
-        while self._places and self._places[0].end <= self._acknowledged:
-            place = self._places.pop(0)
-            self.outbox.remove(place.item)
-            self._announced.discard((place.item.item_id, place.item.part))
-            self._out_base = place.end
-            delivered.append(place.item)
+        while self._spans and self._spans[0].end <= self._acknowledged:
+            span = self._spans.pop(0)
+            self.outbox.remove(span.item)
+            self._announced.discard((span.item.item_id, span.item.part))
+            self._out_base = span.end
+            delivered.append(span.item)
         return delivered
 
     def _assemble(self, fragment: _Fragment) -> list[Item]:

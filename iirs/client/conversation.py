@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iirs.client.chat_session import ChatSession
-from iirs.client.conversation_values import Gathered, Me, Posted, Reach
+from iirs.client.conversation_values import Gathered, InvitationPrekeys, Me, Posted
 from iirs.client.events import PeerState
 from iirs.client.invitations import Ask, Invitation, InvitationKind, agree
 from iirs.client.store.log_entry import Item
@@ -32,8 +32,6 @@ from iirs.directory import Entry, Head
 from iirs.errors import InvitationError, PeerMessageError, StoreError
 from iirs.message import ContentKind, Direction, PeerMessage
 from iirs.prekey import Prekey
-
-__all__ = ["Conversation", "Gathered", "Me", "Posted", "Reach"]
 
 HANG_UP_ROUNDS = 4
 """A hang-up takes effect this many rounds after the first message that says so."""
@@ -304,7 +302,7 @@ class Conversation:
 
     # -- invitations ----------------------------------------------------------------------------------
 
-    def invitation(self, bundle_round: int, reach: Reach) -> bytes | None:
+    def invitation(self, bundle_round: int, prekeys: InvitationPrekeys) -> bytes | None:
         """Return what to post in this invite round, sealed, or ``None`` for cover.
 
         To be called after ``prepare`` of the same round. Without a prekey of the peer's, asking goes on in
@@ -313,22 +311,24 @@ class Conversation:
         if self._end_invitations:
             self._end_invitations -= 1
             ask = Ask.create(self.me.now_ms(), self.me.random_bytes)
-            ending = self._write(InvitationKind.END, ask, bundle_round, reach)
-            return None if reach.prekey is None else self._seal(ending, reach.prekey)
+            ending = self._write(InvitationKind.END, ask, bundle_round, prekeys)
+            return None if prekeys.theirs is None else self._seal(ending, prekeys.theirs)
         if not self._wanted or self.confirmed or self.end_round:
             return None
         if self.sync is not None and bundle_round <= self.sync.last_heard + 1:
             return None  # agreed, and not begun: to agree again would put it off, at short intervals for ever
         if self.ask is None:
             self.ask = Ask.create(self.me.now_ms(), self.me.random_bytes)
-        if reach.prekey is None:
+        if prekeys.theirs is None:
             return None
-        invitation = self._write(InvitationKind.TALK, self.ask, bundle_round, reach)
-        sealed = self._seal(invitation, reach.prekey)
-        self._out = _Out(self.ask, invitation, sealed, reach.prekey.key_id)
+        invitation = self._write(InvitationKind.TALK, self.ask, bundle_round, prekeys)
+        sealed = self._seal(invitation, prekeys.theirs)
+        self._out = _Out(self.ask, invitation, sealed, prekeys.theirs.key_id)
         return sealed
 
-    def _write(self, kind: InvitationKind, ask: Ask, bundle_round: int, reach: Reach) -> Invitation:
+    def _write(
+        self, kind: InvitationKind, ask: Ask, bundle_round: int, prekeys: InvitationPrekeys
+    ) -> Invitation:
         conversation = self._ended_conversation if kind is InvitationKind.END else _NO_CONVERSATION
         if self.sync is not None and kind is InvitationKind.TALK:
             conversation = self.sync.conversation
@@ -341,7 +341,7 @@ class Conversation:
             ask.seed,
             bundle_round,
             () if self.sync is None else self.sync.chain_ids(),
-            reach.own_ids,
+            prekeys.own_ids,
         )
 
     def _seal(self, invitation: Invitation, prekey: Prekey) -> bytes:

@@ -16,7 +16,7 @@ from iirs.prekey import Prekey
 
 @dataclass(frozen=True, slots=True)
 class Me:
-    """Who we are, and what a conversation needs of the world."""
+    """Who we are, and what a conversation needs of the environment."""
 
     entry: Entry
     position: int
@@ -28,10 +28,10 @@ class Me:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """What an invitation of one round needs: the peer's prekey, if one is known, and the names of ours."""
+class InvitationPrekeys:
+    """What an invitation of one round needs: the peer's prekey, if one is known, and the ids of ours."""
 
-    prekey: Prekey | None
+    theirs: Prekey | None
     own_ids: tuple[bytes, ...]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from iirs.client.store.log_entry import Entry, TextState, TransferState
+from iirs.client.store.log_entry import LogEntry, TextState, TransferState
 from iirs.client.text.translate import N_, _
 
 ROUNDS_GO_ON = N_("All servers of the chain answer again. Rounds go on.")
@@ -164,7 +164,7 @@ class TextChanged:
 class FileAdded:
     """A file is in a talk's log: ours, or one that somebody begins to send."""
 
-    entry: Entry
+    entry: LogEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,3 +274,19 @@ Event = (
     | PeopleChanged
     | Notice
 )
+
+
+class EventLog:
+    """What has happened and has not been told yet, in order. One owner thread appends and takes."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def append(self, event: Event) -> None:
+        """Note what has happened."""
+        self._events.append(event)
+
+    def take(self) -> list[Event]:
+        """Return what has happened since last asked, in order."""
+        taken, self._events = self._events, []
+        return taken

@@ -34,7 +34,7 @@ def run_window(
         return 2
     from iirs.client.account_tasks import Credentials  # noqa: PLC0415  # only a window needs it
     from iirs.client.window.application import run_application  # noqa: PLC0415  # needs tkinter
-    from iirs.client.window.navigation import Start  # noqa: PLC0415  # needs tkinter
+    from iirs.client.window.start import Start  # noqa: PLC0415  # needs tkinter
 
     try:
         root = tk.Tk(className="Iirs")

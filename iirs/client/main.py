@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from iirs.client.account.entry_calls import Home
 from iirs.client.account_tasks import Credentials, NotLoggedIn, Remembered, log_in
 from iirs.client.desktop import menu_entry as desktop_entry
 from iirs.client.server_connection import ServerConnection
-from iirs.client.terminal import Streams, TerminalChat
+from iirs.client.terminal import INTERRUPTED, Streams, TerminalChat
 from iirs.errors import AccountError, ChainError, ConfigError, IirsError
 from iirs.identity import checked_name
 from iirs.paths import data_directory
@@ -51,8 +52,17 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the client. Returns 0 when all is well, 1 if it was refused or cut off, 2 if it cannot start."""
-    options = parse_arguments(arguments)
+    """Run the client. Returns 0 when all is well, 1 if refused, 2 if it cannot start, 130 on Ctrl-C."""
+    try:
+        # What a script starts in the background inherits that SIGINT is ignored: it would only end with its
+        # input, as if all had been said.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return _run(parse_arguments(arguments))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
     home = Home(options.data_dir or data_directory("iirs"))
     try:
         if options.desktop_entry:
@@ -79,8 +89,6 @@ def main(arguments: list[str] | None = None) -> int:
     except IirsError as error:
         print(f"iirs-client: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def run_terminal(options: argparse.Namespace, home: Home, streams: Streams) -> int:

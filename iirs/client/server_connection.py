@@ -1,10 +1,10 @@
 """``ServerConnection``: the socket to the server, and its threads.
 
-One thread owns the engine; one only reads and one only sends (``pace``), so that no work of the engine, and
-no disk, shows in the time of an upload. Others ask for things with ``ask``, ``send``, ``hang_up`` and
-``quit``, which only put values on a queue, and read what happened from ``events``. What is asked changes
-the contents of the next upload and never its time or size: uploads go a fixed margin before the round
-closes, and are built before that timer fires.
+One thread owns the engine; one only reads (``transport``) and one only sends (``upload_clock``), so that no
+work of the engine, and no disk, shows in the time of an upload. Others ask for things with ``ask``, ``send``,
+``hang_up`` and ``quit``, which only put values on a queue, and read what happened from ``events``. What is
+asked changes the contents of the next upload and never its time or size: uploads go a fixed margin before the
+round closes, and are built before that timer fires.
 
 States: CONNECTING -> ONLINE -> WAITING (lost, tries again by itself) ...; CLOSED when over for good.
 """
@@ -20,18 +20,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from iirs.chain import JoinLink
-from iirs.client.account.account import Account, World
+from iirs.client.account.account import Account, Environment
 from iirs.client.account.entry_calls import TryLaterError, enter
 from iirs.client.conversation import HANG_UP_ROUNDS
 from iirs.client.engine import Engine
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, Event, Notice
-from iirs.client.net.transport import Arrival, Line, ServerClosedError
+from iirs.client.net.transport import Arrival, ServerClosedError, Transport, TransportReader
 from iirs.client.net.upload_clock import (
     BUILD_AHEAD,
     QUIET_AHEAD,
-    Departures,
-    LineReader,
     Timetable,
+    UploadClock,
     upload_margin,
 )
 from iirs.client.store.store import ClientStore
@@ -46,7 +45,7 @@ from iirs.errors import (
     StoreError,
 )
 from iirs.message import Message, MessageKind
-from iirs.wire.accounts import Result
+from iirs.wire.accounts import RefusedError, Result
 from iirs.wire.limits import CloseReason
 from iirs.wire.rounds import Announcement, Bundle, NoticeFlags, Replies, Standby
 
@@ -62,7 +61,7 @@ _Command = Callable[[], object]
 class ConnectionOptions:
     """What a test may own."""
 
-    world: World = field(default_factory=World)
+    environment: Environment = field(default_factory=Environment)
     backoff_seconds: tuple[float, ...] = _BACKOFF_SECONDS
     silent_seconds: float = 10.0
     """A server that says nothing for this long and five rounds is given up."""
@@ -85,11 +84,11 @@ class ServerConnection:
         self._options = options or ConnectionOptions()
         self._link = link
         self._store = store
-        self._engine = Engine(account, store, self._options.world)
-        self._inbox: queue.SimpleQueue[tuple[Line, Arrival | IirsError] | _Command] = queue.SimpleQueue()
+        self._engine = Engine(account, store, self._options.environment)
+        self._inbox: queue.SimpleQueue[tuple[Transport, Arrival | IirsError] | _Command] = queue.SimpleQueue()
         self._deferred: deque[_Command] = deque()
-        self._departures = Departures(self._departed)
-        self._line: Line | None = None
+        self._upload_clock = UploadClock(self._uploaded)
+        self._transport: Transport | None = None
         self._timetable: Timetable | None = None
         self._quitting = threading.Event()
         self._at_once = False
@@ -106,15 +105,15 @@ class ServerConnection:
 
     def ask(self, peer: str) -> None:
         """Ask to talk to ``peer``; a refusal comes as a ``Notice``."""
-        self._inbox.put(lambda: self._engine.ask(peer))
+        self._inbox.put(lambda: self._engine.slots.ask(peer))
 
     def send(self, peer: str, text: str) -> None:
         """Queue a text for ``peer``; ``TextQueued`` says that it is stored."""
-        self._inbox.put(lambda: self._engine.send(peer, text))
+        self._inbox.put(lambda: self._engine.messenger.send(peer, text))
 
     def hang_up(self, peer: str) -> None:
         """End the conversation with ``peer``, four rounds after the next upload that can say so."""
-        self._inbox.put(lambda: self._engine.hang_up(peer))
+        self._inbox.put(lambda: self._engine.slots.hang_up(peer))
 
     def change_password(self, login_secret: bytes, make_vault: Callable[[bytes], bytes]) -> None:
         """Have a new password take the old one's place, by way of uploads; ``ErrandDone`` follows."""
@@ -140,7 +139,7 @@ class ServerConnection:
         self._at_once = self._at_once or at_once
         self._coming_back = self._coming_back or coming_back
         self._quitting.set()
-        self._inbox.put(self._say_goodbye)
+        self._inbox.put(self._begin_leaving)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the thread has ended; False if it has not by ``timeout`` seconds."""
@@ -151,7 +150,7 @@ class ServerConnection:
 
     def _run(self) -> None:
         attempt = 0
-        self._departures.start()
+        self._upload_clock.start()
         try:
             while not self._is_over():
                 self._emit(ConnectionChanged(ConnectionState.CONNECTING))
@@ -178,31 +177,31 @@ class ServerConnection:
             self._emit(Notice(sentence, alarm=True))
             self._emit(ConnectionChanged(ConnectionState.CLOSED, sentence))
         finally:
-            self._hang_up_line()
-            self._departures.stop()
+            self._drop_transport()
+            self._upload_clock.stop()
             self._store.close()
 
     def _is_over(self) -> bool:
         may_leave = self._ticks_left is not None and self._ticks_left <= 0
-        return self._quitting.is_set() and (self._at_once or may_leave or self._line is None)
+        return self._quitting.is_set() and (self._at_once or may_leave or self._transport is None)
 
-    def _say_goodbye(self) -> None:
-        self._engine.desk.hang_up_all(leaving=self._coming_back)
+    def _begin_leaving(self) -> None:
+        self._engine.slots.hang_up_all(leaving=self._coming_back)
         self._ticks_left = LEAVE_ROUNDS if self._ticks_left is None else self._ticks_left
 
     def _connect(self) -> None:
         """Connect and log in; with the new login secret if the server knows it by now, and not the old."""
-        secrets_to_try = self._engine.errands.secrets
+        secrets_to_try = self._engine.account_changes.secrets
         for secret in secrets_to_try:
             try:
                 self._connect_with(secret)
-            except AccountError as error:
-                if str(error) == Result.DELETED.sentence:
+            except RefusedError as error:
+                if error.result is Result.DELETED:
                     self._note_deletion()
-                if str(error) != Result.WRONG_PASSWORD.sentence or secret == secrets_to_try[-1]:
+                if error.result is not Result.WRONG_PASSWORD or secret == secrets_to_try[-1]:
                     raise
             else:
-                told = self._engine.errands.logged_in_with(secret)
+                told = self._engine.account_changes.logged_in_with(secret)
                 if told is not None:
                     self._errand_done(told)
                     self._emit(told)
@@ -210,28 +209,28 @@ class ServerConnection:
 
     def _note_deletion(self) -> None:
         """The account is deleted; if we asked for that, and the answer was lost, this is the answer."""
-        told = self._engine.errands.deleted()
+        told = self._engine.account_changes.deleted()
         if told is not None:
             self._emit(told)
 
     def _connect_with(self, login_secret: bytes) -> None:
-        line, chain, keys = Line.connect(self._link, self.account.chain.chain_id)
+        transport, chain, keys = Transport.connect(self._link, self.account.chain.chain_id)
         try:
             start = enter(
-                line,
+                transport,
                 chain,
                 keys,
                 self.account.name,
                 login_secret,
-                self._options.world.random_bytes,
+                self._options.environment.random_bytes,
             )
             self._engine.begin_session(start)
         except BaseException:
-            line.close()
+            transport.close()
             raise
-        self._line = line
+        self._transport = transport
         self._margin = upload_margin(chain.round_ms / 1000)
-        LineReader(line, lambda source, item: self._inbox.put((source, item))).start()
+        TransportReader(transport, lambda source, item: self._inbox.put((source, item))).start()
         self._emit(ConnectionChanged(ConnectionState.ONLINE))
 
     def _session(self) -> None:
@@ -247,7 +246,7 @@ class ServerConnection:
             elif isinstance(item, IirsError):
                 raise item
             elif item is not None:
-                self._obey(item)
+                self._carry_out(item)
             elif time.monotonic() - heard > silent_seconds:
                 raise ConnectionLostError("The server has fallen silent.")
         self._pass_on()
@@ -259,17 +258,17 @@ class ServerConnection:
         and close to an upload they all wait: carrying one out may take the disk a while.
         """
         while True:
-            may_obey = bool(self._deferred) and not self._upload_is_close()
-            left = 0.0 if may_obey else max(0.0, until - time.monotonic())
+            may_run = bool(self._deferred) and not self._upload_is_close()
+            left = 0.0 if may_run else max(0.0, until - time.monotonic())
             try:
                 item = self._inbox.get(timeout=left)
             except queue.Empty:
-                return self._deferred.popleft() if may_obey else None
-            if item == self._say_goodbye:
+                return self._deferred.popleft() if may_run else None
+            if item == self._begin_leaving:
                 self._deferred.appendleft(item)  # the rounds until leaving count from when it was asked for
             elif not isinstance(item, tuple):
                 self._deferred.append(item)
-            elif item[0] is self._line:
+            elif item[0] is self._transport:
                 return item[1]
 
     def _upload_is_close(self) -> bool:
@@ -281,11 +280,11 @@ class ServerConnection:
             self._options.tap("down", message)
         match message.kind:
             case MessageKind.KEYS:
-                self._engine.take_keys(message.body)
+                self._engine.chain_view.take_keys(message.body)
             case MessageKind.REPLIES:
                 self._engine.close_round(Replies.decode(message.body, self.account.chain.geometry))
             case MessageKind.BUNDLE:
-                self._engine.take_bundle(Bundle.decode(message.body, self.account.chain))
+                self._engine.chain_view.take_bundle(Bundle.decode(message.body, self.account.chain))
             case MessageKind.ANNOUNCE:
                 notice = NoticeFlags.decode(message.body[0])
                 announcement = self._engine.open_round(message.body[1:], notice)
@@ -294,7 +293,7 @@ class ServerConnection:
             case MessageKind.STANDBY:
                 self._engine.stand_by(Standby.decode(message.body, self.account.chain.geometry))
                 self._timetable = None
-                self._departures.cancel()
+                self._upload_clock.cancel()
                 self._tick()
             case _:
                 raise PeerError("The server sent a message that has no place in a session.")
@@ -317,8 +316,8 @@ class ServerConnection:
             return
         self._timetable = None
         upload = self._engine.build_upload()
-        if upload and self._line is not None:
-            self._departures.schedule(plan.mark_after(time.monotonic()), self._line, upload)
+        if upload and self._transport is not None:
+            self._upload_clock.schedule(plan.mark_after(time.monotonic()), self._transport, upload)
         self._pass_on()
 
     def _next_due(self) -> float:
@@ -326,7 +325,7 @@ class ServerConnection:
 
     def _wait_to_reconnect(self, attempt: int, why: str) -> None:
         """Wait on a schedule that knows nothing of what this client was doing."""
-        self._hang_up_line()
+        self._drop_transport()
         self._pass_on()
         base = self._options.backoff_seconds[min(attempt, len(self._options.backoff_seconds) - 1)]
         seconds = base * (0.75 + secrets.randbelow(501) / 1000)
@@ -335,23 +334,23 @@ class ServerConnection:
         while time.monotonic() < until and not self._is_over():
             item = self._next_item(until)
             if item is not None and not isinstance(item, Arrival | IirsError):
-                self._obey(item)
+                self._carry_out(item)
             self._pass_on()
 
-    def _hang_up_line(self) -> None:
+    def _drop_transport(self) -> None:
         self._timetable = None
-        self._departures.cancel()
-        if self._line is not None:
-            self._line.hang_up()
-            self._line = None
+        self._upload_clock.cancel()
+        if self._transport is not None:
+            self._transport.hang_up()
+            self._transport = None
 
-    def _obey(self, command: _Command) -> None:
+    def _carry_out(self, command: _Command) -> None:
         try:
             command()
         except AccountError as error:
             self._emit(Notice(error.said(_)))
 
-    def _departed(self, message: Message) -> None:
+    def _uploaded(self, message: Message) -> None:
         if self._options.tap is not None:
             self._options.tap("up", message)
 
@@ -362,7 +361,7 @@ class ServerConnection:
             self._emit(event)
 
     def _errand_done(self, event: ErrandDone) -> None:
-        self.account = replace(self.account, login_secret=self._engine.errands.login_secret)
+        self.account = replace(self.account, login_secret=self._engine.account_changes.login_secret)
         if event.deletion and event.accepted:
             self.quit()  # as everybody leaves
 

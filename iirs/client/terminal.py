@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import signal
 import sys
 import threading
 import time
@@ -39,7 +40,8 @@ from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
 from iirs.client.store.log_entry import ItemKind, TextState
 from iirs.client.text.display import displayable
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
+"""What a program ends with after Ctrl-C: 128 and the signal's number."""
 ESTABLISHED = "Connection established successfully"
 
 _STATE_SENTENCES = {
@@ -81,6 +83,7 @@ class TerminalChat:
         self._peer = peer
         self._streams = streams
         self._linger = linger
+        self._interrupts: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._pending: set[bytes] | None = None
         """Ids of texts not delivered yet; ``None`` until the outbox of earlier runs has been read."""
@@ -96,19 +99,33 @@ class TerminalChat:
         self._input_over = False
 
     def run(self) -> int:
-        """Chat until the input ends and all is delivered. Returns 0, 1 if cut off, 130 on Ctrl-C."""
+        """Chat until the input ends and all is delivered. Returns 0, 1 if cut off, 130 on Ctrl-C.
+
+        From the main thread. From now on Ctrl-C is noted and seen to between two steps; raised, it could cut
+        one of them in half, or be lost in a finalizer.
+        """
+        signal.signal(signal.SIGINT, self._note_interrupt)
         threading.Thread(target=self._read_lines, name="iirs-input", daemon=True).start()
+        return self._chat()
+
+    def _note_interrupt(self, *_: object) -> None:
+        if not self._interrupts.empty():
+            raise KeyboardInterrupt  # the one before has not been seen to: something blocks
+        self._interrupts.put(None)
+
+    def _is_interrupted(self) -> bool:
+        """Say whether Ctrl-C has been pressed since this was asked last."""
         try:
-            return self._chat()
-        except KeyboardInterrupt:
-            self._leave()
-            return _INTERRUPTED
+            self._interrupts.get_nowait()
+        except queue.Empty:
+            return False
+        return True
 
     def _chat(self) -> int:
         outboxes: queue.SimpleQueue[set[bytes]] = queue.SimpleQueue()
         self._connection.start()
         done_since: float | None = None
-        while True:
+        while not self._is_interrupted():
             try:
                 if not self._handle(self._connection.events.get(timeout=0.1), outboxes):
                     return 1
@@ -123,7 +140,8 @@ class TerminalChat:
             elif done_since is None:
                 done_since = time.monotonic()
             elif time.monotonic() - done_since >= self._linger:
-                return self._leave()
+                return self._leave(0)
+        return self._leave(INTERRUPTED)
 
     def _is_done(self) -> bool:
         if not self._input_over or self._typed or self._unqueued:
@@ -138,13 +156,15 @@ class TerminalChat:
             self._told = True
             self._say(f"texts not delivered yet: {waiting}; waiting for {self._peer} (Ctrl-C gives up)")
 
-    def _leave(self) -> int:
+    def _leave(self, code: int) -> int:
         self._say(f"leaving: everybody who leaves stays for {LEAVE_ROUNDS} more rounds (Ctrl-C: at once)")
         self._connection.quit()
         while not self._connection.join(0.1):
+            if self._is_interrupted():
+                return INTERRUPTED
             self._drain()
         self._drain()
-        return 0
+        return code
 
     def _drain(self) -> None:
         while not self._connection.events.empty():
@@ -214,7 +234,7 @@ class TerminalChat:
         peer = self._peer
         self._connection.call(
             lambda engine: outboxes.put(
-                {item.item_id for item in engine.desk.undelivered(peer) if item.kind is ItemKind.TEXT}
+                {item.item_id for item in engine.messenger.undelivered(peer) if item.kind is ItemKind.TEXT}
             )
         )
         self._connection.ask(peer)

@@ -12,6 +12,7 @@ import json
 import os
 import queue
 import secrets
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,19 +20,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
-from iirs.chain import MAX_HOPS, Chain, JoinLink
-from iirs.client.net.transport import Line
+from iirs.chain import MAX_HOPS, JoinLink
+from iirs.client.net.transport import Transport
+from iirs.client.terminal import ESTABLISHED
 from iirs.demo.local_chain import local_chain
-from iirs.demo.wiretap import Burst, Way, Wiretap
+from iirs.demo.rounds_seen import RoundSeen, Sizes
+from iirs.demo.wiretap import Wiretap
 from iirs.errors import ConfigError, ConnectionLostError, IirsError
-from iirs.geometry import PREKEY_SIZE, padded_invitations
-from iirs.message import HEADER_SIZE
-from iirs.tls import on_the_wire
 
 _PEOPLE = ("alice", "bob")
 _SCRIPT = (
@@ -54,17 +54,6 @@ class _Options:
     say: Say
 
 
-@dataclass(frozen=True, slots=True)
-class RoundSeen:
-    """One round as the network saw one person's connection."""
-
-    kind: str
-    up: int
-    down: int
-    started: float
-    """When its upload began (monotonic seconds)."""
-
-
 @dataclass(slots=True)
 class Report:
     """What the demo measured."""
@@ -84,38 +73,7 @@ class Report:
         return json.dumps({name: getattr(self, name) for name in self.__slots__})
 
 
-class Sizes:
-    """Tells round kinds apart as any observer can: sizes are public, and follow from the chain."""
-
-    def __init__(self, chain: Chain, people: int) -> None:
-        geometry = chain.geometry
-        bundle = geometry.bundle_size(padded_invitations(people * chain.slots))
-        plain = HEADER_SIZE + geometry.replies_size + HEADER_SIZE + geometry.announce_size
-        prekey = HEADER_SIZE + PREKEY_SIZE
-        self.uploads = {
-            on_the_wire(extra + HEADER_SIZE + size): kind + remark
-            for size, kind in ((geometry.upload_size, "plain"), (geometry.upload_invite_size, "invite"))
-            for extra, remark in ((0, ""), (prekey, ", new prekey"))
-        }
-        keys = HEADER_SIZE + geometry.keys_size
-        self.with_keys = {
-            on_the_wire(plain + keys),
-            on_the_wire(plain + keys + HEADER_SIZE + bundle),
-        }
-
-    def rounds(self, bursts: list[Burst]) -> list[RoundSeen]:
-        """Return the rounds in what a wiretap recorded of one connection."""
-        seen = []
-        first = next((i for i, burst in enumerate(bursts) if burst.size in self.uploads), len(bursts))
-        for up, down in pairwise(bursts[first:]):
-            if up.way is Way.UP:
-                kind = self.uploads.get(up.size, "unexpected")
-                kind += ", new epoch keys" if down.size in self.with_keys else ""
-                seen.append(RoundSeen(kind, up.size, down.size, up.started))
-        return seen
-
-
-class Player:
+class TerminalClient:
     """A real client process in a terminal, driven as a person would."""
 
     def __init__(self, name: str, peer: str, link: JoinLink, folder: Path, linger: float) -> None:
@@ -155,12 +113,26 @@ class Player:
     def _status(self, stream: IO[str]) -> None:
         for line in stream:
             self.last_status = line.strip()
-            if "Connection established successfully" in line:
+            if ESTABLISHED in line:
                 self.ready.set()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Show the main job. Returns 0 only if everything was delivered."""
+    """Show the main job. Returns 0 only if everything was delivered, 130 on Ctrl-C, 143 on SIGTERM."""
+    try:
+        # SIGINT too: what a script starts in the background inherits that it is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _end)
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _end(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)  # so that on the way out all that was started is ended
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="iirs-demo", description="A server and two people, talking.")
     parser.add_argument("--headless", action="store_true", help="no windows, even with a display")
     parser.add_argument("--json", action="store_true", help="headless; print one JSON object at the end")
@@ -176,8 +148,6 @@ def main(arguments: list[str] | None = None) -> int:
     except IirsError as error:
         print(f"iirs-demo: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def _has_display() -> bool:
@@ -199,8 +169,8 @@ def _has_display() -> bool:
 def _headless(hops: int, round_seconds: float, *, quiet: bool) -> int:
     say: Say = (lambda line: None) if quiet else (lambda line: print(line, flush=True))
     with tempfile.TemporaryDirectory() as name, local_chain(hops, round_seconds) as servers:
-        line, chain, _ = Line.connect(servers.link, None)
-        line.close()
+        transport, chain, _ = Transport.connect(servers.link, None)
+        transport.close()
         sizes = Sizes(chain, len(_PEOPLE))
         taps = {person: Wiretap(servers.link.port) for person in _PEOPLE}
         try:
@@ -221,57 +191,59 @@ def _converse(
 ) -> Report:
     others = dict(zip(_PEOPLE, reversed(_PEOPLE), strict=True))
     linger = 3 * options.round_seconds
-    players = {}
+    clients = {}
     for name, tap in taps.items():
         tapped = JoinLink(link.host, tap.port, link.fingerprint)
-        players[name] = Player(name, others[name], tapped, folder, linger)
-    narrator = _Narrator(taps, sizes, options)
+        clients[name] = TerminalClient(name, others[name], tapped, folder, linger)
+    printer = _RoundPrinter(taps, sizes, options)
     try:
-        _wait_until_ready(list(players.values()), narrator)
+        _wait_until_ready(list(clients.values()), printer)
         report = Report()
         for name, text in _SCRIPT:
             # People take a moment to type; without one, every text would start right after a round.
-            narrator.watch(options.round_seconds * (0.2 + secrets.randbelow(1000) / 1000))
-            _exchange(players[name], players[others[name]], text, report, narrator)
-        narrator.watch(2 * options.round_seconds)  # silence: the network sees no difference
-        for player in players.values():
-            player.stop_typing()
-        while any(player.process.poll() is None for player in players.values()):
-            narrator.watch(0.1)
+            printer.watch(options.round_seconds * (0.2 + secrets.randbelow(1000) / 1000))
+            _exchange(clients[name], clients[others[name]], text, report, printer)
+        printer.watch(2 * options.round_seconds)  # silence: the network sees no difference
+        for client in clients.values():
+            client.stop_typing()
+        while any(client.process.poll() is None for client in clients.values()):
+            printer.watch(0.1)
     finally:
-        for player in players.values():
-            if player.process.poll() is None:
-                player.process.kill()
-            player.process.wait()
-    narrator.watch(0)
+        for client in clients.values():
+            if client.process.poll() is None:
+                client.process.kill()
+            client.process.wait()
+    printer.watch(0)
     _count(report, taps, sizes)
-    if any(player.process.returncode for player in players.values()):
+    if any(client.process.returncode for client in clients.values()):
         raise ConnectionLostError("A client ended with an error.")
     return report
 
 
-def _wait_until_ready(players: list[Player], narrator: _Narrator) -> None:
+def _wait_until_ready(clients: list[TerminalClient], printer: _RoundPrinter) -> None:
     deadline = time.monotonic() + _LIMIT_SECONDS
-    narrator.say("alice and bob register, and ask for each other through dead drop 0 ...")
-    while not all(player.ready.is_set() for player in players):
-        if time.monotonic() > deadline or any(player.process.poll() is not None for player in players):
-            raise ConnectionLostError("The two did not come into sync: " + players[0].last_status)
-        narrator.watch(0.05)
+    printer.say("alice and bob register, and ask for each other through dead drop 0 ...")
+    while not all(client.ready.is_set() for client in clients):
+        if time.monotonic() > deadline or any(client.process.poll() is not None for client in clients):
+            raise ConnectionLostError("The two did not come into sync: " + clients[0].last_status)
+        printer.watch(0.05)
 
 
-def _exchange(speaker: Player, hearer: Player, text: str, report: Report, narrator: _Narrator) -> None:
+def _exchange(
+    speaker: TerminalClient, hearer: TerminalClient, text: str, report: Report, printer: _RoundPrinter
+) -> None:
     typed = time.monotonic()
     speaker.say(text)
     report.messages_sent += 1
-    narrator.said(speaker.name, text)
+    printer.said(speaker.name, text)
     while time.monotonic() < typed + _LIMIT_SECONDS and hearer.process.poll() is None:
-        narrator.watch(0.02)
+        printer.watch(0.02)
         while not hearer.heard.empty():
             at, line = hearer.heard.get()
             if line == f"{speaker.name}> {text}":
                 report.messages_delivered += 1
                 report.latency_s.append(round(at - typed, 3))
-                narrator.heard(hearer.name, text, at - typed)
+                printer.heard(hearer.name, text, at - typed)
                 return
 
 
@@ -284,7 +256,7 @@ def _count(report: Report, taps: dict[str, Wiretap], sizes: Sizes) -> None:
                 table[item.kind] = sorted({*table.get(item.kind, []), size})
 
 
-class _Narrator:
+class _RoundPrinter:
     """Prints each round as it passes on the wire, with what was said and heard meanwhile."""
 
     def __init__(self, taps: dict[str, Wiretap], sizes: Sizes, options: _Options) -> None:
@@ -360,8 +332,9 @@ def _conclude(report: Report, say: Say) -> None:
 
 def _windows(hops: int, round_seconds: float) -> int:
     """Open a server and two windows that register, ask for each other and greet."""
-    with tempfile.TemporaryDirectory() as name, local_chain(hops, round_seconds) as servers:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = stack.enter_context(local_chain(hops, round_seconds))
         windows = []
         for person, peer in zip(_PEOPLE, reversed(_PEOPLE), strict=True):
             password = folder / f"{person}.password"
@@ -371,7 +344,8 @@ def _windows(hops: int, round_seconds: float) -> int:
                 "--password-file", str(password), "--data-dir", str(folder / person),
                 "--say", f"Hello {peer}!",
             ]  # fmt: skip
-            windows.append(subprocess.Popen(command))
+            windows.append(stack.enter_context(subprocess.Popen(command)))
+            stack.callback(windows[-1].terminate)
         print("Two windows: alice and bob ask for each other, which takes a few rounds. Close both to end.")
         codes = [window.wait() for window in windows]
     return max(codes)

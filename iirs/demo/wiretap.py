@@ -16,7 +16,7 @@ from enum import Enum
 _CHUNK = 65536
 
 
-class Way(Enum):
+class TrafficDirection(Enum):
     """Which way bytes go."""
 
     UP = "up"
@@ -27,7 +27,7 @@ class Way(Enum):
 class Burst:
     """Bytes that went one way before any went the other."""
 
-    way: Way
+    direction: TrafficDirection
     size: int
     started: float
     """Monotonic seconds."""
@@ -83,24 +83,32 @@ class Wiretap:
                 self._sockets += [client, server]
                 self._connections += 1
                 number = self._connections
-            for source, sink, way in ((client, server, Way.UP), (server, client, Way.DOWN)):
+            for source, sink, direction in (
+                (client, server, TrafficDirection.UP),
+                (server, client, TrafficDirection.DOWN),
+            ):
                 source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(
-                    target=self._forward, args=(source, sink, way, number), name="iirs-wiretap", daemon=True
+                    target=self._forward,
+                    args=(source, sink, direction, number),
+                    name="iirs-wiretap",
+                    daemon=True,
                 ).start()
 
-    def _forward(self, source: socket.socket, sink: socket.socket, way: Way, connection: int) -> None:
+    def _forward(
+        self, source: socket.socket, sink: socket.socket, direction: TrafficDirection, connection: int
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
-                self._note(way, len(data), connection)
+                self._note(direction, len(data), connection)
                 sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
-    def _note(self, way: Way, size: int, connection: int) -> None:
+    def _note(self, direction: TrafficDirection, size: int, connection: int) -> None:
         with self._lock:
             last = self._bursts[-1] if self._bursts else None
-            if last is not None and last.way is way and last.connection == connection:
-                self._bursts[-1] = Burst(way, last.size + size, last.started, connection)
+            if last is not None and last.direction is direction and last.connection == connection:
+                self._bursts[-1] = Burst(direction, last.size + size, last.started, connection)
             else:
-                self._bursts.append(Burst(way, size, time.monotonic(), connection))
+                self._bursts.append(Burst(direction, size, time.monotonic(), connection))

@@ -59,8 +59,14 @@ def settings_of(options: argparse.Namespace) -> MeterSettings:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the report. Returns 0, or 2 with a sentence for input that makes no sense."""
-    options = parse_arguments(arguments)
+    """Print the report. Returns 0, 2 with a sentence for input that makes no sense, or 130 on Ctrl-C."""
+    try:
+        return _run(parse_arguments(arguments))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         reading = read_meter(settings_of(options))
     except IirsError as error:

@@ -7,9 +7,9 @@ that could have happened shows both counts with the noise of one honest hop: ``m
 ``max(0, mu/2 + L(b/2))``.
 
 **What comes out.** After k such rounds the odds between "they talk" and "they do not" have changed by a
-factor of ``exp(epsilon)`` at most, except with probability delta. Two accounts: ``TheoremAccount`` is
-Vuvuzela's (SOSP'15, theorems 1 and 2), in closed form. ``TightAccount`` composes the exact privacy losses of
-this mechanism, truncation included, and needs the extra ``privacy``.
+factor of ``exp(epsilon)`` at most, except with probability delta. Two accountants: ``TheoremAccountant`` is
+Vuvuzela's (SOSP'15, theorems 1 and 2), in closed form. ``TightAccountant`` composes the exact privacy losses
+of this mechanism, truncation included, and needs the extra ``privacy``.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from iirs.noise import Noise
 ROUNDS_MAX = 2_000_000
 """The most rounds that are counted: 46 days of 2 s. More are said to be this many."""
 DELTA_MIN = 1e-9
-"""The least delta asked for: below it the rounding of the tight account's Fourier transform shows."""
+"""The least delta asked for: below it the rounding of the tight accountant's Fourier transform shows."""
 
 
-class Account(ABC):
+class Accountant(ABC):
     """Epsilon and delta over many rounds of one noise, by one way of counting."""
 
     def __init__(self, noise: Noise) -> None:
@@ -57,7 +57,7 @@ class Account(ABC):
         return inside
 
 
-class TheoremAccount(Account):
+class TheoremAccountant(Accountant):
     """Vuvuzela's theorem 2, or plain addition where that gives less (it does for few rounds).
 
     Theorem 2 holds for any d above 0: ``epsilon' = sqrt(2 k ln(1/d)) epsilon + k epsilon (e^epsilon - 1)``
@@ -123,7 +123,7 @@ def pairs_loss(noise: Noise) -> LossMasses:
     return LossMasses({-1: max(0.0, 1 - infinite - up), 1: up}, infinite)
 
 
-class TightAccount(Account):
+class TightAccountant(Accountant):
     """The composition of the losses themselves, by Google's ``dp-accounting`` (Apache 2.0).
 
     All losses of this mechanism are whole multiples of 2/b but those at the cut, which are rounded up, so the
@@ -162,14 +162,14 @@ class TightAccount(Account):
         return min(1.0, float(self._round.self_compose(rounds).get_delta_for_epsilon(epsilon)))
 
 
-def best_account(noise: Noise) -> Account:
-    """Return the tight account, or the theorem's where the extra is missing."""
+def best_accountant(noise: Noise) -> Accountant:
+    """Return the tight accountant, or the theorem's where the extra is missing."""
     try:
-        return TightAccount(noise)
+        return TightAccountant(noise)
     except ExtraMissingError:
-        return TheoremAccount(noise)
+        return TheoremAccountant(noise)
 
 
 def rounds_within(noise: Noise, epsilon: float, delta: float) -> int:
-    """Return how many interfered rounds the budget lasts, by the best account there is."""
-    return best_account(noise).rounds_within(epsilon, delta)
+    """Return how many interfered rounds the budget lasts, by the best accountant there is."""
+    return best_accountant(noise).rounds_within(epsilon, delta)

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from iirs.errors import ConfigError, ExtraMissingError
-from iirs.meter.noise_budget import DELTA_MIN, ROUNDS_MAX, Account, TheoremAccount, TightAccount
+from iirs.meter.noise_budget import DELTA_MIN, ROUNDS_MAX, Accountant, TheoremAccountant, TightAccountant
 from iirs.noise import B_MAX, MU_MAX, Noise
 
 EPSILON_MAX = 20.0
@@ -64,7 +64,7 @@ class MeterSettings:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one account gives: an epsilon for each number of rounds asked for, and rounds in the budget."""
+    """What one accountant gives: an epsilon for each number of rounds asked for, and rounds in the budget."""
 
     epsilons: tuple[float, ...]
     rounds: int
@@ -180,10 +180,11 @@ class Reading:
 
     def _budget(self) -> list[str]:
         settings = self.settings
+        theorem = self._rounds_and_time(self.theorem.rounds)
+        tight = f", {self._rounds_and_time(self.tight.rounds)} by the tight accountant" if self.tight else ""
         lines = [
             f"A budget of epsilon {figure(settings.epsilon)} (odds {odds(settings.epsilon)}) and delta "
-            f"{figure(settings.delta)} lasts {self._rounds_and_time(self.theorem.rounds)} by theorem 2"
-            + (f", {self._rounds_and_time(self.tight.rounds)} by the tight account." if self.tight else ".")
+            f"{figure(settings.delta)} lasts {theorem} by theorem 2{tight}."
         ]
         return lines if self.tight else [*lines, "For the tight figures: pip install 'iirs[privacy]'."]
 
@@ -194,17 +195,17 @@ class Reading:
 
 
 def read_meter(settings: MeterSettings) -> Reading:
-    """Measure, with both accounts where both are there."""
+    """Measure, with both accountants where both are there."""
 
-    def figures(account: Account) -> Figures:
+    def figures(accountant: Accountant) -> Figures:
         return Figures(
-            tuple(account.epsilon(rounds, settings.delta) for rounds in settings.rounds),
-            account.rounds_within(settings.epsilon, settings.delta),
+            tuple(accountant.epsilon(rounds, settings.delta) for rounds in settings.rounds),
+            accountant.rounds_within(settings.epsilon, settings.delta),
         )
 
-    theorem = figures(TheoremAccount(settings.noise))
+    theorem = figures(TheoremAccountant(settings.noise))
     try:
-        tight = figures(TightAccount(settings.noise))
+        tight = figures(TightAccountant(settings.noise))
     except ExtraMissingError:
         tight = None
     return Reading(settings, theorem, tight)

@@ -19,7 +19,7 @@ from iirs.geometry import INVITATION_SIZE, padded_invitations
 from iirs.message import Message, MessageKind
 from iirs.onion import RoundContext
 from iirs.server.accounts.database import LAST_ROUND, Storage
-from iirs.server.accounts.prekey_store import PrekeyShelf
+from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.accounts.registry import Accounts
 from iirs.server.deaddrop import DeadDropManager, DeadDrops
 from iirs.server.hops.later_hop import Successor
@@ -122,7 +122,7 @@ class Announcer:
         self._bundle_digest = NO_BUNDLE if outcome.bundle is None else outcome.bundle.digest
 
     def open_next(
-        self, accounts: Accounts, prekeys: PrekeyShelf, seconds_to_collect: Callable[[], float]
+        self, accounts: Accounts, prekeys: PrekeyStore, seconds_to_collect: Callable[[], float]
     ) -> Opened | None:
         """Open the next round; ``None`` if a hop does not do its part."""
         number, increment = self._round_number, accounts.next_increment()
@@ -131,7 +131,7 @@ class Announcer:
             directory = [] if self._successor is None else accounts.raw_entries()
             ready = self._preparer.prepare(number, increment, directory, self.give_up_at())
         except HopError as error:
-            if str(self._standing_by) != str(error):
+            if str(self._standing_by) != str(error):  # the log says the same thing once, not every round
                 _log.warning("no round can be announced: %s", error)
             self._standing_by = error
             return None

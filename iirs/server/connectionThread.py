@@ -45,7 +45,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class Desk(Protocol):
+class ConnectionHandler(Protocol):
     """What a connection needs of the server; every call returns quickly and holds no lock on return."""
 
     def greeting(self) -> list[Message]:
@@ -100,7 +100,7 @@ class ConnectionThread(threading.Thread):
         self,
         sock: socket.socket,
         context: ssl.SSLContext,
-        desk: Desk,
+        handler: ConnectionHandler,
         geometry: Geometry,
         writer: LeftoverWriter,
         settings: ConnectionSettings,
@@ -109,7 +109,7 @@ class ConnectionThread(threading.Thread):
         self._socket = sock
         self._send_socket = sock.dup()
         self._send_socket.setblocking(False)
-        self._desk = desk
+        self._handler = handler
         self._geometry = geometry
         self._writer = writer
         self._settings = settings
@@ -139,7 +139,7 @@ class ConnectionThread(threading.Thread):
         self._send(Message(MessageKind.CLOSE, bytes([reason])).encode())
         self._shut()
 
-    def excuse(self) -> None:
+    def allow_idle(self) -> None:
         """Take it that nothing can be uploaded now: there is no round to upload for."""
         self._deadline = time.monotonic() + self._settings.idle_seconds
 
@@ -168,7 +168,7 @@ class ConnectionThread(threading.Thread):
         finally:
             self._state = State.CLOSED
             try:
-                self._desk.left(self)
+                self._handler.left(self)
             finally:  # whatever the server's disk says, the socket is let go
                 self._shut()
                 self._linger()
@@ -177,7 +177,7 @@ class ConnectionThread(threading.Thread):
 
     def _serve(self) -> None:
         while not self._closing:
-            self._socket.settimeout(self._patience())
+            self._socket.settimeout(self._seconds_left())
             try:
                 data = self._socket.recv(_RECEIVE_CHUNK)
             except TimeoutError:
@@ -195,7 +195,7 @@ class ConnectionThread(threading.Thread):
                 if self._closing:
                     return
 
-    def _patience(self) -> float:
+    def _seconds_left(self) -> float:
         # Only whole messages move the deadline, so dripping bytes buys nobody time.
         left = self._deadline - time.monotonic()
         if left <= 0:
@@ -207,11 +207,11 @@ class ConnectionThread(threading.Thread):
             case MessageKind.HELLO:
                 self._greet(message)
             case MessageKind.REGISTER:
-                self._answer(self._desk.register(Registration.decode(message.body), self._address()))
+                self._answer(self._handler.register(Registration.decode(message.body), self._address()))
             case MessageKind.LOGIN:
                 self._login(message)
             case MessageKind.PREKEY:
-                self._desk.keep_prekey(self, Prekey.decode(message.body))
+                self._handler.keep_prekey(self, Prekey.decode(message.body))
             case _:
                 self._upload(message)
 
@@ -222,7 +222,7 @@ class ConnectionThread(threading.Thread):
         self._state = State.GREETED
         self._reader.limits = greeting_limits(self._geometry)
         try:
-            self.send(self._desk.greeting())
+            self.send(self._handler.greeting())
         except HopError:
             self.close(CloseReason.INCOMPLETE)
 
@@ -232,12 +232,12 @@ class ConnectionThread(threading.Thread):
         except AccountError:
             self._answer(Result.UNKNOWN_NAME)
             return
-        result, record = self._desk.login(login, self._address())
+        result, record = self._handler.login(login, self._address())
         if record is None:
             self._answer(result)
             return
         try:
-            self.channel = self._desk.open_channel(login)
+            self.channel = self._handler.open_channel(login)
         except OnionError:
             self._answer(Result.STALE_KEY)
             return
@@ -248,7 +248,7 @@ class ConnectionThread(threading.Thread):
         with self._lock:
             # Under the lock, so that the round's writer cannot announce before the directory has been sent.
             first = [Message(MessageKind.RESULT, bytes([Result.OK])), record.encode()]
-            first += self._desk.enter(self)
+            first += self._handler.enter(self)
             plaintext = b"".join(item.encode() for item in first)
             # However many are registered: a directory must never be too large for the people in it.
             self._backlog_max = _BACKLOG_MAX + on_the_wire(len(plaintext))
@@ -256,11 +256,11 @@ class ConnectionThread(threading.Thread):
 
     def _upload(self, message: Message) -> None:
         upload = Upload.decode(message, self._geometry)
-        if self._desk.submit(self, upload) is Collected.LATE:
+        if self._handler.submit(self, upload) is Collected.LATE:
             self._note(NoticeFlags.LATE)
         if upload.errand.kind is not ErrandKind.NONE:
             # It is taken from a late upload too; what comes of it is told with the next announcement.
-            self._note(self._desk.do_errand(self, upload.errand))
+            self._note(self._handler.do_errand(self, upload.errand))
         self._deadline = time.monotonic() + self._settings.idle_seconds
 
     def _address(self) -> str:

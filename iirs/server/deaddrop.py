@@ -69,7 +69,7 @@ class DeadDropManager:
     """Exchanges the messages of one round, all at once.
 
     ``observe`` is for the openly marked glass box and for tests: it is handed the histogram of access
-    counts (accesses -> number of drops) and the ids. The server never sets it.
+    counts (accesses -> number of drops) and the ids. A server sets it only when started with ``--glass-box``.
     """
 
     def __init__(
@@ -110,10 +110,11 @@ class DeadDropManager:
 
 
 class GarbageCollector:
-    """Clears dead drops by time, for deployments that keep messages longer than one round.
+    """Clears dead drops by time: for deployments that keep messages longer than one round.
 
-    The rounds of ``DeadDropManager`` need no clearing; this is for drops that outlive them. ``deposit``
-    leaves a message, ``collect`` takes it once, ``clear`` forgets what is older than ``lifetime`` seconds.
+    The first version had it, and it is kept for that; the server does not use it, because nothing outlives
+    a round of ``DeadDropManager``. ``deposit`` leaves a message, ``collect`` takes it once, ``clear`` forgets
+    what is older than ``lifetime`` seconds.
     """
 
     def __init__(self, lifetime: float, clock: Callable[[], float] = time.monotonic) -> None:

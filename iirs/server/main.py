@@ -5,17 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import logging
-import signal
 import socket
 import sys
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-import segno
-
 from iirs.chain import DEFAULT_PORT, Chain, JoinLink
-from iirs.errors import ConfigError
+from iirs.errors import ConfigError, ExtraMissingError
 from iirs.meter.report import MeterSettings, read_meter
 from iirs.paths import data_directory
 from iirs.server.accounts.database import Storage
@@ -23,6 +19,7 @@ from iirs.server.glass_box import GlassBox
 from iirs.server.keystore import ChainOptions, hold_folder, load_or_make_keys, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
+from iirs.server.stop_signal import StopSignal
 
 _TRUST_ALONE = (
     "note: this chain is one server, so whoever runs it must be trusted not to look at who talks to whom; "
@@ -71,12 +68,10 @@ def build_service(options: argparse.Namespace, settings: ServiceSettings) -> Ser
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a server until Ctrl-C or SIGTERM. Returns 0, or 2 if it could not start."""
+    stop = StopSignal()  # first: a signal that comes while all is set up ends the server as any other does
     options = parse_arguments(arguments)
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick left out is said in our own words
-    finished = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: finished.set())
     try:
         with ExitStack() as stack:
             if not options.ephemeral:
@@ -86,13 +81,13 @@ def main(arguments: list[str] | None = None) -> int:
                 box = stack.enter_context(GlassBox(options.glass_box, 0))
                 settings = ServiceSettings(observe=box.drops, observe_stage=box.stage)
                 print(f"iirs-server: {box.warning}", file=sys.stderr)
-            return _run(options, settings, finished)
+            return _run(options, settings, stop)
     except ConfigError as error:
         print(f"iirs-server: {error}", file=sys.stderr)
         return 2
 
 
-def _run(options: argparse.Namespace, settings: ServiceSettings, finished: threading.Event) -> int:
+def _run(options: argparse.Namespace, settings: ServiceSettings, stop: StopSignal) -> int:
     service = build_service(options, settings)
     port = service.start(options.host, options.port)
     link = JoinLink(_reachable(options.host), port, service.chain.chain_id)
@@ -101,7 +96,7 @@ def _run(options: argparse.Namespace, settings: ServiceSettings, finished: threa
     print(f"iirs-server ready: {link}", flush=True)
     if options.qr or sys.stdout.isatty():
         _draw(link)
-    while not finished.wait(1.0):  # a bounded wait, so that signals arrive on every platform
+    while not stop.wait(1.0):  # a bounded wait, so that signals arrive on every platform
         service.tidy()
     service.stop()
     return 0
@@ -110,12 +105,18 @@ def _run(options: argparse.Namespace, settings: ServiceSettings, finished: threa
 def _draw(link: JoinLink) -> None:
     try:
         print(qr_lines(str(link)), flush=True)
+    except ExtraMissingError as error:
+        print(f"iirs-server: {error}", file=sys.stderr)
     except UnicodeEncodeError:  # an output without block characters; the link above is enough to go on
         print("iirs-server: this output cannot show a QR code", file=sys.stderr)
 
 
 def qr_lines(text: str) -> str:
-    """Return the QR code of a text as lines for a terminal."""
+    """Return the QR code of a text as lines for a terminal. Raises ``ExtraMissingError`` without segno."""
+    try:
+        import segno  # noqa: PLC0415  # a server can do without
+    except ImportError as error:
+        raise ExtraMissingError("no QR code: segno is not installed (pip install segno)") from error
     written = io.StringIO()
     segno.make_qr(text, error="l").terminal(written, compact=True)
     return written.getvalue()

@@ -1,7 +1,12 @@
 """The mix net: collects a round's onions, runs it through the chain and back, hands out the replies.
 
-``MixNet`` is the entry: it keeps the clients' uploads, opens the entry's own layer and starts the chain, of
-which ``mix_hop`` has the other parts. No socket and no clock in here; the scheduler calls ``run_round``.
+``MixNet`` is the entry: it keeps the clients' uploads and runs the rounds. In a chain of one, a round is
+
+    open (here) -> ``shuffle`` (``mix_stage``) -> ``DeadDropManager.handle_messages`` (``deaddrop``)
+    -> ``unshuffle`` (``mix_stage``) -> seal (here)
+
+In a longer chain the later hops come between shuffle and dead drops: each peels, shuffles, unshuffles and
+seals (``hops.mix_hop``). No socket and no clock in here; the scheduler calls ``run_round``.
 """
 
 from __future__ import annotations
@@ -37,17 +42,17 @@ class RoundOutcome:
     bundle: Bundle | None
     uploads: int
     late: int
-    why_lost: str = ""
-    """Empty unless the round was lost: which hop did not do its part."""
+    failure: OnionError | HopError | None = None
+    """What lost the round, if it was lost."""
 
     @property
     def lost(self) -> bool:
         """True if the round failed, for everyone alike."""
-        return bool(self.why_lost)
+        return self.failure is not None
 
 
-class RoundFront(Protocol):
-    """Who faces the clients: gives a round its participants and takes its outcome to them."""
+class Frontend(Protocol):
+    """The side that faces the clients: gives a round its participants and takes its outcome to them."""
 
     def channels(self) -> dict[Hashable, EntryChannel]:
         """Return every client in session, with its entry channel."""
@@ -109,9 +114,9 @@ class MixNet:
         with self._lock:
             return len(self._queue)
 
-    def run_round(self, front: RoundFront) -> None:
+    def run_round(self, frontend: Frontend) -> None:
         """Run one round from closing to delivery: what the scheduler calls."""
-        front.deliver(self.close_round(front.channels(), front.give_up_at()))
+        frontend.deliver(self.close_round(frontend.channels(), frontend.give_up_at()))
 
     def close_round(
         self, channels: dict[Hashable, EntryChannel], give_up_at: float = math.inf
@@ -133,6 +138,7 @@ class MixNet:
         batch = {client: upload for client, upload in queue.items() if client in channels}
         try:
             opened = self._open(context, BatchKind.CONVERSATION, batch, channels)
+            # Shuffled, through the rest of the chain to the dead drops, back, and unshuffled.
             answers = self._stage.exchange(context, opened, give_up_at)
             bundle = None
             if self._invites:
@@ -140,7 +146,7 @@ class MixNet:
                 bundle = self._stage.collect_invitations(context, opened, give_up_at)
         except (OnionError, HopError) as error:
             lost = {client: self._filler(context, RoundStatus.LOST) for client in channels}
-            return RoundOutcome(context, lost, None, len(batch), late, str(error))
+            return RoundOutcome(context, lost, None, len(batch), late, failure=error)
         sealed = self._seal(context, batch, channels, answers)
         replies = {
             client: Replies(context.round_number, RoundStatus.DONE, sealed[client])

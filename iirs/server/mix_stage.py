@@ -1,4 +1,9 @@
-"""What every hop does with a batch: drop duplicates, add noise, shuffle, pass on, and back."""
+"""What every hop does with a batch: drop duplicates, add noise, shuffle, pass on, and unshuffle the replies.
+
+``MixStage`` is the part that every place in the chain shares. The entry (``mix_net``) and the later hops
+(``hops.mix_hop``) open the onions before it and seal the replies after it; behind the last are the dead
+drops (``deaddrop``). No socket and no clock in here.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +18,6 @@ from iirs.onion import RoundContext
 from iirs.wire.rounds import Bundle
 
 _TICKET_SIZE = 16
-
-
 _PREFIX = 32
 
 
@@ -29,6 +32,19 @@ def random_permutation(count: int, random_bytes: RandomBytes) -> list[int]:
         tickets = pieces(drawn, _TICKET_SIZE)
         if len(set(tickets)) == count:
             return sorted(range(count), key=tickets.__getitem__)
+
+
+def shuffle(onions: Sequence[bytes], permutation: Sequence[int]) -> list[bytes]:
+    """Return the onions in the order of ``permutation``: at place ``i`` stands onion ``permutation[i]``."""
+    return [onions[place] for place in permutation]
+
+
+def unshuffle(replies: Sequence[bytes], permutation: Sequence[int]) -> list[bytes]:
+    """Undo ``shuffle``: the reply to onion ``i`` stands at place ``i`` again."""
+    ordered = [b""] * len(permutation)
+    for place, reply in zip(permutation, replies, strict=True):
+        ordered[place] = reply
+    return ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,7 @@ def no_noise(_: RoundContext) -> Sequence[bytes]:
 
 
 class MixStage:
-    """What every hop does with an opened batch: drop duplicates, add noise, shuffle, pass on, and back."""
+    """What every hop does with an opened batch: ``exchange``, and ``collect_invitations`` one way only."""
 
     def __init__(
         self,
@@ -90,7 +106,7 @@ class MixStage:
         noise: NoiseSource = no_noise,
         observe: Callable[[StageView], None] | None = None,
     ) -> None:
-        """``permute`` is the system's randomness unless a test owns it.
+        """``permute`` draws a permutation of so many; ``random_permutation`` unless a test owns it.
 
         ``observe`` is for the openly marked glass box and for tests; it is handed counts only."""
         self._reply_size = geometry.reply_size(geometry.hops - 1 - hop)
@@ -106,17 +122,17 @@ class MixStage:
         """Return a reply for each place of ``opened``; ``None`` (did not open) gets random bytes."""
         places, onions = _distinct(opened)
         noise = self._noise(context)
-        onions += noise
         self._tell(context, BatchKind.CONVERSATION, len(opened), len(places), len(noise))
-        order = self._permute(len(onions))
-        mixed = [onions[position] for position in order]
+        onions += noise
+        permutation = self._permute(len(onions))
+        mixed = shuffle(onions, permutation)
         answers = self._next.exchange(Batch(context, BatchKind.CONVERSATION, mixed, give_up_at))
         if len(answers) != len(mixed) or any(len(answer) != self._reply_size for answer in answers):
             raise OnionError("the next hop gave back a batch of another shape")
         replies: list[bytes | None] = [None] * len(opened)
-        for position, answer in zip(order, answers, strict=True):
-            if position < len(places):  # what comes after is noise, whose replies nobody waits for
-                replies[places[position]] = answer
+        # Noise came last and falls away here: nobody waits for its replies.
+        for place, reply in zip(places, unshuffle(answers, permutation), strict=False):
+            replies[place] = reply
         return [reply or self._random_bytes(self._reply_size) for reply in replies]
 
     def collect_invitations(
@@ -125,7 +141,7 @@ class MixStage:
         """Pass a batch of invitations on; nothing comes back but the bundle for everybody."""
         places, onions = _distinct(opened)
         self._tell(context, BatchKind.INVITATION, len(opened), len(places), 0)
-        mixed = [onions[position] for position in self._permute(len(onions))]
+        mixed = shuffle(onions, self._permute(len(onions)))
         bundle = self._next.collect_invitations(Batch(context, BatchKind.INVITATION, mixed, give_up_at))
         if bundle.round_number != context.round_number:
             raise OnionError("the next hop gave back the bundle of another round")

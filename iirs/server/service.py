@@ -17,7 +17,7 @@ from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
 from iirs.prekey import Prekey
 from iirs.server.accounts.database import Storage
-from iirs.server.accounts.prekey_store import PrekeyShelf
+from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.accounts.registry import Accounts, RateLimit
 from iirs.server.announcer import Announcer, Opened
 from iirs.server.connectionThread import ConnectionThread
@@ -54,7 +54,7 @@ class Service:
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
             logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
         )
-        self.prekeys = PrekeyShelf(keys.chain, storage, self.accounts.entry)
+        self.prekeys = PrekeyStore(keys.chain, storage, self.accounts.entry)
         self._lock = threading.Lock()
         self._connections: set[ConnectionThread] = set()
         self._sessions: dict[int, ConnectionThread] = {}
@@ -159,7 +159,7 @@ class Service:
             self.left(connection)
             sock.close()
 
-    # -- RoundFront: what MixNet asks for -----------------------------------------------------------
+    # -- Frontend: what MixNet asks for ------------------------------------------------------------
 
     def channels(self) -> dict[Hashable, EntryChannel]:
         """Return every client in session, with its entry channel."""
@@ -183,7 +183,7 @@ class Service:
                 outcome.uploads,
                 outcome.late,
                 "no" if outcome.bundle is None else "yes",
-                f", LOST: {outcome.why_lost}" if outcome.lost else "",
+                f", LOST: {outcome.failure}" if outcome.lost else "",
             )
         opened = self._open_next()
         with self._lock:
@@ -193,7 +193,7 @@ class Service:
             if outcome is not None and session in outcome.replies:
                 messages = [outcome.replies[session].encode(), *bundle]
             if opened is None:
-                session.excuse()
+                session.allow_idle()
                 messages.append(self._announcer.standby())
             else:
                 messages += [*opened.keys, _announce(opened.announcement, session)]
@@ -207,7 +207,7 @@ class Service:
     def _open_next(self) -> Opened | None:
         return self._announcer.open_next(self.accounts, self.prekeys, self._seconds_to_collect)
 
-    # -- Desk: what a connection asks for -----------------------------------------------------------
+    # -- ConnectionHandler: what a connection asks for --------------------------------------------
 
     def greeting(self) -> list[Message]:
         """Return the chain file and the current epoch keys. Raises ``HopError`` if there are none yet."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from iirs.directory import Head, decode_name, encode_name
-from iirs.errors import PeerError
+from iirs.errors import AccountError, PeerError
 from iirs.geometry import (
     ENTRY_SIZE,
     HASH_SIZE,
@@ -90,6 +90,14 @@ _RESULT_SENTENCES = {
     Result.DELETED: "This account was deleted. Its name stays taken.",
     Result.NOT_YET: "Not every server of the chain has signed this registration yet. Try again in a moment.",
 }
+
+
+class RefusedError(AccountError):
+    """The server refused a registration or login, and said why."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result.sentence)
+        self.result = result
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Environment:
     """What the engine takes from outside, so that a test can own it."""
 
     clock: Callable[[], float] = time.time

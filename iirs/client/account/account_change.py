@@ -1,4 +1,4 @@
-"""``Errands``: a new password, or the end of an account, carried by uploads that would go anyway.
+"""``AccountChanges``: a new password, or the end of an account, carried by uploads that would go anyway.
 
 States: NONE -change or delete-> PENDING (in every upload, and stored) -server says done, or refused-> NONE.
 What each loss does: a lost upload or a lost answer means that it goes again; done twice is done once. After
@@ -19,7 +19,7 @@ _NAME = "errand"
 
 
 @dataclass(slots=True)
-class Errands:
+class AccountChanges:
     """One account's. The engine's thread only."""
 
     store: ClientStore
@@ -28,7 +28,7 @@ class Errands:
     pending: Errand = NO_ERRAND
 
     @classmethod
-    def load(cls, store: ClientStore, login_secret: bytes) -> Errands:
+    def load(cls, store: ClientStore, login_secret: bytes) -> AccountChanges:
         """Take up what was pending. Raises ``StoreError``."""
         kept = store.get(_NAME)
         if kept is None:

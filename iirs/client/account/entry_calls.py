@@ -24,7 +24,7 @@ from iirs.client.account.password_keys import (
     seal_vault,
     stretch,
 )
-from iirs.client.net.transport import Line
+from iirs.client.net.transport import Transport
 from iirs.client.store.pins import Pins
 from iirs.directory import Directory, Entry
 from iirs.epoch import EpochKey
@@ -33,10 +33,10 @@ from iirs.geometry import RandomBytes
 from iirs.identity import Identity, checked_name
 from iirs.message import MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
-from iirs.wire.accounts import AccountRecord, Login, Registration, Result, decode_directory
+from iirs.wire.accounts import AccountRecord, Login, RefusedError, Registration, Result, decode_directory
 
 
-class TryLaterError(AccountError):
+class TryLaterError(RefusedError):
     """The server refused for now only: the same login will work later."""
 
 
@@ -59,16 +59,16 @@ class Home:
         return self.folder / f"{digest[:32]}.{kind}"
 
 
-def open_line(link: JoinLink, home: Home) -> tuple[Line, Chain, bytes, bool]:
+def open_transport(link: JoinLink, home: Home) -> tuple[Transport, Chain, bytes, bool]:
     """Connect to the entry; the last value says whether its chain was trusted at first sight.
 
     The chain is pinned from then on. Raises ``ConnectionLostError``, ``ChainError``, ``StoreError``.
     """
     pinned = home.pins.get(link.host, link.port)
-    line, chain, keys = Line.connect(link, pinned if link.fingerprint is None else None)
+    transport, chain, keys = Transport.connect(link, pinned if link.fingerprint is None else None)
     if pinned != chain.chain_id:
         home.pins.set(link.host, link.port, chain.chain_id)
-    return line, chain, keys, link.fingerprint is None and pinned is None
+    return transport, chain, keys, link.fingerprint is None and pinned is None
 
 
 def register(
@@ -81,7 +81,7 @@ def register(
     """
     name = checked_name(name)
     check_password(name, password)
-    line, chain, _, _ = open_line(link, home)
+    transport, chain, _, _ = open_transport(link, home)
     try:
         keys = stretch(chain.chain_id, name, password, home.cost)
         identity = Identity.generate()
@@ -95,8 +95,8 @@ def register(
             decoy = PasswordKeys(home.random_bytes(32), home.random_bytes(32))
             vault = seal_vault(decoy, name, Identity.generate(), entry.raw, home.random_bytes)
         try:
-            line.send(Registration(entry.raw, keys.login_secret, vault).encode())
-            _check(line.expect(MessageKind.RESULT).body)
+            transport.send(Registration(entry.raw, keys.login_secret, vault).encode())
+            _check(transport.expect(MessageKind.RESULT).body)
         except AccountError:
             fresh.unlink(missing_ok=True)
             raise
@@ -108,16 +108,16 @@ def register(
             fresh.replace(home.account_file(chain, name, "vault"))
         return Account(name, chain, identity, keys.login_secret)
     finally:
-        line.close()
+        transport.close()
 
 
 def login(link: JoinLink, home: Home, name: str, password: str) -> Account:
     """Log in with a password on any machine and return the account. Raises ``AccountError``."""
     name = checked_name(name)
-    line, chain, epoch_keys, _ = open_line(link, home)
+    transport, chain, epoch_keys, _ = open_transport(link, home)
     try:
         keys = stretch(chain.chain_id, name, password, home.cost)
-        start = enter(line, chain, epoch_keys, name, keys.login_secret, home.random_bytes)
+        start = enter(transport, chain, epoch_keys, name, keys.login_secret, home.random_bytes)
         entry = start.checked_directory(chain, name).entries[start.record.position]
         identity = _open_any(keys, name, entry.raw, _vaults(home, chain, name) or [start.record.vault])
         if identity.verify_key_bytes != entry.verify_key.raw:
@@ -125,7 +125,7 @@ def login(link: JoinLink, home: Home, name: str, password: str) -> Account:
         _keep_if_newer(keys, home, chain, name, entry.raw)
         return Account(name, chain, identity, keys.login_secret)
     finally:
-        line.close()
+        transport.close()
 
 
 def _vaults(home: Home, chain: Chain, name: str) -> list[bytes]:
@@ -193,22 +193,27 @@ def lookup(directory: Directory, name: str) -> Entry:
 
 
 def enter(
-    line: Line, chain: Chain, epoch_keys: bytes, name: str, login_secret: bytes, random_bytes: RandomBytes
+    transport: Transport,
+    chain: Chain,
+    epoch_keys: bytes,
+    name: str,
+    login_secret: bytes,
+    random_bytes: RandomBytes,
 ) -> SessionStart:
-    """Log in on an open line and return what the session begins with.
+    """Log in on an open transport and return what the session begins with.
 
-    Raises ``AccountError`` if refused, ``ChainError`` or ``DirectoryError`` if not to be trusted.
+    Raises ``RefusedError`` if refused, ``ChainError`` or ``DirectoryError`` if not to be trusted.
     """
     entry_key = EpochKey.decode(epoch_keys[: chain.geometry.epoch_key_size])
     public = entry_key.verified(chain, 0)
     info = entry_offer_info(chain.chain_id, chain.entry_certificate, entry_key.key_id)
     secret = random_bytes(32)
     offer = chain.geometry.suite.seal(public, secret, info)
-    line.send(Login(name, login_secret, entry_key.key_id, offer).encode())
-    _check(line.expect(MessageKind.RESULT).body)
-    record = AccountRecord.decode(line.expect(MessageKind.ACCOUNT).body)
-    head, entries, prekeys = decode_directory(line.expect(MessageKind.DIRECTORY).body, chain.geometry)
-    keys = line.expect(MessageKind.KEYS).body
+    transport.send(Login(name, login_secret, entry_key.key_id, offer).encode())
+    _check(transport.expect(MessageKind.RESULT).body)
+    record = AccountRecord.decode(transport.expect(MessageKind.ACCOUNT).body)
+    head, entries, prekeys = decode_directory(transport.expect(MessageKind.DIRECTORY).body, chain.geometry)
+    keys = transport.expect(MessageKind.KEYS).body
     channel = EntryChannel(secret, info, entry_key.first_round // chain.epoch_rounds)
     return SessionStart(record, channel, head, entries, keys, prekeys)
 
@@ -219,6 +224,6 @@ def _check(body: bytes) -> None:
     except ValueError as error:
         raise PeerError("The server gave an answer this program does not know.") from error
     if result in {Result.STALE_KEY, Result.TOO_MANY, Result.NOT_YET}:
-        raise TryLaterError(result.sentence)
+        raise TryLaterError(result)
     if result is not Result.OK:
-        raise AccountError(result.sentence)
+        raise RefusedError(result)

@@ -15,7 +15,7 @@ _TEXT_MOST = 140
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
+class Notification:
     """What a notification says."""
 
     title: str
@@ -24,25 +24,25 @@ class Announcement:
     """How many texts it tells of."""
 
 
-def merged(waiting: Announcement | None, news: Announcement) -> Announcement:
+def merged(waiting: Notification | None, news: Notification) -> Notification:
     """Return one notification for two: of more than one text it says the number only."""
     if waiting is None:
         return news
     return _counted(waiting.count + news.count)
 
 
-def nameless(waiting: Announcement | None) -> Announcement | None:
+def nameless(waiting: Notification | None) -> Notification | None:
     """Return a notification without names and texts: the number only."""
     return None if waiting is None else _counted(waiting.count)
 
 
-def _counted(count: int) -> Announcement:
-    return Announcement("iirs", n_("A new text", "{count} new texts", count).format(count=count), count)
+def _counted(count: int) -> Notification:
+    return Notification("iirs", n_("A new text", "{count} new texts", count).format(count=count), count)
 
 
-def announcement(
+def notification(
     arrived: Sequence[tuple[str, str, str]], preferences: Preferences, *, locked: bool
-) -> Announcement | None:
+) -> Notification | None:
     """Return what to tell the desktop of new (talk, author, text), or ``None`` for nothing.
 
     Without text, and always while locked, it holds neither names nor texts.
@@ -52,7 +52,7 @@ def announcement(
     if locked or preferences.notifications is Notify.WITHOUT_TEXT or len(arrived) > 1:
         return _counted(len(arrived))
     (_talk, author, text) = arrived[0]
-    return Announcement(displayable(author), displayable(text)[:_TEXT_MOST])
+    return Notification(displayable(author), displayable(text)[:_TEXT_MOST])
 
 
 def title(model: ChatModel, *, locked: bool, inside: bool) -> str:

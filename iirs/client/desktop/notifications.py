@@ -1,4 +1,4 @@
-"""``Notifications``: announcements handed to the desktop by a thread of its own; none where it cannot.
+"""``Notifications``: what is handed to the desktop, by a thread of its own; nothing where it cannot.
 
 A notification stays on this machine. A desktop may read its text as markup, and fetch a picture it names:
 what could be markup is replaced, so that nobody's text makes anything leave this machine.
@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import Any
 
-from iirs.client.desktop.notification_text import Announcement, merged, nameless
+from iirs.client.desktop.notification_text import Notification, merged, nameless
 
 INTERVAL = 4.0
 """Seconds from one notification to the next; what comes meanwhile is told in one."""
@@ -28,14 +28,14 @@ class Notifications:
         """Whether the desktop takes notifications; ``None`` as long as it has not answered."""
         self._interval = interval
         self._desktop: Any = None
-        self._waiting: Announcement | None = None
+        self._waiting: Notification | None = None
         self._next = 0.0
         self._work: asyncio.Task[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="iirs-notifications", daemon=True)
         self._thread.start()
 
-    def show(self, news: Announcement) -> None:
+    def show(self, news: Notification) -> None:
         """Tell the desktop soon; together with others if they come in quick succession."""
         try:
             self._loop.call_soon_threadsafe(self._take, news)
@@ -73,7 +73,7 @@ class Notifications:
     def _begin(self) -> None:
         self._work = self._loop.create_task(self._find())
 
-    def _take(self, news: Announcement) -> None:
+    def _take(self, news: Notification) -> None:
         if self.available is not False:
             self._waiting = merged(self._waiting, news)
         if self._work is None or self._work.done():

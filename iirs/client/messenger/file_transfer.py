@@ -10,13 +10,10 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from iirs.client.chat_session import FILE_MAX
 from iirs.client.store.log_entry import FileInfo, TransferState
 from iirs.client.text.display import displayable
 from iirs.geometry import ONIONS_PER_SLOT
 from iirs.message import PAYLOAD_MAX
-
-__all__ = ["FILE_MAX"]
 
 NAME_MAX = 120
 """Characters of a file's name; the end is kept, as it says what the file is to the person."""
@@ -51,7 +48,7 @@ def seconds_for(size: int, round_seconds: float) -> float:
 
 
 @dataclass(slots=True)
-class Passage:
+class FileTransfer:
     """One file on its way between us and one person; stored as ``to_state``."""
 
     file: FileInfo
@@ -96,7 +93,7 @@ class Passage:
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Passage:
+    def from_state(cls, state: dict[str, Any]) -> FileTransfer:
         """Rebuild what ``to_state`` gave; the store authenticates it."""
         file_id, name, size, digest = state["file"]
         file = FileInfo(bytes.fromhex(file_id), name, size, bytes.fromhex(digest))

@@ -3,7 +3,7 @@
 Members stand on a ring, in the order of the directory, and each keeps conversations with its neighbours only.
 Whoever sees an item for the first time checks its signature and passes it on to its other neighbours. So
 every meeting stays one of two people, at dead drops that exactly two access. Costs and limits are in
-``docs/groups.md``, section 4. Pure values; ``GroupDesk`` moves them.
+``docs/groups.md``, section 4. Pure values; ``Groups`` moves them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What groups keep besides who is in them: what came early, what new neighbours get, what is on its way.
 
-Values only, in the store; ``GroupDesk`` decides. The store's owner thread only.
+Values only, in the store; ``Groups`` decides. The store's owner thread only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHANGES = (GroupItemKind.JOIN, GroupItemKind.LEAVE)
 _BEFORE_TEXTS = ("found", "join", "timer")
 
 
-class Held:
+class HeldItems:
     """What came for a group while we are only invited, with who brought it; the founding is the first."""
 
     def __init__(self, store: ClientStore) -> None:
@@ -66,8 +66,8 @@ def _has_room(held: list[Any], item: GroupItem) -> bool:
     return len(held) < HELD_MAX and size <= HELD_BYTES_MAX
 
 
-class Kept:
-    """What somebody is given who becomes our neighbour: what went by way of whoever left may be lost."""
+class Backlog:
+    """What a new neighbour is given: items may have been lost with the member who stood between us."""
 
     def __init__(self, store: ClientStore) -> None:
         self._store = store
@@ -81,20 +81,23 @@ class Kept:
         self._store.set(name, [*kept, item.to_value()])
 
     def note_text(self, item: GroupItem, entry_id: bytes) -> None:
-        """Keep what it takes to give a text to others; the words stay in the log alone, and go with it."""
+        """Keep a text's item without its words: those stay in the log alone, and are deleted with it."""
         name = f"group recent:{item.key}"
         recent = [*self._store.get(name, []), [entry_id.hex(), {**item.to_value(), "text": ""}]]
         self._store.set(name, recent[-RECENT:])
 
     def values(self, key: str) -> list[dict[str, Any]]:
-        """Return the items as JSON values, in an order in which somebody who knows none can take them in."""
+        """Return the items as JSON values: who is in the group, then the texts, then who has left it.
+
+        In this order somebody who knows none of them accepts them all.
+        """
         kept = self._store.get(f"group kept:{key}", [])
         first = [value for value in kept if value["kind"] in _BEFORE_TEXTS]
         leaving = [value for value in kept if value["kind"] not in _BEFORE_TEXTS]
         return [*first, *self._texts(key), *leaving]
 
     def _texts(self, key: str) -> list[dict[str, Any]]:
-        words = {entry.item_id.hex(): entry.text for entry in self._store.history(key, RECENT)}
+        words = {entry.item_id.hex(): entry.text for entry in self._store.history.page(key, RECENT)}
         found: list[dict[str, Any]] = []
         room = RECENT_TEXT_MAX
         for entry_id, value in reversed(self._store.get(f"group recent:{key}", [])):
@@ -110,8 +113,8 @@ class Kept:
         self._store.remove(f"group recent:{key}")
 
 
-class Farewells:
-    """What we said when we left, for those who have not heard: both our neighbours may have left as well."""
+class LeaveItems:
+    """What we said when we left, for members it did not reach: both our neighbours may have left as well."""
 
     def __init__(self, store: ClientStore) -> None:
         self._store = store
@@ -130,7 +133,7 @@ class Farewells:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Delivery:
     """One of our texts, on its way to one neighbour."""
 
     key: str
@@ -138,36 +141,44 @@ class Way:
     peer: str
 
 
-class Ways:
+class Deliveries:
     """Which of our texts are on their way to whom, by the ids of the notes they travel in."""
 
     def __init__(self, store: ClientStore) -> None:
         self._store = store
 
-    def begin(self, note_id: bytes, way: Way) -> None:
+    def begin(self, note_id: bytes, delivery: Delivery) -> None:
         """Keep that a text goes to a neighbour in a note."""
-        self._store.set(f"group way:{note_id.hex()}", [way.key, way.entry_id.hex(), way.peer])
+        self._store.set(f"group way:{note_id.hex()}", [delivery.key, delivery.entry_id.hex(), delivery.peer])
 
-    def get(self, note_id: bytes) -> Way | None:
+    def get(self, note_id: bytes) -> Delivery | None:
         """Return which text is on its way in a note, if one of ours is."""
         value = self._store.get(f"group way:{note_id.hex()}")
-        return None if value is None else _way(value)
+        return None if value is None else _delivery(value)
 
-    def end(self, note_id: bytes, way: Way) -> bool:
-        """Forget a way; return whether it was its text's last."""
+    def end(self, note_id: bytes, delivery: Delivery) -> bool:
+        """Forget a delivery; return whether it was its text's last."""
         self._store.remove(f"group way:{note_id.hex()}")
-        return all((other.key, other.entry_id) != (way.key, way.entry_id) for other in self._all().values())
+        return all(
+            (other.key, other.entry_id) != (delivery.key, delivery.entry_id) for other in self._all().values()
+        )
 
-    def end_with(self, key: str, peer: str) -> list[Way]:
+    def end_with(self, key: str, peer: str) -> list[Delivery]:
         """Forget a group's ways to somebody; return those that were their text's last."""
-        gone = [(note, way) for note, way in self._all().items() if (way.key, way.peer) == (key, peer)]
-        return [way for note, way in gone if self.end(note, way)]
+        gone = [
+            (note, delivery)
+            for note, delivery in self._all().items()
+            if (delivery.key, delivery.peer) == (key, peer)
+        ]
+        return [delivery for note, delivery in gone if self.end(note, delivery)]
 
-    def _all(self) -> dict[bytes, Way]:
+    def _all(self) -> dict[bytes, Delivery]:
         values = self._store.values("group way:")
-        return {bytes.fromhex(name.removeprefix("group way:")): _way(value) for name, value in values.items()}
+        return {
+            bytes.fromhex(name.removeprefix("group way:")): _delivery(value) for name, value in values.items()
+        }
 
 
-def _way(value: list[str]) -> Way:
+def _delivery(value: list[str]) -> Delivery:
     key, entry_id, peer = value
-    return Way(key, bytes.fromhex(entry_id), peer)
+    return Delivery(key, bytes.fromhex(entry_id), peer)

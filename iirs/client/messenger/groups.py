@@ -1,4 +1,4 @@
-"""``GroupDesk``: the groups we are in: takes their items in, passes them on, and asks our neighbours.
+"""``Groups``: the groups we are in: takes their items in, passes them on, and asks our neighbours.
 
 States of one group (``GroupState``): INVITED -join-> JOINED -leave-> LEFT; INVITED -leave-> LEFT. What comes
 while we are only invited is kept, and shown and passed on when we join: nobody works for a group unasked.
@@ -12,42 +12,39 @@ those who become neighbours give each other what may have gone by way of whoever
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
-from iirs.client.account.account import Account
-from iirs.client.chat_session import NOTE_MAX, clean_text
-from iirs.client.events import Event, GroupChanged, GroupState, TextChanged, TextQueued, TextReceived
+from iirs.client.chat_session import clean_text
+from iirs.client.events import GroupChanged, GroupState, TextChanged, TextQueued, TextReceived
+from iirs.client.messenger.context import Context
 from iirs.client.messenger.group_item import (
     MEMBERS_MAX,
     NAME_MAX,
-    TEXT_MAX,
     Group,
     GroupItem,
     GroupItemKind,
     neighbours,
     new_id,
 )
-from iirs.client.messenger.group_store import Farewells, Held, Kept, Way, Ways
+from iirs.client.messenger.group_store import Backlog, Deliveries, Delivery, HeldItems, LeaveItems
+from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import GroupNote, encode_note
-from iirs.client.store.log_entry import Entry, EntryKind, Item, TextState
-from iirs.client.store.store import ClientStore
-from iirs.directory import Directory
+from iirs.client.messenger.timers import Timers
+from iirs.client.store.log_entry import EntryKind, Item, LogEntry, TextState
 from iirs.errors import AccountError, PeerMessageError
-from iirs.geometry import RandomBytes
 
 _PREFIX = "group:"
 INVITED_MAX = 5
 """Groups to which one person may ask us at once; those beyond are not taken in."""
 
 
-class Post(Protocol):
-    """What a group needs of the desk."""
+class PeerConversations(Protocol):
+    """What groups need of the conversations with their members: ``Slots``."""
 
     def send_note(self, peer: str, data: bytes) -> Item:
-        """Queue a note for a person."""
+        """Queue a note for a person; nothing is committed."""
         ...
 
     def wish(self, peer: str) -> None:
@@ -58,36 +55,20 @@ class Post(Protocol):
         """End a conversation that has nothing but groups' items to say; nothing is committed."""
         ...
 
-    def take_timer(self, talk: str, seconds: int) -> None:
-        """Have entries disappear."""
-        ...
 
-    def expiry(self, talk: str, now_ms: int) -> int:
-        """Return when an entry of now disappears."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Who we are, and what groups need of the world."""
-
-    account: Account
-    directory: Directory
-    random_bytes: RandomBytes
-    now_ms: Callable[[], int]
-    emit: Callable[[Event], None]
-
-
-class GroupDesk:
+class Groups:
     """One account's groups. The store's owner thread only."""
 
-    def __init__(self, around: Surroundings, store: ClientStore, post: Post) -> None:
+    def __init__(self, context: Context, conversations: PeerConversations, timers: Timers) -> None:
         """Load the groups. Raises ``StoreError``."""
-        self._around = around
+        store = context.store
+        self._context = context
         self._store = store
-        self._post = post
-        self._held, self._kept, self._ways = Held(store), Kept(store), Ways(store)
-        self._farewells = Farewells(store)
+        self._events = context.events
+        self._conversations = conversations
+        self._timers = timers
+        self._held, self._backlog, self._deliveries = HeldItems(store), Backlog(store), Deliveries(store)
+        self._leave_items = LeaveItems(store)
         self._groups = {state["group"]: Group.from_state(state) for state in store.values(_PREFIX).values()}
 
     # -- the person ---------------------------------------------------------------------------------
@@ -97,7 +78,7 @@ class GroupDesk:
         name = clean_text(name).strip()
         if not 0 < len(name) <= NAME_MAX:
             raise AccountError("A group needs a name of at most {count} characters.", count=NAME_MAX)
-        directory = self._around.directory
+        directory = self._context.directory
         positions = {directory.position(directory.lookup(person).name) for person in people}
         members = tuple(sorted(positions | {self._me}))
         if not 2 <= len(members) <= MEMBERS_MAX:
@@ -105,8 +86,8 @@ class GroupDesk:
         neighbours(members, self._me, self._slots)
         draft = self._draft(b"", GroupItemKind.FOUND, text=name, members=members)
         item = self._signed(draft.founding(directory.chain_id))
-        self._store.mark_seen(item.key, _seen(item))
-        self._kept.note(item)
+        self._store.history.mark_seen(item.key, _seen(item))
+        self._backlog.note(item)
         self._keep(Group.founded(item, self._me))
         self._pass_on(item, None)
         self._ask_neighbours(item.key)
@@ -118,13 +99,13 @@ class GroupDesk:
         if group.state is GroupState.INVITED:
             (founding, founding_from), *later = self._held.all(key)
             # Before anything else: nobody can make sense of an item of a group they do not know of.
-            found = GroupItem.checked(founding, self._around.directory)
-            self._kept.note(found)
+            found = GroupItem.checked(founding, self._context.directory)
+            self._backlog.note(found)
             self._pass_on(found, founding_from)
             self._say(key, GroupItemKind.JOIN)
             for value, peer in later:
                 with suppress(PeerMessageError):
-                    self._take_in(GroupItem.checked(value, self._around.directory), peer)
+                    self._take_in(GroupItem.checked(value, self._context.directory), peer)
             self._held.forget(key)
             self._ask_neighbours(key)
 
@@ -133,24 +114,23 @@ class GroupDesk:
         group = self._known(key)
         if group.state is not GroupState.LEFT:
             told = neighbours(group.members, self._me, self._slots)
-            self._farewells.note(self._say(key, GroupItemKind.LEAVE), [self._name(member) for member in told])
-            self._kept.forget(key)
+            self._leave_items.note(
+                self._say(key, GroupItemKind.LEAVE), [self._name(member) for member in told]
+            )
+            self._backlog.forget(key)
             self._held.forget(key)
 
     def send(self, key: str, text: str) -> bytes:
         """Send a text to a group and return its id. Raises ``AccountError``."""
         text = clean_text(text)
-        if len(text.encode()) > TEXT_MAX:
-            raise AccountError("This text is longer than 60,000 bytes. Send it in parts.")
+        check_text(key, text)
         self._check_joined(key)
         item = self._make(bytes.fromhex(key[1:]), GroupItemKind.TEXT, text=text)
-        if len(encode_note(GroupNote(item.to_value()))) > NOTE_MAX:  # control characters grow in JSON
-            raise AccountError("This text is longer than 60,000 bytes. Send it in parts.")
-        expires = self._post.expiry(key, item.sent_at_ms)
+        expires = self._timers.expiry(key, item.sent_at_ms)
         self._log(item, expires, TextState.QUEUED)
-        self._around.emit(TextQueued(key, _entry_id(item), text, item.sent_at_ms, expires))
-        self._store.mark_seen(key, _seen(item))
-        self._kept.note_text(item, _entry_id(item))
+        self._events.append(TextQueued(key, _entry_id(item), text, item.sent_at_ms, expires))
+        self._store.history.mark_seen(key, _seen(item))
+        self._backlog.note_text(item, _entry_id(item))
         self._pass_on(item, None)
         return _entry_id(item)
 
@@ -177,14 +157,16 @@ class GroupDesk:
 
     def take(self, peer: str, note: GroupNote) -> None:
         """Take in an item that ``peer`` passed on. Raises ``PeerMessageError`` if it is not right."""
-        item = GroupItem.checked(note.value, self._around.directory)
+        item = GroupItem.checked(note.value, self._context.directory)
         group = self._groups.get(item.group.hex())
-        sender = self._around.directory.position(peer)
+        sender = self._context.directory.position(peer)
         if group is None:
             group = self._founded(item)
             if sender not in group.members:
                 raise PeerMessageError("an invitation by somebody who is not in the group")
-            if self._invitations_by(peer) < INVITED_MAX and self._store.mark_seen(item.key, _seen(item)):
+            if self._invitations_by(peer) < INVITED_MAX and self._store.history.mark_seen(
+                item.key, _seen(item)
+            ):
                 self._keep(group)
                 self._held.add(item, peer)
         elif sender not in group.members:
@@ -192,9 +174,9 @@ class GroupDesk:
         elif item.kind is GroupItemKind.FOUND:
             return  # it has come another way
         elif group.state is GroupState.LEFT:
-            farewell = self._farewells.due(item.key, peer)
-            if farewell is not None:
-                self._post.send_note(peer, encode_note(GroupNote(farewell)))
+            leaving = self._leave_items.due(item.key, peer)
+            if leaving is not None:
+                self._conversations.send_note(peer, encode_note(GroupNote(leaving)))
         elif item.author not in group.members:
             raise PeerMessageError("an item of somebody who is not in the group")
         elif group.state is GroupState.INVITED:
@@ -210,69 +192,69 @@ class GroupDesk:
     def _take_in(self, item: GroupItem, peer: str) -> None:
         group = self._groups[item.group.hex()]
         after = group.after(item, self._me)
-        if not self._store.mark_seen(item.key, _seen(item)):
+        if not self._store.history.mark_seen(item.key, _seen(item)):
             return
         if item.kind is GroupItemKind.TEXT:
             self._show(item)
         elif item.kind is GroupItemKind.TIMER:
-            self._kept.note(item)
-            self._post.take_timer(item.key, item.seconds)
+            self._backlog.note(item)
+            self._timers.set(item.key, item.seconds)
         elif after != group:
-            self._kept.note(item)
+            self._backlog.note(item)
             self._keep(after)
         told = self._close_ring(group, after, item) if item.kind is GroupItemKind.LEAVE else ()
         self._pass_on(item, peer, told)
 
     def _show(self, item: GroupItem) -> None:
-        expires = self._post.expiry(item.key, self._around.now_ms())
+        expires = self._timers.expiry(item.key, self._context.now_ms())
         self._log(item, expires, None)
-        self._kept.note_text(item, _entry_id(item))
+        self._backlog.note_text(item, _entry_id(item))
         author = self._name(item.author)
-        self._around.emit(
+        self._events.append(
             TextReceived(item.key, _entry_id(item), item.text, item.sent_at_ms, author, expires)
         )
 
     def _close_ring(self, before: Group, after: Group, item: GroupItem) -> Collection[int]:
         """Take leave of who left, and give new neighbours what they may not know. Return those."""
         who = self._name(item.author)
-        for way in self._ways.end_with(item.key, who):
+        for delivery in self._deliveries.end_with(item.key, who):
             if len(after.members) > 1:
-                self._set_state(way, TextState.DELIVERED)
+                self._set_state(delivery, TextState.DELIVERED)
         if not any(item.author in self._ring(group) for group in self._groups.values()):
-            self._post.let_go(who)
+            self._conversations.let_go(who)
         known = self._ring(before)
         new = [member for member in self._ring(after) if member not in known]
         for member in new:
-            for value in self._kept.values(item.key):
-                self._post.send_note(self._name(member), encode_note(GroupNote(value)))
+            for value in self._backlog.values(item.key):
+                self._conversations.send_note(self._name(member), encode_note(GroupNote(value)))
         self._ask_neighbours(item.key)
         return new
 
     def delivered(self, note_id: bytes) -> None:
         """Take in that a neighbour has acknowledged a note; a text is delivered when all of them have."""
-        way = self._ways.get(note_id)
-        if way is not None and self._ways.end(note_id, way):
-            self._set_state(way, TextState.DELIVERED)
+        delivery = self._deliveries.get(note_id)
+        if delivery is not None and self._deliveries.end(note_id, delivery):
+            self._set_state(delivery, TextState.DELIVERED)
 
     def sent(self, note_id: bytes) -> None:
         """Take in that a note has gone out."""
-        way = self._ways.get(note_id)
-        if way is not None:
-            self._set_state(way, TextState.SENT)
+        delivery = self._deliveries.get(note_id)
+        if delivery is not None:
+            self._set_state(delivery, TextState.SENT)
 
-    def _set_state(self, way: Way, state: TextState) -> None:
-        self._store.set_state(way.key, way.entry_id, state)
-        self._around.emit(TextChanged(way.key, way.entry_id, state))
+    def _set_state(self, delivery: Delivery, state: TextState) -> None:
+        self._store.history.set_state(delivery.key, delivery.entry_id, state)
+        self._events.append(TextChanged(delivery.key, delivery.entry_id, state))
 
     # -- inside -------------------------------------------------------------------------------------
 
     @property
     def _me(self) -> int:
-        return self._around.directory.position(self._around.account.name)
+        return self._context.position
 
     @property
     def _slots(self) -> int:
-        return self._around.account.chain.slots
+        return self._context.account.chain.slots
 
     def _known(self, key: str) -> Group:
         group = self._groups.get(key[1:])
@@ -295,21 +277,21 @@ class GroupDesk:
 
     def _draft(self, group: bytes, kind: GroupItemKind, text: str = "", members: tuple[int, ...] = (),
                seconds: int = 0) -> GroupItem:  # fmt: skip
-        item_id, now = new_id(self._around.random_bytes), self._around.now_ms()
+        item_id, now = new_id(self._context.environment.random_bytes), self._context.now_ms()
         return GroupItem(group, kind, self._me, item_id, now, text, members, seconds)
 
     def _signed(self, item: GroupItem) -> GroupItem:
-        return item.signed_by(self._around.account.identity, self._around.directory.chain_id)
+        return item.signed_by(self._context.account.identity, self._context.directory.chain_id)
 
     def _say(self, key: str, kind: GroupItemKind, seconds: int = 0) -> GroupItem:
         group = self._known(key)
         item = self._make(group.group, kind, seconds=seconds)
-        self._store.mark_seen(key, _seen(item))
-        self._kept.note(item)
+        self._store.history.mark_seen(key, _seen(item))
+        self._backlog.note(item)
         self._pass_on(item, None)
         self._keep(group.after(item, self._me))
         if kind is GroupItemKind.TIMER:
-            self._post.take_timer(key, seconds)
+            self._timers.set(key, seconds)
         return item
 
     def _pass_on(self, item: GroupItem, came_from: str | None, told: Collection[int] = ()) -> None:
@@ -318,19 +300,19 @@ class GroupDesk:
         for member in neighbours(group.members, self._me, self._slots):
             name = self._name(member)
             if name != came_from and member != item.author and member not in told:
-                note = self._post.send_note(name, data)
+                note = self._conversations.send_note(name, data)
                 if item.author == self._me and item.kind is GroupItemKind.TEXT:
-                    self._ways.begin(note.item_id, Way(item.key, _entry_id(item), name))
+                    self._deliveries.begin(note.item_id, Delivery(item.key, _entry_id(item), name))
 
     def _ask_neighbours(self, key: str) -> None:
         for member in self._ring(self._known(key)):
-            self._post.wish(self._name(member))
+            self._conversations.wish(self._name(member))
 
     def _log(self, item: GroupItem, expires: int, state: TextState | None) -> None:
         outgoing = item.author == self._me
         author = self._name(item.author)
-        self._store.add_entry(
-            Entry(
+        self._store.history.add_entry(
+            LogEntry(
                 item.key,
                 _entry_id(item),
                 EntryKind.TEXT,
@@ -352,10 +334,10 @@ class GroupDesk:
         names = tuple(sorted(map(self._name, group.members)))
         joined = frozenset(map(self._name, group.joined))
         founder = self._name(group.founder)
-        self._around.emit(GroupChanged(group.key, group.name, names, joined, founder, group.state))
+        self._events.append(GroupChanged(group.key, group.name, names, joined, founder, group.state))
 
     def _name(self, position: int) -> str:
-        return self._around.directory.entries[position].name
+        return self._context.directory.entries[position].name
 
 
 def _entry_id(item: GroupItem) -> bytes:

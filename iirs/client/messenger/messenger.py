@@ -1,7 +1,7 @@
-"""``Desk``: what a person has to do with others: what they say, send, keep and delete; whose keys they know.
+"""``Messenger``: what a person has to do with others: what they say, send, keep and delete; whom they trust.
 
-The engine owns it and drives its conversations round by round; whatever is asked of it changes what the next
-uploads hold, and nothing else. One owner thread.
+The engine owns it and drives its conversations, which ``slots`` holds, round by round. Whatever is asked of
+it changes what the next uploads hold, and nothing else. One owner thread.
 """
 
 from __future__ import annotations
@@ -9,48 +9,65 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from iirs.client.account.account import Account, World
-from iirs.client.conversation import Conversation, Gathered
+from iirs.client.conversation import Conversation
+from iirs.client.conversation_values import Gathered
 from iirs.client.events import (
     EntriesRemoved,
-    PeerChanged,
-    PeerState,
+    Notice,
     PeopleChanged,
     TextChanged,
     TextQueued,
     TextReceived,
-    TimerChanged,
 )
-from iirs.client.messenger.contacts import number_with
-from iirs.client.messenger.files import FileDesk
-from iirs.client.messenger.groups import GroupDesk, Surroundings
+from iirs.client.messenger.contacts import Contacts, number_with
+from iirs.client.messenger.context import Context
+from iirs.client.messenger.files import Files
+from iirs.client.messenger.groups import Groups
+from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, decode_note, encode_note
-from iirs.client.messenger.slots import Conversations
-from iirs.client.store.log_entry import GROUP_MARK, Entry, EntryKind, Item, ItemKind, TextState, Transfer
-from iirs.client.store.store import ClientStore
-from iirs.directory import Directory
-from iirs.directory import Entry as Person
+from iirs.client.messenger.slots import Slots
+from iirs.client.messenger.timers import Timers
+from iirs.client.store.log_entry import (
+    GROUP_MARK,
+    EntryKind,
+    Item,
+    ItemKind,
+    LogEntry,
+    TextState,
+    TransferProgress,
+)
+from iirs.client.text.translate import _
+from iirs.directory import Entry
 from iirs.errors import AccountError, PeerMessageError
 
-_TALKED = "talked:"
 AT_ONCE_MAX = 100
 """Entries deleted in one go."""
 PICTURED_MAX = 2_000
 """In a larger directory only the people one talks to have pictures made from their numbers."""
 
 
-class Desk(Conversations):
-    """One logged-in account's: conversations, and what is said, sent, kept and deleted."""
+class Messenger:
+    """One logged-in account's: what is said, sent, kept and deleted; ``slots`` holds the conversations."""
 
-    def __init__(self, account: Account, store: ClientStore, world: World, directory: Directory) -> None:
+    def __init__(self, context: Context) -> None:
         """Raises ``StoreError`` if the store does not open."""
-        super().__init__(account, store, world, directory)
-        self.files = FileDesk(account.name, store, world.random_bytes, self.send_note, self.events.append)
-        around = Surroundings(account, directory, world.random_bytes, self._now_ms, self.events.append)
-        self.groups = GroupDesk(around, store, self)
+        self._context = context
+        self._store = context.store
+        self._events = context.events
+        self.contacts = Contacts(context.store)
+        # Each needs the other: files are announced in conversations, and those fetch the pieces.
+        self.files = Files(context, self._send_note)
+        self.slots = Slots(context, self.contacts, self.files.supply)
+        self.timers = Timers(context)
+        self.groups = Groups(context, self.slots, self.timers)
 
-    def _supply(self, peer: str) -> Item | None:
-        return self.files.supply(peer)
+    def restore(self, *, discard_keys: bool) -> None:
+        """As ``Slots.restore``; and tell what disappears when."""
+        self.slots.restore(discard_keys=discard_keys)
+        self.timers.tell()
+
+    def _send_note(self, peer: str, data: bytes) -> None:
+        self.slots.send_note(peer, data)
 
     # -- saying ---------------------------------------------------------------------------------------
 
@@ -60,19 +77,20 @@ class Desk(Conversations):
             item_id = self.groups.send(talk, text)
             self._store.commit()
             return item_id
+        check_text(talk, text)
         person = self._may_send(talk)
-        now = self._now_ms()
-        item = self.conversation(person.name).chat.send(text, now)
+        now = self._context.now_ms()
+        item = self.slots.conversation(person.name).chat.send(text, now)
         self._store.queue(person.name, item)
-        self._talked(person.name)
-        expires = self.expiry(person.name, now)
-        self._store.add_entry(
-            Entry(
+        self.slots.note_talk(person.name)
+        expires = self.timers.expiry(person.name, now)
+        self._store.history.add_entry(
+            LogEntry(
                 person.name,
                 item.item_id,
                 EntryKind.TEXT,
                 True,
-                self.account.name,
+                self._context.account.name,
                 item.data.decode(),
                 now,
                 TextState.QUEUED,
@@ -80,33 +98,15 @@ class Desk(Conversations):
             )
         )
         self._store.commit()
-        self.events.append(TextQueued(person.name, item.item_id, item.data.decode(), now, expires))
+        self._events.append(TextQueued(person.name, item.item_id, item.data.decode(), now, expires))
         return item.item_id
-
-    def send_note(self, peer: str, data: bytes) -> Item:
-        """Queue a note for a person."""
-        item = self.conversation(peer).chat.send_note(data, self._now_ms())
-        self._store.queue(peer, item)
-        return item
-
-    def let_go(self, peer: str) -> None:
-        """End a conversation in which nothing was ever said, once begun: it was there for a group alone."""
-        conversation = self.conversations.get(peer)
-        has_begun = conversation is not None and conversation.sync is not None
-        if has_begun and not self._store.get(_TALKED + peer, False):
-            self.end(peer)
-
-    def _talked(self, peer: str) -> None:
-        """Remember that something was said: deleting it later does not make the conversation a group's."""
-        if not self._store.get(_TALKED + peer, False):
-            self._store.set(_TALKED + peer, True)
 
     def send_file(self, talk: str, name: str, data: bytes) -> bytes:
         """Queue a file; on return it is on disk. Returns its id. Raises ``AccountError``."""
         person = self._may_send(talk)
-        now = self._now_ms()
-        entry = self.files.offer(person.name, name, data, now, self.expiry(person.name, now))
-        self._talked(person.name)
+        now = self._context.now_ms()
+        entry = self.files.offer(person.name, name, data, now, self.timers.expiry(person.name, now))
+        self.slots.note_talk(person.name)
         self._store.commit()
         return entry.item_id
 
@@ -126,28 +126,18 @@ class Desk(Conversations):
             self.groups.set_timer(talk, seconds)
         else:
             person = self._may_send(talk)
-            self.send_note(person.name, encode_note(TimerNote(seconds)))
-            self.take_timer(person.name, seconds)
+            self.slots.send_note(person.name, encode_note(TimerNote(seconds)))
+            self.timers.set(person.name, seconds)
         self._store.commit()
 
-    def _may_send(self, talk: str) -> Person:
+    def _may_send(self, talk: str) -> Entry:
         if talk.startswith(GROUP_MARK):
             raise AccountError("Files can be sent to one person at a time, not to a group.")
-        person = self.directory.lookup(talk)
+        person = self._context.directory.lookup(talk)
         reason = self.contacts.blocked(person)
         if reason:
             raise AccountError(reason)
         return person
-
-    def take_timer(self, talk: str, seconds: int) -> None:
-        """Take in that entries of a talk disappear from now on."""
-        self._store.set(f"timer:{talk}", seconds)
-        self.events.append(TimerChanged(talk, seconds))
-
-    def expiry(self, talk: str, now_ms: int) -> int:
-        """Return when what is said in a talk now disappears; 0: never."""
-        seconds = self._store.get(f"timer:{talk}", 0)
-        return now_ms + seconds * 1000 if seconds else 0
 
     # -- groups ---------------------------------------------------------------------------------------
 
@@ -169,19 +159,19 @@ class Desk(Conversations):
 
     # -- what was said --------------------------------------------------------------------------------
 
-    def history(self, talk: str, limit: int = 500, before: bytes | None = None) -> list[Entry]:
+    def history(self, talk: str, limit: int = 500, before: bytes | None = None) -> list[LogEntry]:
         """Return the newest entries of a talk, or those before one, oldest first."""
-        return self._store.history(talk, limit, before)
+        return self._store.history.page(talk, limit, before)
 
-    def last_entries(self) -> list[Entry]:
+    def last_entries(self) -> list[LogEntry]:
         """Return the newest entry of every talk."""
-        return list(self._store.last_entries().values())
+        return list(self._store.history.last_entries().values())
 
-    def search(self, words: str, talk: str = "", limit: int = 100) -> list[Entry]:
+    def search(self, words: str, talk: str = "", limit: int = 100) -> list[LogEntry]:
         """Return entries that hold all the words, newest first, of one talk or of all."""
-        return self._store.search(words, talk or None, limit)
+        return self._store.history.search(words, talk or None, limit)
 
-    def transfers(self, entries: Iterable[Entry]) -> tuple[Transfer, ...]:
+    def transfers(self, entries: Iterable[LogEntry]) -> tuple[TransferProgress, ...]:
         """Return where the files among some entries stand."""
         found = [self.files.transfer(entry.file.file_id) for entry in entries if entry.file is not None]
         return tuple(transfer for transfer in found if transfer is not None)
@@ -192,12 +182,12 @@ class Desk(Conversations):
 
     def undelivered(self, peer: str) -> list[Item]:
         """Return what has not been delivered to a person."""
-        conversation = self.conversations.get(peer)
+        conversation = self.slots.conversations.get(peer)
         return list(conversation.chat.outbox) if conversation else list(self._store.outbox(peer))
 
     def delete(self, talk: str, item_id: bytes) -> None:
         """Delete one entry on this machine. A text that has not gone yet goes all the same."""
-        self._store.delete_entry(talk, item_id)
+        self._store.history.delete_entry(talk, item_id)
         self._removed(talk, [item_id])
         self._store.commit()
 
@@ -206,9 +196,9 @@ class Desk(Conversations):
 
         A few at a time, as all at once could make an upload late, and show.
         """
-        item_ids = [entry.item_id for entry in self._store.history(talk, AT_ONCE_MAX)]
+        item_ids = [entry.item_id for entry in self._store.history.page(talk, AT_ONCE_MAX)]
         for item_id in item_ids:
-            self._store.delete_entry(talk, item_id)
+            self._store.history.delete_entry(talk, item_id)
         self._removed(talk, item_ids)
         self._store.commit()
         return len(item_ids) == AT_ONCE_MAX
@@ -216,7 +206,7 @@ class Desk(Conversations):
     def expire(self) -> None:
         """Delete what is to disappear by now, a few each round: a peer can let very many end at once."""
         gone: dict[str, list[bytes]] = {}
-        for talk, item_id in self._store.expire(self._now_ms(), AT_ONCE_MAX):
+        for talk, item_id in self._store.history.expire(self._context.now_ms(), AT_ONCE_MAX):
             gone.setdefault(talk, []).append(item_id)
         for talk, item_ids in gone.items():
             self._removed(talk, item_ids)
@@ -225,28 +215,37 @@ class Desk(Conversations):
         for item_id in item_ids:
             self.files.forget(item_id)
         if item_ids:
-            self.events.append(EntriesRemoved(talk, tuple(item_ids)))
+            self._events.append(EntriesRemoved(talk, tuple(item_ids)))
 
     # -- keys -----------------------------------------------------------------------------------------
 
     def verify(self, name: str, verified: bool) -> None:
         """Mark a person's safety number as compared, or not. Raises ``AccountError``."""
-        person = self.directory.lookup(name)
+        person = self._context.directory.lookup(name)
         self.contacts.verify(person, verified=verified)
-        self._contact_changed(person)
+        self.slots.contact_changed(person)
         self._store.commit()
 
     def accept_keys(self, name: str) -> None:
         """Go on with a person whose keys have changed, or after two directories were seen."""
-        person = self.directory.lookup(name)
+        person = self._context.directory.lookup(name)
         self.contacts.accept(person)
-        self._contact_changed(person)
+        self.slots.contact_changed(person)
         self._store.commit()
 
     def raise_alarm(self) -> None:
-        """Stop sending to everybody known: two directories were seen."""
+        """Stop sending to everybody known, and say why: two directories were seen."""
         self.contacts.raise_alarm()
         self.tell_contacts()
+        self._events.append(
+            Notice(
+                _(
+                    "The servers showed your peer another list of people than you, and signed both. "
+                    "Do not trust who is who here until the people who run them explain it."
+                ),
+                alarm=True,
+            )
+        )
 
     def tell_all(self) -> None:
         """Tell about the groups, and about everybody whose keys were noted before."""
@@ -257,15 +256,15 @@ class Desk(Conversations):
         """Tell about everybody whose keys were noted before."""
         for name in self.contacts.names():
             with suppress(AccountError):
-                self._contact_changed(self.directory.lookup(name))
+                self.slots.contact_changed(self._context.directory.lookup(name))
 
     def people_changed(self) -> None:
         """Tell who is in the directory."""
-        people = self.directory.entries
+        people = self._context.directory.entries
         # Where there are very many, numbers are made for those one talks to, and for nobody else.
         few = people if len(people) <= PICTURED_MAX else ()
-        numbers = tuple(number_with(self.directory, self.me, person) for person in few)
-        self.events.append(PeopleChanged(tuple(person.name for person in people), numbers))
+        numbers = tuple(number_with(self._context.directory, self._context.me, person) for person in few)
+        self._events.append(PeopleChanged(tuple(person.name for person in people), numbers))
 
     # -- what rounds bring ----------------------------------------------------------------------------
 
@@ -283,12 +282,11 @@ class Desk(Conversations):
             else:
                 self.files.delivered(name, sent)
         if gathered.established:
-            self._states[name] = PeerState.CONNECTED
-            self.events.append(PeerChanged(name, PeerState.CONNECTED, established=True))
+            self.slots.established(name)
 
     def take_sent(self) -> None:
         """Tell which texts have gone out whole for the first time."""
-        for name, conversation in self.conversations.items():
+        for name, conversation in self.slots.conversations.items():
             for item in conversation.chat.take_sent():
                 if item.kind is ItemKind.TEXT:
                     self._text_state(name, item.item_id, TextState.SENT)
@@ -296,14 +294,14 @@ class Desk(Conversations):
                     self.groups.sent(item.item_id)
 
     def _text_state(self, talk: str, item_id: bytes, state: TextState) -> None:
-        self._store.set_state(talk, item_id, state)
-        self.events.append(TextChanged(talk, item_id, state))
+        self._store.history.set_state(talk, item_id, state)
+        self._events.append(TextChanged(talk, item_id, state))
 
     def _take_item(self, peer: str, item: Item) -> None:
         match item.kind:
             case ItemKind.TEXT:
-                expires = self.expiry(peer, self._now_ms())
-                entry = Entry(
+                expires = self.timers.expiry(peer, self._context.now_ms())
+                entry = LogEntry(
                     peer,
                     item.item_id,
                     EntryKind.TEXT,
@@ -313,13 +311,13 @@ class Desk(Conversations):
                     item.sent_at_ms,
                     expires_at_ms=expires,
                 )
-                self._talked(peer)
-                if self._store.add_entry(entry):
-                    self.events.append(
+                self.slots.note_talk(peer)
+                if self._store.history.add_entry(entry):
+                    self._events.append(
                         TextReceived(peer, item.item_id, item.text, item.sent_at_ms, peer, expires)
                     )
             case ItemKind.NOTE:
-                self._store.mark_seen(peer, item.item_id)
+                self._store.history.mark_seen(peer, item.item_id)
                 with suppress(PeerMessageError):  # a note of a newer program, or of a dishonest one
                     self._take_note(peer, item)
             case ItemKind.PART:
@@ -328,12 +326,12 @@ class Desk(Conversations):
     def _take_note(self, peer: str, item: Item) -> None:
         match decode_note(item.data):
             case FileOffer() as offer:
-                self._talked(peer)
-                now = self._now_ms()
-                self.files.offered(peer, offer, item.sent_at_ms, self.expiry(peer, now))
+                self.slots.note_talk(peer)
+                now = self._context.now_ms()
+                self.files.offered(peer, offer, item.sent_at_ms, self.timers.expiry(peer, now))
             case FileStop() as stop:
                 self.files.stopped(peer, stop)
             case TimerNote(seconds):
-                self.take_timer(peer, seconds)
+                self.timers.set(peer, seconds)
             case GroupNote() as note:
                 self.groups.take(peer, note)

@@ -1,4 +1,4 @@
-"""``Conversations``: whom a person talks to: all their conversations, the slots, and who waits for one.
+"""``Slots``: whom a person talks to: all their conversations, the slots, and who waits for one.
 
 A wish to talk, from asking to a slot:
 
@@ -11,51 +11,48 @@ Nothing of it is seen from outside: a wish without a slot sends nothing, and dec
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
-from iirs.client.account.account import Account, World
 from iirs.client.chat_session import ChatSession
-from iirs.client.conversation import Conversation, Me
-from iirs.client.events import Event, Notice, PeerAsks, PeerChanged, PeerState, TimerChanged
+from iirs.client.conversation import Conversation
+from iirs.client.conversation_values import Me
+from iirs.client.events import Notice, PeerAsks, PeerChanged, PeerState
+from iirs.client.invitations import Invitation, InvitationKind
 from iirs.client.messenger.contacts import Contacts
+from iirs.client.messenger.context import Context
 from iirs.client.store.log_entry import Item
-from iirs.client.store.store import ClientStore
 from iirs.client.text.translate import _
-from iirs.directory import Directory
-from iirs.directory import Entry as Person
+from iirs.directory import Entry
 from iirs.errors import AccountError, StoreError
 
 PAUSE_IN_ASKING = 8
 """Whoever has not asked for this many invite rounds does not ask any more; a new wish is told anew."""
+_TALKED = "talked:"
+
+Supply = Callable[[str], Item | None]
+"""Returns the next piece of a file for a person, if there is one, and notes that it was given."""
 
 
-class Conversations(ABC):
-    """One logged-in account's. ``events`` grows; whoever shows them takes them out."""
+class Slots:
+    """One account's conversations. The store's owner thread only."""
 
-    def __init__(self, account: Account, store: ClientStore, world: World, directory: Directory) -> None:
+    def __init__(self, context: Context, contacts: Contacts, supply: Supply) -> None:
         """Raises ``StoreError`` if the store does not open."""
-        self.account = account
-        self.directory = directory
-        self.position = 0
-        """Our own place in the directory."""
-        self.round_number = 0
-        self.events: list[Event] = []
         self.conversations: dict[str, Conversation] = {}
-        self._store = store
-        self._world = world
-        self._slots = account.chain.slots
+        self._context = context
+        self._store = context.store
+        self._events = context.events
+        self._contacts = contacts
+        self._supply = supply
+        self._count = context.account.chain.slots
+        self._round_number = 0
         self._states: dict[str, PeerState] = {}
         self._saved: dict[str, object] = {}
         self._asking: dict[str, int] = {}
         self._declined: dict[str, int] = {}
-        self._waiting: list[str] = store.get("waiting", [])
-        self.contacts = Contacts(store)
-
-    @property
-    def me(self) -> Person:
-        """Our own entry of the directory."""
-        return self.directory.entries[self.position]
+        self._waiting: list[str] = self._store.get("waiting", [])
 
     # -- asking and ending ----------------------------------------------------------------------------
 
@@ -66,8 +63,8 @@ class Conversations(ABC):
 
     def wish(self, peer: str) -> None:
         """As ``ask``; whoever calls commits, with what belongs to it."""
-        person = self.directory.lookup(peer)
-        if person.name == self.account.name:
+        person = self._context.directory.lookup(peer)
+        if person.name == self._context.account.name:
             raise AccountError("That is your own name. Ask somebody else to talk.")
         conversation = self.conversation(person.name)
         self._asking.pop(person.name, None)
@@ -86,7 +83,7 @@ class Conversations(ABC):
         since = self._asking.pop(name, None)
         if since is not None:
             self._declined[name] = since
-            self.events.append(PeerAsks(name, asks=False))
+            self._events.append(PeerAsks(name, asks=False))
 
     def hang_up(self, peer: str) -> None:
         """End the conversation with ``peer``, four rounds after the next upload that can say so."""
@@ -124,7 +121,7 @@ class Conversations(ABC):
                 self.wish(name)
 
     def _free_slots(self) -> int:
-        return self._slots - sum(item.holds_slot for item in self.conversations.values())
+        return self._count - sum(item.holds_slot for item in self.conversations.values())
 
     def _set_waiting(self, names: list[str]) -> None:
         if names != self._waiting:
@@ -139,16 +136,26 @@ class Conversations(ABC):
             with suppress(AccountError):
                 self.conversation(name).want()
 
-    def invited(self, caller: Person, bundle_round: int) -> None:
+    def meet(self, caller: Entry, invitation: Invitation, bundle: frozenset[bytes]) -> None:
+        """Take in somebody's valid invitation, which came in ``bundle``; whoever calls commits."""
+        conversation = self.conversations.get(caller.name)
+        if conversation is None:
+            unasked = invitation.kind is InvitationKind.TALK
+        else:
+            unasked = conversation.meet(invitation, bundle)
+            self.save(conversation)
+        if unasked:
+            self._invited(caller.name, invitation.bundle_round)
+
+    def _invited(self, name: str, bundle_round: int) -> None:
         """Take in that somebody we are not asking for asks for us."""
-        name = caller.name
         if name in self._waiting:
             return
         if name in self._declined:
             self._declined[name] = bundle_round
         else:
             if name not in self._asking:
-                self.events.append(PeerAsks(name))
+                self._events.append(PeerAsks(name))
             self._asking[name] = bundle_round
 
     def forget_asking(self, bundle_round: int, invite_every: int) -> None:
@@ -156,18 +163,52 @@ class Conversations(ABC):
         oldest = bundle_round - PAUSE_IN_ASKING * invite_every
         for name in [name for name, last in self._asking.items() if last < oldest]:
             del self._asking[name]
-            self.events.append(PeerAsks(name, asks=False))
+            self._events.append(PeerAsks(name, asks=False))
         self._declined = {name: last for name, last in self._declined.items() if last >= oldest}
 
-    def _contact_changed(self, person: Person) -> None:
-        described = self.contacts.described(self.directory, self.me, person)
-        self.events.append(described)
+    # -- rounds ---------------------------------------------------------------------------------------
+
+    def begin_round(self, round_number: int) -> None:
+        """Take in that a round was announced: whoever waits gets a slot that has become free."""
+        self._round_number = round_number
+        self.admit_waiting()
+
+    def active(self) -> list[Conversation]:
+        """Return the conversations that this round's slots are for, at most as many as there are slots."""
+        needing = [item for item in self.conversations.values() if item.needs_slot]
+        return sorted(needing, key=lambda item: not item.holds_slot)[: self._count]
+
+    def established(self, name: str) -> None:
+        """Tell that a conversation has come into sync."""
+        self._states[name] = PeerState.CONNECTED
+        self._events.append(PeerChanged(name, PeerState.CONNECTED, established=True))
+
+    # -- what is said ---------------------------------------------------------------------------------
+
+    def send_note(self, peer: str, data: bytes) -> Item:
+        """Queue a note for a person; whoever calls commits, with what belongs to it."""
+        item = self.conversation(peer).chat.send_note(data, self._context.now_ms())
+        self._store.queue(peer, item)
+        return item
+
+    def note_talk(self, peer: str) -> None:
+        """Remember that something was said: deleting it later does not make the conversation a group's."""
+        if not self._store.get(_TALKED + peer, False):
+            self._store.set(_TALKED + peer, True)
+
+    def let_go(self, peer: str) -> None:
+        """End a conversation in which nothing was ever said, once begun: it was there for a group alone."""
+        conversation = self.conversations.get(peer)
+        has_begun = conversation is not None and conversation.sync is not None
+        if has_begun and not self._store.get(_TALKED + peer, False):
+            self.end(peer)
+
+    def contact_changed(self, person: Entry) -> None:
+        """Tell what is known of a person's keys, and hold back what is to be sent if they are in doubt."""
+        described = self._contacts.described(self._context.directory, self._context.me, person)
+        self._events.append(described)
         if person.name in self.conversations:
             self.conversations[person.name].chat.held = bool(described.blocked)
-
-    @abstractmethod
-    def _supply(self, peer: str) -> Item | None:
-        """Return the next piece of a file for a person, if there is one."""
 
     # -- keeping --------------------------------------------------------------------------------------
 
@@ -185,49 +226,48 @@ class Conversations(ABC):
             if not idle or any(True for _ in self._store.outbox(name)):
                 with suppress(AccountError):
                     self.conversation(name)
-        for key, seconds in self._store.values("timer:").items():
-            self.events.append(TimerChanged(key.removeprefix("timer:"), seconds))
 
     def conversation(self, name: str) -> Conversation:
         """Return the conversation with a person, begun or loaded if need be. Raises ``AccountError``."""
         if name not in self.conversations:
-            peer = self.directory.lookup(name)
-            me = Me(
-                self.me,
-                self.position,
-                self.account.identity,
-                self.directory,
-                self.account.chain.round_ms,
-                self._world.random_bytes,
-                self._now_ms,
-            )
+            peer = self._context.directory.lookup(name)
             try:
                 chat_state, sync_state = self._store.get(f"chat:{name}"), self._store.get(f"sync:{name}")
-                conversation = self._make(me, peer, chat_state, sync_state)
+                conversation = self._make(peer, chat_state, sync_state)
             except StoreError:
-                self.events.append(
+                self._events.append(
                     Notice(
                         _("What was stored about {name}'s conversation is damaged; it starts over.").format(
                             name=name
                         )
                     )
                 )
-                conversation = self._make(me, peer, None, None)
+                conversation = self._make(peer, None, None)
             self.conversations[name] = conversation
             names = self._store.get("conversations", [])
             if name not in names:
                 self._store.set("conversations", [*names, name])
-            conversation.chat.held = not self.contacts.meet(peer)
-            self._contact_changed(peer)
+            conversation.chat.held = not self._contacts.meet(peer)
+            self.contact_changed(peer)
         return self.conversations[name]
 
-    def _make(self, me: Me, peer: Person, chat_state: object, sync_state: object) -> Conversation:
+    def _make(self, peer: Entry, chat_state: object, sync_state: object) -> Conversation:
+        context = self._context
+        me = Me(
+            context.me,
+            context.position,
+            context.account.identity,
+            context.directory,
+            context.account.chain.round_ms,
+            context.environment.random_bytes,
+            context.now_ms,
+        )
         chat = ChatSession(
-            self._world.random_bytes,
-            lambda item_id: self._store.has_item(peer.name, item_id),
+            context.environment.random_bytes,
+            partial(self._store.history.has_item, peer.name),
             self._store.outbox(peer.name),
             chat_state if isinstance(chat_state, dict) else None,
-            lambda: self._supply(peer.name),
+            partial(self._supply, peer.name),
         )
         return Conversation(me, peer, chat, sync_state if isinstance(sync_state, dict) else None)
 
@@ -249,12 +289,9 @@ class Conversations(ABC):
     def note_states(self) -> None:
         """Tell where conversations stand, where that has changed."""
         for name, conversation in self.conversations.items():
-            state = conversation.state(self.round_number)
+            state = conversation.state(self._round_number)
             if name in self._waiting and not conversation.holds_slot:
                 state = PeerState.WAITING
             if state is not self._states.get(name):
                 self._states[name] = state
-                self.events.append(PeerChanged(name, state))
-
-    def _now_ms(self) -> int:
-        return int(self._world.clock() * 1000)
+                self._events.append(PeerChanged(name, state))

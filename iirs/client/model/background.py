@@ -1,4 +1,4 @@
-"""``Librarian``: reads and writes for a window what takes the disk, never in the window's thread.
+"""``BackgroundWork``: what takes the disk or a decoder is done for a window, never in its thread.
 
 The store belongs to the network's thread, files of the person's own to a worker; what comes of it is handed
 to ``tell`` as a ``Reading``. Nothing here changes what is sent, or when.
@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
-from iirs.client.messenger.file_transfer import FILE_MAX
 from iirs.client.pictures.thumbnails import thumbnail
 from iirs.client.server_connection import ServerConnection
-from iirs.client.store.log_entry import HISTORY_LIMIT, Entry, EntryKind, History
+from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, HistoryPage, LogEntry
 from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError
 
+SEARCHED_MAX = 100
+"""More words than anybody types; of some thousands the store could not make one question."""
 _LATEST = 253_402_300_799
 """The last second that a calendar has: a peer may claim any."""
 
@@ -29,7 +31,7 @@ _LATEST = 253_402_300_799
 class LastEntries:
     """The newest entry of every talk."""
 
-    entries: tuple[Entry, ...] = field(repr=False)
+    entries: tuple[LogEntry, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Found:
 
     talk: str
     words: str = field(repr=False)
-    entries: tuple[Entry, ...] = field(repr=False)
+    entries: tuple[LogEntry, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,42 +59,70 @@ class Said:
     alarm: bool = False
 
 
-Reading = History | LastEntries | Found | Picture | Said
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """A text that was not taken, and why: the person has it back."""
+
+    talk: str
+    text: str = field(repr=False)
+    sentence: str
 
 
-class Librarian:
+Reading = HistoryPage | LastEntries | Found | Picture | Said | NotSent
+
+
+class BackgroundWork:
     """All methods return at once; ``tell`` is called from other threads."""
 
     def __init__(self, connection: ServerConnection, tell: Callable[[Reading], None]) -> None:
         self._connection = connection
         self._tell = tell
 
+    def send(self, talk: str, text: str) -> None:
+        """Send a text; if it is refused after all, ``NotSent`` has it and says why."""
+
+        def work(engine: Engine) -> None:
+            try:
+                engine.messenger.send(talk, text)
+            except AccountError as error:
+                self._tell(NotSent(talk, text, error.said(_)))
+
+        self._connection.call(work)
+
     def read(self, talk: str, before: bytes | None = None) -> None:
         """Read the newest entries of a talk, or older ones than ``before``."""
 
         def work(engine: Engine) -> None:
-            entries = engine.desk.history(talk, HISTORY_LIMIT, before)
-            transfers = engine.desk.transfers(entries)
-            self._tell(History(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT))
+            entries = engine.messenger.history(talk, HISTORY_LIMIT, before)
+            transfers = engine.messenger.transfers(entries)
+            self._tell(
+                HistoryPage(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT)
+            )
 
         self._in_store(work)
 
     def read_last_entries(self) -> None:
         """Read the newest entry of every talk."""
-        self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.desk.last_entries()))))
+        self._in_store(lambda engine: self._tell(LastEntries(tuple(engine.messenger.last_entries()))))
 
     def search(self, talk: str, words: str) -> None:
-        """Look for words in a talk, or in all ("")."""
-        self._in_store(lambda engine: self._tell(Found(talk, words, tuple(engine.desk.search(words, talk)))))
+        """Look for words in a talk, or in all (""). Too many are said and not looked for."""
+        if len(words.split()) > SEARCHED_MAX:
+            sentence = _("At most {count} words can be looked for at once.").format(count=SEARCHED_MAX)
+            self._tell(Said(sentence))
+            return
+        self._in_store(
+            lambda engine: self._tell(Found(talk, words, tuple(engine.messenger.search(words, talk))))
+        )
 
     def read_back_to(self, talk: str, first: bytes, item_id: bytes) -> None:
         """Read entries before ``first``, as many as it takes to have ``item_id`` among them."""
 
-        def enough(page: list[Entry]) -> bool:
+        def enough(page: list[LogEntry]) -> bool:
             return any(entry.item_id == item_id for entry in page)
 
-        def tell(engine: Engine, entries: list[Entry]) -> None:
-            self._tell(History(talk, entries, engine.desk.transfers(entries), True, True))
+        def tell(engine: Engine, entries: list[LogEntry]) -> None:
+            self._tell(HistoryPage(talk, entries, engine.messenger.transfers(entries), True, True))
 
         self._read_pages(talk, first, enough, tell)
 
@@ -100,17 +130,17 @@ class Librarian:
         self,
         talk: str,
         before: bytes | None,
-        enough: Callable[[list[Entry]], bool],
-        then: Callable[[Engine, list[Entry]], None],
+        enough: Callable[[list[LogEntry]], bool],
+        then: Callable[[Engine, list[LogEntry]], None],
     ) -> None:
         """Read a talk backwards until a page is ``enough`` or nothing is left, and hand over all of it.
 
         Each page is a command of its own, so that what the server says, and an upload, never wait for all.
         """
-        pages: list[list[Entry]] = []
+        pages: list[list[LogEntry]] = []
 
         def read(engine: Engine) -> None:
-            page = engine.desk.history(talk, HISTORY_LIMIT, pages[-1][0].item_id if pages else before)
+            page = engine.messenger.history(talk, HISTORY_LIMIT, pages[-1][0].item_id if pages else before)
             if page:
                 pages.append(page)
             if len(page) < HISTORY_LIMIT or enough(page):
@@ -124,7 +154,7 @@ class Librarian:
         """Delete a talk's entries here, a few at a time."""
 
         def work(engine: Engine) -> None:
-            if engine.desk.clear(talk):
+            if engine.messenger.clear(talk):
                 self._in_store(work)
 
         self._in_store(work)
@@ -134,7 +164,7 @@ class Librarian:
 
         def work(engine: Engine) -> None:
             try:
-                data = engine.desk.read_file(file_id)
+                data = engine.messenger.read_file(file_id)
             except AccountError:
                 return  # it has gone meanwhile
             self._in_worker(lambda: self._tell(Picture(file_id, thumbnail(data, longest))))
@@ -148,7 +178,7 @@ class Librarian:
 
         def work() -> None:
             data = _read(path)
-            self._connection.call(lambda engine: engine.desk.send_file(talk, path.name, data))
+            self._connection.call(lambda engine: engine.messenger.send_file(talk, path.name, data))
 
         self._in_worker(work)
 
@@ -156,7 +186,7 @@ class Librarian:
         """Write a file that is here to ``path``."""
 
         def work(engine: Engine) -> None:
-            data = engine.desk.read_file(file_id)
+            data = engine.messenger.read_file(file_id)
             self._in_worker(lambda: _write(path, data))
 
         self._in_store(work)
@@ -164,7 +194,7 @@ class Librarian:
     def export(self, talk: str, path: Path) -> None:
         """Write all that is stored of a talk to ``path``, as text a person can read."""
 
-        def write(_engine: Engine, entries: list[Entry]) -> None:
+        def write(_engine: Engine, entries: list[LogEntry]) -> None:
             self._in_worker(lambda: _write(path, exported(entries).encode("utf-8", "replace")))
 
         self._read_pages(talk, None, lambda page: False, write)
@@ -190,7 +220,7 @@ class Librarian:
                 why = error.strerror or _("no reason given")
                 self._tell(Said(_("The file could not be read or written: {why}.").format(why=why)))
 
-        threading.Thread(target=work, name="iirs-librarian", daemon=True).start()
+        threading.Thread(target=work, name="iirs-background", daemon=True).start()
 
 
 def _read(path: Path) -> bytes:
@@ -211,7 +241,7 @@ def _write(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def exported(entries: Iterable[Entry]) -> str:
+def exported(entries: Iterable[LogEntry]) -> str:
     """Return entries as lines: time, author, text; later lines of a text are indented, so none can pose."""
     lines = []
     for entry in entries:

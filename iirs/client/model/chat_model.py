@@ -32,7 +32,7 @@ from iirs.client.events import (
 )
 from iirs.client.model.round_health import RoundHealth
 from iirs.client.model.talk import BUSY_STATES, Row, Talk
-from iirs.client.store.log_entry import Entry, History, TextState
+from iirs.client.store.log_entry import HistoryPage, LogEntry, TextState
 from iirs.client.text.translate import N_, _
 
 ESTABLISHED = N_("Connection established successfully")
@@ -73,7 +73,7 @@ class ChatModel:
         self.standby = ""
         """Why there are no rounds for now, or "" while there are."""
         self.notice = ""
-        """The newest sentence the person should see; whoever has shown it clears it."""
+        """The newest sentence the person should see, in their language; whoever has shown it clears it."""
         self.alarms: list[str] = []
         self.arrived: list[tuple[str, str, str]] = []
         """Talk, author and text of what came and was not looked at: for notifications; to be cleared."""
@@ -165,7 +165,7 @@ class ChatModel:
             return
         if isinstance(event, RoundOpened):
             if self.standby:
-                self.standby, self.notice = "", ROUNDS_GO_ON
+                self.standby, self.notice = "", _(ROUNDS_GO_ON)
             closes_at = time.monotonic() + event.seconds
             invites = event.invite_every * event.round_seconds
             self.round = Round(
@@ -243,11 +243,11 @@ class ChatModel:
                 talk.number, talk.verified, talk.blocked = number, verified, blocked
                 self.numbers[name] = number
 
-    def take_history(self, history: History) -> None:
+    def take_history(self, history: HistoryPage) -> None:
         """Take in what was read of a talk's history."""
         self.talk(history.peer).take_history(history)
 
-    def take_last_entries(self, entries: Iterable[Entry]) -> None:
+    def take_last_entries(self, entries: Iterable[LogEntry]) -> None:
         """Take in the newest entry of every talk, for the list, after logging in."""
         for entry in entries:
             talk = self.talk(entry.talk)

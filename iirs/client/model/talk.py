@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from iirs.client.events import GroupState, PeerState
-from iirs.client.store.log_entry import GROUP_MARK, Entry, FileInfo, History, TextState, TransferState
+from iirs.client.messenger.limits import text_limit, text_size
+from iirs.client.store.log_entry import GROUP_MARK, FileInfo, HistoryPage, LogEntry, TextState, TransferState
 from iirs.client.text.display import displayable
 from iirs.client.text.text_layout import shorten
 
@@ -51,7 +52,7 @@ class Row:
         self.shown = displayable(shorten(self.text))
 
     @classmethod
-    def of(cls, entry: Entry) -> Row:
+    def of(cls, entry: LogEntry) -> Row:
         """Return the row of a stored entry. A remark of the store has an id, and no author or state."""
         return cls(
             entry.text,
@@ -157,7 +158,7 @@ class Talk:
         if self.last is not None and self.last.text_id in item_ids:
             self.last = next((row for row in reversed(self.rows) if row.text_id), None)
 
-    def take_history(self, history: History) -> None:
+    def take_history(self, history: HistoryPage) -> None:
         """Put what the store holds before what happened since, or older entries before all."""
         live, self.rows, known = self.rows, [], self._by_id
         self._by_id = {}
@@ -180,13 +181,26 @@ class Talk:
         if row.text_id:
             self._by_id[row.text_id] = row
 
+    def room_for(self, text: str) -> int:
+        """Return how many bytes more a text could have and be sent here; negative if it is too long."""
+        return text_limit(self.peer) - text_size(text)
+
+    def take_back(self, text: str) -> None:
+        """Put a text that could not be sent before what is being written."""
+        self.draft = f"{text}\n{self.draft}" if self.draft else text
+
+    @property
+    def first_id(self) -> bytes:
+        """The id of the oldest entry that is here; b"" if there is none."""
+        return next((row.text_id for row in self.rows if row.text_id), b"")
+
     @property
     def may_end(self) -> bool:
         """Whether there is something to end."""
         return self.group is GroupState.JOINED if self.is_group else self.state in BUSY_STATES
 
 
-def _newest(entries: list[Entry]) -> list[Entry]:
+def _newest(entries: list[LogEntry]) -> list[LogEntry]:
     """Return the newest of ``entries`` that a window can take in at once without a pause."""
     room = HISTORY_CHARACTERS
     for index in range(len(entries) - 1, -1, -1):

@@ -1,1 +1,1 @@
-"""The framed TLS line to the entry, and the moment at which an upload leaves."""
+"""Framed TLS to the entry, and the moment at which an upload leaves."""

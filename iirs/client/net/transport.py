@@ -1,4 +1,8 @@
-"""A framed TLS line to the entry, opened only to the chain we trust: one thread reads, one may send."""
+"""``Transport``: framed TLS to the entry, opened only to the chain we trust: one thread reads, one may send.
+
+``TransportReader`` is the thread that reads, and does nothing else, so that a message's arrival is noted when
+it arrives, whatever the engine is busy with.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,19 @@ import selectors
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from iirs.chain import Chain, JoinLink, parse_chain
-from iirs.errors import ConnectionLostError, PeerError
+from iirs.errors import ConnectionLostError, IirsError, PeerError
 from iirs.message import Message, MessageKind, MessageReader
 from iirs.tls import TlsPipe, client_context
 from iirs.wire.limits import CloseReason, client_limits, hello, session_limits
 
 CONNECT_SECONDS = 10.0
 _RECEIVE_CHUNK = 65536
+_POLL_SECONDS = 1.0
 
 
 class ServerClosedError(ConnectionLostError):
@@ -35,7 +41,7 @@ class Arrival:
     at: float
 
 
-class Line:
+class Transport:
     """A connection to the entry. ``connect`` opens it; every method may raise ``ConnectionLostError``."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -55,8 +61,8 @@ class Line:
         cls,
         link: JoinLink,
         pinned: bytes | None,
-    ) -> tuple[Line, Chain, bytes]:
-        """Connect, check the chain against link and pin, and return line, chain and the epoch keys' bytes.
+    ) -> tuple[Transport, Chain, bytes]:
+        """Connect, check the chain against link and pin; return transport, chain, and the epoch keys' bytes.
 
         Raises ``ConnectionLostError`` if nobody answers, ``ChainError`` if it is not the chain we trust.
         """
@@ -64,13 +70,15 @@ class Line:
             sock = socket.create_connection((link.host, link.port), timeout=CONNECT_SECONDS)
         except (OSError, UnicodeError) as error:  # a host name may be one that cannot be looked up at all
             raise ConnectionLostError(
-                f"No server answers at {link.host}, port {link.port}. Is it running, and on this network?"
+                "No server answers at {host}, port {port}. Is it running, and on this network?",
+                host=link.host,
+                port=link.port,
             ) from error
-        line = cls(sock)
+        transport = cls(sock)
         try:
-            return line, *line._greet(link, pinned)
+            return transport, *transport._greet(link, pinned)
         except BaseException:
-            line.close()
+            transport.close()
             raise
 
     def _greet(self, link: JoinLink, pinned: bytes | None) -> tuple[Chain, bytes]:
@@ -154,6 +162,29 @@ class Line:
             self._socket.sendall(self._pipe.take_outgoing())
         except OSError as error:
             raise ConnectionLostError("The connection to the server broke.") from error
+
+
+class TransportReader(threading.Thread):
+    """Reads one transport until it ends; hands over each arrival, and last the error that ended it."""
+
+    def __init__(
+        self, transport: Transport, hand_over: Callable[[Transport, Arrival | IirsError], None]
+    ) -> None:
+        super().__init__(name="iirs-transport-reader", daemon=True)
+        self._transport = transport
+        self._hand_over = hand_over
+
+    def run(self) -> None:
+        """Read until the transport ends, then close it."""
+        try:
+            while True:
+                arrival = self._transport.receive(time.monotonic() + _POLL_SECONDS)
+                if arrival is not None:
+                    self._hand_over(self._transport, arrival)
+        except IirsError as error:
+            self._hand_over(self._transport, error)
+        finally:
+            self._transport.close()
 
 
 def _reason(body: bytes) -> CloseReason:

@@ -1,7 +1,6 @@
-"""The two threads beside the engine's, so that its work never shows in when bytes are read or sent.
+"""When an upload leaves: a thread that does nothing but send what was built before, at its moment.
 
-``LineReader`` does nothing but read, so a message's arrival is noted when it arrives, whatever the engine
-is busy with. ``Departures`` does nothing but send what was built before, at the moment it was told.
+So neither the engine's work nor the disk shows in the time of an upload.
 """
 
 from __future__ import annotations
@@ -13,50 +12,32 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from iirs.client.net.transport import Arrival, Line
-from iirs.errors import (
-    IirsError,
-)
+from iirs.client.net.transport import Transport
+from iirs.errors import IirsError
 from iirs.message import Message
 
-_POLL_SECONDS = 1.0
+BUILD_AHEAD = 0.05
+"""The upload is built this share of a round before it is sent."""
+QUIET_AHEAD = 0.05
+"""This share of a round before building, commands begin to wait."""
+MARGIN_SHARE = (0.15, 0.25)
+"""An upload leaves this share of a round before the round closes: one draw a session."""
 
 
-class LineReader(threading.Thread):
-    """Reads one line until it ends; hands over each arrival, and last the error that ended it."""
+class UploadClock(threading.Thread):
+    """Sends one write at a time, each at its own moment; that a transport ended is for its reader to say."""
 
-    def __init__(self, line: Line, hand_over: Callable[[Line, Arrival | IirsError], None]) -> None:
-        super().__init__(name="iirs-line-reader", daemon=True)
-        self._line = line
-        self._hand_over = hand_over
-
-    def run(self) -> None:
-        """Read until the line ends, then close it."""
-        try:
-            while True:
-                arrival = self._line.receive(time.monotonic() + _POLL_SECONDS)
-                if arrival is not None:
-                    self._hand_over(self._line, arrival)
-        except IirsError as error:
-            self._hand_over(self._line, error)
-        finally:
-            self._line.close()
-
-
-class Departures(threading.Thread):
-    """Sends one write at a time, each at its own moment; that a line ended is for its reader to say."""
-
-    def __init__(self, departed: Callable[[Message], None]) -> None:
-        super().__init__(name="iirs-departures", daemon=True)
-        self._departed = departed
+    def __init__(self, sent: Callable[[Message], None]) -> None:
+        super().__init__(name="iirs-upload-clock", daemon=True)
+        self._sent = sent
         self._changed = threading.Condition()
-        self._next: tuple[float, Line, list[Message]] | None = None
+        self._next: tuple[float, Transport, list[Message]] | None = None
         self._over = False
 
-    def schedule(self, at: float, line: Line, messages: list[Message]) -> None:
+    def schedule(self, at: float, transport: Transport, messages: list[Message]) -> None:
         """Send ``messages`` in one write at ``at`` (monotonic seconds), in place of anything scheduled."""
         with self._changed:
-            self._next = (at, line, messages)
+            self._next = (at, transport, messages)
             self._changed.notify()
 
     def cancel(self) -> None:
@@ -73,39 +54,27 @@ class Departures(threading.Thread):
     def run(self) -> None:
         """Wait for each moment and send."""
         while (due := self._wait()) is not None:
-            line, messages = due
+            transport, messages = due
             try:
-                line.send(*messages)
+                transport.send(*messages)
             except IirsError:
                 continue
             for message in messages:
-                self._departed(message)
+                self._sent(message)
 
-    def _wait(self) -> tuple[Line, list[Message]] | None:
+    def _wait(self) -> tuple[Transport, list[Message]] | None:
         with self._changed:
             while not self._over:
                 if self._next is None:
                     self._changed.wait()
                     continue
-                at, line, messages = self._next
+                at, transport, messages = self._next
                 left = at - time.monotonic()
                 if left <= 0:
                     self._next = None
-                    return line, messages
+                    return transport, messages
                 self._changed.wait(left)
         return None
-
-
-BUILD_AHEAD = 0.05
-"""The upload is built this share of a round before it is sent."""
-
-
-QUIET_AHEAD = 0.05
-"""This share of a round before building, commands begin to wait."""
-
-
-MARGIN_SHARE = (0.15, 0.25)
-"""An upload leaves this share of a round before the round closes: one draw a session."""
 
 
 @dataclass(frozen=True, slots=True)

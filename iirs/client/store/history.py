@@ -1,4 +1,4 @@
-"""``Shelf``: the part of the store that people would miss: what was said, and the files.
+"""``History``: the part of the store that people would miss: what was said, and the files.
 
 An entry that was deleted leaves its id behind, so that a repetition of the same item never brings it back.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlcipher3 import dbapi2 as sqlcipher
-
-from iirs.client.store.log_entry import Entry, EntryKind, FileInfo, TextState
+from iirs.client.store.encrypted_file import EncryptedFile
+from iirs.client.store.log_entry import EntryKind, FileInfo, LogEntry, TextState
 from iirs.errors import StoreError
 
-SHELF_SCHEMA = """
+HISTORY_SCHEMA = """
 CREATE TABLE IF NOT EXISTS seen (
     talk TEXT NOT NULL, item_id BLOB NOT NULL, PRIMARY KEY (talk, item_id)
 ) WITHOUT ROWID;
@@ -34,26 +33,20 @@ CREATE TABLE IF NOT EXISTS piece (
 _COLUMNS = "talk, item_id, kind, outgoing, author, text, sent_at_ms, state, expires_at_ms, file"
 
 
-class Shelf:
-    """Entries and files, by talk and id. Not used alone: ``ClientStore`` opens the file and commits."""
+class History:
+    """Entries and files, by talk and id. ``ClientStore`` has one, and commits what is done here."""
 
-    _db: sqlcipher.Connection
-
-    def _execute(self, sql: str, values: tuple[object, ...] = ()) -> sqlcipher.Cursor:
-        try:
-            return self._db.execute(sql, values)
-        except (sqlcipher.Error, OverflowError, ValueError) as error:
-            raise StoreError(
-                "This account's file on this machine cannot be read or written: is the disk full?"
-            ) from error
+    def __init__(self, file: EncryptedFile) -> None:
+        """``file`` has the tables of ``HISTORY_SCHEMA``."""
+        self._file = file
 
     # -- entries --------------------------------------------------------------------------------------
 
-    def add_entry(self, entry: Entry) -> bool:
+    def add_entry(self, entry: LogEntry) -> bool:
         """Keep an entry; False, and nothing changes, if its id was there before in this talk."""
         if not self.mark_seen(entry.talk, entry.item_id):
             return False
-        self._execute(
+        self._file.execute(
             f"INSERT INTO entry ({_COLUMNS}, file_id, searchable) "  # noqa: S608  # a constant
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -76,47 +69,47 @@ class Shelf:
     def has_item(self, talk: str, item_id: bytes) -> bool:
         """Return whether an item of this id was ever in this talk."""
         query = "SELECT 1 FROM seen WHERE talk = ? AND item_id = ?"
-        return self._execute(query, (talk, item_id)).fetchone() is not None
+        return self._file.execute(query, (talk, item_id)).fetchone() is not None
 
     def mark_seen(self, talk: str, item_id: bytes) -> bool:
         """Remember an item that leaves no entry; False if it was there before."""
-        cursor = self._execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (talk, item_id))
+        cursor = self._file.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (talk, item_id))
         return bool(cursor.rowcount)
 
     def set_state(self, talk: str, item_id: bytes, state: TextState) -> None:
         """Change an entry's delivery state, if the entry is there."""
-        self._execute(
+        self._file.execute(
             "UPDATE entry SET state = ? WHERE talk = ? AND item_id = ?", (state.value, talk, item_id)
         )
 
-    def history(self, talk: str, limit: int = 500, before: bytes | None = None) -> list[Entry]:
+    def page(self, talk: str, limit: int = 500, before: bytes | None = None) -> list[LogEntry]:
         """Return the newest entries of a talk, or the newest before the entry ``before``; oldest first."""
         place = "9223372036854775807"
         if before is not None:
             place = "coalesce((SELECT place FROM entry WHERE talk = :talk AND item_id = :before), 0)"
-        rows = self._execute(
+        rows = self._file.execute(
             f"SELECT {_COLUMNS} FROM entry WHERE talk = :talk AND place < {place} "  # noqa: S608  # constants
             "ORDER BY place DESC LIMIT :limit",
             {"talk": talk, "before": before, "limit": limit},  # type: ignore[arg-type]
         ).fetchall()
         return [_entry(row) for row in reversed(rows)]
 
-    def last_entries(self) -> dict[str, Entry]:
+    def last_entries(self) -> dict[str, LogEntry]:
         """Return the newest entry of every talk."""
-        rows = self._execute(
+        rows = self._file.execute(
             f"SELECT {_COLUMNS} FROM entry "  # noqa: S608  # a constant
             "WHERE place IN (SELECT max(place) FROM entry GROUP BY talk)"
         )
         return {entry.talk: entry for entry in map(_entry, rows.fetchall())}
 
-    def search(self, words: str, talk: str | None = None, limit: int = 100) -> list[Entry]:
+    def search(self, words: str, talk: str | None = None, limit: int = 100) -> list[LogEntry]:
         """Return the newest entries in which all the words occur, whatever their case; newest first."""
         wanted = words.casefold().split()
         if not wanted:
             return []
         conditions = ["instr(searchable, ?) > 0"] * len(wanted) + ["talk = ?"] * (talk is not None)
         values = (*wanted, *([talk] if talk is not None else []), limit)
-        rows = self._execute(
+        rows = self._file.execute(
             f"SELECT {_COLUMNS} FROM entry WHERE {' AND '.join(conditions)} "  # noqa: S608  # placeholders
             "ORDER BY place DESC LIMIT ?",
             values,
@@ -125,18 +118,18 @@ class Shelf:
 
     def delete_entry(self, talk: str, item_id: bytes) -> None:
         """Delete an entry; its id stays, its file goes if no other entry holds it."""
-        file_id = self._execute(
+        file_id = self._file.execute(
             "SELECT file_id FROM entry WHERE talk = ? AND item_id = ?", (talk, item_id)
         ).fetchone()
-        self._execute("DELETE FROM entry WHERE talk = ? AND item_id = ?", (talk, item_id))
+        self._file.execute("DELETE FROM entry WHERE talk = ? AND item_id = ?", (talk, item_id))
         if file_id is not None and file_id[0] is not None:
-            held = self._execute("SELECT 1 FROM entry WHERE file_id = ?", file_id).fetchone()
+            held = self._file.execute("SELECT 1 FROM entry WHERE file_id = ?", file_id).fetchone()
             if held is None:
                 self.remove_file(file_id[0])
 
     def expire(self, now_ms: int, limit: int) -> list[tuple[str, bytes]]:
         """Delete at most ``limit`` entries whose time is over, and return (talk, id) of each."""
-        rows = self._execute(
+        rows = self._file.execute(
             "SELECT talk, item_id FROM entry WHERE expires_at_ms > 0 AND expires_at_ms <= ? "
             "ORDER BY expires_at_ms LIMIT ?",
             (now_ms, limit),
@@ -149,47 +142,47 @@ class Shelf:
 
     def add_file(self, file_id: bytes, size: int) -> None:
         """Remember a file of ``size`` bytes; it takes room only as its pieces come."""
-        self._execute("INSERT INTO file VALUES (?, ?)", (file_id, size))
+        self._file.execute("INSERT INTO file VALUES (?, ?)", (file_id, size))
 
     def file_size(self, file_id: bytes) -> int | None:
         """Return a file's size, or ``None`` if it is not here."""
-        row = self._execute("SELECT size FROM file WHERE file_id = ?", (file_id,)).fetchone()
+        row = self._file.execute("SELECT size FROM file WHERE file_id = ?", (file_id,)).fetchone()
         return None if row is None else int(row[0])
 
     def write_piece(self, file_id: bytes, number: int, data: bytes) -> None:
         """Keep one piece of a file. Raises ``StoreError`` if the piece is here already."""
-        self._execute("INSERT INTO piece VALUES (?, ?, ?)", (file_id, number, data))
+        self._file.execute("INSERT INTO piece VALUES (?, ?, ?)", (file_id, number, data))
 
     def read_piece(self, file_id: bytes, number: int) -> bytes:
         """Return one piece of a file. Raises ``StoreError`` if it is not here."""
         query = "SELECT data FROM piece WHERE file_id = ? AND number = ?"
-        row = self._execute(query, (file_id, number)).fetchone()
+        row = self._file.execute(query, (file_id, number)).fetchone()
         if row is None:
             raise StoreError("A file that should be on this machine is not.")
         return bytes(row[0])
 
     def read_file(self, file_id: bytes) -> bytes:
         """Return all pieces of a file that are here, one after the other."""
-        rows = self._execute("SELECT data FROM piece WHERE file_id = ? ORDER BY number", (file_id,))
+        rows = self._file.execute("SELECT data FROM piece WHERE file_id = ? ORDER BY number", (file_id,))
         return b"".join(row[0] for row in rows)
 
     def remove_file(self, file_id: bytes) -> None:
         """Forget a file and its pieces."""
-        self._execute("DELETE FROM piece WHERE file_id = ?", (file_id,))
-        self._execute("DELETE FROM file WHERE file_id = ?", (file_id,))
+        self._file.execute("DELETE FROM piece WHERE file_id = ?", (file_id,))
+        self._file.execute("DELETE FROM file WHERE file_id = ?", (file_id,))
 
 
 def _pack_file(file: FileInfo) -> str:
     return json.dumps([file.file_id.hex(), file.name, file.size, file.digest.hex()])
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def _entry(row: tuple[Any, ...]) -> LogEntry:
     talk, item_id, kind, outgoing, author, text, sent_at_ms, state, expires_at_ms, packed = row
     file = None
     if packed is not None:
         file_id, name, size, digest = json.loads(packed)
         file = FileInfo(bytes.fromhex(file_id), name, size, bytes.fromhex(digest))
-    return Entry(
+    return LogEntry(
         talk,
         item_id,
         EntryKind(kind),

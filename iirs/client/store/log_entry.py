@@ -72,7 +72,7 @@ class FileInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One entry of a log, as the store keeps it and a window shows it."""
 
     talk: str
@@ -100,7 +100,7 @@ GROUP_MARK = "#"
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class TransferProgress:
     """Where a file stands, as the store knows it."""
 
     file_id: bytes
@@ -109,12 +109,12 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class HistoryPage:
     """A piece of what the store holds about one talk, read in the network's thread."""
 
     peer: str
-    entries: list[Entry] = field(repr=False)
-    transfers: tuple[Transfer, ...] = ()
+    entries: list[LogEntry] = field(repr=False)
+    transfers: tuple[TransferProgress, ...] = ()
     is_older: bool = False
     """It goes before what was read already."""
     has_more: bool = False

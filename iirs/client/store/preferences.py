@@ -23,7 +23,7 @@ _VISIBLE = 80
 """So many pixels of a window must be on the screen for a person to find it."""
 
 
-class Theme(StrEnum):
+class ColourScheme(StrEnum):
     """Which colours."""
 
     SYSTEM = "system"
@@ -40,7 +40,7 @@ class Notify(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WindowPlace:
     """A window's size and upper left corner, in pixels."""
 
     width: int
@@ -48,12 +48,12 @@ class Place:
     x: int
     y: int
 
-    def fitted(self, screen_width: int, screen_height: int) -> Place:
+    def fitted(self, screen_width: int, screen_height: int) -> WindowPlace:
         """Return the place moved and shrunk so that the whole window is on a screen of this size."""
         width, height = min(self.width, screen_width), min(self.height, screen_height)
         x = min(max(self.x, 0), screen_width - width)
         y = min(max(self.y, 0), screen_height - height)
-        return Place(width, height, x, y)
+        return WindowPlace(width, height, x, y)
 
     @property
     def geometry(self) -> str:
@@ -65,14 +65,14 @@ class Place:
 class Preferences:
     """All of them; whatever is not known is as usual."""
 
-    theme: Theme = Theme.SYSTEM
+    theme: ColourScheme = ColourScheme.SYSTEM
     zoom: float = 1.0
     language: str = ""
     """A language's code; "" is the system's."""
     notifications: Notify = Notify.WITHOUT_TEXT
     sound: bool = True
     lock_minutes: int = 0
-    place: Place | None = None
+    place: WindowPlace | None = None
     link: str = ""
     """The server of the last time."""
     name: str = ""
@@ -128,7 +128,7 @@ def _checked(name: str, value: Any) -> Any:
     """Return a field's value. Raises ``ValueError``, ``TypeError`` or ``KeyError`` if it is none."""
     match name:
         case "theme":
-            return Theme(value)
+            return ColourScheme(value)
         case "notifications":
             return Notify(value)
         case "zoom":
@@ -148,10 +148,10 @@ def _of_type(value: Any, kind: type[Any]) -> Any:
     return value
 
 
-def _place(value: Any) -> Place | None:
+def _place(value: Any) -> WindowPlace | None:
     if value is None:
         return None
     numbers = {side: _of_type(value[side], int) for side in ("width", "height", "x", "y")}
     if min(numbers["width"], numbers["height"]) < _VISIBLE or max(map(abs, numbers.values())) > 100_000:
         raise ValueError
-    return Place(**numbers)
+    return WindowPlace(**numbers)

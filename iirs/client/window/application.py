@@ -10,19 +10,19 @@ from types import TracebackType
 from iirs.client.account.entry_calls import Home
 from iirs.client.desktop.notifications import Notifications
 from iirs.client.text.translate import _
-from iirs.client.window.navigation import Start
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.start import Start
+from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window import ClientWindow
 
 
 def run_application(root: tk.Tk, home: Home, start: Start) -> None:
     """Show one person's window in ``root`` and return when it is closed."""
-    look = Look(root)
-    faults = FaultDialog(root, look)
+    theme = Theme(root)
+    faults = FaultDialog(root, theme)
     root.report_callback_exception = faults.show
     notifications = Notifications()
-    window = ClientWindow(root, look, home, start)
-    window.notifier, window.conceal = notifications.show, notifications.conceal
+    window = ClientWindow(root, theme, home, start)
+    window.alerts.notify, window.alerts.conceal = notifications.show, notifications.conceal
     root.mainloop()
     notifications.close()
 
@@ -30,9 +30,9 @@ def run_application(root: tk.Tk, home: Home, start: Start) -> None:
 class FaultDialog:
     """Says that something went wrong in the program, once until it is put away, with details to copy."""
 
-    def __init__(self, root: tk.Tk, look: Look) -> None:
+    def __init__(self, root: tk.Tk, theme: Theme) -> None:
         self._root = root
-        self._look = look
+        self._theme = theme
         self._dialog: tk.Toplevel | None = None
 
     def show(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -41,7 +41,7 @@ class FaultDialog:
             return
         # Places in the program and the error's kind: not its text, which may quote somebody.
         details = "".join(traceback.format_tb(trace)) + kind.__name__
-        dp = self._look.dp
+        dp = self._theme.dp
         self._dialog = dialog = tk.Toplevel(self._root)
         dialog.title("iirs")
         dialog.transient(self._root)

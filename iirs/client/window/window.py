@@ -6,200 +6,199 @@ Other threads only put values on queues; ``_poll`` takes some of them every few 
 from __future__ import annotations
 
 import queue
-import threading
-import time
 import tkinter as tk
 from collections.abc import Callable
+from functools import partial
+from tkinter import ttk
 
 from iirs.client.account.entry_calls import Home
-from iirs.client.account_tasks import (
-    Credentials,
-    LoggedIn,
-    NotLoggedIn,
-    PasswordTold,
-    forget,
-    log_in,
-    password_changed,
-    password_refused,
-)
-from iirs.client.chat_session import TEXT_MAX
-from iirs.client.desktop.notification_text import Announcement, announcement, title
+from iirs.client.account_tasks import LoggedIn, NotLoggedIn, PasswordTold, Remembered
 from iirs.client.events import ConnectionState, ErrandDone, Notice, PeerChanged
-from iirs.client.model.background import Found, LastEntries, Librarian, Picture, Reading, Said
+from iirs.client.model.actions import actions_for
+from iirs.client.model.background import Found, LastEntries, NotSent, Picture, Reading, Said
 from iirs.client.model.chat_model import ChatModel
-from iirs.client.server_connection import ServerConnection
-from iirs.client.store.log_entry import History
+from iirs.client.store.log_entry import HistoryPage
 from iirs.client.text.translate import _
-from iirs.client.window.navigation import Cover, Start, WindowPages
-from iirs.client.window.pages.account_page import AccountPage
-from iirs.client.window.pages.shortcuts_page import bind_keys
+from iirs.client.window.alerts import Alerts
+from iirs.client.window.login_form import LoginForm
+from iirs.client.window.main_page import MainPage
+from iirs.client.window.navigation import Navigator, Page
+from iirs.client.window.pages.account_page import AccountActions, AccountPage
+from iirs.client.window.pages.leaving_page import LeavingPage
+from iirs.client.window.pages.lock_page import LockPage
+from iirs.client.window.pages.login_page import LoginPage
+from iirs.client.window.pages.settings_page import AccountFacts, SettingsActions, SettingsPage
+from iirs.client.window.pages.shortcuts_page import ShortcutsPage, bind_shortcuts
+from iirs.client.window.session import Leaving, Session
+from iirs.client.window.start import Start
 from iirs.client.window.theme.shapes import RoundedBox
-from iirs.client.window.theme.theme import Look
-from iirs.client.window.window_state import DesktopTheme, UnlockTried, has_focus
+from iirs.client.window.theme.theme import Theme
+from iirs.client.window.window_state import DesktopScheme, UnlockTried, WindowState, has_focus
 
 _POLL_MS = 40
-_EVENTS_A_TICK = 200
-_AT_ONCE_SECONDS = 3.0
+
+Told = LoggedIn | NotLoggedIn | Reading | DesktopScheme | UnlockTried | PasswordTold
 
 
-class ClientWindow(WindowPages):
+class ClientWindow:
     """Fills ``window`` (a ``Tk`` or a ``Toplevel``) and calls ``closed`` when it is over."""
 
     def __init__(
         self,
         window: tk.Tk | tk.Toplevel,
-        look: Look,
+        theme: Theme,
         home: Home,
         start: Start,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(window, look, home, start)
-        self.notifier: Callable[[Announcement], None] = lambda _: None
+        self.window = window
+        self.theme = theme
+        self.model = ChatModel("")
+        self.session: Session | None = None
+        self.is_open = True
+        self._home = home
         self._closed = closed
+        self._inbox: queue.SimpleQueue[Told] = queue.SimpleQueue()
+        self._warnings: list[tuple[str, bool]] = []
         self._peer_to_ask = start.peer
         self._to_say = {start.peer: start.say} if start.say else {}
-        self._on_trust = False
-        self._at_once_since: float | None = None
         self._next_poll = ""
+        self.state = WindowState(window, theme, home, self._inbox.put, lambda: self.navigator.show())  # noqa: PLW0108  # there is none yet
+        self.alerts = Alerts(window, self.state)
+        self.form = LoginForm(home, start, self._inbox.put)
+        self.navigator = Navigator(window, self.state, self._makers(), self._put_away)
         window.title("iirs")
-        window.configure(background=look.colours.background)
-        window.iconphoto(False, look.picture(RoundedBox(64, 64, 18, look.colours.accent)))
+        window.configure(background=theme.colours.background)
+        window.iconphoto(False, theme.picture(RoundedBox(64, 64, 18, theme.colours.accent)))
         window.protocol("WM_DELETE_WINDOW", self.close)
         for sequence in ("<FocusIn>", "<FocusOut>"):
             window.bind(sequence, lambda _: window.after_idle(self._take_focus), add=True)
-        bind_keys(window, self._actions())
+        bind_shortcuts(window, self._shortcuts())
         self.show_login()
         if start.credentials is not None:
-            self._log_in(start.credentials)
+            self.form.log_in(start.credentials)
         self._poll()
 
-    def _actions(self) -> dict[str, Callable[[], None]]:
+    @property
+    def login_page(self) -> LoginPage | None:
+        """The form, while it is shown."""
+        return self.navigator.shows(LoginPage)
+
+    @property
+    def main_page(self) -> MainPage | None:
+        """The talks, while they are shown."""
+        return self.navigator.shows(MainPage)
+
+    def _shortcuts(self) -> dict[str, Callable[[], None]]:
         return {
-            "find_people": self._find_people,
-            "find_text": self._find_text,
-            "new_talk": lambda: self._open(""),
-            "new_group": self._new_group,
-            "previous": lambda: self._step(-1),
-            "next": lambda: self._step(1),
+            "find_people": lambda: self._on_main_page(MainPage.find_people),
+            "find_text": lambda: self._on_main_page(MainPage.find_text),
+            "new_talk": lambda: self._on_main_page(lambda page: page.open("")),
+            "new_group": lambda: self._on_main_page(MainPage.new_group),
+            "previous": lambda: self._on_main_page(lambda page: page.step(-1)),
+            "next": lambda: self._on_main_page(lambda page: page.step(1)),
             "back": self._back,
-            "settings": lambda: self.cover(Cover.SETTINGS),
-            "larger": lambda: self.shell.zoom(1),
-            "smaller": lambda: self.shell.zoom(-1),
-            "usual": lambda: self.shell.zoom(0),
+            "settings": lambda: self.navigator.open(Page.SETTINGS),
+            "larger": lambda: self.state.zoom(1),
+            "smaller": lambda: self.state.zoom(-1),
+            "usual": lambda: self.state.zoom(0),
             "lock": self.lock,
-            "help": lambda: self.cover(Cover.KEYS),
+            "help": lambda: self.navigator.open(Page.SHORTCUTS),
             "quit": self.close,
         }
+
+    def _on_main_page(self, act: Callable[[MainPage], None]) -> None:
+        self.uncover()
+        if self.main_page is not None:
+            act(self.main_page)
+
+    # -- pages --------------------------------------------------------------------------------------
+
+    def _makers(self) -> dict[Page, Callable[[], ttk.Frame]]:
+        return {
+            Page.LOGIN: self._make_login_page,
+            Page.MAIN: self._make_main_page,
+            Page.SETTINGS: self._make_settings_page,
+            Page.ACCOUNT: self._make_account_page,
+            Page.SHORTCUTS: lambda: ShortcutsPage(self.window, self.theme, self.uncover),
+            Page.LOCK: lambda: LockPage(self.window, self.theme, self._unlock, self.state.failures),
+            Page.LEAVING: self._make_leaving_page,
+        }
+
+    def _put_away(self) -> None:
+        """Keep what was written in the form or to a peer."""
+        self.form.put_away()
+        if self.main_page is not None:
+            self.main_page.chat.keep_draft()
+
+    def _make_login_page(self) -> LoginPage:
+        last = Remembered(self.state.preferences.link, self.state.preferences.name)
+        return self.form.make(self.window, self.theme, last)
+
+    def _make_main_page(self) -> MainPage:
+        session = self._inside()
+        show_settings = partial(self.navigator.open, Page.SETTINGS)
+        actions = actions_for(session.connection, session.background, show_settings, self.log_out)
+        page = MainPage(self.window, self.theme, self.model, actions)
+        for sentence, alarm in self._warnings:
+            page.warn(sentence, alarm=alarm)
+        return page
+
+    def _make_settings_page(self) -> SettingsPage:
+        actions = SettingsActions(
+            change=self.state.change,
+            close=self.uncover,
+            sign_out=self.log_out,
+            show_shortcuts=partial(self.navigator.open, Page.SHORTCUTS),
+            show_account=partial(self.navigator.open, Page.ACCOUNT),
+        )
+        preferences = self.state.preferences
+        account = None
+        if self.session is not None:
+            account = AccountFacts.of(self.model, self.session.connection.account.chain, preferences.link)
+        return SettingsPage(self.window, self.theme, preferences, actions, account)
+
+    def _make_account_page(self) -> AccountPage:
+        session = self._inside()
+        delete = session.connection.delete_account
+        actions = AccountActions(session.change_password, self.wipe, delete, self.uncover)
+        return AccountPage(self.window, self.theme, self.model.me, actions)
+
+    def _make_leaving_page(self) -> LeavingPage:
+        session = self._inside()
+        what_then = "" if session.leaving is None else session.leaving.what_then
+        return LeavingPage(self.window, self.theme, what_then, session.hurry)
+
+    def _inside(self) -> Session:
+        assert self.session is not None  # noqa: S101  # some pages are shown only while somebody is logged in
+        return self.session
+
+    def uncover(self) -> None:
+        """Go back from settings, account or shortcuts to what is under them."""
+        if self.navigator.close():
+            self._back()
+
+    def _back(self) -> None:
+        self.navigator.close()
+        if self.main_page is not None:
+            self.main_page.focus_writing()
 
     # -- logging in ---------------------------------------------------------------------------------
 
     def show_login(self, sentence: str = "") -> None:
         """Show the form, with a sentence about why we are here again."""
-        self._sentence = sentence
-        self._cover, self.shell.locked = Cover.NONE, False
+        self.form.begin_anew(sentence)
+        self.state.locked = False
         self._warnings.clear()
-        self._show()
-
-    def _log_in(self, credentials: Credentials) -> None:
-        self._logging_in = True
-        if self.login_page is not None:
-            self.login_page.wait()
-        home, options, inbox = self._home, self._start.options, self._inbox
-
-        def work() -> None:
-            inbox.put(log_in(home, credentials, options))
-
-        threading.Thread(target=work, name="iirs-login", daemon=True).start()
+        self.navigator.go_to(Page.LOGIN)
 
     def _enter(self, result: LoggedIn) -> None:
-        connection = result.connection
-        self.connection = connection
-        self._logging_in, self._sentence = False, ""
-        chain = connection.account.chain
-        self.model = ChatModel(connection.account.name, len(chain.hops), chain.slots)
-        self.shell.remember(result.link, connection.account.name)
-        self.librarian = Librarian(connection, self._inbox.put)
-        self._warnings = [(remark, False) for remark in result.remarks(on_trust=self._on_trust)]
-        self._on_trust = False
-        self._show()
-        connection.start()
-        self.librarian.read_last_entries()
-
-    # -- talking ------------------------------------------------------------------------------------
-
-    def _send(self, peer: str, text: str) -> bool:
-        if len(text.encode("utf-8", "replace")) > TEXT_MAX:
-            self.model.notice = _("This text is longer than 64 KiB. Send it in parts.")
-            self._refresh()
-            return False
-        if self.connection is not None:
-            self.connection.send(peer, text)
-        return True
-
-    def _open(self, peer: str) -> None:
-        self._uncover()
-        if self.main_page is None or self.connection is None:
-            return
-        self.main_page.open(peer)
-        self._entitle()
-        if peer and not self.model.talk(peer).has_history and self.librarian is not None:
-            self.librarian.read(peer)
-
-    def _read_older(self, peer: str) -> None:
-        talk = self.model.talk(peer)
-        first = next((row.text_id for row in talk.rows if row.text_id), b"")
-        if first and talk.has_more and self.librarian is not None:
-            self.librarian.read(peer, first)
-
-    def _read_back_to(self, peer: str, item_id: bytes) -> None:
-        first = next((row.text_id for row in self.model.talk(peer).rows if row.text_id), b"")
-        if self.librarian is not None:
-            self.librarian.read_back_to(peer, first, item_id)
-
-    def _show_safety(self, peer: str) -> None:
-        if self.main_page is not None:
-            self.main_page.show_safety(peer)
-
-    def _step(self, step: int) -> None:
-        names = [name for name in self.model.order() if name in self.model.talks]
-        if names:
-            here = names.index(self.model.open_peer) if self.model.open_peer in names else -step
-            self._open(names[(here + step) % len(names)])
-
-    def _find_people(self) -> None:
-        self._uncover()
-        if self.main_page is not None:
-            self.main_page.search.focus_set()
-
-    def _find_text(self) -> None:
-        self._uncover()
-        if self.main_page is not None:
-            if self.model.open_peer:
-                self.main_page.chat.find()
-            else:
-                self._find_people()
-
-    def _new_group(self) -> None:
-        self._uncover()
-        if self.main_page is not None:
-            self.main_page.new_group()
-
-    def _back(self) -> None:
-        if self._cover is not Cover.NONE:
-            self._uncover()
-        elif self.main_page is not None:
-            talking = bool(self.model.open_peer)
-            (self.main_page.chat.entry if talking else self.main_page.welcome.entry).focus_set()
-
-    def _take_focus(self) -> None:
-        """What comes while the window has the keyboard counts as looked at, unless it is covered."""
-        if not self.is_open:
-            return
-        model = self.model
-        model.focused = self.main_page is not None and has_focus(self.window)
-        if model.focused and model.open_peer and model.talk(model.open_peer).unread:
-            model.open(model.open_peer)
-            self._refresh()
+        session = self.session = Session(result, self._home, self._inbox.put)
+        self.model = session.model
+        self.state.remember(result.link, self.model.me)
+        self._warnings = [(remark, False) for remark in self.form.accept(result)]
+        self.navigator.go_to(Page.MAIN)
+        session.begin()
 
     # -- what the other threads say -----------------------------------------------------------------
 
@@ -213,8 +212,10 @@ class ClientWindow(WindowPages):
             elif self.main_page is not None:
                 self.main_page.tick()
             self._watch_end()
-            if self.shell.is_time_to_lock:
+            if self.state.is_time_to_lock:
                 self.lock()
+            if self.is_open:
+                self.alerts.entitle(self.model, inside=self.session is not None)
         finally:
             if self.is_open:
                 self._next_poll = self.window.after(_POLL_MS, self._poll)
@@ -227,79 +228,73 @@ class ClientWindow(WindowPages):
             match value:
                 case LoggedIn():
                     self._enter(value)
-                case DesktopTheme():
-                    self.shell.take_theme(value)
+                case NotLoggedIn():
+                    self.form.refuse(value)
+                    self._peer_to_ask = ""
+                case DesktopScheme():
+                    self.state.take_scheme(value)
                 case UnlockTried():
                     self._take_unlock(value)
                 case PasswordTold():
                     self._tell_password(value)
-                case NotLoggedIn(sentence, on_trust):
-                    self._logging_in, self._sentence = False, sentence
-                    self._on_trust = self._on_trust or on_trust
-                    self._peer_to_ask = ""
-                    if self.login_page is not None:
-                        self.login_page.fail(sentence)
                 case _:
                     self._take_reading(value)
         return changed
 
     def _take_reading(self, reading: Reading) -> None:
-        page = self.main_page
         match reading:
-            case History():
+            case HistoryPage():
                 self.model.take_history(reading)
             case LastEntries(entries):
                 self.model.take_last_entries(entries)
+            case NotSent(talk, text, sentence):
+                self.model.take(Notice(sentence))
+                if self.main_page is not None:
+                    self.main_page.chat.take_back(talk, text)
+                else:
+                    self.model.talk(talk).take_back(text)
             case Said(sentence, alarm):
                 self.model.take(Notice(sentence, alarm))
-            case Picture(file_id, png) if page is not None:
-                page.chat.log.take_picture(file_id, png)
-            case Found(talk, words, entries) if page is not None:
-                if talk:
-                    page.chat.show_found(list(entries))
-                else:
-                    page.show_found(words, list(entries))
+            case Picture() | Found() if self.main_page is not None:
+                self.main_page.take(reading)
 
     def _take_events(self) -> bool:
-        connection = self.connection
-        if connection is None:
-            return False
-        for count in range(_EVENTS_A_TICK):
-            try:
-                event = connection.events.get_nowait()
-            except queue.Empty:
-                return count > 0
-            self.model.take(event)
-            if isinstance(event, PeerChanged) and event.established:
-                self._come_into_sync(event.peer)
-            elif isinstance(event, ErrandDone):
-                self._errand_done(connection, event)
-        return True
+        changed = False
+        if self.session is not None:
+            for event in self.session.take_events():
+                changed = True
+                if isinstance(event, PeerChanged) and event.established:
+                    self._come_into_sync(self.session, event.peer)
+                elif isinstance(event, ErrandDone):
+                    self._errand_done(self.session, event)
+        return changed
 
-    def _errand_done(self, connection: ServerConnection, event: ErrandDone) -> None:
+    def _errand_done(self, session: Session, event: ErrandDone) -> None:
         if not event.deletion:
-            done = event.accepted
-            self._tell_password(password_changed(connection, self._home) if done else password_refused())
+            self._tell_password(session.password_settled(accepted=event.accepted))
         elif event.accepted:
-            self._end_with(_("The account is deleted."), forget_it=True)
+            self._forget_and_leave(_("The account is deleted."))
 
     def _tell_password(self, told: PasswordTold) -> None:
-        if isinstance(self.cover_page, AccountPage):
-            self.cover_page.tell(told.sentence, good=told.good)
+        page = self.navigator.shows(AccountPage)
+        if page is not None:
+            page.tell(told.sentence, good=told.good)
         else:
             self.model.take(Notice(told.sentence, alarm=not told.good))
 
-    def _come_into_sync(self, peer: str) -> None:
+    def _come_into_sync(self, session: Session, peer: str) -> None:
         if peer != self.model.open_peer:
             self.model.notice = _("You and {peer} are in sync.").format(peer=peer)
         elif not isinstance(self.window.focus_get(), tk.Entry | tk.Text):
             self._back()  # whoever has just clicked on Accept wants to type next
         text = self._to_say.pop(peer, "")
         if text:
-            self._send(peer, text)
+            session.background.send(peer, text)
+
+    # -- what is shown ------------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        self._announce()
+        self.alerts.tell(self.model)
         if self.main_page is None:
             return
         self._warnings += [(sentence, True) for sentence in self.model.alarms]
@@ -307,40 +302,39 @@ class ClientWindow(WindowPages):
             peer, self._peer_to_ask = self._peer_to_ask, ""
             self.main_page.ask(peer)
         self.main_page.refresh()
-        self._entitle()
 
-    def _announce(self) -> None:
-        """Tell the desktop of what came unseen, as far as the person wants that."""
-        arrived = self.model.arrived[:]
-        self.model.arrived.clear()
-        preferences = self.shell.preferences
-        news = announcement(arrived, preferences, locked=self.shell.locked)
-        if news is not None:
-            self.notifier(news)
-        if arrived and preferences.sound:
-            self.window.bell()
-
-    def _entitle(self) -> None:
-        inside = self.connection is not None
-        self.window.title(title(self.model, locked=self.shell.locked, inside=inside))
-
-    def _watch_end(self) -> None:
-        """Once the connection is over for good, go where we were going, or back to the form."""
-        if self.connection is None:
+    def _take_focus(self) -> None:
+        """What comes while the window has the keyboard counts as looked at, unless it is covered."""
+        if not self.is_open:
             return
-        over = self.connection.join(0) and self.connection.events.empty()
-        if self._at_once_since is not None:
-            over = over or time.monotonic() - self._at_once_since > _AT_ONCE_SECONDS
-        if not over:
+        model = self.model
+        model.focused = self.main_page is not None and has_focus(self.window)
+        if model.focused and model.open_peer and model.talk(model.open_peer).unread:
+            model.open(model.open_peer)
+            self._refresh()
+
+    # -- the lock -----------------------------------------------------------------------------------
+
+    def lock(self) -> None:
+        """Show nothing until the password is entered; the connection goes on exactly as before."""
+        if self.navigator.lock():
+            self.alerts.conceal()
+            self.alerts.entitle(self.model, inside=True)
+
+    def _unlock(self, password: str) -> None:
+        if self.session is not None:
+            self.state.try_password(self.session.connection.account, password)
+
+    def _take_unlock(self, tried: UnlockTried) -> None:
+        page = self.navigator.shows(LockPage)
+        if not self.state.locked:
             return
-        self.connection, self._at_once_since = None, None
-        then, self._then = self._then, None
-        if then is not None:
-            then()
-        else:
-            self.show_login(
-                self.model.sentence or _("The connection ended unexpectedly. Please log in again.")
-            )
+        if self.state.take_unlock(tried):
+            self.navigator.show()
+            self._take_focus()
+            self._back()
+        elif page is not None:
+            page.refuse(self.state.failures)
 
     # -- leaving ------------------------------------------------------------------------------------
 
@@ -350,44 +344,49 @@ class ClientWindow(WindowPages):
 
     def wipe(self) -> None:
         """Leave the server properly, then delete all that is here of the account."""
-        self._end_with(_("You are logged out, and nothing of the account is left here."), forget_it=True)
+        self._forget_and_leave(_("You are logged out, and nothing of the account is left here."))
 
-    def _end_with(self, sentence: str, *, forget_it: bool) -> None:
-        connection = self.connection
+    def _forget_and_leave(self, sentence: str) -> None:
+        session = self.session
 
         def then() -> None:
-            if connection is not None and forget_it:
-                forget(connection, self._home)
+            if session is not None:
+                session.forget()
             self.show_login(sentence)
 
         self._leave(then, _("Then you can log in again."), coming_back=False)
 
     def close(self) -> None:
         """Close the window: properly at first, which takes seven rounds; at once if asked again."""
-        if self.connection is None:
+        session = self.session
+        if session is None:
             self._destroy()
-        elif self._then != self._destroy:
+        elif session.leaving is None or session.leaving.then != self._destroy:
             self._leave(self._destroy, _("Then this window closes by itself."))
         else:
             self.window.withdraw()
-            self._hurry()
+            session.hurry()
 
     def _leave(self, then: Callable[[], None], what_then: str, *, coming_back: bool = True) -> None:
-        if self.connection is None:
-            return
-        self._then, self._what_then = then, what_then
-        self._show()
-        self.connection.quit(coming_back=coming_back)
+        if self.session is not None:
+            self.session.leave(Leaving(then, what_then), coming_back=coming_back)
+            self.navigator.go_to(Page.LEAVING)
 
-    def _hurry(self) -> None:
-        """Leave without waiting for the conversations to end."""
-        if self.connection is not None and self._at_once_since is None:
-            self._at_once_since = time.monotonic()
-            self.connection.quit(at_once=True, coming_back=True)
+    def _watch_end(self) -> None:
+        """Once the connection is over for good, go where we were going, or back to the form."""
+        session = self.session
+        if session is None or not session.is_over:
+            return
+        self.session = None
+        if session.leaving is not None:
+            session.leaving.then()
+        else:
+            unexpected = _("The connection ended unexpectedly. Please log in again.")
+            self.show_login(self.model.sentence or unexpected)
 
     def _destroy(self) -> None:
         self.is_open = False
-        self.shell.remember_place()
+        self.state.remember_place()
         if self._next_poll:
             self.window.after_cancel(self._next_poll)
         self.window.destroy()

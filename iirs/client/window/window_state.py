@@ -1,4 +1,4 @@
-"""``Shell``: what a window has besides its conversations: preferences, colours, its place, the lock.
+"""``WindowState``: what a window has besides its conversations: preferences, colours, its place, the lock.
 
 Its methods run in Tk's thread. What blocks is done in workers, which hand ``tell`` what came of it.
 """
@@ -18,14 +18,14 @@ from iirs.client.account.entry_calls import Home
 from iirs.client.account.password_keys import opens
 from iirs.client.desktop.colour_scheme import is_dark
 from iirs.client.model.lock import IdleClock
-from iirs.client.store.preferences import Place, Preferences, Theme
+from iirs.client.store.preferences import ColourScheme, Preferences, WindowPlace
 from iirs.client.text.translate import set_language
 from iirs.client.window.theme.palette import DARK, LIGHT
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 
 @dataclass(frozen=True, slots=True)
-class DesktopTheme:
+class DesktopScheme:
     """What the desktop says of its colours."""
 
     dark: bool
@@ -38,22 +38,22 @@ class UnlockTried:
     right: bool
 
 
-Told = DesktopTheme | UnlockTried
+WorkResult = DesktopScheme | UnlockTried
 
 
-class Shell:
+class WindowState:
     """``rebuild`` is called when all widgets must be made anew."""
 
     def __init__(
         self,
         window: tk.Tk | tk.Toplevel,
-        look: Look,
+        theme: Theme,
         home: Home,
-        tell: Callable[[Told], None],
+        tell: Callable[[WorkResult], None],
         rebuild: Callable[[], None],
     ) -> None:
         self.window = window
-        self.look = look
+        self.theme = theme
         self.preferences = Preferences.read(home.folder)
         self.locked = False
         self.failures = 0
@@ -90,7 +90,9 @@ class Shell:
         """Keep where the window is."""
         window = self.window
         if window.state() == "normal" and window.winfo_width() > 1:
-            place = Place(window.winfo_width(), window.winfo_height(), window.winfo_x(), window.winfo_y())
+            place = WindowPlace(
+                window.winfo_width(), window.winfo_height(), window.winfo_x(), window.winfo_y()
+            )
             self.preferences = replace(self.preferences, place=place)
             self.preferences.write(self._home.folder)
 
@@ -99,37 +101,37 @@ class Shell:
         self.change("zoom", self.preferences.zoomed(steps))
 
     def _place(self) -> None:
-        look, window = self.look, self.window
+        theme, window = self.theme, self.window
         screen = (window.winfo_screenwidth(), window.winfo_screenheight())
-        least = Place(look.dp(640), look.dp(560), 0, 0).fitted(*screen)
+        least = WindowPlace(theme.dp(640), theme.dp(560), 0, 0).fitted(*screen)
         window.minsize(min(least.width, 960), min(least.height, 720))
         place = self.preferences.place
         if place is not None:
             window.geometry(place.fitted(*screen).geometry)
         else:
-            usual = Place(look.dp(960), look.dp(680), 0, 0).fitted(*screen)
+            usual = WindowPlace(theme.dp(960), theme.dp(680), 0, 0).fitted(*screen)
             window.geometry(f"{usual.width}x{usual.height}")
 
     # -- colours ------------------------------------------------------------------------------------
 
     def ask_desktop(self) -> None:
         """Ask whether the desktop is dark, where that matters."""
-        if self.preferences.theme is Theme.SYSTEM:
-            self._work(lambda: DesktopTheme(is_dark()))
+        if self.preferences.theme is ColourScheme.SYSTEM:
+            self._work(lambda: DesktopScheme(is_dark()))
 
-    def take_theme(self, theme: DesktopTheme) -> None:
+    def take_scheme(self, scheme: DesktopScheme) -> None:
         """Take in what the desktop said."""
-        self._dark = theme.dark
+        self._dark = scheme.dark
         if self._restyle():
             self._rebuild()
 
     def _restyle(self) -> bool:
-        dark = {Theme.DARK: True, Theme.LIGHT: False}.get(self.preferences.theme, self._dark)
+        dark = {ColourScheme.DARK: True, ColourScheme.LIGHT: False}.get(self.preferences.theme, self._dark)
         wanted = (DARK if dark else LIGHT, self.preferences.zoom)
-        if (self.look.colours, self.look.zoom) == wanted:
+        if (self.theme.colours, self.theme.zoom) == wanted:
             return False
-        self.look.restyle(*wanted)
-        self.window.configure(background=self.look.colours.background)
+        self.theme.restyle(*wanted)
+        self.window.configure(background=self.theme.colours.background)
         return True
 
     # -- the lock -----------------------------------------------------------------------------------
@@ -154,8 +156,8 @@ class Shell:
         self.locked = self.locked and not tried.right
         return not self.locked
 
-    def _work(self, function: Callable[[], Told]) -> None:
-        threading.Thread(target=lambda: self._tell(function()), name="iirs-shell", daemon=True).start()
+    def _work(self, function: Callable[[], WorkResult]) -> None:
+        threading.Thread(target=lambda: self._tell(function()), name="iirs-window-state", daemon=True).start()
 
 
 def has_focus(window: tk.Tk | tk.Toplevel) -> bool:

@@ -1,4 +1,4 @@
-"""The server's shelf of prekeys: the newest of each account, and which of them are still to be announced."""
+"""The server's store of prekeys: the newest of each account, and which of them are still to be announced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iirs.prekey import Prekey, is_current
 from iirs.server.accounts.database import Storage
 
 
-class PrekeyShelf:
+class PrekeyStore:
     """Everybody's newest prekey. Safe from any thread; one lock, not held while a signature is checked."""
 
     def __init__(self, chain: Chain, storage: Storage, entry: Callable[[int], Entry]) -> None:

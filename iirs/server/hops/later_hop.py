@@ -21,7 +21,7 @@ from iirs.geometry import RandomBytes
 from iirs.onion import RoundContext
 from iirs.server.deaddrop import DeadDropManager, DeadDrops, DropObserver
 from iirs.server.hops.hop_state import HopState
-from iirs.server.hops.link import BehindError, Prepare, Prepared, Refusal, refused
+from iirs.server.hops.link import BehindError, Prepare, Prepared, Refusal, RefusedError
 from iirs.server.hops.mix_hop import MixHop
 from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.server.mix_stage import Batch, MixStage, NextHop, StageView, no_noise
@@ -49,7 +49,7 @@ class Successor(NextHop, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class HopWorld:
+class HopEnvironment:
     """What a hop takes from outside, so that a test can own it."""
 
     random_bytes: RandomBytes
@@ -77,7 +77,7 @@ class LaterHop:
         hop: int,
         identity: Ed25519PrivateKey,
         state: HopState,
-        world: HopWorld,
+        environment: HopEnvironment,
         successor: Successor | None,
     ) -> None:
         """``successor`` is the hop behind this one; ``None`` at the end of the chain."""
@@ -85,24 +85,24 @@ class LaterHop:
         self._hop = hop
         self._identity = identity
         self._state = state
-        self._world = world
+        self._environment = environment
         self._successor = successor
         self._keyring = EpochKeyring(chain, hop, identity)
-        self._noise = NoiseMaker(chain, hop, world.random_bytes)
+        self._noise = NoiseMaker(chain, hop, environment.random_bytes)
         self._round: _Round | None = None
         self._bundle_digest = NO_BUNDLE
-        manager = DeadDropManager(world.random_bytes, world.observe_drops)
+        manager = DeadDropManager(environment.random_bytes, environment.observe_drops)
         behind: NextHop = successor or DeadDrops(manager, chain.chain_id, identity.sign)
         stage = MixStage(
             chain.geometry,
             hop,
             behind,
-            world.random_bytes,
+            environment.random_bytes,
             noise=no_noise if successor is None else lambda context: self._noise.take(context).onions,
-            observe=world.observe,
+            observe=environment.observe,
         )
         self._mix = MixHop(
-            chain.geometry, hop, self._key, stage, world.random_bytes, state.set_round, state.rounds
+            chain.geometry, hop, self._key, stage, environment.random_bytes, state.set_round, state.rounds
         )
 
     def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
@@ -110,15 +110,15 @@ class LaterHop:
 
         A hop signs only what continues the directory it signed before, and never two heads of one length.
         """
-        clock_round = (self._world.clock() + MAX_AHEAD_SECONDS) * 1000 // self._chain.round_ms
+        clock_round = (self._environment.clock() + MAX_AHEAD_SECONDS) * 1000 // self._chain.round_ms
         if request.round_number > clock_round:
-            raise refused(self._hop, Refusal.CLOCK)
+            raise RefusedError(self._hop, Refusal.CLOCK)
         held = self._state.witnessed.length
         if request.base > held:
             raise BehindError(self._hop, held)
         if request.length < held:
             self._help_those_behind(request, give_up_at)
-            raise refused(self._hop, Refusal.DIRECTORY)
+            raise RefusedError(self._hop, Refusal.DIRECTORY)
         self._state.extend(request.entries[held - request.base :])
         head = self._state.witnessed
         content = head_content(self._chain.chain_id, head.length, head.digest)
@@ -128,7 +128,7 @@ class LaterHop:
             try:
                 behind.check(self._chain, self._hop + 1, request.round_number, content)
             except ChainError as error:
-                raise refused(self._hop + 1, Refusal.MALFORMED) from error
+                raise RefusedError(self._hop + 1, Refusal.MALFORMED) from error
         own = self._keyring.current(request.round_number)
         keys = (own, *behind.keys)
         self._round = _Round(request.round_number, keys)
@@ -151,18 +151,18 @@ class LaterHop:
         """
         current = self._round
         if current is None or current.context is not None or current.number <= self._state.announced:
-            raise refused(self._hop, Refusal.STALE)
+            raise RefusedError(self._hop, Refusal.STALE)
         try:
             shown = Announcement.decode(announcement, self._chain.geometry)
             shown.head.verify(self._chain)
         except (PeerError, ChainError) as error:
-            raise refused(self._hop, Refusal.MALFORMED) from error
+            raise RefusedError(self._hop, Refusal.MALFORMED) from error
         if shown.round_number != current.number:
-            raise refused(self._hop, Refusal.STALE)
+            raise RefusedError(self._hop, Refusal.STALE)
         if not self._vouches_for(shown):
-            raise refused(self._hop, Refusal.MALFORMED)
+            raise RefusedError(self._hop, Refusal.MALFORMED)
         if shown.key_ids[self._hop :] != tuple(key.key_id for key in current.keys):
-            raise refused(self._hop, Refusal.KEY)
+            raise RefusedError(self._hop, Refusal.KEY)
         self._state.set_announced(current.number)
         context = RoundContext(self._chain.chain_id, current.number, announcement_hash(announcement))
         current.context = context
@@ -191,7 +191,7 @@ class LaterHop:
         """Return what the layers of this round are bound to. Raises ``HopError`` if it is not open."""
         current = self._round
         if current is None or current.number != round_number or current.context is None:
-            raise refused(self._hop, Refusal.STALE)
+            raise RefusedError(self._hop, Refusal.STALE)
         return current.context
 
     def exchange(self, batch: Batch) -> list[bytes]:
@@ -199,14 +199,14 @@ class LaterHop:
         try:
             return self._mix.exchange(batch)
         except OnionError as error:
-            raise refused(self._hop, Refusal.STALE) from error
+            raise RefusedError(self._hop, Refusal.STALE) from error
 
     def collect_invitations(self, batch: Batch) -> Bundle:
         """Peel and pass on a batch of invitations."""
         try:
             bundle = self._mix.collect_invitations(batch)
         except OnionError as error:
-            raise refused(self._hop, Refusal.STALE) from error
+            raise RefusedError(self._hop, Refusal.STALE) from error
         self._bundle_digest = bundle.digest
         return bundle
 
@@ -223,5 +223,5 @@ class LaterHop:
     def _key(self, round_number: int) -> KeyPair:
         current = self._round
         if current is None or current.number != round_number:
-            raise refused(self._hop, Refusal.STALE)
+            raise RefusedError(self._hop, Refusal.STALE)
         return self._keyring.find(current.keys[0].key_id)[1]

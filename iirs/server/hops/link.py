@@ -68,9 +68,12 @@ _WHY = {
 }
 
 
-def refused(hop: int, reason: Refusal) -> HopError:
-    """Return the error that says that ``hop`` did not do its part."""
-    return HopError(hop, reason.why)
+class RefusedError(HopError):
+    """A hop did not do its part, for a reason that can be said on a link."""
+
+    def __init__(self, hop: int, refusal: Refusal) -> None:
+        super().__init__(hop, refusal.why)
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,12 +247,12 @@ RESULT_SIZE = _LENGTH.size
 
 
 def encode_refusal(error: HopError) -> Frame:
-    """Return REFUSED for an error here or further down."""
-    reason = next((reason for reason, why in _WHY.items() if why == error.why), Refusal.MALFORMED)
-    return Frame(LinkKind.REFUSED, _REFUSED.pack(error.hop, reason))
+    """Return REFUSED for an error here or further down; one that no refusal describes is MALFORMED."""
+    refusal = error.refusal if isinstance(error, RefusedError) else Refusal.MALFORMED
+    return Frame(LinkKind.REFUSED, _REFUSED.pack(error.hop, refusal))
 
 
-def decode_refusal(body: bytes, possible: range) -> HopError:
+def decode_refusal(body: bytes, possible: range) -> RefusedError:
     """Return the error a REFUSED frame stands for; ``possible`` hops are the sender and those behind it.
 
     Raises ``PeerError`` if it blames another hop, or if there is no such reason.
@@ -258,7 +261,7 @@ def decode_refusal(body: bytes, possible: range) -> HopError:
     if hop not in possible:
         raise PeerError("The other hop blamed one that is not behind it.")
     try:
-        return refused(hop, Refusal(number))
+        return RefusedError(hop, Refusal(number))
     except ValueError as error:
         raise PeerError("The other hop refused for a reason this program does not know.") from error
 

@@ -23,7 +23,7 @@ from iirs.errors import HopError, PeerError, StoreError
 from iirs.geometry import BatchKind, pieces
 from iirs.server.hops import link
 from iirs.server.hops.later_hop import LaterHop
-from iirs.server.hops.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, refused
+from iirs.server.hops.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, RefusedError
 from iirs.server.hops.next_hop import FrameStream
 from iirs.server.mix_stage import Batch
 from iirs.server.net.listener import Listener
@@ -61,7 +61,9 @@ class LinkServer:
 
     def listen(self, host: str, port: int) -> int:
         """Begin to accept; return the port. Raises ``ConfigError`` if the address cannot be had."""
-        self._listener = Listener(host, port, self._meet, backlog=64, advice="Check --host and --port.")
+        self._listener = Listener(
+            host, port, self._start_handshake, backlog=64, advice="Check --host and --port."
+        )
         self._listener.start()
         return self._listener.port
 
@@ -93,7 +95,7 @@ class LinkServer:
 
     # -- admission ------------------------------------------------------------------------------------
 
-    def _meet(self, sock: socket.socket) -> None:
+    def _start_handshake(self, sock: socket.socket) -> None:
         self._make_room(sock)
         threading.Thread(target=self._shake_hands, args=(sock,), name="iirs-handshake", daemon=True).start()
 
@@ -166,7 +168,7 @@ class LinkServer:
             reply = [link.encode_refusal(error)]
         except StoreError as error:
             _log.error("%s", error)
-            reply = [link.encode_refusal(refused(self._hop, Refusal.UNREACHABLE))]
+            reply = [link.encode_refusal(RefusedError(self._hop, Refusal.UNREACHABLE))]
         stream.send(reply, time.monotonic() + _FRAME_SECONDS)
 
     def _run(self, stream: FrameStream, frame: Frame) -> list[Frame]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 import threading
 from contextlib import ExitStack
@@ -15,10 +14,11 @@ from iirs.errors import ConfigError
 from iirs.paths import data_directory
 from iirs.server.glass_box import GlassBox
 from iirs.server.hops.hop_state import HopState
-from iirs.server.hops.later_hop import HopWorld, LaterHop
+from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.link_server import LinkServer
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.keystore import HopKeys, hold_folder, load_hop_keys
+from iirs.server.stop_signal import StopSignal
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -39,6 +39,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a hop until Ctrl-C or SIGTERM. Returns 0, 1 if it had to give up, or 2 if it could not start."""
+    stop = StopSignal()  # first: a signal that comes while all is set up ends the hop as any other does
     options = parse_arguments(arguments)
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
     folder = options.data_dir or data_directory("iirs-mix")
@@ -46,40 +47,38 @@ def main(arguments: list[str] | None = None) -> int:
         with ExitStack() as stack:
             stack.enter_context(hold_folder(folder))
             keys = load_hop_keys(folder)
-            return _run(options, folder, keys, stack)
+            return _run(options, folder, keys, stack, stop)
     except ConfigError as error:
         print(f"iirs-mix: {error}", file=sys.stderr)
         return 2
 
 
-def build(keys: HopKeys, state: HopState, world: HopWorld) -> LinkServer:
+def build(keys: HopKeys, state: HopState, environment: HopEnvironment) -> LinkServer:
     """Return a hop ready to listen, linked to the one behind it."""
     chain, hop = keys.chain, keys.hop
     is_last = hop == len(chain.hops) - 1
     successor = None if is_last else NextHopLink(chain, hop, keys.identity)
-    later_hop = LaterHop(chain, hop, keys.identity, state, world, successor)
+    later_hop = LaterHop(chain, hop, keys.identity, state, environment, successor)
     return LinkServer(chain, hop, keys.identity, later_hop)
 
 
-def _run(options: argparse.Namespace, folder: Path, keys: HopKeys, stack: ExitStack) -> int:
-    world = HopWorld(os.urandom)
+def _run(options: argparse.Namespace, folder: Path, keys: HopKeys, stack: ExitStack, stop: StopSignal) -> int:
+    environment = HopEnvironment(os.urandom)
     if options.glass_box is not None:
         box = stack.enter_context(GlassBox(options.glass_box, keys.hop))
-        world = HopWorld(os.urandom, observe=box.stage, observe_drops=box.drops)
+        environment = HopEnvironment(os.urandom, observe=box.stage, observe_drops=box.drops)
         print(f"iirs-mix: {box.warning}", file=sys.stderr)
-    server = build(keys, HopState(folder, keys.chain.chain_id), world)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: finished.set())
-    finished = threading.Event()
+    server = build(keys, HopState(folder, keys.chain.chain_id), environment)
     host, port = _address(options, keys)
     server.listen(host, port)
     serving = threading.Thread(target=server.serve, name="iirs-serve", daemon=True)
     serving.start()
     hops = len(keys.chain.hops)
     print(f"iirs-mix ready: hop {keys.hop} of {hops}, chain {keys.chain.fingerprint}", flush=True)
-    while serving.is_alive() and not finished.wait(1.0):  # bounded, so that signals arrive on every platform
+    gave_up = False
+    while not gave_up and not stop.wait(1.0):  # a bounded wait, so that signals arrive on every platform
         server.tidy()
-    gave_up = not finished.is_set()
+        gave_up = not serving.is_alive()
     server.stop()
     serving.join(2.0)
     if gave_up:  # an error nobody has thought of; better gone, and started anew, than alive and deaf

@@ -1,7 +1,6 @@
-"""What every hop does with a batch: drop duplicates, add noise, shuffle, pass on, and back.
+"""A later hop's part in a round: peel a layer, shuffle and pass on (``MixStage``), seal the replies.
 
-``MixStage`` is the part that every place in the chain shares; ``MixHop`` is a later hop, which peels its
-layer off before and seals the replies after; ``DeadDrops`` is the end. No socket and no clock in here.
+No socket and no clock in here.
 """
 
 from __future__ import annotations

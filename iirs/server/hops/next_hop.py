@@ -18,7 +18,7 @@ from iirs.chain import Chain
 from iirs.errors import ChainError, PeerError
 from iirs.geometry import padded_invitations, pieces
 from iirs.server.hops import link
-from iirs.server.hops.link import Frame, LinkKind, Refusal, refused
+from iirs.server.hops.link import Frame, LinkKind, Refusal, RefusedError
 from iirs.server.mix_stage import Batch
 from iirs.tls import link_context
 from iirs.wire.rounds import Bundle
@@ -148,7 +148,7 @@ class NextHopLink:
         try:
             return Bundle.decode(body, self._chain)
         except (PeerError, ChainError, ValueError) as error:
-            raise refused(self._hop, Refusal.MALFORMED) from error
+            raise RefusedError(self._hop, Refusal.MALFORMED) from error
 
     def close(self) -> None:
         """End the connection, if there is one."""
@@ -159,7 +159,7 @@ class NextHopLink:
 
     def _run(self, batch: Batch, fits: Callable[[int], bool]) -> bytes:
         if len(batch.onions) > link.BATCH_MAX:
-            raise refused(self._hop, Refusal.MALFORMED)
+            raise RefusedError(self._hop, Refusal.MALFORMED)
         header = link.BatchHeader(batch.context.round_number, batch.kind, len(batch.onions))
         ask = [header.encode(_budget(batch.give_up_at)), *link.chunks(batch.onions)]
         with self._closing_on_failure():
@@ -204,13 +204,13 @@ class NextHopLink:
             yield
         except TimeoutError as error:
             self.close()
-            raise refused(self._hop, Refusal.TIMEOUT) from error
+            raise RefusedError(self._hop, Refusal.TIMEOUT) from error
         except (OSError, UnicodeError) as error:  # a host name may be one that cannot be looked up at all
             self.close()
-            raise refused(self._hop, Refusal.UNREACHABLE) from error
+            raise RefusedError(self._hop, Refusal.UNREACHABLE) from error
         except PeerError as error:
             self.close()
-            raise refused(self._hop, Refusal.MALFORMED) from error
+            raise RefusedError(self._hop, Refusal.MALFORMED) from error
 
 
 def _budget(give_up_at: float) -> int:

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from iirs.chain import Chain
 from iirs.directory import Head, head_content
 from iirs.epoch import EpochKey, EpochKeyring
-from iirs.errors import ChainError, HopError
+from iirs.errors import ChainError
 from iirs.server.hops.later_hop import Successor
-from iirs.server.hops.link import ENTRIES_MAX, BehindError, Prepare, Prepared, Refusal, refused
+from iirs.server.hops.link import ENTRIES_MAX, BehindError, Prepare, Prepared, Refusal, RefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Preparer:
             try:
                 behind.check(self._chain, 1, round_number, content)
             except ChainError as error:
-                raise refused(1, Refusal.MALFORMED) from error
+                raise RefusedError(1, Refusal.MALFORMED) from error
         own = self._keyring.current(round_number)
         signatures = (self._identity.sign(content), *behind.signatures)
         head = Head(increment.length, increment.digest, b"".join(signatures))
@@ -82,12 +82,12 @@ class Preparer:
                 prepared = self._successor.prepare(request, give_up_at)
             except BehindError as error:
                 if error.length >= base:  # it would go on for ever
-                    raise refused(error.hop, Refusal.DIRECTORY) from error
+                    raise RefusedError(error.hop, Refusal.DIRECTORY) from error
                 base = error.length
                 continue
-            except HopError as error:
+            except RefusedError as error:
                 # Of a part, a hop that needs it takes note, and one that holds more does not sign it.
-                if end == increment.length or error.why != Refusal.DIRECTORY.why:
+                if end == increment.length or error.refusal is not Refusal.DIRECTORY:
                     raise
                 base = end
                 continue

@@ -46,7 +46,7 @@ _TRIALS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _PublicPart:
     """The public part of one hop, as its owner hands it round."""
 
     hop: Hop
@@ -102,8 +102,14 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do one command. Returns 0, or 2 if it could not be done."""
-    options = parse_arguments(arguments)
+    """Do one command. Returns 0, 2 if it could not be done, or 130 on Ctrl-C."""
+    try:
+        return _run(parse_arguments(arguments))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
     commands = {"init": _init, "hop": _hop, "join": _join, "show": _show}
     try:
         commands[options.command](options)
@@ -125,12 +131,12 @@ def _init(options: argparse.Namespace) -> None:
         raise ConfigError("The folder is not empty: a chain is made in a new one.")
     noise = _noise(options, options.hops, options.noise_share / options.hops)
     folders = [options.folder / f"hop{number}" for number in range(options.hops)]
-    places = []
+    parts = []
     for number, folder in enumerate(folders):
         address = f"127.0.0.1:{options.first_port + number - 1}" if number else ""
         name = f"mix{number}" if number else "entry"
-        places.append(_make_hop(folder, name, address, entry=number == 0))
-    chain_file = _render(places, options, noise)
+        parts.append(_make_hop(folder, name, address, entry=number == 0))
+    chain_file = _render(parts, options, noise)
     for folder in (options.folder, *folders):
         write_file(folder / CHAIN_FILE, chain_file, 0o644)
     _tell(parse_chain(chain_file))
@@ -145,20 +151,20 @@ def _hop(options: argparse.Namespace) -> None:
         raise ConfigError("The folder has an identity already: a hop is made in a new one.")
     if options.entry == bool(options.address):
         raise ConfigError("A hop needs --address HOST:PORT, or --entry, which has none in the file.")
-    place = _make_hop(options.folder, options.name, options.address, entry=options.entry)
-    part = f"# public: hand it to whoever makes the chain file\n{_part(place)}"
-    write_file(options.folder / HOP_FILE, part.encode(), 0o644)
-    print(part)
+    part = _make_hop(options.folder, options.name, options.address, entry=options.entry)
+    text = f"# public: hand it to whoever makes the chain file\n{_render_part(part)}"
+    write_file(options.folder / HOP_FILE, text.encode(), 0o644)
+    print(text)
     print(f"Hand round {options.folder / HOP_FILE}; everything else in that folder stays secret.")
 
 
 def _join(options: argparse.Namespace) -> None:
-    places = [_read_part(path) for path in options.parts]
-    if places[0].certificate is None or any(place.certificate is not None for place in places[1:]):
+    parts = [_read_part(path) for path in options.parts]
+    if parts[0].certificate is None or any(part.certificate is not None for part in parts[1:]):
         raise ConfigError("The first part must be the entry's, made with --entry, and no other.")
     if options.output.exists():
         raise ConfigError(f"{options.output} is there already; a chain file is never changed.")
-    chain_file = _render(places, options, _noise(options, len(places), options.noise_share))
+    chain_file = _render(parts, options, _noise(options, len(parts), options.noise_share))
     write_file(options.output, chain_file, 0o644)
     _tell(parse_chain(chain_file))
     print(f"\nEvery owner compares the fingerprint and puts this file beside the identity, as {CHAIN_FILE}.")
@@ -168,11 +174,11 @@ def _show(options: argparse.Namespace) -> None:
     _tell(parse_chain(options.file.read_bytes()))
 
 
-def _make_hop(folder: Path, name: str, address: str, *, entry: bool) -> _Place:
+def _make_hop(folder: Path, name: str, address: str, *, entry: bool) -> _PublicPart:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity = Ed25519PrivateKey.generate()
     hop = Hop(name, address, identity.public_key().public_bytes_raw())
-    _checked_place(hop, entry=entry)
+    _check_part(hop, entry=entry)
     digest = None
     if entry:
         certificate, key = make_certificate()
@@ -180,10 +186,10 @@ def _make_hop(folder: Path, name: str, address: str, *, entry: bool) -> _Place:
         write_file(folder / CERTIFICATE_FILE, certificate, 0o644)
         digest = certificate_hash(certificate)
     write_file(folder / IDENTITY_FILE, identity.private_bytes_raw(), 0o600)
-    return _Place(hop, digest)
+    return _PublicPart(hop, digest)
 
 
-def _checked_place(hop: Hop, *, entry: bool) -> None:
+def _check_part(hop: Hop, *, entry: bool) -> None:
     if not hop.name.isprintable() or not hop.name or set(hop.name) & {'"', "\\"}:
         raise ConfigError("A hop's name must be printable, without quotes and backslashes.")
     if entry and hop.address:
@@ -195,37 +201,37 @@ def _checked_place(hop: Hop, *, entry: bool) -> None:
         raise ConfigError("--address must be HOST:PORT, an IPv6 address in brackets.") from error
 
 
-def _part(place: _Place) -> str:
+def _render_part(part: _PublicPart) -> str:
     lines = [
-        f'name = "{place.hop.name}"',
-        f'address = "{place.hop.address}"',
-        f'identity = "{place.hop.identity.hex()}"',
+        f'name = "{part.hop.name}"',
+        f'address = "{part.hop.address}"',
+        f'identity = "{part.hop.identity.hex()}"',
     ]
-    if place.certificate is not None:
-        lines.append(f'entry_certificate = "{place.certificate.hex()}"')
+    if part.certificate is not None:
+        lines.append(f'entry_certificate = "{part.certificate.hex()}"')
     return "\n".join(lines) + "\n"
 
 
-def _read_part(path: Path) -> _Place:
+def _read_part(path: Path) -> _PublicPart:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
         certificate = bytes.fromhex(table["entry_certificate"]) if "entry_certificate" in table else None
         hop = Hop(str(table["name"]), str(table["address"]), bytes.fromhex(table["identity"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is not a hop's public part, as iirs-chain hop makes it.") from error
-    _checked_place(hop, entry=certificate is not None)
-    return _Place(hop, certificate)
+    _check_part(hop, entry=certificate is not None)
+    return _PublicPart(hop, certificate)
 
 
-def _render(places: list[_Place], options: argparse.Namespace, noise: Noise) -> bytes:
+def _render(parts: list[_PublicPart], options: argparse.Namespace, noise: Noise) -> bytes:
     chain_file = render_chain(
         suite=options.suite,
         slots=options.slots,
         round_ms=milliseconds(options.round_seconds),
         invite_every=options.invite_every,
         epoch_rounds=options.epoch_rounds,
-        entry_certificate=places[0].certificate or b"",
-        hops=tuple(place.hop for place in places),
+        entry_certificate=parts[0].certificate or b"",
+        hops=tuple(part.hop for part in parts),
         noise=noise,
     )
     try:

@@ -10,7 +10,7 @@ from tkinter import ttk
 from iirs.client.account.password_keys import check_password
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.scroll_page import ScrollPage
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 from iirs.errors import AccountError
 
 _PASSWORD_ABOUT = N_(
@@ -40,65 +40,46 @@ class AccountActions:
 class AccountPage(ScrollPage):
     """Shows one account's ends; ``tell`` says how a change of password went."""
 
-    def __init__(self, parent: tk.Misc, look: Look, name: str, actions: AccountActions) -> None:
-        super().__init__(parent, look, 480)
+    def __init__(self, parent: tk.Misc, theme: Theme, name: str, actions: AccountActions) -> None:
+        super().__init__(parent, theme, 480)
         self._name = name
         self._actions = actions
-        self._kept: list[tk.Variable] = []  # Tk's variables end with the last reference to them
-        dp = look.dp
-        head = ttk.Frame(self.body)
-        head.pack(fill="x")
-        title = _("Account {name}").format(name=name)
-        ttk.Label(head, text=title, style="Title.TLabel", font=look.heading).pack(side="left")
-        self.close_button = ttk.Button(head, text=_("Back"), command=actions.close)
-        self.close_button.pack(side="right")
-        self._explained(_("New password"), _PASSWORD_ABOUT)
-        self.old = self._field(_("The password of now"), secret=True)
-        self.new = self._field(_("The new password"), secret=True)
-        self.again = self._field(_("The new password once more"), secret=True)
-        self.message = ttk.Label(self.body, style="Error.TLabel", font=look.small, wraplength=dp(460))
+        dp = theme.dp
+        self.close_button = self.heading(_("Account {name}").format(name=name), _("Back"), actions.close)
+        self.section(_("New password"), _(_PASSWORD_ABOUT))
+        self.old = self.field(_("The password of now"), secret=True)
+        self.new = self.field(_("The new password"), secret=True)
+        self.again = self.field(_("The new password once more"), secret=True)
+        for entry in (self.old, self.new, self.again):
+            entry.bind("<Return>", lambda _: self.change())
+        self.message = ttk.Label(self.body, style="Error.TLabel", font=theme.small, wraplength=dp(460))
         self.message.pack(anchor="w", pady=dp(6))
         self.change_button = ttk.Button(
             self.body, text=_("Change the password"), style="Accent.TButton", command=self.change
         )
         self.change_button.pack(anchor="w")
         self.progress = ttk.Progressbar(self.body, mode="indeterminate")
-        self._explained(_("Delete everything here"), _WIPE_ABOUT)
-        self.wipe_name = self._field(_("To confirm, write your name"))
+        self.section(_("Delete everything here"), _(_WIPE_ABOUT))
+        self.wipe_name = self.field(_("To confirm, write your name"))
         self.wipe_button = self._ending(_("Log out and delete everything here"), self.wipe_name, actions.wipe)
-        self._explained(_("Delete the account"), _DELETE_ABOUT)
-        self.delete_name = self._field(_("To confirm, write your name"))
+        self.section(_("Delete the account"), _(_DELETE_ABOUT))
+        self.delete_name = self.field(_("To confirm, write your name"))
         self.delete_button = self._ending(_("Delete the account for good"), self.delete_name, actions.delete)
         self.settle()
         self.old.focus_set()
 
-    def _explained(self, title: str, about: str) -> None:
-        self.section(title)
-        about = _(about)
-        ttk.Label(self.body, text=about, style="Muted.TLabel", wraplength=self._look.dp(460)).pack(anchor="w")
-
-    def _field(self, label: str, *, secret: bool = False) -> ttk.Entry:
-        dp = self._look.dp
-        ttk.Label(self.body, text=label, style="Bold.TLabel").pack(anchor="w", pady=(dp(8), dp(3)))
-        entry = ttk.Entry(self.body, font=self._look.text, show="•" if secret else "")
-        entry.pack(fill="x")
-        if secret:
-            entry.bind("<Return>", lambda _: self.change())
-        return entry
-
     def _ending(self, words: str, name: ttk.Entry, act: Callable[[], None]) -> ttk.Button:
         button = ttk.Button(self.body, text=words, style="Danger.TButton")
-        button.pack(anchor="w", pady=(self._look.dp(8), 0))
+        button.pack(anchor="w", pady=(self._theme.dp(8), 0))
         button.state(["disabled"])
 
         def check(*_: object) -> None:
             right = name.get().strip().lower() == self._name
             button.state(["!disabled" if right else "disabled"])
 
-        typed = tk.StringVar(self)
+        typed = self.kept(tk.StringVar(self))
         typed.trace_add("write", check)
         name.configure(textvariable=typed)
-        self._kept.append(typed)
         button.configure(command=act)
         return button
 
@@ -117,7 +98,7 @@ class AccountPage(ScrollPage):
             return
         self.change_button.state(["disabled"])
         self.message.configure(text="")
-        self.progress.pack(fill="x", pady=(self._look.dp(8), 0), after=self.change_button)
+        self.progress.pack(fill="x", pady=(self._theme.dp(8), 0), after=self.change_button)
         self.progress.start(15)
         self._actions.change_password(old, new)
 
@@ -126,7 +107,7 @@ class AccountPage(ScrollPage):
         self.progress.stop()
         self.progress.pack_forget()
         self.change_button.state(["!disabled"])
-        colours = self._look.colours
+        colours = self._theme.colours
         self.message.configure(text=sentence, foreground=colours.good if good else colours.bad)
         if good:
             for entry in (self.old, self.new, self.again):

@@ -6,10 +6,11 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
-from iirs.client.messenger.group_item import MEMBERS_MAX, NAME_MAX, rounds_around
+from iirs.client.messenger.group_item import MEMBERS_MAX, NAME_MAX, neighbours, rounds_around
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.text.translate import N_, _
-from iirs.client.window.theme.theme import Look, window_keys_first
+from iirs.client.window.theme.theme import Theme, window_keys_first
+from iirs.errors import AccountError
 
 _RULE = N_(
     "What is said goes round through the members: each talks with its neighbours only, so a group takes up "
@@ -24,7 +25,7 @@ class NewGroupPage(ttk.Frame):
     def __init__(
         self,
         parent: tk.Misc,
-        look: Look,
+        theme: Theme,
         model: ChatModel,
         create: Callable[[str, tuple[str, ...]], None],
         close: Callable[[], None],
@@ -35,25 +36,25 @@ class NewGroupPage(ttk.Frame):
         self._close = close
         self._chosen: list[str] = []
         self._shown: list[str] = []
-        dp = look.dp
+        dp = theme.dp
         card = ttk.Frame(self)
         card.place(relx=0.5, rely=0.5, anchor="center", width=dp(440))
-        ttk.Label(card, text=_("New group"), style="Title.TLabel", font=look.heading).pack(anchor="w")
+        ttk.Label(card, text=_("New group"), style="Title.TLabel", font=theme.heading).pack(anchor="w")
         ttk.Label(card, text=_("Name of the group"), style="Bold.TLabel").pack(
             anchor="w", pady=(dp(12), dp(3))
         )
-        self.name_entry = ttk.Entry(card, font=look.text)
+        self.name_entry = ttk.Entry(card, font=theme.text)
         self.name_entry.pack(fill="x")
         ttk.Label(card, text=_("People"), style="Bold.TLabel").pack(anchor="w", pady=(dp(12), dp(3)))
         self._wanted = tk.StringVar(self)
         self._wanted.trace_add("write", lambda *_: self._show_people())
-        self.filter_entry = ttk.Entry(card, textvariable=self._wanted, font=look.text)
+        self.filter_entry = ttk.Entry(card, textvariable=self._wanted, font=theme.text)
         self.filter_entry.pack(fill="x")
-        self.list = look.list_box(card, look.text, look.colours.field, 7)
+        self.list = theme.list_box(card, theme.text, theme.colours.field, 7)
         self.list.pack(fill="x", pady=(dp(6), 0))
         self.cost = ttk.Label(card, style="Muted.TLabel", wraplength=dp(440))
         self.cost.pack(anchor="w", pady=(dp(10), 0))
-        self.message = ttk.Label(card, style="Error.TLabel", wraplength=dp(440), font=look.small)
+        self.message = ttk.Label(card, style="Error.TLabel", wraplength=dp(440), font=theme.small)
         self.message.pack(anchor="w", pady=dp(6))
         row = ttk.Frame(card)
         row.pack(fill="x")
@@ -136,5 +137,10 @@ class NewGroupPage(ttk.Frame):
             self.message.configure(text=_("Choose at least one person."))
             self.filter_entry.focus_set()
         else:
+            try:
+                neighbours(tuple(range(len(self._chosen) + 1)), 0, self._model.slots)
+            except AccountError as error:  # what is typed would be gone when the messenger says so
+                self.message.configure(text=error.said(_))
+                return
             self._create(name, self.chosen)
             self._close()

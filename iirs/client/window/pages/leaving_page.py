@@ -1,4 +1,4 @@
-"""``FarewellPage``: leaving takes a few rounds, and why."""
+"""``LeavingPage``: leaving takes a few rounds, and why."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.text.translate import N_, _
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 _WHY = N_(
     "Everybody who leaves stays for seven more rounds, so that nobody can tell whether you were talking."
 )
 
 
-class FarewellPage(ttk.Frame):
+class LeavingPage(ttk.Frame):
     """Shown until the connection is over; ``hurry`` is called if the person cannot wait."""
 
-    def __init__(self, parent: tk.Misc, look: Look, what_then: str, hurry: Callable[[], None]) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, what_then: str, hurry: Callable[[], None]) -> None:
         super().__init__(parent)
-        dp = look.dp
+        dp = theme.dp
         card = ttk.Frame(self)
         card.place(relx=0.5, rely=0.45, anchor="center", width=dp(400))
         ttk.Label(card, text=_("Leaving …"), style="Title.TLabel").pack()

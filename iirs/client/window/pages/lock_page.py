@@ -9,7 +9,7 @@ from tkinter import ttk
 
 from iirs.client.model.lock import wait_seconds
 from iirs.client.text.translate import N_, _
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 _ABOUT = N_(
     "Your conversations go on, and what arrives is kept for you. The network sees no difference. "
@@ -20,28 +20,30 @@ _ABOUT = N_(
 class LockPage(ttk.Frame):
     """Calls ``submit`` with a password; ``refuse`` afterwards if it was wrong."""
 
-    def __init__(self, parent: tk.Misc, look: Look, submit: Callable[[str], None], failures: int = 0) -> None:
+    def __init__(
+        self, parent: tk.Misc, theme: Theme, submit: Callable[[str], None], failures: int = 0
+    ) -> None:
         """``failures``: wrong passwords before this page was made."""
         super().__init__(parent)
-        dp = look.dp
+        dp = theme.dp
         self._submit = submit
         self._failures = failures
         self._tick = ""
         card = ttk.Frame(self)
         card.place(relx=0.5, rely=0.45, anchor="center", width=dp(360))
         mark = tk.Canvas(
-            card, width=dp(64), height=dp(64), background=look.colours.background, highlightthickness=0
+            card, width=dp(64), height=dp(64), background=theme.colours.background, highlightthickness=0
         )
         mark.pack(pady=(0, dp(12)))
-        _draw_lock(mark, look)
+        _draw_lock(mark, theme)
         ttk.Label(card, text=_("Locked"), style="Title.TLabel").pack()
         about = ttk.Label(card, text=_(_ABOUT), style="Muted.TLabel", wraplength=dp(350), justify="center")
         about.pack(pady=(dp(8), dp(18)))
         ttk.Label(card, text=_("Password"), style="Bold.TLabel").pack(anchor="w", pady=(0, dp(3)))
-        self.entry = ttk.Entry(card, show="•", font=look.text)
+        self.entry = ttk.Entry(card, show="•", font=theme.text)
         self.entry.pack(fill="x")
         self.entry.bind("<Return>", lambda _: self.unlock())
-        self.message = ttk.Label(card, style="Error.TLabel", font=look.small, wraplength=dp(360))
+        self.message = ttk.Label(card, style="Error.TLabel", font=theme.small, wraplength=dp(360))
         self.message.pack(anchor="w", pady=(dp(6), dp(8)))
         self.button = ttk.Button(card, text=_("Unlock"), style="Accent.TButton", command=self.unlock)
         self.button.pack(fill="x")
@@ -94,9 +96,9 @@ class LockPage(ttk.Frame):
             self._tick = ""
 
 
-def _draw_lock(mark: tk.Canvas, look: Look) -> None:
-    dp, colours = look.dp, look.colours
-    look.box(mark, (0, 0, dp(64), dp(64)), 18, colours.accent)
-    look.box(mark, (dp(22), dp(14), dp(42), dp(44)), 10, colours.on_accent)
-    look.box(mark, (dp(26), dp(18), dp(38), dp(44)), 6, colours.accent)
-    look.box(mark, (dp(17), dp(30), dp(47), dp(50)), 4, colours.on_accent)
+def _draw_lock(mark: tk.Canvas, theme: Theme) -> None:
+    dp, colours = theme.dp, theme.colours
+    theme.box(mark, (0, 0, dp(64), dp(64)), 18, colours.accent)
+    theme.box(mark, (dp(22), dp(14), dp(42), dp(44)), 10, colours.on_accent)
+    theme.box(mark, (dp(26), dp(18), dp(38), dp(44)), 6, colours.accent)
+    theme.box(mark, (dp(17), dp(30), dp(47), dp(50)), 4, colours.on_accent)

@@ -16,7 +16,7 @@ from iirs.client.model.privacy_sentences import HIDDEN
 from iirs.client.pictures.qr import read_qr
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.scroll_page import ScrollPage
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 from iirs.errors import AccountError, IirsError
 
 _KEYS_HINT = N_(
@@ -35,14 +35,14 @@ class LoginPage(ScrollPage):
     def __init__(
         self,
         parent: tk.Misc,
-        look: Look,
+        theme: Theme,
         start: Remembered,
         submit: Callable[[Credentials], None],
         written: Remembered | None = None,
     ) -> None:
         """``start``: the last time's, or what the program was started with; ``written``: here, before."""
-        super().__init__(parent, look, 400)
-        self._look = look
+        super().__init__(parent, theme, 400)
+        self._theme = theme
         self._submit = submit
         self._new = tk.BooleanVar(self, not start.name)
         self._keys_stay_here = tk.BooleanVar(self, False)
@@ -64,15 +64,15 @@ class LoginPage(ScrollPage):
         return Remembered(self._link.get(), self._name_written.get())
 
     def _make_heading(self, card: ttk.Frame) -> None:
-        dp = self._look.dp
+        dp = self._theme.dp
         mark = tk.Canvas(
-            card, width=dp(64), height=dp(64), background=self._look.colours.background, highlightthickness=0
+            card, width=dp(64), height=dp(64), background=self._theme.colours.background, highlightthickness=0
         )
         mark.pack(pady=(0, dp(8)))
-        self._look.box(mark, (0, 0, dp(64), dp(64)), 18, self._look.colours.accent)
+        self._theme.box(mark, (0, 0, dp(64), dp(64)), 18, self._theme.colours.accent)
         # Two people, and nothing to be seen between them.
-        mark.create_image(dp(22), dp(32), image=self._look.disc(16, self._look.colours.on_accent))
-        mark.create_image(dp(42), dp(32), image=self._look.disc(16, self._look.colours.on_accent_muted))
+        mark.create_image(dp(22), dp(32), image=self._theme.disc(16, self._theme.colours.on_accent))
+        mark.create_image(dp(42), dp(32), image=self._theme.disc(16, self._theme.colours.on_accent_muted))
         ttk.Label(card, text="iirs", style="Title.TLabel").pack()
         about = _("Talk without anyone seeing that you do.")
         ttk.Label(card, text=about, style="Muted.TLabel").pack(pady=(0, dp(18)))
@@ -92,14 +92,14 @@ class LoginPage(ScrollPage):
             button.grid(row=0, column=column, sticky="ew", padx=(0, dp(4)) if column == 0 else (dp(4), 0))
 
     def _make_fields(self, card: ttk.Frame) -> None:
-        self.link_entry = self._field(card, _("Server link"), self._link)
+        self.link_entry = self._field(_("Server link"), self._link)
         self.qr_button = ttk.Button(
             card, text=_("Take it from a picture of a QR code …"), style="Quiet.TButton", command=self._choose
         )
         self.qr_button.pack(anchor="e")
-        self.name_entry = self._field(card, _("Your name"), self._name_written)
-        self.password_entry = self._field(card, _("Password"), self._password, show="•")
-        dp = self._look.dp
+        self.name_entry = self._field(_("Your name"), self._name_written)
+        self.password_entry = self._field(_("Password"), self._password, secret=True)
+        dp = self._theme.dp
         self.strength = ttk.Label(card, style="Muted.TLabel", wraplength=dp(400))
         ttk.Checkbutton(
             card, text=_("Show the password"), variable=self._shown, command=self._show_password
@@ -117,11 +117,9 @@ class LoginPage(ScrollPage):
             padding=(dp(26), 0, 0, 0),
         )
 
-    def _field(self, card: ttk.Frame, label: str, variable: tk.StringVar, show: str = "") -> ttk.Entry:
-        dp = self._look.dp
-        ttk.Label(card, text=label, style="Bold.TLabel").pack(anchor="w", pady=(dp(8), dp(3)))
-        entry = ttk.Entry(card, textvariable=variable, show=show, font=self._look.text)
-        entry.pack(fill="x")
+    def _field(self, label: str, variable: tk.StringVar, *, secret: bool = False) -> ttk.Entry:
+        entry = self.field(label, secret=secret)
+        entry.configure(textvariable=variable)
         entry.bind("<Return>", lambda _: self.submit())
         return entry
 
@@ -160,12 +158,12 @@ class LoginPage(ScrollPage):
             self.focus_first()
 
     def _make_footer(self, card: ttk.Frame) -> None:
-        dp = self._look.dp
+        dp = self._theme.dp
         self.message = ttk.Label(
             card,
             style="Error.TLabel",
             wraplength=dp(400),
-            font=self._look.small,
+            font=self._theme.small,
             padding=(0, dp(8), 0, dp(6)),
         )
         self.message.pack(fill="x")
@@ -187,10 +185,10 @@ class LoginPage(ScrollPage):
             try:
                 check_password(self._name_written.get().strip() or "\0", self._password.get())
             except AccountError as error:
-                sentence = str(error)
+                sentence = error.said(_)
         self.strength.configure(text=sentence)
         if sentence:
-            self.strength.pack(anchor="w", pady=(self._look.dp(4), 0), after=self.password_entry)
+            self.strength.pack(anchor="w", pady=(self._theme.dp(4), 0), after=self.password_entry)
         else:
             self.strength.pack_forget()
 
@@ -208,20 +206,17 @@ class LoginPage(ScrollPage):
             style="Muted.TLabel",
         )
         self._set_enabled(enabled=False)
-        self.progress.pack(fill="x", pady=(self._look.dp(12), 0))
+        self.progress.pack(fill="x", pady=(self._theme.dp(12), 0))
         self.progress.start(15)
 
     def fail(self, sentence: str) -> None:
         """Show why it did not work and let the person try again."""
-        self._stop_waiting()
+        self.progress.stop()
+        self.progress.pack_forget()
+        self._set_enabled(enabled=True)
         self.message.configure(text=sentence, style="Error.TLabel")
         self.password_entry.focus_set()
         self.password_entry.selection_range(0, "end")
-
-    def succeed(self) -> None:
-        """Forget the password."""
-        self._stop_waiting()
-        self._password.set("")
 
     def submit(self) -> None:
         """Hand over what was typed, unless something is missing."""
@@ -240,11 +235,6 @@ class LoginPage(ScrollPage):
         )
         self.focus_first()
 
-    def _stop_waiting(self) -> None:
-        self.progress.stop()
-        self.progress.pack_forget()
-        self._set_enabled(enabled=True)
-
     def _set_enabled(self, *, enabled: bool) -> None:
         state = "!disabled" if enabled else "disabled"
         for widget in (self.link_entry, self.name_entry, self.password_entry, self.button, self.keys_check):
@@ -261,7 +251,7 @@ class LoginPage(ScrollPage):
             self._about.pack_forget()
         for widget in (self.keys_check, self._keys_hint):
             if new:
-                widget.pack(anchor="w", pady=(self._look.dp(4), 0))
+                widget.pack(anchor="w", pady=(self._theme.dp(4), 0))
             else:
                 widget.pack_forget()
         if not new:

@@ -1,4 +1,4 @@
-"""``Welcome``: whom do you want to talk to?"""
+"""``NewTalkPage``: whom do you want to talk to?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tkinter import ttk
 
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.text.translate import N_, _
-from iirs.client.window.theme.theme import Look, window_keys_first
+from iirs.client.window.theme.theme import Theme, window_keys_first
 
 _RULE = N_(
     "You can talk once both of you have asked for each other. "
@@ -16,21 +16,21 @@ _RULE = N_(
 )
 
 
-class Welcome(ttk.Frame):
+class NewTalkPage(ttk.Frame):
     """A name to type, and who asks for us; ``ask`` is called with a name."""
 
-    def __init__(self, parent: tk.Misc, look: Look, model: ChatModel, ask: Callable[[str], None]) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, model: ChatModel, ask: Callable[[str], None]) -> None:
         super().__init__(parent)
-        self._look = look
+        self._theme = theme
         self._model = model
         self._ask = ask
         self._offered: list[str] = []
-        dp = look.dp
+        dp = theme.dp
         card = ttk.Frame(self)
         card.place(relx=0.5, rely=0.42, anchor="center", width=dp(420))
-        ttk.Label(card, text=_("Whom do you want to talk to?"), style="Title.TLabel", font=look.heading).pack(
-            anchor="w"
-        )
+        ttk.Label(
+            card, text=_("Whom do you want to talk to?"), style="Title.TLabel", font=theme.heading
+        ).pack(anchor="w")
         ttk.Label(card, text=_(_RULE), style="Muted.TLabel", wraplength=dp(420)).pack(
             anchor="w", pady=(dp(6), dp(14))
         )
@@ -40,14 +40,14 @@ class Welcome(ttk.Frame):
             row, text=_("Ask to talk"), style="Accent.TButton", command=lambda: ask(self.entry.get())
         )
         self.button.pack(side="right", padx=(dp(10), 0), fill="y")
-        self.entry = ttk.Entry(row, font=look.text)
+        self.entry = ttk.Entry(row, font=theme.text)
         self.entry.pack(side="left", fill="x", expand=True)
         window_keys_first(self.entry)
         self.entry.bind("<Return>", lambda _: ask(self.entry.get()))
-        self.message = ttk.Label(card, style="Error.TLabel", wraplength=dp(420), font=look.small)
+        self.message = ttk.Label(card, style="Error.TLabel", wraplength=dp(420), font=theme.small)
         self.message.pack(anchor="w", pady=(dp(8), dp(8)))
-        self._requests = ttk.Frame(card)
-        self._requests.pack(fill="x")
+        self._asking = ttk.Frame(card)
+        self._asking.pack(fill="x")
 
     def say(self, sentence: str) -> None:
         """Show a sentence under the name."""
@@ -59,18 +59,18 @@ class Welcome(ttk.Frame):
         if asking == self._offered:
             return
         self._offered = asking
-        for child in self._requests.winfo_children():
+        for child in self._asking.winfo_children():
             child.destroy()
-        ttk.Frame(self._requests, height=1).pack()
+        ttk.Frame(self._asking, height=1).pack()
         for peer in asking:
             self._offer(peer)
 
     def _offer(self, peer: str) -> None:
-        dp = self._look.dp
-        row = ttk.Frame(self._requests, style="Warn.TFrame", padding=(dp(14), dp(8)))
+        dp = self._theme.dp
+        row = ttk.Frame(self._asking, style="Warn.TFrame", padding=(dp(14), dp(8)))
         row.pack(fill="x", pady=(0, dp(6)))
         text = _("{peer} wants to talk to you").format(peer=peer)
-        ttk.Label(row, text=text, style="Warn.TLabel", font=self._look.bold).pack(side="left")
+        ttk.Label(row, text=text, style="Warn.TLabel", font=self._theme.bold).pack(side="left")
         accept = ttk.Button(
             row, text=_("Accept"), style="Warn.Accent.TButton", command=lambda: self._ask(peer)
         )

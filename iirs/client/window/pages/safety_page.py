@@ -7,12 +7,12 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.messenger.safety_number import grouped, matches
-from iirs.client.model.actions import Requests
+from iirs.client.model.actions import Actions
 from iirs.client.model.talk import Talk
 from iirs.client.pictures.qr import qr_png
 from iirs.client.text.translate import N_, _
 from iirs.client.window.theme.avatars import number_of
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 _ADVICE = N_(
     "Compare all twelve groups with {peer}: side by side, or on a line where you know the voice. If they are "
@@ -28,14 +28,20 @@ class SafetyPage(ttk.Frame):
     """Shows a person's number; ``close`` goes back to where one came from."""
 
     def __init__(
-        self, parent: tk.Misc, look: Look, me: str, talk: Talk, requests: Requests, close: Callable[[], None]
+        self,
+        parent: tk.Misc,
+        theme: Theme,
+        me: str,
+        talk: Talk,
+        actions: Actions,
+        close: Callable[[], None],
     ) -> None:
         super().__init__(parent)
-        self._look = look
+        self._theme = theme
         self._talk = talk
-        self._requests = requests
+        self._actions = actions
         self._close = close
-        dp = look.dp
+        dp = theme.dp
         card = ttk.Frame(self, padding=dp(20))
         card.place(relx=0.5, rely=0.5, anchor="center")
         ttk.Label(
@@ -53,7 +59,7 @@ class SafetyPage(ttk.Frame):
         self.pasted.focus_set()
 
     def _make_number(self, card: ttk.Frame) -> None:
-        dp, look, talk = self._look.dp, self._look, self._talk
+        dp, theme, talk = self._theme.dp, self._theme, self._talk
         row = ttk.Frame(card)
         row.pack(fill="x", pady=dp(6))
         data = qr_png(talk.number, dp(4))
@@ -62,28 +68,28 @@ class SafetyPage(ttk.Frame):
         right = ttk.Frame(row, padding=(dp(20), 0, 0, 0))
         right.pack(side="left", fill="both", expand=True)
         face = tk.Canvas(
-            right, width=dp(64), height=dp(64), background=look.colours.background, highlightthickness=0
+            right, width=dp(64), height=dp(64), background=theme.colours.background, highlightthickness=0
         )
         face.pack(anchor="w", pady=(0, dp(10)))
-        look.draw_avatar(face, number_of(talk), talk.title, (dp(32), dp(32)), 64)
+        theme.draw_avatar(face, number_of(talk), talk.title, (dp(32), dp(32)), 64)
         groups = grouped(talk.number)
         self.digits = "\n".join("  ".join(groups[start : start + 3]) for start in range(0, len(groups), 3))
-        ttk.Label(right, text=self.digits, font=look.heading).pack(anchor="w")
+        ttk.Label(right, text=self.digits, font=theme.heading).pack(anchor="w")
 
     def _make_compare(self, card: ttk.Frame) -> None:
-        dp = self._look.dp
+        dp = self._theme.dp
         ttk.Label(
             card, text=_("Or paste what {peer} has here:").format(peer=self._talk.peer), style="Muted.TLabel"
         ).pack(anchor="w", pady=(dp(8), dp(3)))
         self._typed = tk.StringVar(self)
         self._typed.trace_add("write", lambda *_: self._compare())
-        self.pasted = ttk.Entry(card, textvariable=self._typed, font=self._look.text)
+        self.pasted = ttk.Entry(card, textvariable=self._typed, font=self._theme.text)
         self.pasted.pack(fill="x")
-        self.verdict = ttk.Label(card, wraplength=dp(480), font=self._look.small_bold)
+        self.verdict = ttk.Label(card, wraplength=dp(480), font=self._theme.small_bold)
         self.verdict.pack(anchor="w", pady=dp(6))
 
     def _make_answers(self, card: ttk.Frame) -> None:
-        dp = self._look.dp
+        dp = self._theme.dp
         row = ttk.Frame(card)
         row.pack(fill="x", pady=(dp(6), 0))
         self.same_button = ttk.Button(row, style="Accent.TButton", command=self._mark)
@@ -96,7 +102,7 @@ class SafetyPage(ttk.Frame):
             row,
             text=_("Go on all the same"),
             style="Danger.TButton",
-            command=lambda: self._requests.accept_keys(self._talk.peer),
+            command=lambda: self._actions.accept_keys(self._talk.peer),
         )
         self.close_button = ttk.Button(row, text=_("Back"), command=self._close)
         self.close_button.pack(side="right")
@@ -113,16 +119,16 @@ class SafetyPage(ttk.Frame):
             self.accept_button.pack_forget()
 
     def _mark(self) -> None:
-        self._requests.verify(self._talk.peer, not self._talk.verified)
+        self._actions.verify(self._talk.peer, not self._talk.verified)
 
     def _compare(self) -> None:
         text = self._typed.get()
         if not text.strip():
             self.verdict.configure(text="")
         elif matches(self._talk.number, text):
-            self.verdict.configure(text=_("The same."), foreground=self._look.colours.good)
+            self.verdict.configure(text=_("The same."), foreground=self._theme.colours.good)
         else:
             self._say_differ()
 
     def _say_differ(self) -> None:
-        self.verdict.configure(text=_(_DIFFER), foreground=self._look.colours.bad)
+        self.verdict.configure(text=_(_DIFFER), foreground=self._theme.colours.bad)

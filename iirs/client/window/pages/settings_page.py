@@ -9,15 +9,21 @@ from functools import partial
 from tkinter import ttk
 from typing import Any
 
+from iirs.chain import Chain, JoinLink
 from iirs.client.messenger.safety_number import grouped
+from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.privacy_sentences import explained
 from iirs.client.pictures.qr import qr_png
-from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, Notify, Preferences, Theme
+from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, ColourScheme, Notify, Preferences
 from iirs.client.text.translate import N_, _, languages
 from iirs.client.window.parts.scroll_page import ScrollPage
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
-_THEMES = ((Theme.SYSTEM, N_("As the system")), (Theme.LIGHT, N_("Light")), (Theme.DARK, N_("Dark")))
+_THEMES = (
+    (ColourScheme.SYSTEM, N_("As the system")),
+    (ColourScheme.LIGHT, N_("Light")),
+    (ColourScheme.DARK, N_("Dark")),
+)
 _NOTIFY = (
     (Notify.OFF, N_("Off")),
     (Notify.WITHOUT_TEXT, N_("Without text")),
@@ -42,6 +48,13 @@ class AccountFacts:
     """A safety number of their own; "" if it is not known yet."""
     servers: int
 
+    @classmethod
+    def of(cls, model: ChatModel, chain: Chain, link: str) -> AccountFacts:
+        """Return the facts of whoever uses ``model``; their link gets the chain's fingerprint."""
+        plain = JoinLink.parse(link)
+        whole = str(JoinLink(plain.host, plain.port, chain.chain_id))
+        return cls(model.me, whole, model.numbers.get(model.me, ""), model.servers)
+
 
 @dataclass(frozen=True, slots=True)
 class SettingsActions:
@@ -51,7 +64,7 @@ class SettingsActions:
     """Set the preference of this name; the page may be made anew meanwhile."""
     close: Callable[[], None]
     sign_out: Callable[[], None]
-    show_keys: Callable[[], None]
+    show_shortcuts: Callable[[], None]
     show_account: Callable[[], None]
 
 
@@ -69,30 +82,27 @@ class SettingsPage(ScrollPage):
     def __init__(
         self,
         parent: tk.Misc,
-        look: Look,
+        theme: Theme,
         preferences: Preferences,
         actions: SettingsActions,
         account: AccountFacts | None = None,
     ) -> None:
-        super().__init__(parent, look, 560)
+        super().__init__(parent, theme, 560)
         self.controls: dict[str, ttk.Widget] = {}
         self._preferences = preferences
         self._actions = actions
-        self._kept: list[tk.Variable] = []  # Tk's variables end with the last reference to them
-        dp = look.dp
-        head = ttk.Frame(self.body)
-        head.pack(fill="x")
-        ttk.Label(head, text=_("Settings"), style="Title.TLabel").pack(side="left")
-        self._button(head, "close", _("Done"), actions.close, "Accent.TButton").pack(side="right")
+        dp = theme.dp
+        self.controls["close"] = self.heading(_("Settings"), _("Done"), actions.close)
         self._make_appearance()
         self._make_notifications()
         if account is not None:
             self._make_lock()
             self._make_account(account)
-        self.section(_("What is hidden, and what is not"))
         servers = 1 if account is None else account.servers
-        self._muted(explained(servers).replace("\n", "\n\n"))
-        self._button(self.body, "keys", _("Show all keys"), actions.show_keys).pack(anchor="w", pady=dp(10))
+        self.section(_("What is hidden, and what is not"), explained(servers).replace("\n", "\n\n"))
+        self._button(self.body, "keys", _("Show all keys"), actions.show_shortcuts).pack(
+            anchor="w", pady=dp(10)
+        )
         self.settle()
 
     @property
@@ -120,16 +130,15 @@ class SettingsPage(ScrollPage):
     def _make_notifications(self) -> None:
         self.section(_("Notifications"))
         self._choice("notifications", _("When a text comes unseen"), [(v, _(t)) for v, t in _NOTIFY])
-        self._muted(_(_NOTIFY_ABOUT))
-        sound = tk.BooleanVar(self, self._preferences.sound)
+        self.muted(_(_NOTIFY_ABOUT))
+        sound = self.kept(tk.BooleanVar(self, self._preferences.sound))
         check = ttk.Checkbutton(
             self.body,
             text=_("Make a sound"),
             variable=sound,
             command=lambda: self._actions.change("sound", sound.get()),
         )
-        self._kept.append(sound)
-        check.pack(anchor="w", pady=(self._look.dp(8), 0))
+        check.pack(anchor="w", pady=(self._theme.dp(8), 0))
         self.controls["sound"] = check
 
     def _make_lock(self) -> None:
@@ -138,20 +147,18 @@ class SettingsPage(ScrollPage):
         self._choice("lock_minutes", _(_LOCK_ABOUT), texts)
 
     def _make_account(self, account: AccountFacts) -> None:
-        dp = self._look.dp
-        self.section(_("Invite people"))
-        self._muted(_(_INVITE_ABOUT))
+        dp = self._theme.dp
+        self.section(_("Invite people"), _(_INVITE_ABOUT))
         self._copyable("link", account.link)
         self._qr = tk.PhotoImage(master=self, data=qr_png(account.link, dp(3)), format="png")
         ttk.Label(self.body, image=self._qr).pack(anchor="w", pady=(dp(8), 0))
         if account.number:
-            self.section(_("Your safety number"))
-            self._muted(_(_NUMBER_ABOUT))
+            self.section(_("Your safety number"), _(_NUMBER_ABOUT))
             groups = grouped(account.number)
             half = len(groups) // 2
             self._copyable("number", "\n".join((" ".join(groups[:half]), " ".join(groups[half:]))))
-        self.section(_("Account"))
-        self._muted(_("You are logged in as {name}.").format(name=account.name) + " " + _(_OUT_ABOUT))
+        who = _("You are logged in as {name}.").format(name=account.name)
+        self.section(_("Account"), f"{who} {_(_OUT_ABOUT)}")
         row = ttk.Frame(self.body)
         row.pack(anchor="w", pady=(dp(8), 0))
         self._button(row, "sign_out", _("Log out"), self._actions.sign_out, "Danger.TButton").pack(
@@ -162,19 +169,12 @@ class SettingsPage(ScrollPage):
 
     # -- pieces -------------------------------------------------------------------------------------
 
-    def _muted(self, text: str) -> None:
-        label = ttk.Label(self.body, text=text, style="Muted.TLabel")
-        label.pack(anchor="w", fill="x", pady=(self._look.dp(2), self._look.dp(2)))
-        label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
-
     def _choice(self, name: str, title: str, values: list[tuple[Any, str]]) -> None:
-        dp = self._look.dp
-        label = ttk.Label(self.body, text=title, style="Muted.TLabel")
-        label.pack(anchor="w", fill="x", pady=(dp(8), dp(4)))
-        label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
+        dp = self._theme.dp
+        self.muted(title, above=6)
         row = ttk.Frame(self.body)
         row.pack(fill="x")
-        chosen = tk.StringVar(self, str(getattr(self._preferences, name)))
+        chosen = self.kept(tk.StringVar(self, str(getattr(self._preferences, name))))
         columns = min(4, len(values))
         row.columnconfigure(tuple(range(columns)), weight=1, uniform="values")
         for place, (value, text) in enumerate(values):
@@ -189,15 +189,14 @@ class SettingsPage(ScrollPage):
             line, column = divmod(place, columns)
             button.grid(row=line, column=column, sticky="ew", padx=dp(2), pady=dp(2))
             self.controls[f"{name} {value}"] = button
-        self._kept.append(chosen)
 
     def _copyable(self, name: str, text: str) -> None:
-        dp = self._look.dp
+        dp = self._theme.dp
         row = ttk.Frame(self.body)
         row.pack(fill="x", pady=(dp(6), 0))
         button = self._button(row, f"copy {name}", _("Copy"), lambda: self._copy(button, text))
         button.pack(side="right", anchor="n", padx=(dp(12), 0))
-        label = ttk.Label(row, text=text, font=self._look.text)
+        label = ttk.Label(row, text=text, font=self._theme.text)
         label.pack(side="left", fill="x", expand=True)
         label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
 

@@ -1,4 +1,4 @@
-"""The keys of the window: what each is called, what it does, and the page that shows them all."""
+"""The shortcuts of the window: what each key is called, what it does, and the page that shows them all."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tkinter import ttk
 
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.scroll_page import ScrollPage
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """One key: its action, what it does in words, how it is written, and Tk's sequences for it."""
+class Shortcut:
+    """A key: its action, what it does in words, how it is written, and Tk's sequences for it."""
 
     action: str
     about: str
@@ -22,21 +22,21 @@ class Key:
     sequences: tuple[str, ...]
 
 
-KEYS = (
-    Key("find_people", N_("Find people"), "Ctrl+K", ("Control-k",)),
-    Key("find_text", N_("Find in this talk"), "Ctrl+F", ("Control-f",)),
-    Key("new_talk", N_("New talk"), "Ctrl+N", ("Control-n",)),
-    Key("new_group", N_("New group"), "Ctrl+G", ("Control-g",)),
-    Key("previous", N_("Talk above"), "Alt+↑", ("Alt-Up",)),
-    Key("next", N_("Talk below"), "Alt+↓", ("Alt-Down",)),
-    Key("back", N_("Back to writing"), "Esc", ("Escape",)),
-    Key("settings", N_("Settings"), "Ctrl+,", ("Control-comma",)),
-    Key("larger", N_("Larger"), "Ctrl++", ("Control-plus", "Control-equal", "Control-KP_Add")),
-    Key("smaller", N_("Smaller"), "Ctrl+-", ("Control-minus", "Control-KP_Subtract")),
-    Key("usual", N_("Usual size"), "Ctrl+0", ("Control-0", "Control-KP_0")),
-    Key("lock", N_("Lock the window"), "Ctrl+L", ("Control-l",)),
-    Key("help", N_("These keys"), "F1", ("F1",)),
-    Key("quit", N_("Leave and close"), "Ctrl+Q", ("Control-q",)),
+SHORTCUTS = (
+    Shortcut("find_people", N_("Find people"), "Ctrl+K", ("Control-k",)),
+    Shortcut("find_text", N_("Find in this talk"), "Ctrl+F", ("Control-f",)),
+    Shortcut("new_talk", N_("New talk"), "Ctrl+N", ("Control-n",)),
+    Shortcut("new_group", N_("New group"), "Ctrl+G", ("Control-g",)),
+    Shortcut("previous", N_("Talk above"), "Alt+↑", ("Alt-Up",)),
+    Shortcut("next", N_("Talk below"), "Alt+↓", ("Alt-Down",)),
+    Shortcut("back", N_("Back to writing"), "Esc", ("Escape",)),
+    Shortcut("settings", N_("Settings"), "Ctrl+,", ("Control-comma",)),
+    Shortcut("larger", N_("Larger"), "Ctrl++", ("Control-plus", "Control-equal", "Control-KP_Add")),
+    Shortcut("smaller", N_("Smaller"), "Ctrl+-", ("Control-minus", "Control-KP_Subtract")),
+    Shortcut("usual", N_("Usual size"), "Ctrl+0", ("Control-0", "Control-KP_0")),
+    Shortcut("lock", N_("Lock the window"), "Ctrl+L", ("Control-l",)),
+    Shortcut("help", N_("These keys"), "F1", ("F1",)),
+    Shortcut("quit", N_("Leave and close"), "Ctrl+Q", ("Control-q",)),
 )
 _WITHOUT_ACTION = (
     (N_("Send what is written"), "Enter"),
@@ -50,10 +50,10 @@ def is_mac(widget: tk.Misc) -> bool:
     return str(widget.tk.call("tk", "windowingsystem")) == "aqua"
 
 
-def bind_keys(window: tk.Tk | tk.Toplevel, actions: dict[str, Callable[[], None]]) -> None:
+def bind_shortcuts(window: tk.Tk | tk.Toplevel, actions: dict[str, Callable[[], None]]) -> None:
     """Have each key do its action, whatever in the window has the focus."""
     command = is_mac(window)
-    for key in KEYS:
+    for key in SHORTCUTS:
         for sequence in key.sequences:
             name = sequence.replace("Control", "Command") if command else sequence
             window.bind(f"<{name}>", _acting(actions[key.action]))
@@ -67,16 +67,16 @@ def _acting(action: Callable[[], None]) -> Callable[[tk.Event[tk.Misc]], str]:
     return act
 
 
-class KeysPage(ScrollPage):
+class ShortcutsPage(ScrollPage):
     """All keys, in two columns; ``close`` goes back."""
 
-    def __init__(self, parent: tk.Misc, look: Look, close: Callable[[], None]) -> None:
-        super().__init__(parent, look, 460)
-        dp = look.dp
+    def __init__(self, parent: tk.Misc, theme: Theme, close: Callable[[], None]) -> None:
+        super().__init__(parent, theme, 460)
+        dp = theme.dp
         body = self.body
         ttk.Label(body, text=_("Keys"), style="Title.TLabel").pack(anchor="w", pady=(0, dp(14)))
         command = is_mac(self)
-        lines = [(_(key.about), key.shown) for key in KEYS]
+        lines = [(_(key.about), key.shown) for key in SHORTCUTS]
         for about, shown in [*lines, *((_(about), shown) for about, shown in _WITHOUT_ACTION)]:
             row = ttk.Frame(body)
             row.pack(fill="x")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from tkinter import ttk
 
 from iirs.client.text.translate import _
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 Answer = tuple[str, str, Callable[[], None]]
 """Words of a button, its style ("" or "Accent."), and what it does."""
@@ -16,9 +16,9 @@ Answer = tuple[str, str, Callable[[], None]]
 class Banners(ttk.Frame):
     """One banner a key."""
 
-    def __init__(self, parent: tk.Misc, look: Look) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme) -> None:
         super().__init__(parent)
-        self._look = look
+        self._theme = theme
         self._shown: dict[str, ttk.Frame] = {}
         ttk.Frame(self, height=1, width=1).pack()  # an empty frame keeps its last height
 
@@ -31,10 +31,10 @@ class Banners(ttk.Frame):
         """Show a banner unless it is there; ``style`` is "Warn" or "Bad"."""
         if key in self._shown:
             return
-        dp = self._look.dp
+        dp = self._theme.dp
         banner = ttk.Frame(self, style=f"{style}.TFrame", padding=(dp(16), dp(8)))
         banner.pack(fill="x")
-        label = ttk.Label(banner, text=text, style=f"{style}.TLabel", font=self._look.small)
+        label = ttk.Label(banner, text=text, style=f"{style}.TLabel", font=self._theme.small)
         buttons = [
             ttk.Button(banner, text=words, style=f"{style}.{kind}TButton", command=act)
             for words, kind, act in answers

@@ -6,11 +6,11 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
-from iirs.client.store.log_entry import Entry
+from iirs.client.store.log_entry import LogEntry
 from iirs.client.text.display import displayable
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import _, n_
-from iirs.client.window.theme.theme import Look, window_keys_first
+from iirs.client.window.theme.theme import Theme, window_keys_first
 
 _SHOWN = 100
 _LINE = 80
@@ -22,26 +22,26 @@ class FindStrip(ttk.Frame):
     def __init__(
         self,
         parent: tk.Misc,
-        look: Look,
+        theme: Theme,
         search: Callable[[str], None],
-        choose: Callable[[Entry], None],
+        choose: Callable[[LogEntry], None],
         close: Callable[[], None],
     ) -> None:
-        dp = look.dp
+        dp = theme.dp
         super().__init__(parent, style="Side.TFrame", padding=(dp(16), dp(8)))
         self._choose = choose
         self._search = search
-        self._entries: list[Entry] = []
+        self._entries: list[LogEntry] = []
         self._waiting = ""
         top = ttk.Frame(self, style="Side.TFrame")
         top.pack(fill="x")
-        self.entry = ttk.Entry(top, style="Side.TEntry", font=look.text)
+        self.entry = ttk.Entry(top, style="Side.TEntry", font=theme.text)
         self.entry.pack(side="left", fill="x", expand=True)
         window_keys_first(self.entry)
         ttk.Button(top, text=_("Close"), style="SideQuiet.TButton", command=close).pack(side="right")
         self.count = ttk.Label(top, style="SideMuted.TLabel", text="")
         self.count.pack(side="right", padx=dp(10))
-        self.list = look.list_box(self, look.small, look.colours.side, 0)
+        self.list = theme.list_box(self, theme.small, theme.colours.side, 0)
         self.entry.bind("<KeyRelease>", lambda _: self._typed())
         self.entry.bind("<Return>", lambda _: self._take(0))
         self.entry.bind("<Down>", lambda _: self._into_list())
@@ -64,7 +64,7 @@ class FindStrip(ttk.Frame):
             self.show_found([])
             self.count.configure(text="")
 
-    def show_found(self, entries: list[Entry]) -> None:
+    def show_found(self, entries: list[LogEntry]) -> None:
         """Show what was found, newest first."""
         self._entries = entries[:_SHOWN]
         self.list.delete(0, "end")

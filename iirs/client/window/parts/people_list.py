@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 _ROW = 62
 
@@ -31,12 +31,12 @@ class PersonRow:
 
 
 class PeopleList(ttk.Frame):
-    """A list of talks; ``choose`` is called with a key by click or by Return."""
+    """A list of talks; ``choose`` gets a key by click or by Return, ``open_menu`` a key and a point."""
 
-    def __init__(self, parent: tk.Misc, look: Look, choose: Callable[[str], None]) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme) -> None:
         super().__init__(parent, style="Side.TFrame")
-        self._look = look
-        self._choose = choose
+        self._theme = theme
+        self.choose: Callable[[str], None] = lambda key: None
         self._rows: list[PersonRow] = []
         self._open = ""
         self._marked = -1
@@ -44,15 +44,15 @@ class PeopleList(ttk.Frame):
         self._drawn: dict[int, tuple[object, ...]] = {}
         self.open_menu: Callable[[str, int, int], None] = lambda key, x, y: None
         self.canvas = tk.Canvas(
-            self, background=look.colours.side, highlightthickness=0, takefocus=True, width=1
+            self, background=theme.colours.side, highlightthickness=0, takefocus=True, width=1
         )
         self._bar = ttk.Scrollbar(self, style="Side.Vertical.TScrollbar", command=self._scroll_by_bar)
-        self._bar.pack(side="right", fill="y", padx=(0, look.dp(2)))
+        self._bar.pack(side="right", fill="y", padx=(0, theme.dp(2)))
         self.canvas.pack(side="left", fill="both", expand=True)
         self._bind_input()
 
     def _bind_input(self) -> None:
-        step, canvas = self._look.dp(_ROW), self.canvas
+        step, canvas = self._theme.dp(_ROW), self.canvas
         canvas.bind("<Configure>", lambda _: self._redraw(everything=True))
         canvas.bind("<Button-1>", self._click)
         canvas.bind("<Button-4>", lambda _: self._scroll(-step))
@@ -88,7 +88,7 @@ class PeopleList(ttk.Frame):
 
     def _redraw(self, *, everything: bool = False) -> None:
         """Draw what is in view; a row that is as it was is only moved."""
-        canvas, height_of_row = self.canvas, self._look.dp(_ROW)
+        canvas, height_of_row = self.canvas, self._theme.dp(_ROW)
         height, total = canvas.winfo_height(), max(1, len(self._rows) * height_of_row)
         self._offset = min(max(0, self._offset), max(0, total - height))
         if everything:
@@ -112,19 +112,19 @@ class PeopleList(ttk.Frame):
         self._bar.set(self._offset / total, min(1.0, (self._offset + height) / total))
 
     def _draw(self, index: int, *, marked: bool) -> None:
-        dp, look, canvas, row = self._look.dp, self._look, self.canvas, self._rows[index]
+        dp, theme, canvas, row = self._theme.dp, self._theme, self.canvas, self._rows[index]
         before = set(canvas.find_all())
-        colours, top = look.colours, index * dp(_ROW)
+        colours, top = theme.colours, index * dp(_ROW)
         width, middle = canvas.winfo_width(), top + dp(_ROW) // 2
         area = (dp(8), top + dp(2), width - dp(4), top + dp(_ROW) - dp(2))
         if row.key == self._open:
-            look.box(canvas, area, 10, colours.chosen)
+            theme.box(canvas, area, 10, colours.chosen)
         if marked:
             canvas.create_rectangle(*area, outline=colours.accent, width=dp(2))
-        look.draw_avatar(canvas, row.number, row.title, (dp(35), middle), 38)
+        theme.draw_avatar(canvas, row.number, row.title, (dp(35), middle), 38)
         if row.lively:
-            canvas.create_image(dp(49), middle + dp(13), image=look.disc(14, colours.side))
-            canvas.create_image(dp(49), middle + dp(13), image=look.disc(10, colours.good))
+            canvas.create_image(dp(49), middle + dp(13), image=theme.disc(14, colours.side))
+            canvas.create_image(dp(49), middle + dp(13), image=theme.disc(10, colours.good))
         self._draw_words(row, middle, width)
         if row.unread:
             self._draw_badge(row.unread, width, middle + dp(11))
@@ -132,32 +132,32 @@ class PeopleList(ttk.Frame):
             canvas.addtag_withtag(f"row {index}", item)
 
     def _draw_words(self, row: PersonRow, middle: int, width: int) -> None:
-        dp, look, canvas = self._look.dp, self._look, self.canvas
-        colours, left = look.colours, dp(64)
-        font = look.bold if row.unread or row.asks else look.text
+        dp, theme, canvas = self._theme.dp, self._theme, self.canvas
+        colours, left = theme.colours, dp(64)
+        font = theme.bold if row.unread or row.asks else theme.text
         name_y = middle - dp(10) if row.line else middle
-        when_width = look.small.measure(row.when) + dp(8) if row.when else 0
+        when_width = theme.small.measure(row.when) + dp(8) if row.when else 0
         mark = " ✓" if row.verified else ""
         room = width - left - dp(14) - when_width - font.measure(mark)
-        title = look.visual(look.fit(row.title, room, font)) + mark
+        title = theme.visual(theme.fit(row.title, room, font)) + mark
         canvas.create_text(left, name_y, text=title, anchor="w", fill=colours.ink, font=font)
         if row.when:
             ink = colours.accent if row.unread else colours.muted
-            canvas.create_text(width - dp(14), name_y, text=row.when, anchor="e", fill=ink, font=look.small)
+            canvas.create_text(width - dp(14), name_y, text=row.when, anchor="e", fill=ink, font=theme.small)
         if row.line:
             ink = colours.accent if row.asks else colours.muted
-            small = look.small_bold if row.asks else look.small
+            small = theme.small_bold if row.asks else theme.small
             room = width - left - dp(14) - (dp(36) if row.unread else 0)
-            line = look.visual(look.fit(row.line, room, small))
+            line = theme.visual(theme.fit(row.line, room, small))
             canvas.create_text(left, middle + dp(11), text=line, anchor="w", fill=ink, font=small)
 
     def _draw_badge(self, unread: int, width: int, y: int) -> None:
-        dp, look, canvas = self._look.dp, self._look, self.canvas
+        dp, theme, canvas = self._theme.dp, self._theme, self.canvas
         text = "99+" if unread > 99 else str(unread)
-        half = max(dp(10), look.small_bold.measure(text) // 2 + dp(6))
+        half = max(dp(10), theme.small_bold.measure(text) // 2 + dp(6))
         centre = width - dp(14) - half
-        look.box(canvas, (centre - half, y - dp(9), centre + half, y + dp(9)), 9, look.colours.accent)
-        canvas.create_text(centre, y, text=text, fill=look.colours.on_accent, font=look.small_bold)
+        theme.box(canvas, (centre - half, y - dp(9), centre + half, y + dp(9)), 9, theme.colours.accent)
+        canvas.create_text(centre, y, text=text, fill=theme.colours.on_accent, font=theme.small_bold)
 
     # -- moving and choosing --------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class PeopleList(ttk.Frame):
         self._redraw()
 
     def _scroll_by_bar(self, action: str, amount: str, unit: str = "") -> None:
-        row_height = self._look.dp(_ROW)
+        row_height = self._theme.dp(_ROW)
         if action == "moveto":
             self._offset = int(float(amount) * len(self._rows) * row_height)
         else:
@@ -175,22 +175,22 @@ class PeopleList(ttk.Frame):
 
     def _mark(self, index: int) -> None:
         self._marked = min(max(0, index), len(self._rows) - 1)
-        top, height = self._marked * self._look.dp(_ROW), self.canvas.winfo_height()
-        self._offset = max(min(self._offset, top), top + self._look.dp(_ROW) - height)
+        top, height = self._marked * self._theme.dp(_ROW), self.canvas.winfo_height()
+        self._offset = max(min(self._offset, top), top + self._theme.dp(_ROW) - height)
         self._redraw()
 
     def _choose_marked(self) -> None:
         if self._rows:
-            self._choose(self._rows[max(0, self._marked)].key)
+            self.choose(self._rows[max(0, self._marked)].key)
 
     def _index_at(self, y: int) -> int:
-        return (y + self._offset) // self._look.dp(_ROW)
+        return (y + self._offset) // self._theme.dp(_ROW)
 
     def _click(self, event: tk.Event[tk.Misc]) -> None:
         index = self._index_at(event.y)
         if 0 <= index < len(self._rows):
             self._marked = index
-            self._choose(self._rows[index].key)
+            self.choose(self._rows[index].key)
 
     def _menu_at(self, event: tk.Event[tk.Misc]) -> None:
         index = self._index_at(event.y)
@@ -200,7 +200,7 @@ class PeopleList(ttk.Frame):
 
     def _menu_for_marked(self) -> None:
         if 0 <= self._marked < len(self._rows):
-            y = self._marked * self._look.dp(_ROW) - self._offset
+            y = self._marked * self._theme.dp(_ROW) - self._offset
             canvas = self.canvas
-            x_root, y_root = canvas.winfo_rootx() + self._look.dp(64), canvas.winfo_rooty() + y
+            x_root, y_root = canvas.winfo_rootx() + self._theme.dp(64), canvas.winfo_rooty() + y
             self.open_menu(self._rows[self._marked].key, x_root, y_root)

@@ -9,7 +9,7 @@ from tkinter import ttk
 
 from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 
 class Question(tk.Toplevel):
@@ -18,13 +18,13 @@ class Question(tk.Toplevel):
     def __init__(
         self,
         parent: tk.Misc,
-        look: Look,
+        theme: Theme,
         words: str,
         answers: Sequence[tuple[str, Callable[[], None]]],
         detail: str = "",
     ) -> None:
-        super().__init__(parent, background=look.colours.background)
-        dp = look.dp
+        super().__init__(parent, background=theme.colours.background)
+        dp = theme.dp
         self.title("iirs")
         self.transient(parent.winfo_toplevel())
         self.resizable(False, False)
@@ -32,7 +32,7 @@ class Question(tk.Toplevel):
         frame.pack(fill="both", expand=True)
         ttk.Label(frame, text=words, wraplength=dp(400)).pack(anchor="w")
         if detail:
-            text = look.visual(displayable(detail)[:2000])
+            text = theme.visual(displayable(detail)[:2000])
             self.detail = ttk.Label(
                 frame, text=text, wraplength=dp(400), style="Bold.TLabel", padding=(0, dp(10), 0, 0)
             )

@@ -3,34 +3,71 @@
 from __future__ import annotations
 
 import tkinter as tk
+from collections.abc import Callable
 from tkinter import ttk
+from typing import TypeVar
 
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
+
+_Variable = TypeVar("_Variable", bound=tk.Variable)
 
 
 class ScrollPage(ttk.Frame):
     """Put widgets into ``body``, then call ``settle``."""
 
-    def __init__(self, parent: tk.Misc, look: Look, width: int) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, width: int) -> None:
         """``width`` is the column's, in dp; it is narrower in a narrow window."""
         super().__init__(parent)
-        self._look = look
+        self._theme = theme
+        self._kept: list[tk.Variable] = []
         self._width = width
-        ground = look.colours.background
+        ground = theme.colours.background
         self.canvas = tk.Canvas(self, background=ground, highlightthickness=0, takefocus=False)
         bar = ttk.Scrollbar(self, command=self.canvas.yview)
         bar.pack(side="right", fill="y")
         self.canvas.pack(fill="both", expand=True)
         self.canvas.configure(yscrollcommand=bar.set)
-        self.body = ttk.Frame(self.canvas, padding=(0, look.dp(24)))
+        self.body = ttk.Frame(self.canvas, padding=(0, theme.dp(24)))
         self._item = self.canvas.create_window(0, 0, window=self.body, anchor="n")
         self.canvas.bind("<Configure>", lambda _: self._fit())
         self.body.bind("<Configure>", lambda _: self._fit())
 
-    def section(self, title: str) -> None:
-        """Begin a section under a heading."""
+    def heading(self, title: str, way_back: str, close: Callable[[], None]) -> ttk.Button:
+        """Begin the page with its title, and return the button beside it that goes back."""
+        theme = self._theme
+        row = ttk.Frame(self.body)
+        row.pack(fill="x")
+        button = ttk.Button(row, text=way_back, style="Accent.TButton", command=close)
+        button.pack(side="right")
+        shown = theme.fit(title, theme.dp(self._width - 110), theme.title)
+        ttk.Label(row, text=shown, style="Title.TLabel").pack(side="left")
+        return button
+
+    def section(self, title: str, about: str = "") -> None:
+        """Begin a section under a heading, with what it is about."""
         label = ttk.Label(self.body, text=title, style="Heading.TLabel")
-        label.pack(anchor="w", pady=(self._look.dp(26), self._look.dp(6)))
+        label.pack(anchor="w", pady=(self._theme.dp(26), self._theme.dp(6)))
+        if about:
+            self.muted(about)
+
+    def muted(self, text: str, *, above: int = 2) -> None:
+        """Explain something, in as many lines as the column is wide for; ``above`` is in dp."""
+        label = ttk.Label(self.body, text=text, style="Muted.TLabel")
+        label.pack(anchor="w", fill="x", pady=(self._theme.dp(above), self._theme.dp(2)))
+        label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
+
+    def field(self, label: str, *, secret: bool = False) -> ttk.Entry:
+        """Return a field to write in, under its label."""
+        dp = self._theme.dp
+        ttk.Label(self.body, text=label, style="Bold.TLabel").pack(anchor="w", pady=(dp(8), dp(3)))
+        entry = ttk.Entry(self.body, font=self._theme.text, show="•" if secret else "")
+        entry.pack(fill="x")
+        return entry
+
+    def kept(self, variable: _Variable) -> _Variable:
+        """Return a variable that lasts as long as the page: Tk's end with the last reference to them."""
+        self._kept.append(variable)
+        return variable
 
     def settle(self) -> None:
         """Let the wheel scroll over all widgets, and scroll to the one that gets the focus."""
@@ -50,7 +87,7 @@ class ScrollPage(ttk.Frame):
             return
         top = widget.winfo_rooty() - self.body.winfo_rooty()
         first = self.canvas.canvasy(0)
-        room = self._look.dp(24)
+        room = self._theme.dp(24)
         if top < first + room:
             self.canvas.yview_moveto(max(0, top - room) / whole)
         elif top + widget.winfo_height() > first + seen - room:
@@ -62,7 +99,7 @@ class ScrollPage(ttk.Frame):
         return "break"
 
     def _fit(self) -> None:
-        dp, width, height = self._look.dp, self.canvas.winfo_width(), self.canvas.winfo_height()
+        dp, width, height = self._theme.dp, self.canvas.winfo_width(), self.canvas.winfo_height()
         column = min(dp(self._width), width - dp(32))
         needed = self.body.winfo_reqheight()
         spare = max(0, (height - needed) * 2 // 5)

@@ -11,7 +11,7 @@ from iirs.client.model.chat_model import ChatModel, Round
 from iirs.client.model.privacy_sentences import explained, hidden_among
 from iirs.client.model.round_health import HealthLevel, RoundHealth
 from iirs.client.text.translate import N_, _
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 _NOTICE_SECONDS = 8.0
 
@@ -19,11 +19,11 @@ _NOTICE_SECONDS = 8.0
 class StatusBar(ttk.Frame):
     """Two lines at the bottom; ``show`` some times a second."""
 
-    def __init__(self, parent: tk.Misc, look: Look) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme) -> None:
         super().__init__(parent, style="Side.TFrame")
-        dp = look.dp
-        self._look = look
-        colours = look.colours
+        dp = theme.dp
+        self._theme = theme
+        colours = theme.colours
         self._dots = {
             ConnectionState.CONNECTING: colours.warn,
             ConnectionState.ONLINE: colours.good,
@@ -37,14 +37,14 @@ class StatusBar(ttk.Frame):
         self._dot = ttk.Label(line, style="SideMuted.TLabel")
         self._dot.pack(side="left", padx=(0, dp(8)))
         self._bar = tk.Canvas(
-            line, width=dp(110), height=dp(6), background=self._look.colours.side, highlightthickness=0
+            line, width=dp(110), height=dp(6), background=self._theme.colours.side, highlightthickness=0
         )
         self._bar.pack(side="right")
         self.countdown = ttk.Label(line, style="SideMuted.TLabel", anchor="e")
         self.countdown.pack(side="right", padx=(dp(10), dp(10)))
         self.text = ttk.Label(line, style="SideMuted.TLabel")
         self.text.pack(side="left", fill="x", expand=True)
-        self.health = HealthLine(self, look)
+        self.health = HealthLine(self, theme)
         self.health.pack(fill="x")
         self.privacy = ttk.Label(
             self, style="SideMuted.TLabel", foreground=colours.accent, cursor="hand2", takefocus=True
@@ -64,7 +64,7 @@ class StatusBar(ttk.Frame):
             self._explanation.pack_forget()
         else:
             self._explanation.configure(text=explained(self._servers))
-            self._explanation.pack(fill="x", before=self.health, padx=(self._look.dp(17), 0))
+            self._explanation.pack(fill="x", before=self.health, padx=(self._theme.dp(17), 0))
 
     def _show_privacy(self, model: ChatModel) -> None:
         self._servers = model.servers
@@ -72,24 +72,24 @@ class StatusBar(ttk.Frame):
         if words != self.privacy.cget("text"):
             self.privacy.configure(text=words)
         if words and not self.privacy.winfo_manager():
-            self.privacy.pack(anchor="w", padx=(self._look.dp(31), 0), before=self.health)
+            self.privacy.pack(anchor="w", padx=(self._theme.dp(31), 0), before=self.health)
         elif not words and self.privacy.winfo_manager():
             self.privacy.pack_forget()
 
     def say(self, sentence: str) -> None:
         """Show a notice for some seconds, in place of the connection's state."""
-        self.text.configure(text=sentence, foreground=self._look.colours.ink)
+        self.text.configure(text=sentence, foreground=self._theme.colours.ink)
         self._notice_until = time.monotonic() + _NOTICE_SECONDS
 
     def show(self, model: ChatModel) -> None:
         """Show how things stand now."""
         self._dot.configure(
-            image=self._look.disc(
-                9, self._look.colours.warn if model.standby else self._dots[model.connection]
+            image=self._theme.disc(
+                9, self._theme.colours.warn if model.standby else self._dots[model.connection]
             )
         )
         if time.monotonic() >= self._notice_until:
-            self.text.configure(text=_connection_words(model), foreground=self._look.colours.muted)
+            self.text.configure(text=_connection_words(model), foreground=self._theme.colours.muted)
         self._show_privacy(model)
         self.health.show(model.health)
         words, share = (_("rounds pause"), 0.0) if model.standby else _round_words(model.round)
@@ -100,33 +100,33 @@ class StatusBar(ttk.Frame):
             self._draw(share)
 
     def _draw(self, share: float) -> None:
-        dp, look = self._look.dp, self._look
+        dp, theme = self._theme.dp, self._theme
         self._bar.delete("all")
-        look.box(self._bar, (0, 0, dp(110), dp(6)), 3, self._look.colours.line)
+        theme.box(self._bar, (0, 0, dp(110), dp(6)), 3, self._theme.colours.line)
         width = max(dp(6), round(dp(110) * share))
         if share > 0:
-            look.box(self._bar, (0, 0, width, dp(6)), 3, self._look.colours.accent)
+            theme.box(self._bar, (0, 0, width, dp(6)), 3, self._theme.colours.accent)
 
 
 class HealthLine(ttk.Frame):
     """How many of the last rounds were tampered with or lost; harder to overlook the more there are."""
 
-    def __init__(self, parent: tk.Misc, look: Look) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme) -> None:
         super().__init__(
-            parent, style="Side.TFrame", padding=(look.dp(14), look.dp(2), look.dp(14), look.dp(5))
+            parent, style="Side.TFrame", padding=(theme.dp(14), theme.dp(2), theme.dp(14), theme.dp(5))
         )
-        self._look = look
+        self._theme = theme
         self._shown: RoundHealth | None = None
         self.text = ttk.Label(self, style="SideMuted.TLabel")
         self.text.pack(side="left", fill="x", expand=True)
-        self.bind("<Configure>", lambda event: self.text.configure(wraplength=event.width - look.dp(28)))
+        self.bind("<Configure>", lambda event: self.text.configure(wraplength=event.width - theme.dp(28)))
 
     def show(self, health: RoundHealth) -> None:
         """Show the count, and once it is serious what it means."""
         if health == self._shown:
             return
         self._shown = health
-        colours = self._look.colours
+        colours = self._theme.colours
         ink, ground = {
             HealthLevel.GOOD: (colours.muted, colours.side),
             HealthLevel.TROUBLED: (colours.warn, colours.side),
@@ -135,7 +135,7 @@ class HealthLine(ttk.Frame):
         serious = health.level is HealthLevel.SERIOUS
         self.configure(style="Bad.TFrame" if serious else "Side.TFrame")
         words = f"{health.sentence}. {health.meaning}" if serious else health.sentence
-        font = self._look.small_bold if serious else self._look.small
+        font = self._theme.small_bold if serious else self._theme.small
         self.text.configure(text=words, foreground=ink, background=ground, font=font)
 
 
@@ -149,8 +149,8 @@ def _connection_words(model: ChatModel) -> str:
         case ConnectionState.ONLINE:
             return _(_PAUSED) if model.standby else _online_words(model.round)
         case ConnectionState.WAITING:
-            return _("No connection, trying again.") + " " + _(model.sentence)
-    return _(model.sentence) or _("Logged out")
+            return _("No connection, trying again.") + " " + model.sentence
+    return model.sentence or _("Logged out")
 
 
 def _online_words(current: Round | None) -> str:

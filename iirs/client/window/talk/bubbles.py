@@ -11,8 +11,8 @@ from iirs.client.store.log_entry import TextState, TransferState
 from iirs.client.text.links import host_of
 from iirs.client.text.text_layout import clock_time, duration, size_words
 from iirs.client.text.translate import N_, _
-from iirs.client.window.talk.log_layout import Place
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.talk.log_layout import RowLayout
+from iirs.client.window.theme.theme import Theme
 
 _STATE_WORDS = {
     TextState.QUEUED: N_("queued"),
@@ -30,51 +30,57 @@ _TRANSFER_WORDS = {
 class Bubbles:
     """Draws rows on a canvas of some width."""
 
-    def __init__(self, canvas: tk.Canvas, look: Look) -> None:
+    def __init__(self, canvas: tk.Canvas, theme: Theme) -> None:
         self.canvas = canvas
         self.round_seconds = 2.0
-        self._look = look
+        self._theme = theme
 
     def heading(self, text: str, top: int, width: int) -> None:
         """Draw a day, or where new messages begin."""
-        y = top + self._look.dp(14)
-        colours, font = self._look.colours, self._look.small_bold
+        y = top + self._theme.dp(14)
+        colours, font = self._theme.colours, self._theme.small_bold
         self.canvas.create_text(width // 2, y, text=text, fill=colours.muted, font=font, tags="text")
 
     def remark(self, row: Row, top: int, width: int) -> None:
         """Draw a sentence of this program's own."""
-        dp, look, canvas = self._look.dp, self._look, self.canvas
+        dp, theme, canvas = self._theme.dp, self._theme, self.canvas
         text = f"{row.shown}  ·  {clock_time(row.at_ms)}"
-        half = look.small.measure(text) // 2 + dp(12)
+        half = theme.small.measure(text) // 2 + dp(12)
         middle = width // 2
-        look.box(canvas, (middle - half, top, middle + half, top + dp(24)), 12, look.colours.accent_pale)
-        ink = look.colours.accent_dark
-        canvas.create_text(middle, top + dp(12), text=text, fill=ink, font=look.small, tags="text")
+        theme.box(canvas, (middle - half, top, middle + half, top + dp(24)), 12, theme.colours.accent_pale)
+        ink = theme.colours.accent_dark
+        canvas.create_text(middle, top + dp(12), text=text, fill=ink, font=theme.small, tags="text")
 
     def bubble(
         self,
         row: Row,
-        place: Place,
+        place: RowLayout,
         space: tuple[int, int, int],
         picture: tk.PhotoImage | None,
         *,
         chosen: bool,
     ) -> None:
         """Draw a text or a file; ``space`` is top, bottom and the whole width."""
-        dp, look = self._look.dp, self._look
+        dp, theme = self._theme.dp, self._theme
         top, bottom, width = space
         note = note_of(row)
         inside = place.text_width if picture is None else picture.width()
         links = [link_words(link) for link in place.links]
-        inside = max([inside, look.small.measure(note), *map(look.small.measure, links)])
+        inside = max([inside, theme.small.measure(note), *map(theme.small.measure, links)])
         wide = inside + 2 * dp(12) + 2
         left = width - dp(14) - wide if row.outgoing else dp(18)
         if place.author:
-            ink = look.name_colour(place.author)
+            ink = theme.name_colour(place.author)
             self.canvas.create_text(
-                left + dp(4), top, text=place.author, anchor="nw", font=look.small_bold, fill=ink, tags="text"
+                left + dp(4),
+                top,
+                text=place.author,
+                anchor="nw",
+                font=theme.small_bold,
+                fill=ink,
+                tags="text",
             )
-            top += look.small.metrics("linespace") + dp(2)
+            top += theme.small.metrics("linespace") + dp(2)
         area = (left, top, left + wide, bottom)
         self._ground(row, area, chosen=chosen)
         if row.file is None:
@@ -85,36 +91,36 @@ class Bubbles:
             self._card(row, area)
         self._note(row, note, area)
 
-    def above(self, place: Place) -> int:
+    def above(self, place: RowLayout) -> int:
         """Return how much of a place is heading."""
-        return self._look.dp(34) if place.heading else 0
+        return self._theme.dp(34) if place.heading else 0
 
     def _ground(self, row: Row, area: tuple[int, int, int, int], *, chosen: bool) -> None:
-        dp, look, canvas = self._look.dp, self._look, self.canvas
-        colours, edge = look.colours, dp(3)
+        dp, theme, canvas = self._theme.dp, self._theme, self.canvas
+        colours, edge = theme.colours, dp(3)
         left, top, right, bottom = area
         if chosen:
             around = (left - edge, top - edge, right + edge, bottom + edge)
-            look.box(canvas, around, 17, colours.accent_dark if row.outgoing else colours.accent)
+            theme.box(canvas, around, 17, colours.accent_dark if row.outgoing else colours.accent)
             if row.outgoing:
                 inner = (around[0] + dp(1), around[1] + dp(1), around[2] - dp(1), around[3] - dp(1))
-                look.box(canvas, inner, 16, colours.accent_pale)
-        look.box(canvas, area, 14, colours.own_bubble if row.outgoing else colours.bubble)
+                theme.box(canvas, inner, 16, colours.accent_pale)
+        theme.box(canvas, area, 14, colours.own_bubble if row.outgoing else colours.bubble)
 
-    def _text(self, row: Row, place: Place, area: tuple[int, int, int, int]) -> None:
-        dp, look, canvas = self._look.dp, self._look, self.canvas
+    def _text(self, row: Row, place: RowLayout, area: tuple[int, int, int, int]) -> None:
+        dp, theme, canvas = self._theme.dp, self._theme, self.canvas
         left, top = area[0] + dp(12), area[1] + dp(8)
-        line_height = look.text.metrics("linespace")
+        line_height = theme.text.metrics("linespace")
         # A text may be far taller than the window: draw its lines that are in view.
         first = max(0, -area[1] // line_height - 1)
         lines = place.lines[first : first + canvas.winfo_height() // line_height + 4]
-        ink = look.colours.on_own_bubble if row.outgoing else look.colours.ink
+        ink = theme.colours.on_own_bubble if row.outgoing else theme.colours.ink
         canvas.create_text(
             left,
             top + first * line_height,
-            text="\n".join(map(look.visual, lines)),
+            text="\n".join(map(theme.visual, lines)),
             anchor="nw",
-            font=look.text,
+            font=theme.text,
             fill=ink,
             tags="text",
         )
@@ -125,44 +131,44 @@ class Bubbles:
                 y,
                 text=link_words(link),
                 anchor="nw",
-                font=look.small_bold,
-                fill=look.colours.on_own_bubble if row.outgoing else look.colours.accent,
+                font=theme.small_bold,
+                fill=theme.colours.on_own_bubble if row.outgoing else theme.colours.accent,
                 tags=("text", "link", f"link {number} of {row.text_id.hex()}"),
             )
             y = canvas.bbox(item)[3] + dp(2)
 
     def _card(self, row: Row, area: tuple[int, int, int, int]) -> None:
-        dp, look, canvas, file = self._look.dp, self._look, self.canvas, row.file
+        dp, theme, canvas, file = self._theme.dp, self._theme, self.canvas, row.file
         assert file is not None  # noqa: S101  # the caller looked
-        colours = look.colours
+        colours = theme.colours
         left, top, right = area[0] + dp(12), area[1] + dp(8), area[2] - dp(12)
         ink = colours.on_own_bubble if row.outgoing else colours.ink
         muted = colours.on_own_bubble_muted if row.outgoing else colours.muted
-        canvas.create_image(left + dp(16), top + dp(18), image=look.disc(32, muted))
+        canvas.create_image(left + dp(16), top + dp(18), image=theme.disc(32, muted))
         ground = colours.own_bubble if row.outgoing else colours.bubble
         canvas.create_text(
-            left + dp(16), top + dp(18), text=kind_word(row.shown), font=look.small_bold, fill=ground
+            left + dp(16), top + dp(18), text=kind_word(row.shown), font=theme.small_bold, fill=ground
         )
-        name = look.fit(look.visual(row.shown), right - left - dp(42), look.bold)
+        name = theme.fit(theme.visual(row.shown), right - left - dp(42), theme.bold)
         canvas.create_text(
-            left + dp(40), top + dp(8), text=name, anchor="w", font=look.bold, fill=ink, tags="text"
+            left + dp(40), top + dp(8), text=name, anchor="w", font=theme.bold, fill=ink, tags="text"
         )
         canvas.create_text(
             left + dp(40),
             top + dp(27),
             text=self.progress_words(row),
             anchor="w",
-            font=look.small,
+            font=theme.small,
             fill=muted,
             tags="text",
         )
         if row.transfer in {TransferState.MOVING, TransferState.PAUSED}:
             y = top + dp(42)
-            look.box(canvas, (left, y, right, y + dp(5)), 2, colours.line)
+            theme.box(canvas, (left, y, right, y + dp(5)), 2, colours.line)
             share = row.done / file.size
             if share > 0:
                 done = left + max(dp(5), round((right - left) * share))
-                look.box(canvas, (left, y, done, y + dp(5)), 2, muted)
+                theme.box(canvas, (left, y, done, y + dp(5)), 2, muted)
 
     def progress_words(self, row: Row) -> str:
         """Return how far a file is, and how long it takes if nothing else is said."""
@@ -177,14 +183,14 @@ class Bubbles:
         return f"{size} · {_(words)}" if words else size
 
     def _note(self, row: Row, note: str, area: tuple[int, int, int, int]) -> None:
-        dp, look = self._look.dp, self._look
-        colours = look.colours
+        dp, theme = self._theme.dp, self._theme
+        colours = theme.colours
         self.canvas.create_text(
             area[2] - dp(12),
             area[3] - dp(7),
             text=note,
             anchor="se",
-            font=look.small,
+            font=theme.small,
             fill=colours.on_own_bubble_muted if row.outgoing else colours.muted,
             tags="text",
         )

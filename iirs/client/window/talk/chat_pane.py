@@ -10,11 +10,11 @@ from pathlib import Path
 from tkinter import filedialog, ttk
 
 from iirs.client.events import GroupState, PeerState
-from iirs.client.model.actions import Requests
+from iirs.client.model.actions import Actions
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, brief, why_not
-from iirs.client.store.log_entry import Entry, TransferState
+from iirs.client.store.log_entry import LogEntry, TransferState
 from iirs.client.text.links import host_of, whole_link
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import N_, _
@@ -24,7 +24,7 @@ from iirs.client.window.talk.bubbles import note_of
 from iirs.client.window.talk.composer import Composer
 from iirs.client.window.talk.log_view import LogView
 from iirs.client.window.theme.avatars import number_of
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 TIMERS = (
     (0, N_("Off")),
@@ -38,22 +38,24 @@ TIMERS = (
 class ChatPane(ttk.Frame):
     """Shows the talk given to ``show``; ``refresh`` after anything may have changed."""
 
-    def __init__(self, parent: tk.Misc, look: Look, model: ChatModel, requests: Requests) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, model: ChatModel, actions: Actions) -> None:
         super().__init__(parent)
-        self._look = look
+        self._theme = theme
         self._model = model
-        self._requests = requests
+        self._actions = actions
         self._talk = Talk("")
         self._wanted_entry = b""
         self._make_header()
         ttk.Frame(self, style="Line.TFrame", height=1).pack(fill="x")
-        self.finder = FindStrip(self, look, self._search, self._go_to, self.close_find)
-        self.composer = Composer(self, look, self._send, self._send_file)
+        self.finder = FindStrip(self, theme, self._search, self._go_to, self.close_find)
+        self.composer = Composer(self, theme, self._send, self._send_file, self._room_for)
         self.composer.pack(side="bottom", fill="x")
-        self.log = LogView(self, look)
+        self.log = LogView(self, theme)
         self.log.pack(fill="both", expand=True)
-        self.log.ask_older = requests.older
-        self.log.ask_picture = lambda file_id: requests.picture(file_id, self.log.picture_side)
+        self.log.ask_older = self._read_older
+        self.show_safety: Callable[[str], None] = lambda peer: None
+        """Called with the peer whose safety number is to be shown."""
+        self.log.ask_picture = lambda file_id: actions.picture(file_id, self.log.picture_side)
         self.log.open_link = self.warn_of_link
         self.log.open_menu = self._open_row_menu
         self.row_menu = self._menu()
@@ -74,11 +76,11 @@ class ChatPane(ttk.Frame):
         return self.composer.reason
 
     def _menu(self) -> tk.Menu:
-        colours = self._look.colours
+        colours = self._theme.colours
         return tk.Menu(
             self,
             tearoff=False,
-            font=self._look.text,
+            font=self._theme.text,
             background=colours.background,
             foreground=colours.ink,
             activebackground=colours.accent,
@@ -87,11 +89,11 @@ class ChatPane(ttk.Frame):
         )
 
     def _make_header(self) -> None:
-        dp, look = self._look.dp, self._look
+        dp, theme = self._theme.dp, self._theme
         header = ttk.Frame(self, padding=(dp(16), dp(10)))
         header.pack(fill="x")
         self._face = tk.Canvas(
-            header, width=dp(40), height=dp(40), background=look.colours.background, highlightthickness=0
+            header, width=dp(40), height=dp(40), background=theme.colours.background, highlightthickness=0
         )
         self._face.pack(side="left", padx=(0, dp(12)))
         self.more_button = ttk.Button(
@@ -120,8 +122,8 @@ class ChatPane(ttk.Frame):
         self.composer.drop_file()
         self.composer.text = talk.draft
         self._face.delete("all")
-        middle = self._look.dp(20)
-        self._look.draw_avatar(self._face, number_of(talk), talk.title, (middle, middle), 40)
+        middle = self._theme.dp(20)
+        self._theme.draw_avatar(self._face, number_of(talk), talk.title, (middle, middle), 40)
         self.log.show(talk)
         self.refresh()
         self.entry.focus_set()
@@ -140,9 +142,9 @@ class ChatPane(ttk.Frame):
         self.composer.show(reason or about(model, talk), blocked=bool(reason), files=not talk.is_group)
         marks = ["✓"] if talk.verified else []
         marks += ["◷"] if talk.timer else []
-        title = self._look.visual(self._look.fit(talk.title, self._look.dp(420), self._look.heading))
+        title = self._theme.visual(self._theme.fit(talk.title, self._theme.dp(420), self._theme.heading))
         self._name_label.configure(text=" ".join([title, *marks]))
-        self._brief.configure(text=self._look.visual(brief(talk)) or _("not in a conversation"))
+        self._brief.configure(text=self._theme.visual(brief(talk)) or _("not in a conversation"))
         self._show_buttons(talk)
         self.log.refresh()
         if self._wanted_entry and self.log.jump_to(self._wanted_entry):
@@ -166,7 +168,7 @@ class ChatPane(ttk.Frame):
             self.end_button.configure(text=_("Stop asking") if waits else _("End conversation"))
         for button, is_wanted in wanted.items():
             if is_wanted and not button.winfo_manager():
-                button.pack(side="right", padx=(self._look.dp(8), 0))
+                button.pack(side="right", padx=(self._theme.dp(8), 0))
             elif not is_wanted and button.winfo_manager():
                 button.pack_forget()
 
@@ -174,18 +176,18 @@ class ChatPane(ttk.Frame):
 
     def _ask(self) -> None:
         if self._talk.is_group:
-            self._requests.join_group(self._talk.peer)
+            self._actions.join_group(self._talk.peer)
         else:
-            self._requests.ask(self._talk.peer)
+            self._actions.ask(self._talk.peer)
 
     def _decline(self) -> None:
         if self._talk.is_group:
-            self._requests.leave_group(self._talk.peer)
+            self._actions.leave_group(self._talk.peer)
         else:
-            self._requests.decline(self._talk.peer)
+            self._actions.decline(self._talk.peer)
 
     def _end(self) -> None:
-        self._requests.hang_up(self._talk.peer)
+        self._actions.hang_up(self._talk.peer)
 
     # -- writing ------------------------------------------------------------------------------------
 
@@ -194,14 +196,26 @@ class ChatPane(ttk.Frame):
         self.composer.send_written()
 
     def _send(self, text: str) -> bool:
-        if why_not(self._model, self._talk) or not self._requests.send(self._talk.peer, text):
+        if why_not(self._model, self._talk):
             return False
+        self._actions.send(self._talk.peer, text)
         self._talk.draft = ""
         self.log.go_to_end()
         return True
 
+    def _room_for(self, text: str) -> int:
+        return self._talk.room_for(text)
+
+    def take_back(self, peer: str, text: str) -> None:
+        """Put a text that could not be sent back where it was written."""
+        self.keep_draft()
+        talk = self._model.talk(peer)
+        talk.take_back(text)
+        if talk is self._talk:
+            self.composer.text = talk.draft
+
     def _send_file(self, path: Path) -> None:
-        self._requests.send_file(self._talk.peer, path)
+        self._actions.send_file(self._talk.peer, path)
 
     # -- finding ------------------------------------------------------------------------------------
 
@@ -218,34 +232,39 @@ class ChatPane(ttk.Frame):
             self.entry.focus_set()
 
     def _search(self, words: str) -> None:
-        self._requests.search(self._talk.peer, words)
+        self._actions.search(self._talk.peer, words)
 
-    def show_found(self, entries: list[Entry]) -> None:
+    def show_found(self, entries: list[LogEntry]) -> None:
         """Show what a search in this talk came to."""
         self.finder.show_found(entries)
 
-    def _go_to(self, entry: Entry) -> None:
+    def _go_to(self, entry: LogEntry) -> None:
         self.jump_to(entry.item_id)
 
     def jump_to(self, item_id: bytes) -> None:
         """Show one entry, as soon as it has been read from the store."""
         if not self.log.jump_to(item_id):
             self._wanted_entry = item_id
-            self._requests.around(self._talk.peer, item_id)
+            self._actions.read_back_to(self._talk.peer, self._talk.first_id, item_id)
+
+    def _read_older(self, peer: str) -> None:
+        talk = self._model.talk(peer)
+        if talk.has_more and talk.first_id:
+            self._actions.read(peer, talk.first_id)
 
     # -- menus --------------------------------------------------------------------------------------
 
     def open_talk_menu(self) -> None:
         """Show what can be done with this talk."""
-        talk, menu, requests = self._talk, self.talk_menu, self._requests
+        talk, menu, actions = self._talk, self.talk_menu, self._actions
         menu.delete(0, "end")
         menu.add_command(label=_("Find in this talk"), accelerator="Ctrl+F", command=self.find)
         if not talk.is_group:
-            self._entry(menu, _("Safety number …"), lambda: requests.show_safety(talk.peer))
+            self._entry(menu, _("Safety number …"), lambda: self.show_safety(talk.peer))
         timers = self._menu()
         for seconds, words in TIMERS:
             mark = "●" if seconds == talk.timer else "  "
-            self._entry(timers, f"{mark} {_(words)}", partial(requests.set_timer, talk.peer, seconds))
+            self._entry(timers, f"{mark} {_(words)}", partial(actions.set_timer, talk.peer, seconds))
         menu.add_cascade(label=_("Disappearing messages"), menu=timers)
         menu.add_separator()
         self._entry(menu, _("Export …"), self._export)
@@ -254,7 +273,7 @@ class ChatPane(ttk.Frame):
             self._entry(menu, _("Members …"), self.show_members)
         if talk.is_group and talk.group is GroupState.JOINED:
             self._entry(menu, _("Leave the group …"), self._confirm_leave)
-        menu.tk_popup(self.more_button.winfo_rootx(), self.more_button.winfo_rooty() + self._look.dp(32))
+        menu.tk_popup(self.more_button.winfo_rootx(), self.more_button.winfo_rooty() + self._theme.dp(32))
 
     def _open_row_menu(self, row: Row, x: int, y: int) -> None:
         menu = self.row_menu
@@ -274,9 +293,9 @@ class ChatPane(ttk.Frame):
             self._entry(menu, _("Save as …"), lambda: self.save(row))
         if moving and row.outgoing:
             words = _("Go on sending") if row.transfer is TransferState.PAUSED else _("Pause")
-            self._entry(menu, words, lambda: self._requests.pause(file.file_id))
+            self._entry(menu, words, lambda: self._actions.pause(file.file_id))
         if moving:
-            self._entry(menu, _("Stop this file"), lambda: self._requests.cancel(file.file_id))
+            self._entry(menu, _("Stop this file"), lambda: self._actions.cancel(file.file_id))
 
     @staticmethod
     def _entry(menu: tk.Menu, label: str, command: Callable[[], None]) -> None:
@@ -287,41 +306,41 @@ class ChatPane(ttk.Frame):
         if row.file is not None:
             chosen = filedialog.asksaveasfilename(parent=self, initialfile=row.file.name)
             if chosen:
-                self._requests.save(row.file.file_id, Path(chosen))
+                self._actions.save(row.file.file_id, Path(chosen))
 
     def _export(self) -> None:
         chosen = filedialog.asksaveasfilename(parent=self, initialfile="iirs.txt", defaultextension=".txt")
         if chosen:
-            self._requests.export(self._talk.peer, Path(chosen))
+            self._actions.export(self._talk.peer, Path(chosen))
 
     def show_members(self) -> None:
         """Say who is in the group, and who of them takes part."""
         talk = self._talk
         lines = [f"{'✓' if name in talk.joined else '…'}  {name}" for name in talk.members]
         words = _("Members of this group; ✓ have joined, the others have been asked:")
-        Question(self, self._look, words, [], detail="\n".join(lines))
+        Question(self, self._theme, words, [], detail="\n".join(lines))
 
     def _confirm_delete(self, row: Row) -> None:
         peer = self._talk.peer
         words = _("Delete this here? The others keep what they have.")
-        Question(self, self._look, words, [(_("Delete"), lambda: self._requests.delete(peer, row.text_id))])
+        Question(self, self._theme, words, [(_("Delete"), lambda: self._actions.delete(peer, row.text_id))])
 
     def show_details(self, row: Row) -> None:
         """Say who wrote an entry, when, how far it is, and how long it stays."""
         author = self._model.me if row.outgoing else row.author or self._talk.peer
         at = f"{day_of(row.at_ms) or '-'} {clock_time(row.at_ms)}"
         words = _("From {author}, written {when}.").format(author=author, when=at)
-        Question(self, self._look, words, [], detail=note_of(row))
+        Question(self, self._theme, words, [], detail=note_of(row))
 
     def _confirm_clear(self) -> None:
         peer = self._talk.peer
         words = _("Delete all that is kept of this talk on this machine? The others keep what they have.")
-        Question(self, self._look, words, [(_("Delete"), lambda: self._requests.clear(peer))])
+        Question(self, self._theme, words, [(_("Delete"), lambda: self._actions.clear(peer))])
 
     def _confirm_leave(self) -> None:
         key = self._talk.peer
         words = _("Leave this group? Its members are told, and you cannot come back by yourself.")
-        Question(self, self._look, words, [(_("Leave"), lambda: self._requests.leave_group(key))])
+        Question(self, self._theme, words, [(_("Leave"), lambda: self._actions.leave_group(key))])
 
     def warn_of_link(self, link: str) -> None:
         """Say what opening a link means before anything is opened."""
@@ -331,7 +350,7 @@ class ChatPane(ttk.Frame):
             "gave you this link. The whole address is:"
         ).format(host=host_of(link))
         answers = [(_("Open"), lambda: _open(address)), (_("Copy"), lambda: self._copy(address))]
-        Question(self, self._look, words, answers, detail=address)
+        Question(self, self._theme, words, answers, detail=address)
 
     def _copy(self, text: str) -> None:
         self.clipboard_clear()

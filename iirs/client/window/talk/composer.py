@@ -7,44 +7,52 @@ from collections.abc import Callable
 from pathlib import Path
 from tkinter import filedialog, ttk
 
-from iirs.client.chat_session import TEXT_MAX
-from iirs.client.messenger.file_transfer import FILE_MAX, safe_name, seconds_for
+from iirs.client.chat_session import FILE_MAX
+from iirs.client.messenger.file_transfer import safe_name, seconds_for
 from iirs.client.text.text_layout import duration, size_words
-from iirs.client.text.translate import _
-from iirs.client.window.theme.theme import Look, window_keys_first
+from iirs.client.text.translate import _, n_
+from iirs.client.window.theme.theme import Theme, window_keys_first
 
 _TALLEST = 6
-_NEARLY_FULL = TEXT_MAX * 3 // 4
+_NEARLY_FULL = 16 * 1024
+"""So many bytes before the end it is said how many are left."""
 
 
 class Composer(ttk.Frame):
-    """``send`` gets a text and returns whether it was taken; ``send_file`` gets a path."""
+    """``send`` gets a text and returns whether it was taken; ``send_file`` gets a path.
+
+    ``room_for`` says how many bytes more a text could have: one that is too long stays in the field.
+    """
 
     def __init__(
         self,
         parent: tk.Misc,
-        look: Look,
+        theme: Theme,
         send: Callable[[str], bool],
         send_file: Callable[[Path], None],
+        room_for: Callable[[str], int],
     ) -> None:
-        dp = look.dp
+        dp = theme.dp
         super().__init__(parent, padding=(dp(16), dp(6), dp(16), dp(12)))
-        self._look = look
+        self._theme = theme
         self._send = send
         self._send_file = send_file
+        self._room_for = room_for
+        self._room = 0
+        self._sentence = ""
         self._path: Path | None = None
         self.round_seconds = 2.0
         self._blocked = False
         self._make_strip()
-        self.reason = ttk.Label(self, style="Muted.TLabel", padding=(dp(14), 0, 0, dp(6)))
+        self.reason = ttk.Label(self, style="Muted.TLabel", font=theme.small, padding=(dp(14), 0, 0, dp(6)))
         self.reason.pack(fill="x")
         self._make_field()
         self.bind("<Configure>", lambda event: self.reason.configure(wraplength=event.width - dp(40)))
 
     def _make_strip(self) -> None:
-        dp = self._look.dp
+        dp = self._theme.dp
         self.strip = ttk.Frame(self, style="Warn.TFrame", padding=(dp(12), dp(6)))
-        self.strip_text = ttk.Label(self.strip, style="Warn.TLabel", font=self._look.small)
+        self.strip_text = ttk.Label(self.strip, style="Warn.TLabel", font=self._theme.small)
         self.strip_text.pack(side="left", fill="x", expand=True)
         self.strip_cancel = ttk.Button(
             self.strip, text=_("Cancel"), style="Warn.TButton", command=self.drop_file
@@ -56,7 +64,7 @@ class Composer(ttk.Frame):
         self.strip_send.pack(side="right")
 
     def _make_field(self) -> None:
-        dp, look = self._look.dp, self._look
+        dp, theme = self._theme.dp, self._theme
         self.send_button = ttk.Button(self, text=_("Send"), style="Accent.TButton", command=self.send_written)
         self.send_button.pack(side="right", anchor="s", padx=(dp(10), 0))
         self.clip_button = ttk.Button(
@@ -71,12 +79,12 @@ class Composer(ttk.Frame):
             width=1,
             wrap="word",
             undo=True,
-            font=look.text,
-            background=look.colours.field,
-            foreground=look.colours.ink,
-            insertbackground=look.colours.accent,
-            selectbackground=look.colours.accent,
-            selectforeground=look.colours.on_accent,
+            font=theme.text,
+            background=theme.colours.field,
+            foreground=theme.colours.ink,
+            insertbackground=theme.colours.accent,
+            selectbackground=theme.colours.accent,
+            selectforeground=theme.colours.on_accent,
             relief="flat",
             borderwidth=0,
             highlightthickness=0,
@@ -93,7 +101,7 @@ class Composer(ttk.Frame):
                 self.entry.bind(sequence, lambda _: self._leave_entry(forward=False))
             except tk.TclError:
                 continue  # only X11 knows this key's name
-        self.entry.bind("<<Modified>>", lambda _: self._grow())
+        self.entry.bind("<<Modified>>", lambda _: self._take_change())
 
     # -- what is shown ------------------------------------------------------------------------------
 
@@ -106,24 +114,42 @@ class Composer(ttk.Frame):
     def text(self, value: str) -> None:
         self.entry.delete("1.0", "end")
         self.entry.insert("1.0", value)
+        self._measure()
 
     def show(self, sentence: str, *, blocked: bool, files: bool) -> None:
         """Show a sentence about where the talk stands; ``blocked``: nothing can be sent; ``files`` can."""
         self._blocked = blocked
         self.send_button.state(["disabled" if blocked else "!disabled"])
         self.clip_button.state(["disabled" if blocked or not files else "!disabled"])
-        used = len(self.text.encode("utf-8", "replace"))
-        if used > _NEARLY_FULL:
-            sentence = _("{left} bytes left for this text.").format(left=TEXT_MAX - used)
-        self.reason.configure(text=sentence)
+        self._sentence = sentence
+        self._show_sentence()
+
+    def _measure(self) -> None:
+        self._room = self._room_for(self.text)
+        self._show_sentence()
+
+    def _show_sentence(self) -> None:
+        sentence, room = self._sentence, self._room
+        if room < 0:
+            sentence = n_(
+                "This text is {count} byte too long. It stays here: shorten it, or send it in parts.",
+                "This text is {count} bytes too long. It stays here: shorten it, or send it in parts.",
+                -room,
+            ).format(count=-room)
+        elif room < _NEARLY_FULL:
+            sentence = n_("{left} byte left for this text.", "{left} bytes left for this text.", room).format(
+                left=room
+            )
+        self.reason.configure(text=sentence, style="Error.TLabel" if room < 0 else "Muted.TLabel")
 
     # -- writing ------------------------------------------------------------------------------------
 
     def send_written(self) -> None:
         """Send what is written, if that can be now; otherwise it stays."""
+        self._measure()
         text = self.text
-        if text.strip() and not self._blocked and self._send(text):
-            self.entry.delete("1.0", "end")
+        if text.strip() and self._room >= 0 and not self._blocked and self._send(text):
+            self.text = ""
 
     # -- a file -------------------------------------------------------------------------------------
 
@@ -157,13 +183,13 @@ class Composer(ttk.Frame):
                 size=size_words(size),
                 time=duration(seconds_for(size, self.round_seconds)),
             )
-        self.strip_text.configure(text=words, wraplength=max(self._look.dp(200), self.winfo_width() // 2))
+        self.strip_text.configure(text=words, wraplength=max(self._theme.dp(200), self.winfo_width() // 2))
         if self._path is None:
             self.strip_send.pack_forget()
         else:
             self.strip_send.pack(side="right")
             self.strip_send.focus_set()
-        self.strip.pack(fill="x", pady=(0, self._look.dp(6)), before=self.reason)
+        self.strip.pack(fill="x", pady=(0, self._theme.dp(6)), before=self.reason)
 
     def drop_file(self) -> None:
         """Send no file after all."""
@@ -173,8 +199,8 @@ class Composer(ttk.Frame):
 
     def _confirm_file(self) -> None:
         path = self._path
-        self.drop_file()
         if path is not None and not self._blocked:
+            self.drop_file()
             self._send_file(path)
 
     # -- keys ---------------------------------------------------------------------------------------
@@ -193,13 +219,14 @@ class Composer(ttk.Frame):
 
     def _mark_field(self, field: ttk.Frame, *, focused: bool) -> None:
         field.state(["focus" if focused else "!focus"])
-        colours = self._look.colours
+        colours = self._theme.colours
         self.entry.configure(background=colours.background if focused else colours.field)
 
-    def _grow(self) -> None:
+    def _take_change(self) -> None:
         if not self.entry.edit_modified():
             return
         self.entry.edit_modified(False)
+        self._measure()
         count = self.entry.count("1.0", "end", "displaylines")
         lines = count[0] if isinstance(count, tuple) else (count or 1)
         self.entry.configure(height=min(_TALLEST, max(1, int(lines))))

@@ -24,7 +24,7 @@ PICTURE_MAX = 320
 
 
 @dataclass(slots=True)
-class Place:
+class RowLayout:
     """Where a row is, in pixels; ``heading`` is written above it, and ``author`` at its top."""
 
     top: int
@@ -69,7 +69,7 @@ class LogLayout:
         self.talk = talk
         self.metrics = metrics
         self.rows: list[Row] = list(talk.rows)
-        self.places: list[Place] = []
+        self.places: list[RowLayout] = []
         self.first = len(self.rows)
         self._today = today
 
@@ -127,11 +127,11 @@ class LogLayout:
         found = bisect_right(self.places, y, key=lambda place: place.top) - 1
         return self.first + max(0, found)
 
-    def place(self, index: int) -> Place:
+    def place(self, index: int) -> RowLayout:
         """Return the place of a row by its index in ``rows``."""
         return self.places[index - self.first]
 
-    def _place(self, index: int, top: int) -> Place:
+    def _place(self, index: int, top: int) -> RowLayout:
         row = self.rows[index]
         before = self.rows[index - 1] if index else None
         dp, metrics = self.metrics.dp, self.metrics
@@ -140,18 +140,18 @@ class LogLayout:
         author = row.author if self.talk.is_group and not row.outgoing and not follows else ""
         height = (dp(34) if heading else 0) + self.gap(before, row)
         if not row.text_id:
-            return Place(top, height + dp(24), [row.shown], 0, heading, "", [])
+            return RowLayout(top, height + dp(24), [row.shown], 0, heading, "", [])
         height += metrics.small_height + dp(2) if author else 0
         if row.file is not None:
             size = metrics.picture_size(row)
             inside = dp(56) if size is None else size[1] + dp(8)
-            return Place(top, height + inside + dp(33), [], dp(240), heading, author, [])
+            return RowLayout(top, height + inside + dp(33), [], dp(240), heading, author, [])
         lines = wrap(metrics.prepare(row.shown), metrics.widest, metrics.measure)
         width = max(int(sum(map(metrics.measure, line))) for line in lines)
         links = links_in(row.shown)
         height += len(lines) * metrics.line_height + dp(33)
         height += len(links) * (metrics.small_height + dp(4))
-        return Place(top, height, lines, width, heading, author, links)
+        return RowLayout(top, height, lines, width, heading, author, links)
 
     def gap(self, before: Row | None, row: Row) -> int:
         """Return the empty pixels above a row."""

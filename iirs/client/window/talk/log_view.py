@@ -18,7 +18,7 @@ from iirs.client.text.emoji import spelled_out
 from iirs.client.text.translate import n_
 from iirs.client.window.talk.bubbles import Bubbles
 from iirs.client.window.talk.log_layout import PICTURE_MAX, LogLayout, Metrics
-from iirs.client.window.theme.theme import Look
+from iirs.client.window.theme.theme import Theme
 
 _SLICE_SECONDS = 0.008
 _SLICE_ROWS = 4
@@ -32,9 +32,9 @@ class LogView(ttk.Frame):
     file that may be a picture, ``open_link`` with a link, ``open_menu`` with a row and a place on the screen.
     """
 
-    def __init__(self, parent: tk.Misc, look: Look) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme) -> None:
         super().__init__(parent)
-        self._look = look
+        self._theme = theme
         self._talk = Talk("")
         self._version = -1
         self._offset = 0
@@ -51,11 +51,11 @@ class LogView(ttk.Frame):
         self.open_link: Callable[[str], None] = lambda link: None
         self.open_menu: Callable[[Row, int, int], None] = lambda row, x, y: None
         self.canvas = tk.Canvas(
-            self, background=look.colours.background, highlightthickness=0, takefocus=True
+            self, background=theme.colours.background, highlightthickness=0, takefocus=True
         )
-        self.bubbles = Bubbles(self.canvas, look)
+        self.bubbles = Bubbles(self.canvas, theme)
         self._bar = ttk.Scrollbar(self, command=self._scroll_by_bar)
-        self._bar.pack(side="right", fill="y", padx=(0, look.dp(2)))
+        self._bar.pack(side="right", fill="y", padx=(0, theme.dp(2)))
         self.canvas.pack(side="left", fill="both", expand=True)
         self._pill = ttk.Button(self, style="Accent.TButton", command=self.go_to_end, takefocus=False)
         self._layout = self._fresh_layout()
@@ -63,7 +63,7 @@ class LogView(ttk.Frame):
         self.bind("<Destroy>", lambda _: self._stop_slices())
 
     def _bind_input(self) -> None:
-        canvas, step = self.canvas, self._look.dp(60)
+        canvas, step = self.canvas, self._theme.dp(60)
         canvas.bind("<Configure>", lambda event: self._resize(event.width))
         for sequence, pixels in (("<Button-4>", -step), ("<Button-5>", step)):
             canvas.bind(sequence, lambda _, by=pixels: self._scroll(by))  # type: ignore[misc]
@@ -104,7 +104,7 @@ class LogView(ttk.Frame):
         """Take in what has changed in the talk."""
         if self._width == 0:
             return  # not on the screen yet; the first resize shows it all
-        rows, emoji = self._talk.rows, self._look.emoji.safe
+        rows, emoji = self._talk.rows, self._theme.emoji.safe
         if emoji != self._with_emoji:
             self._start_over()
             return
@@ -164,12 +164,12 @@ class LogView(ttk.Frame):
     # -- layout -------------------------------------------------------------------------------------
 
     def _fresh_layout(self) -> LogLayout:
-        look = self._look
+        theme = self._theme
         metrics = Metrics(
-            look.dp,
-            look.measure,
-            look.text.metrics("linespace"),
-            look.small.metrics("linespace"),
+            theme.dp,
+            theme.measure,
+            theme.text.metrics("linespace"),
+            theme.small.metrics("linespace"),
             self._width,
             (lambda text: text) if self._with_emoji else spelled_out,
             self._picture_size,
@@ -184,7 +184,7 @@ class LogView(ttk.Frame):
         if self._width == 0:
             return
         kept = None if self._at_end else self._row_at_top()
-        self._with_emoji = self._look.emoji.safe
+        self._with_emoji = self._theme.emoji.safe
         self._version = self._talk.version
         self._layout = self._fresh_layout()
         self._fill_view()
@@ -238,7 +238,7 @@ class LogView(ttk.Frame):
     @property
     def _ends(self) -> tuple[int, int]:
         """The smallest and the largest offset."""
-        dp, layout = self._look.dp, self._layout
+        dp, layout = self._theme.dp, self._layout
         top = layout.top - dp(10)
         return top, max(top, layout.bottom + dp(14) - self.canvas.winfo_height())
 
@@ -280,7 +280,7 @@ class LogView(ttk.Frame):
             self.ask_picture(file.file_id)
 
     def _want_older(self) -> None:
-        near = self._offset - self._layout.top < self._look.dp(_NEAR_TOP)
+        near = self._offset - self._layout.top < self._theme.dp(_NEAR_TOP)
         if self._layout.first == 0 and near and self._talk.has_more and self._layout.rows:
             first = next((row.text_id for row in self._layout.rows if row.text_id), b"")
             if first != self._asked_from:
@@ -290,7 +290,7 @@ class LogView(ttk.Frame):
     def _show_bar(self) -> None:
         first, _ = self._ends
         height = self.canvas.winfo_height()
-        total = max(1, self._layout.bottom + self._look.dp(14) - first)
+        total = max(1, self._layout.bottom + self._theme.dp(14) - first)
         start = self._offset - first
         self._bar.set(start / total, min(1.0, (start + height) / total))
 
@@ -300,7 +300,7 @@ class LogView(ttk.Frame):
         if self._unseen:
             words = n_("{count} new ↓", "{count} new ↓", self._unseen).format(count=self._unseen)
             self._pill.configure(text=words)
-            self._pill.place(relx=0.5, rely=1.0, y=-self._look.dp(12), anchor="s")
+            self._pill.place(relx=0.5, rely=1.0, y=-self._theme.dp(12), anchor="s")
         else:
             self._pill.place_forget()
 
@@ -314,10 +314,10 @@ class LogView(ttk.Frame):
     def _scroll_by_bar(self, action: str, amount: str, unit: str = "") -> None:
         if action == "moveto":
             first, _ = self._ends
-            total = self._layout.bottom + self._look.dp(14) - first
+            total = self._layout.bottom + self._theme.dp(14) - first
             self._scroll(first + int(float(amount) * total) - self._offset)
         else:
-            step = self.canvas.winfo_height() if unit == "pages" else self._look.dp(60)
+            step = self.canvas.winfo_height() if unit == "pages" else self._theme.dp(60)
             self._scroll(int(amount) * step)
 
     def _choose(self, row: Row | None) -> None:
@@ -355,7 +355,7 @@ class LogView(ttk.Frame):
         if not first <= index < len(rows):
             return
         self._chosen = rows[index]
-        place, height, gap = self._layout.place(index), self.canvas.winfo_height(), self._look.dp(10)
+        place, height, gap = self._layout.place(index), self.canvas.winfo_height(), self._theme.dp(10)
         self._offset = max(min(self._offset, place.top - gap), place.bottom + gap - height)
         self._at_end = False
         self._redraw()
@@ -370,7 +370,7 @@ class LogView(ttk.Frame):
         if self._chosen is not None and self._chosen in self._layout.rows:
             place = self._layout.place(self._layout.rows.index(self._chosen))
             x, y = self.canvas.winfo_rootx(), self.canvas.winfo_rooty()
-            self.open_menu(self._chosen, x + self._look.dp(60), y + max(0, place.top - self._offset))
+            self.open_menu(self._chosen, x + self._theme.dp(60), y + max(0, place.top - self._offset))
 
     def copy_chosen(self) -> None:
         """Put the chosen row's whole text on the clipboard."""
@@ -381,4 +381,4 @@ class LogView(ttk.Frame):
     @property
     def picture_side(self) -> int:
         """The longest side of a picture, in pixels."""
-        return self._look.dp(PICTURE_MAX)
+        return self._theme.dp(PICTURE_MAX)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import colorsys
-import math
+
+from PIL import Image
 
 from iirs.client.messenger.safety_number import Identicon
 from iirs.client.model.talk import Talk
-from iirs.client.window.theme.shapes import png
+from iirs.client.window.theme.shapes import disc_mask, png
 
 _LIGHTNESS = 0.42
 """Dark enough for a white letter on it, light enough to be seen on dark ground."""
@@ -22,17 +23,12 @@ def paint(picture: Identicon, size: int) -> bytes:
     """Return a round PNG of ``size`` pixels: darker ground, lighter cells, smooth at its edge."""
     ground = _colour(picture.hue, _LIGHTNESS - 0.07)
     cell = _colour(picture.hue + 0.06, _LIGHTNESS + 0.07)
-    count, middle = len(picture.cells), size / 2
-    rows = []
-    for y in range(size):
-        row = bytearray()
-        cells = picture.cells[min(count - 1, y * count // size)]
-        for x in range(size):
-            edge = middle - math.hypot(x + 0.5 - middle, y + 0.5 - middle)
-            alpha = round(255 * min(1.0, max(0.0, edge + 0.5)))
-            row += bytes((*(cell if cells[min(count - 1, x * count // size)] else ground), alpha))
-        rows.append(bytes(row))
-    return png(size, size, rows)
+    count = len(picture.cells)
+    cells = Image.new("RGB", (count, count))
+    cells.putdata([cell if is_set else ground for row in picture.cells for is_set in row])
+    round_picture = cells.resize((size, size), Image.Resampling.NEAREST)
+    round_picture.putalpha(disc_mask(size))
+    return png(round_picture)
 
 
 def _colour(hue: float, lightness: float) -> tuple[int, int, int]:

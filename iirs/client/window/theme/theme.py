@@ -37,7 +37,7 @@ class _Widths(dict[str, float]):
         return width
 
 
-class Look:
+class Theme:
     """The theme of one Tk interpreter. ``dp`` turns a length at 96 dots per inch into pixels."""
 
     def __init__(self, root: tk.Misc, colours: Palette = LIGHT, zoom: float = 1.0) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iirs.client.account.account import Account, World
+from iirs.client.account.account import Account, Environment
 from iirs.client.engine import Engine
 from iirs.client.events import (
     ConnectionChanged,
@@ -23,8 +23,8 @@ from iirs.client.events import (
 from iirs.client.messenger.contacts import KEYS_CHANGED, TWO_DIRECTORIES
 from iirs.client.messenger.messenger import AT_ONCE_MAX
 from iirs.client.messenger.slots import PAUSE_IN_ASKING
-from iirs.client.model.background import Librarian, Reading
-from iirs.client.store.log_entry import Entry, EntryKind, History
+from iirs.client.model.background import BackgroundWork, Reading
+from iirs.client.store.log_entry import EntryKind, HistoryPage, LogEntry
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError
 from tests.builders import person
@@ -42,21 +42,21 @@ def asked(person: Person, name: str) -> list[bool]:
     return [event.asks for event in person.drain() if isinstance(event, PeerAsks) and event.peer == name]
 
 
-def history(person: Person, talk: str) -> list[Entry]:
-    found: list[list[Entry]] = []
-    person.connection.call(lambda engine: found.append(engine.desk.history(talk)))
+def history(person: Person, talk: str) -> list[LogEntry]:
+    found: list[list[LogEntry]] = []
+    person.connection.call(lambda engine: found.append(engine.messenger.history(talk)))
     wait_until(lambda: bool(found))
     return found[0]
 
 
 def test_entries_disappear_on_both_sides_after_the_time_either_has_set(place: Town) -> None:
     alice, bob = pair(place)
-    alice.connection.call(lambda engine: engine.desk.set_timer("bob", 3600))
+    alice.connection.call(lambda engine: engine.messenger.set_timer("bob", 3600))
     bob.wait_for(TimerChanged, lambda event: event.seconds == 3600)
     bob.connection.send("alice", "for an hour")
     text = alice.wait_for(TextReceived)
     assert 0 < text.expires_at_ms - text.sent_at_ms < 3_700_000
-    alice.connection.call(lambda engine: engine.desk.set_timer("bob", 0))
+    alice.connection.call(lambda engine: engine.messenger.set_timer("bob", 0))
     bob.wait_for(TimerChanged, lambda event: event.seconds == 0)
 
 
@@ -100,7 +100,7 @@ def test_who_declines_is_not_asked_again_until_the_other_has_paused(place: Town)
     alice, bob = place.person("alice"), place.person("bob")
     bob.connection.ask("alice")
     alice.wait_for(PeerAsks)
-    alice.connection.call(lambda engine: engine.desk.decline("bob"))
+    alice.connection.call(lambda engine: engine.slots.decline("bob"))
     alice.wait_for(PeerAsks, lambda event: not event.asks)
     rounds = len(place.histograms)
     wait_until(lambda: len(place.histograms) > rounds + 10)
@@ -127,17 +127,17 @@ def test_deleting_an_entry_deletes_it_here_and_a_repeat_does_not_bring_it_back(p
     alice.connection.send("bob", "two")
     bob.wait_for(TextReceived, lambda event: event.text == "two")
     first = history(bob, "alice")[0]
-    bob.connection.call(lambda engine: engine.desk.delete("alice", first.item_id))
+    bob.connection.call(lambda engine: engine.messenger.delete("alice", first.item_id))
     assert bob.wait_for(EntriesRemoved).item_ids == (first.item_id,)
     assert [entry.text for entry in history(bob, "alice")] == ["two"]
-    bob.connection.call(lambda engine: engine.desk.clear("alice"))
+    bob.connection.call(lambda engine: engine.messenger.clear("alice"))
     assert history(bob, "alice") == []
     assert [entry.text for entry in history(alice, "bob")] == ["one", "two"]
 
 
 def test_a_verified_number_stays_verified_over_a_restart(place: Town) -> None:
     alice, bob = pair(place)
-    alice.connection.call(lambda engine: engine.desk.verify("bob", True))
+    alice.connection.call(lambda engine: engine.messenger.verify("bob", True))
     mine = alice.wait_for(ContactChanged, lambda event: event.verified)
     theirs = bob.wait_for(ContactChanged)
     assert (mine.number, len(mine.number), theirs.verified) == (theirs.number, 60, False)
@@ -145,7 +145,7 @@ def test_a_verified_number_stays_verified_over_a_restart(place: Town) -> None:
     assert alice.connection.join(60)
     again = place.connect(alice.account)
     assert again.wait_for(ContactChanged).verified
-    again.connection.call(lambda engine: engine.desk.verify("bob", False))
+    again.connection.call(lambda engine: engine.messenger.verify("bob", False))
     again.wait_for(ContactChanged, lambda event: not event.verified)
 
 
@@ -153,12 +153,12 @@ def test_very_many_entries_that_end_at_once_are_deleted_a_few_a_round() -> None:
     """Fixed: a peer could have tens of thousands end at one moment, and so make an upload late."""
     engine = alice_alone(ClientStore(":memory:", bytes(32)))
     for number in range(3 * AT_ONCE_MAX):
-        engine.desk._store.add_entry(
-            Entry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", "x", 1, expires_at_ms=2)
+        engine.messenger._store.history.add_entry(
+            LogEntry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", "x", 1, expires_at_ms=2)
         )
     for left in (2, 1, 0, 0):
-        engine.desk.expire()
-        assert len(engine.desk.history("bob", 1000)) == left * AT_ONCE_MAX
+        engine.messenger.expire()
+        assert len(engine.messenger.history("bob", 1000)) == left * AT_ONCE_MAX
     removed = [event for event in engine.take_events() if isinstance(event, EntriesRemoved)]
     assert [len(event.item_ids) for event in removed] == [AT_ONCE_MAX] * 3
 
@@ -166,25 +166,25 @@ def test_very_many_entries_that_end_at_once_are_deleted_a_few_a_round() -> None:
 def test_a_long_talk_is_deleted_and_read_in_steps_between_which_others_come(place: Town) -> None:
     alice = place.person("alice")
     told: list[Reading] = []
-    librarian = Librarian(alice.connection, told.append)
+    background = BackgroundWork(alice.connection, told.append)
 
     def fill(engine: Engine) -> None:
         for number in range(1200):
-            engine.desk._store.add_entry(
-                Entry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", f"text {number}", number)
+            engine.messenger._store.history.add_entry(
+                LogEntry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", f"text {number}", number)
             )
 
     alice.connection.call(fill)
-    librarian.read_back_to("bob", (1199).to_bytes(16), (3).to_bytes(16))
+    background.read_back_to("bob", (1199).to_bytes(16), (3).to_bytes(16))
     wait_until(lambda: bool(told))
     (history_read,) = told
-    assert isinstance(history_read, History)
+    assert isinstance(history_read, HistoryPage)
     assert [entry.sent_at_ms for entry in history_read.entries] == list(range(1199))
     target = place.folder / "bob.txt"
-    librarian.export("bob", target)
+    background.export("bob", target)
     wait_until(target.exists)
     assert target.read_text().count("\n") == 1200
-    librarian.clear("bob")
+    background.clear("bob")
     wait_until(lambda: history(alice, "bob") == [])
 
 
@@ -195,18 +195,18 @@ def test_a_wish_and_a_talk_are_kept_when_somebody_leaves_a_group_and_an_unused_c
     alice, bob = pair(place)
     alice.connection.send("bob", "hello")
     bob.wait_for(TextReceived)
-    alice.connection.call(lambda engine: engine.desk.clear("bob"))
+    alice.connection.call(lambda engine: engine.messenger.clear("bob"))
     carol = place.person("carol")
     wait_until(lambda: knows(alice, "carol"))
     alice.connection.ask("carol")
     for name in ("bob", "carol"):
-        alice.connection.call(lambda engine, n=name: engine.desk.let_go(n))
+        alice.connection.call(lambda engine, n=name: engine.slots.let_go(n))
     assert history(alice, "bob") == []
     states = [getattr(event, "state", None) for event in alice.drain()]
     assert PeerState.ENDING not in states
     carol.connection.ask("alice")
     alice.wait_established("carol")
-    alice.connection.call(lambda engine: engine.desk.let_go("carol"))
+    alice.connection.call(lambda engine: engine.slots.let_go("carol"))
     alice.wait_state("carol", PeerState.ENDING)
 
 
@@ -215,7 +215,7 @@ def test_what_nobody_expected_closes_the_connection_and_says_so(place: Town) -> 
     alice = place.person("alice")
 
     def fail(engine: Engine) -> None:
-        engine.desk._store.set("half", True)
+        engine.messenger._store.set("half", True)
         raise ZeroDivisionError("a secret word")
 
     alice.connection.call(fail)
@@ -225,7 +225,7 @@ def test_what_nobody_expected_closes_the_connection_and_says_so(place: Town) -> 
     assert alice.connection.join(60)
     again = place.connect(alice.account)
     kept: list[object] = []
-    again.connection.call(lambda engine: kept.append(engine.desk._store.get("half", "nothing")))
+    again.connection.call(lambda engine: kept.append(engine.messenger._store.get("half", "nothing")))
     wait_until(lambda: kept == ["nothing"])
 
 
@@ -234,7 +234,7 @@ def test_what_nobody_expected_closes_the_connection_and_says_so(place: Town) -> 
 
 def alice_alone(store: ClientStore) -> Engine:
     account = Account("alice", KEYS.chain, person("alice"), b"")
-    engine = Engine(account, store, World())
+    engine = Engine(account, store, Environment())
     log_in(engine, 0)
     return engine
 
@@ -246,43 +246,43 @@ def contacts(events: list[Event], name: str) -> list[ContactChanged]:
 def test_nothing_is_sent_to_a_name_with_other_keys_than_before_until_they_are_accepted() -> None:
     store = ClientStore(":memory:", bytes(32))
     engine = alice_alone(store)
-    engine.ask("bob")
-    engine.desk.verify("bob", True)
+    engine.slots.ask("bob")
+    engine.messenger.verify("bob", True)
     kept = store.get("contact:bob")
     store.set("contact:bob", {**kept, "key": "00" * 32, "verified": "00" * 32})
     engine = alice_alone(store)
     told = contacts(engine.take_events(), "bob")[-1]
     assert (told.blocked, told.verified) == (KEYS_CHANGED, False)
     with pytest.raises(AccountError, match="compared safety numbers"):
-        engine.send("bob", "hello")
+        engine.messenger.send("bob", "hello")
     with pytest.raises(AccountError, match="compared safety numbers"):
-        engine.desk.send_file("bob", "a.txt", b"hello")
-    engine.desk.conversation("bob")
-    assert engine.desk.conversations["bob"].chat.held
-    engine.desk.accept_keys("bob")
+        engine.messenger.send_file("bob", "a.txt", b"hello")
+    engine.slots.conversation("bob")
+    assert engine.slots.conversations["bob"].chat.held
+    engine.messenger.accept_keys("bob")
     assert contacts(engine.take_events(), "bob")[-1].blocked == ""
-    engine.send("bob", "hello")
-    assert not engine.desk.conversations["bob"].chat.held
+    engine.messenger.send("bob", "hello")
+    assert not engine.slots.conversations["bob"].chat.held
 
 
 def test_what_was_queued_before_an_alarm_waits_and_what_is_said_is_the_same_size() -> None:
     engine = alice_alone(ClientStore(":memory:", bytes(32)))
-    engine.ask("bob")
-    engine.send("bob", "hello")
-    chat = engine.desk.conversations["bob"].chat
+    engine.slots.ask("bob")
+    engine.messenger.send("bob", "hello")
+    chat = engine.slots.conversations["bob"].chat
     chat.begin(b"c" * 16)
-    engine.desk.raise_alarm()
+    engine.messenger.raise_alarm()
     assert [message.kind.name for message in chat.compose(1)] == ["IDLE", "IDLE"]
     assert contacts(engine.take_events(), "bob")[-1].blocked == TWO_DIRECTORIES
-    engine.desk.accept_keys("bob")
+    engine.messenger.accept_keys("bob")
     assert [message.kind.name for message in chat.compose(2)] == ["TEXT", "IDLE"]
 
 
 def test_an_alarm_stays_over_a_restart() -> None:
     store = ClientStore(":memory:", bytes(32))
     engine = alice_alone(store)
-    engine.ask("bob")
-    engine.desk.raise_alarm()
+    engine.slots.ask("bob")
+    engine.messenger.raise_alarm()
     again = alice_alone(store)
     with pytest.raises(AccountError, match="asked the people who run them"):
-        again.send("bob", "hello")
+        again.messenger.send("bob", "hello")

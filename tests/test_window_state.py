@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-tk = pytest.importorskip("tkinter") if not os.environ.get("IIRS_REQUIRE_WINDOW") else __import__("tkinter")
+pytest.importorskip("tkinter")
 
-from iirs.client.account.entry_calls import Home  # noqa: E402
-from iirs.client.desktop.notification_text import announcement, title  # noqa: E402
-from iirs.client.events import TextReceived  # noqa: E402
-from iirs.client.model.chat_model import ChatModel, Round  # noqa: E402
-from iirs.client.model.lock import IdleClock, wait_seconds  # noqa: E402
-from iirs.client.model.privacy_sentences import explained, hidden_among  # noqa: E402
-from iirs.client.store.preferences import Notify, Place, Preferences, Theme  # noqa: E402
-from iirs.client.window.navigation import Start  # noqa: E402
-from iirs.client.window.pages.lock_page import LockPage  # noqa: E402
-from iirs.client.window.pages.settings_page import SettingsPage  # noqa: E402
-from iirs.client.window.pages.shortcuts_page import KEYS, KeysPage  # noqa: E402
-from iirs.client.window.theme.palette import LIGHT  # noqa: E402
-from iirs.client.window.window import ClientWindow  # noqa: E402
-from tests.harness import CHEAP, PASSWORD, Town, town  # noqa: E402
-from tests.screen import Screen, enter, main_page, press, the_screen, words, write  # noqa: E402
+from iirs.client.account.entry_calls import Home
+from iirs.client.desktop.notification_text import notification, title
+from iirs.client.events import TextReceived
+from iirs.client.model.chat_model import ChatModel, Round
+from iirs.client.model.lock import IdleClock, wait_seconds
+from iirs.client.model.privacy_sentences import explained, hidden_among
+from iirs.client.store.preferences import ColourScheme, Notify, Preferences, WindowPlace
+from iirs.client.window.pages.lock_page import LockPage
+from iirs.client.window.pages.settings_page import SettingsPage
+from iirs.client.window.pages.shortcuts_page import SHORTCUTS, ShortcutsPage
+from iirs.client.window.start import Start
+from iirs.client.window.window import ClientWindow
+from tests.harness import CHEAP, PASSWORD, Town
+from tests.screen import Screen, enter, main_page, press, words, write
 
-root_screen = pytest.fixture(scope="session")(the_screen)
-
-
-@pytest.fixture
-def screen(root_screen: Screen) -> Iterator[Screen]:
-    yield root_screen
-    root_screen.close_all()
-    root_screen.look.restyle(LIGHT, 1.0)
-    faults, root_screen.faults = root_screen.faults, []
-    assert not faults
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Town]:
-    with town(tmp_path) as place:
-        yield place
+pytest_plugins = ["tests.window_fixtures"]
 
 
 def settings(window: ClientWindow) -> SettingsPage:
-    assert isinstance(window.cover_page, SettingsPage)
-    return window.cover_page
+    assert isinstance(window.navigator.shown, SettingsPage)
+    return window.navigator.shown
 
 
 def lock_page(window: ClientWindow) -> LockPage:
-    assert isinstance(window.cover_page, LockPage)
-    return window.cover_page
+    assert isinstance(window.navigator.shown, LockPage)
+    return window.navigator.shown
 
 
 @pytest.mark.window
@@ -60,7 +42,7 @@ def test_a_locked_window_shows_no_name_and_opens_with_the_password_only(screen: 
     place.register("bob")
     alice = enter(screen, place, "alice")
     alice.model.take(TextReceived("bob", b"1" * 16, "a secret word", 0))
-    press(main_page(alice).search, "<Control-l>")
+    press(main_page(alice).side.search, "<Control-l>")
     page = lock_page(alice)
     alice.model.take(TextReceived("bob", b"2" * 16, "another secret", 0))
     closed = alice.model.health
@@ -84,14 +66,14 @@ def test_a_locked_window_shows_no_name_and_opens_with_the_password_only(screen: 
 @pytest.mark.window
 def test_a_window_locks_by_itself_when_nobody_touches_it(screen: Screen, place: Town) -> None:
     alice = enter(screen, place, "alice")
-    alice.shell.change("lock_minutes", 5)
-    now = alice.shell.clock()
-    alice.shell.clock = lambda: now + 290
-    press(main_page(alice).search, "<Key-a>")
-    alice.shell.clock = lambda: now + 310
-    assert not alice.shell.is_time_to_lock
-    alice.shell.clock = lambda: now + 600
-    screen.pump(lambda: isinstance(alice.cover_page, LockPage))
+    alice.state.change("lock_minutes", 5)
+    now = alice.state.clock()
+    alice.state.clock = lambda: now + 290
+    press(main_page(alice).side.search, "<Key-a>")
+    alice.state.clock = lambda: now + 310
+    assert not alice.state.is_time_to_lock
+    alice.state.clock = lambda: now + 600
+    screen.pump(lambda: isinstance(alice.navigator.shown, LockPage))
 
 
 @pytest.mark.window
@@ -99,18 +81,18 @@ def test_colours_and_size_change_at_once_and_talk_and_draft_stay(screen: Screen,
     place.register("bob")
     alice = enter(screen, place, "alice")
     screen.pump(lambda: "bob" in alice.model.people)
-    alice._open("bob")
+    main_page(alice).open("bob")
     write(main_page(alice).chat.entry, "half a sentence")
     press(main_page(alice).chat.entry, "<Control-comma>")
     settings(alice).controls["theme dark"].invoke()
-    assert screen.look.colours.name == "dark"
+    assert screen.theme.colours.name == "dark"
     press(settings(alice), "<Control-plus>")
-    assert screen.look.zoom == 1.1
+    assert screen.theme.zoom == 1.1
     settings(alice).controls["close"].invoke()
     assert alice.model.open_peer == "bob"
     assert main_page(alice).chat.entry.get("1.0", "end-1c") == "half a sentence"
     kept = Preferences.read(place.home("alice").folder)
-    assert (kept.theme, kept.zoom, kept.name) == (Theme.DARK, 1.1, "alice")
+    assert (kept.theme, kept.zoom, kept.name) == (ColourScheme.DARK, 1.1, "alice")
 
 
 @pytest.mark.window
@@ -126,18 +108,18 @@ def test_the_settings_have_the_whole_link_to_copy(screen: Screen, place: Town) -
 def test_every_key_is_on_the_page_that_f1_shows(screen: Screen, tmp_path: Path) -> None:
     window = screen.open(Home(tmp_path, CHEAP), Start())
     press(window.window, "<F1>")
-    assert isinstance(window.cover_page, KeysPage)
-    shown = words(window.cover_page)
-    assert not [key.shown for key in KEYS if key.shown not in shown or key.about not in shown]
+    assert isinstance(window.navigator.shown, ShortcutsPage)
+    shown = words(window.navigator.shown)
+    assert not [key.shown for key in SHORTCUTS if key.shown not in shown or key.about not in shown]
     press(window.window, "<Escape>")
     assert window.login_page is not None
     press(window.window, "<Control-l>")  # nobody is logged in: there is nothing to lock
-    assert window.cover_page is None
+    assert window.login_page is not None
 
 
 @pytest.mark.window
 def test_a_window_that_was_off_the_screen_opens_on_it(screen: Screen, tmp_path: Path) -> None:
-    Preferences(place=Place(800, 600, 9000, -4000)).write(tmp_path)
+    Preferences(place=WindowPlace(800, 600, 9000, -4000)).write(tmp_path)
     window = screen.open(Home(tmp_path, CHEAP), Start())
     screen.pump(lambda: window.window.winfo_width() > 1)
     assert 0 <= window.window.winfo_rootx() < window.window.winfo_screenwidth()
@@ -170,17 +152,17 @@ def test_the_privacy_words_name_the_crowd_and_who_must_be_trusted() -> None:
 def test_notifications_hold_no_more_than_was_chosen_and_nothing_while_locked() -> None:
     arrived = [("bob", "bob", "a secret word")]
     with_text = Preferences(notifications=Notify.WITH_TEXT)
-    open_one = announcement(arrived, with_text, locked=False)
+    open_one = notification(arrived, with_text, locked=False)
     assert open_one is not None
     assert (open_one.title, open_one.text) == ("bob", "a secret word")
     without = replace(with_text, notifications=Notify.WITHOUT_TEXT)
     for preferences, locked in ((with_text, True), (without, False)):
-        quiet = announcement(arrived, preferences, locked=locked)
+        quiet = notification(arrived, preferences, locked=locked)
         assert quiet is not None
         assert "bob" not in quiet.title + quiet.text
         assert "secret" not in quiet.text
-    assert announcement(arrived, replace(with_text, notifications=Notify.OFF), locked=False) is None
-    assert announcement([], with_text, locked=False) is None
+    assert notification(arrived, replace(with_text, notifications=Notify.OFF), locked=False) is None
+    assert notification([], with_text, locked=False) is None
 
 
 def test_the_title_counts_to_99_and_says_nothing_while_locked() -> None:

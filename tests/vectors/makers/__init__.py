@@ -1,0 +1,1 @@
+"""Makes the files of vectors, one function a file, with nothing but the reference."""
