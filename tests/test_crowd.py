@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from iirs.client.account.account import Account
-from iirs.client.events import PeerChanged
+from iirs.client.events import ConnectionChanged, ConnectionState, PeerChanged
 from iirs.client.server_connection import ConnectionOptions
 from iirs.identity import VerifyKey
 from iirs.server.connectionThread import ConnectionSettings
@@ -17,7 +17,7 @@ from tests.harness import Person, Town, town, wait_until
 
 PEOPLE = 200
 CHAT_ROUNDS = 20
-PATIENT = ConnectionOptions(silent_seconds=300)
+PATIENT = ConnectionOptions(silent_seconds=3000)
 LONG = 300.0
 """Seconds: one of two hundred waits while the others have their turn."""
 SETTINGS = ServiceSettings(
@@ -75,6 +75,7 @@ def come(place: Town, accounts: list[Account]) -> list[Person]:
     people: list[Person] = []
     for account in accounts:
         people.append(place.connect(account, PATIENT))
+        people[-1].wait_for(ConnectionChanged, lambda e: e.state is ConnectionState.ONLINE, LONG)
         wait_until(lambda: len(place.service.channels()) == len(people), LONG)
     return people
 

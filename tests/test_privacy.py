@@ -250,13 +250,20 @@ def play(
             if going is not None and number == max(script) + LEAVE_ROUNDS:
                 assert going.connection.join(60), "alice did not leave when everybody leaves"
                 online.remove(going)
-            place.step(len(online))
+            wait_until(lambda here=online: have_uploaded(place, len(here)))
+            place.service.run_round()
         for person in online:
             wait_until(lambda who=person: count(who, RoundClosed) >= ROUNDS)
         wire = {name: on_wire(place, tap.bursts()) for name, tap in taps.items()}
         for tap in taps.values():
             tap.close()
         return Seen(wire, list(place.histograms), list(place.drop_ids), people)
+
+
+def have_uploaded(place: Town, online: int) -> bool:
+    """Whether so many people are here and each has uploaded: what one who left has sent counts for nobody."""
+    here = place.service.channels().keys()
+    return len(here) == online and here <= place.service.mix_net._queue.keys()
 
 
 def tapped(place: Town, name: str, tap: Wiretap) -> Person:

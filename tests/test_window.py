@@ -325,12 +325,12 @@ def test_the_program_itself_with_a_real_keyboard(screen: Screen, place: Town) ->
         bob.connection.ask("alice")
         bob.wait_established("alice")
         found = ["xdotool", "search", "--sync", "--name", "alice.*iirs"]
-        subprocess.run([*found, "windowfocus", "--sync"], check=True, timeout=120)
-        subprocess.run(["xdotool", "type", "--delay", "20", "typed by hand"], check=True, timeout=120)
-        subprocess.run(["xdotool", "key", "Return"], check=True, timeout=120)
+        subprocess.run([*found, "windowfocus", "--sync"], check=True, timeout=20)
+        subprocess.run(["xdotool", "type", "--delay", "20", "typed by hand"], check=True, timeout=20)
+        subprocess.run(["xdotool", "key", "Return"], check=True, timeout=20)
         bob.wait_for(TextReceived, lambda event: event.text == "typed by hand")
-        subprocess.run(["xdotool", "key", "ctrl+q"], check=True, timeout=120)
-        assert process.communicate(timeout=120)[1] == ""
+        subprocess.run(["xdotool", "key", "ctrl+q"], check=True, timeout=20)
+        assert process.communicate(timeout=30)[1] == ""
         assert process.returncode == 0
     finally:
         process.kill()
