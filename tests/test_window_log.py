@@ -56,6 +56,16 @@ def test_a_log_keeps_its_place_while_new_texts_come_and_says_how_many(screen: Sc
     log.winfo_toplevel().destroy()
 
 
+def test_a_text_counts_as_new_even_if_emoji_become_drawable_with_it(screen: Screen) -> None:
+    log, talk = log_of(screen, 200)
+    press(log.canvas, "<Home>")
+    log._with_emoji = not log._with_emoji  # as if the probe had ended just now
+    talk.add(Row("late", 0, b"late"))
+    log.refresh()
+    assert "1 new" in words(log)
+    log.winfo_toplevel().destroy()
+
+
 def test_a_text_is_chosen_and_copied_with_keys_alone(screen: Screen) -> None:
     log, _ = log_of(screen, 30)
     for keys in ("<Up>", "<Up>", "<Control-c>"):
