@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -44,27 +44,35 @@ from iirs.wire.accounts import Result
 from iirs.wire.limits import CloseReason
 from tests.chain import HOST, PATIENT, RunningChain, Shape, Talk, begin_talk, running_chain
 from tests.harness import FAST_BACKOFF, Person, wait_until
+from tests.shared import Shared
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.slow
 EPOCH_ROUNDS = 6
 SHAPE = Shape(epoch_rounds=EPOCH_ROUNDS)
 ONLINE = ConnectionState.ONLINE
 WAITING = ConnectionState.WAITING
 
 
-@pytest.fixture(scope="module")
-def running_talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
-    with running_chain(tmp_path_factory.mktemp("chain"), SHAPE) as place:
+@contextmanager
+def begun(folder: Path) -> Iterator[Talk]:
+    with running_chain(folder, SHAPE) as place:
         yield begin_talk(place)
 
 
+@pytest.fixture(scope="module")
+def talks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared[Talk]]:
+    with Shared(lambda: begun(tmp_path_factory.mktemp("chain"))) as shared:
+        yield shared
+
+
 @pytest.fixture
-def talk(running_talk: Talk) -> Iterator[Talk]:
+def talk(talks: Shared[Talk], request: pytest.FixtureRequest) -> Iterator[Talk]:
     """Two people of a whole chain, all of whose texts have arrived."""
-    running_talk.settle()
-    running_talk.place.wait_rounds(1)
-    yield running_talk
-    running_talk.place.mend()
+    with talks.lent(request.session) as running:
+        running.settle()
+        running.place.wait_rounds(1)
+        yield running
+        running.place.mend()
 
 
 def states(person: Person, since: int = 0) -> list[tuple[ConnectionState, str]]:

@@ -90,7 +90,7 @@ def test_a_file_goes_on_where_it_was_after_both_have_restarted(place: Town) -> N
     bob.wait_for(TransferChanged, lambda event: event.done > 10 * PAYLOAD_MAX)
     for person in (alice, bob):
         person.connection.quit(at_once=True, coming_back=True)
-        assert person.connection.join(10)
+        assert person.connection.join(60)
     alice, bob = place.connect(alice.account), place.connect(bob.account)
     first = alice.wait_for(TransferChanged)
     assert first.done > 0
@@ -234,7 +234,7 @@ def test_files_beyond_those_that_may_be_on_their_way_wait_and_all_arrive(place: 
         moved = [event for event in person.drain() if isinstance(event, TransferChanged)]
         return {event.file_id for event in moved if event.state is TransferState.DONE}
 
-    wait_until(lambda: len(done(alice)) == len(done(bob)) == count, 60)
+    wait_until(lambda: len(done(alice)) == len(done(bob)) == count, 300)
     assert sorted(read(bob, file_id) for file_id in done(bob)) == data
 
 

@@ -124,6 +124,8 @@ class ConnectionThread(threading.Thread):
         self._notice = NoticeFlags.NONE
         self.position = -1
         self.last_round = 0
+        self._uploads_due = 0
+        """Uploads that may still come: one for each announcement sent to this client."""
         self.prekey_period = -1
         self.prekey_round = -1
         self.channel: EntryChannel | None = None
@@ -144,8 +146,9 @@ class ConnectionThread(threading.Thread):
         self._deadline = time.monotonic() + self._settings.idle_seconds
 
     def take_notice(self) -> NoticeFlags:
-        """Return what is to be said to this client alone since the last time this was asked."""
+        """Return what the announcement about to go out says to this client alone; one more upload is due."""
         with self._lock:
+            self._uploads_due += 1
             notice, self._notice = self._notice, NoticeFlags.NONE
         return notice
 
@@ -256,6 +259,12 @@ class ConnectionThread(threading.Thread):
 
     def _upload(self, message: Message) -> None:
         upload = Upload.decode(message, self._geometry)
+        with self._lock:
+            if not self._uploads_due:
+                raise PeerError("The client sent more uploads than it was announced rounds.")
+            self._uploads_due -= 1
+        # However late the two are: the client says its prekey again with each upload until one was in time.
+        self.prekey_round = -1
         if self._handler.submit(self, upload) is Collected.LATE:
             self._note(NoticeFlags.LATE)
         if upload.errand.kind is not ErrandKind.NONE:

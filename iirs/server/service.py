@@ -253,8 +253,9 @@ class Service:
     def keep_prekey(self, connection: ConnectionThread, prekey: Prekey) -> None:
         """Take in the prekey that comes with a client's first upload in a session or period.
 
-        It comes with the next one again if that upload missed its batch. Raises ``PeerError`` for more than
-        one a round, one of a period before the last one's, or somebody else's.
+        It comes with the next one again if that upload missed its batch; on a slow line both may arrive in
+        one round. Raises ``PeerError`` for a second one in a round without an upload between them, one of a
+        period before the last one's, or somebody else's.
         """
         number = self._announcer.last_round
         is_older = prekey.period < connection.prekey_period
