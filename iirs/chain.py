@@ -13,12 +13,14 @@ import hmac
 import re
 import tomllib
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from iirs.errors import ChainError, ConfigError
-from iirs.geometry import CHAIN_FILE_MAX, Geometry
+from iirs.geometry import CHAIN_FILE_MAX, HASH_SIZE, Geometry
+from iirs.hexadecimal import hex_bytes
 from iirs.noise import B_MAX, MU_MAX, NO_NOISE, Noise
 from iirs.suite import SUITES
 
@@ -28,6 +30,8 @@ MAX_SLOTS = 16
 DEFAULT_PREKEY_ROUNDS = 43_200
 """A day of rounds of 2 s."""
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+_NEVER_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, line separators and direction marks. A list: what is printable changes with Unicode."""
 _LINK = re.compile(
     r"(?:iirs://)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
     r"(?:#(?P<fingerprint>[0-9a-fA-F]{64}))?"
@@ -137,7 +141,7 @@ def parse_chain(data: bytes) -> Chain:
         raise ChainError("The chain file is too long to be one.")
     try:
         table = tomllib.loads(data.decode())
-        if table["version"] != 1:
+        if type(table["version"]) is not int or table["version"] != 1:
             raise ChainError("The chain file is of a version this program does not know.")
         chain = Chain(
             chain_id=hashlib.sha256(data).digest(),
@@ -146,10 +150,8 @@ def parse_chain(data: bytes) -> Chain:
             round_ms=_in_range(table["round_ms"], 10, 600_000),
             invite_every=_in_range(table["invite_every"], 1, 1000),
             epoch_rounds=_in_range(table["epoch_rounds"], 1, 100_000),
-            entry_certificate=_hash(table["entry_certificate"]),
-            hops=tuple(
-                Hop(str(hop["name"]), str(hop["address"]), _hash(hop["identity"])) for hop in table["hop"]
-            ),
+            entry_certificate=hex_bytes(table["entry_certificate"], HASH_SIZE, either_case=True),
+            hops=tuple(read_hop(hop) for hop in table["hop"]),
             prekey_rounds=_in_range(table["prekey_rounds"], 1, 10_000_000),
             noise=Noise(
                 _in_range(table["noise_mu"], 0, MU_MAX),
@@ -173,6 +175,12 @@ def parse_chain(data: bytes) -> Chain:
     return chain
 
 
+def read_hop(table: dict[str, Any]) -> Hop:
+    """Return the hop that one table of the file describes. Raises ``KeyError`` or ``ValueError``."""
+    identity = hex_bytes(table["identity"], HASH_SIZE, either_case=True)
+    return Hop(_line(table["name"]), _line(table["address"]), identity)
+
+
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("neither true nor false")
@@ -191,11 +199,10 @@ def _in_range(value: object, smallest: int, largest: int) -> int:
     return value
 
 
-def _hash(value: object) -> bytes:
-    data = bytes.fromhex(value) if isinstance(value, str) else b""
-    if len(data) != 32:
-        raise ValueError("not 32 bytes in hexadecimal")
-    return data
+def _line(value: object) -> str:
+    if not isinstance(value, str) or _NEVER_SHOWN.search(value):
+        raise ValueError("not a text that is shown as it is")
+    return value
 
 
 @dataclass(frozen=True, slots=True)

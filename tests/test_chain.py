@@ -114,12 +114,26 @@ GOOD = render_chain(**chain_values()).decode()
         GOOD.replace('"X25519"', "[1]"),
         GOOD + "x = " + "[" * 5000,
         GOOD + "x = " + "9" * 5000,
+        "\ufeff" + GOOD,
+        GOOD.replace('identity = "', 'identity = " '),
+        GOOD.replace('name = "entry"', "name = 5"),
+        GOOD.replace('name = "entry"', 'name = "\\u001b[2J"'),
+        GOOD.replace('address = ""', 'address = "\\u009b2J"'),
     ],
-    ids=range(12),
+    ids=range(17),
 )
 def test_a_chain_file_that_is_damaged_is_refused(text: str) -> None:
     with pytest.raises(ChainError, match="damaged"):
         parse_chain(text.encode())
+
+
+def test_digits_of_a_chain_file_may_be_of_either_case_and_name_the_same_hop() -> None:
+    identity = hashlib.sha256(b"hop").hexdigest()
+    lower, capitals = (
+        GOOD.replace(HOP.identity.hex(), written).encode() for written in (identity, identity.upper())
+    )
+    assert parse_chain(lower).hops == parse_chain(capitals).hops
+    assert parse_chain(lower).chain_id != parse_chain(capitals).chain_id
 
 
 TWO_HOPS = (HOP, Hop("later", "host:1", bytes(32)))

@@ -236,10 +236,16 @@ def test_the_server_writes_once_however_often_it_is_asked(
 
 
 def test_an_errand_is_one_size_and_an_unknown_kind_is_refused() -> None:
-    for kind in ErrandKind:
-        errand = Errand(kind, os.urandom(32), os.urandom(60))
+    change = Errand(ErrandKind.NEW_PASSWORD, os.urandom(32), os.urandom(60))
+    for errand in (change, NO_ERRAND, Errand(ErrandKind.DELETE)):
         assert len(errand.encode()) == ERRAND_SIZE
         assert Errand.decode(errand.encode()) == errand
+    for kind in (ErrandKind.NONE, ErrandKind.DELETE):
+        for place in (1, ERRAND_SIZE - 1):
+            data = bytearray(Errand(kind).encode())
+            data[place] = 1
+            with pytest.raises(PeerError, match="more than its kind"):
+                Errand.decode(bytes(data))
     with pytest.raises(PeerError):
         Errand.decode(bytes([3]) + bytes(ERRAND_SIZE - 1))
     with pytest.raises(PeerError):

@@ -29,6 +29,7 @@ from tests import builders
 from tests.harness import Person, Town, pair, town, wait_until
 
 OFFERED = {"note": "file", "id": "66" * 16, "name": "a", "size": 5, "digest": "64" * 32}
+STOPPED = {"note": "stop", "id": "ab" * 16}
 KEYS = builders.make_chain()
 NOW = 1_700_000_000_000
 
@@ -321,12 +322,22 @@ def test_notes_come_back_as_they_went(note: FileOffer | FileStop | TimerNote | G
                 {"digest": ""}, {"name": None}, {"name": 7},
             )
         ),
+        json.dumps(STOPPED).encode("utf-16"), json.dumps(STOPPED).encode("utf-8-sig"),
+        json.dumps(STOPPED | {"id": "AB" * 16}).encode(), json.dumps(STOPPED | {"id": "ab " * 16}).encode(),
+        b'{"note":"timer","seconds":5,"seconds":5}', b'{"note":"group","item":{"at":1,"at":1}}',
+        b'{"note":"timer","seconds":-0}', b'{"note":"timer","seconds":5,"more":Infinity}',
         b'{"note":"timer","seconds":-1}', b'{"note":"timer","seconds":1e9}', b'{"note":"group","item":7}',
     ],
 )  # fmt: skip
 def test_a_note_that_is_none_is_one_named_error(value: bytes) -> None:
     with pytest.raises(PeerMessageError):
         decode_note(value)
+
+
+def test_white_space_order_and_other_members_do_not_matter_in_a_note() -> None:
+    assert decode_note(
+        b' {"more": [1.5, null],\n"id": "' + b"ab" * 16 + b'", "\\u006eote": "stop"} '
+    ) == FileStop(b"\xab" * 16)
 
 
 @given(st.binary(max_size=200))

@@ -503,6 +503,18 @@ def test_a_founding_that_makes_no_sense_is_refused(change: dict[str, Any]) -> No
         GroupItem.checked(bad.to_value(), DIRECTORY)
 
 
+def test_half_of_a_character_in_a_text_is_refused() -> None:
+    group, chain_id = bytes(16), KEYS.chain.chain_id
+
+    def said(text: str) -> dict[str, Any]:
+        made = GroupItem(group, GroupItemKind.TEXT, 0, b"i" * 16, 1000, text)
+        return made.signed_by(person("alice"), chain_id).to_value()
+
+    assert GroupItem.checked(said("\U0001f35c"), DIRECTORY).text == "\U0001f35c"
+    with pytest.raises(PeerMessageError):
+        GroupItem.checked(said("\ud83c"), DIRECTORY)
+
+
 FIELDS = ("group", "kind", "author", "id", "at", "text", "members", "seconds", "signature")
 VALUES = st.one_of(st.none(), st.text(max_size=5), st.integers(), st.lists(st.integers(), max_size=20))
 
