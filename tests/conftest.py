@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +34,10 @@ settings.load_profile("iirs")
 # Stores commit to the disk at every step. In memory that costs nothing, and no test pulls a plug.
 if Path("/dev/shm").is_dir() and shutil.disk_usage("/dev/shm").free > _MEMORY_WANTED:  # noqa: S108
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")  # noqa: S108
+
+# A suite that a script starts with ``&`` inherits that Ctrl-C is ignored, and so would each program it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _screen = VirtualScreen()
 
