@@ -57,6 +57,10 @@ LEAVE_ROUNDS = HANG_UP_ROUNDS + 3
 _Command = Callable[[], object]
 
 
+def _look_again() -> None:
+    """A command that does nothing: an upload has left, and those behind it may be carried out."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
     """What a test may own."""
@@ -87,7 +91,7 @@ class ServerConnection:
         self._engine = Engine(account, store, self._options.environment)
         self._inbox: queue.SimpleQueue[tuple[Transport, Arrival | IirsError] | _Command] = queue.SimpleQueue()
         self._deferred: deque[_Command] = deque()
-        self._upload_clock = UploadClock(self._uploaded)
+        self._upload_clock = UploadClock(self._uploaded, lambda: self._inbox.put(_look_again))
         self._transport: Transport | None = None
         self._timetable: Timetable | None = None
         self._quitting = threading.Event()
@@ -255,7 +259,7 @@ class ServerConnection:
         """Return what comes next, or ``None`` at ``until``: what the server says goes before any command.
 
         However many commands wait, an announcement never waits for more than the one being carried out,
-        and close to an upload they all wait: carrying one out may take the disk a while.
+        and close to an upload they all wait until it has left: carrying one out may take the disk a while.
         """
         while True:
             may_run = bool(self._deferred) and not self._upload_is_close()
@@ -272,6 +276,8 @@ class ServerConnection:
                 return item[1]
 
     def _upload_is_close(self) -> bool:
+        if self._upload_clock.is_busy:
+            return True
         return self._timetable is not None and time.monotonic() > self._timetable.quiet_from
 
     def _take(self, arrival: Arrival) -> None:

@@ -27,12 +27,21 @@ MARGIN_SHARE = (0.15, 0.25)
 class UploadClock(threading.Thread):
     """Sends one write at a time, each at its own moment; that a transport ended is for its reader to say."""
 
-    def __init__(self, sent: Callable[[Message], None]) -> None:
+    def __init__(self, sent: Callable[[Message], None], idle: Callable[[], None]) -> None:
+        """``sent`` is called with each message that has left, ``idle`` when a write is over."""
         super().__init__(name="iirs-upload-clock", daemon=True)
         self._sent = sent
+        self._idle = idle
         self._changed = threading.Condition()
         self._next: tuple[float, Transport, list[Message]] | None = None
+        self._sending = False
         self._over = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something waits to leave, or is just leaving."""
+        with self._changed:
+            return self._next is not None or self._sending
 
     def schedule(self, at: float, transport: Transport, messages: list[Message]) -> None:
         """Send ``messages`` in one write at ``at`` (monotonic seconds), in place of anything scheduled."""
@@ -58,9 +67,12 @@ class UploadClock(threading.Thread):
             try:
                 transport.send(*messages)
             except IirsError:
-                continue
+                messages = []
             for message in messages:
                 self._sent(message)
+            with self._changed:
+                self._sending = False
+            self._idle()
 
     def _wait(self) -> tuple[Transport, list[Message]] | None:
         with self._changed:
@@ -71,7 +83,7 @@ class UploadClock(threading.Thread):
                 at, transport, messages = self._next
                 left = at - time.monotonic()
                 if left <= 0:
-                    self._next = None
+                    self._next, self._sending = None, True
                     return transport, messages
                 self._changed.wait(left)
         return None
