@@ -11,15 +11,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import tomllib
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from iirs.errors import ChainError, ConfigError
+from iirs.errors import ChainError, ConfigError, ImpostorError
 from iirs.geometry import CHAIN_FILE_MAX, Geometry
 from iirs.noise import B_MAX, MU_MAX, NO_NOISE, Noise
+from iirs.plain_toml import parse_plain_toml
 from iirs.suite import SUITES
 
 DEFAULT_PORT = 12345
@@ -136,7 +136,7 @@ def parse_chain(data: bytes) -> Chain:
     if len(data) > CHAIN_FILE_MAX:
         raise ChainError("The chain file is too long to be one.")
     try:
-        table = tomllib.loads(data.decode())
+        table = parse_plain_toml(data.decode(), MAX_HOPS)
         if table["version"] != 1:
             raise ChainError("The chain file is of a version this program does not know.")
         chain = Chain(
@@ -224,18 +224,19 @@ class JoinLink:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"iirs://{host}:{self.port}/" + (f"#{self.fingerprint.hex()}" if self.fingerprint else "")
 
-    def check(self, chain: Chain, pinned: bytes | None) -> None:
-        """Return if ``chain`` is the one the link, or else the pin of an earlier visit, names.
+    def check(self, chain_id: bytes, pinned: bytes | None) -> None:
+        """Return if this is the chain that the link and the pin of an earlier visit name.
 
-        Raises ``ChainError`` if it is another: nobody can be given a chain of their own.
+        Raises ``ImpostorError`` if it is another: nobody can be given a chain of their own. ``chain_id`` is
+        the hash of bytes that nobody vouches for, so this comes before they are read.
         """
-        if self.fingerprint is not None and not hmac.compare_digest(self.fingerprint, chain.chain_id):
-            raise ChainError(
+        if self.fingerprint is not None and not hmac.compare_digest(self.fingerprint, chain_id):
+            raise ImpostorError(
                 "This server shows another chain than the one that the join link names. Someone may be in "
                 "between, or the server was set up anew: ask the person who runs it for the link."
             )
-        if pinned is not None and not hmac.compare_digest(pinned, chain.chain_id):
-            raise ChainError(
+        if pinned is not None and not hmac.compare_digest(pinned, chain_id):
+            raise ImpostorError(
                 "This server shows another chain than the one that was used before. Someone may be in "
                 "between, or the server was set up anew: ask the person who runs it for the link."
             )

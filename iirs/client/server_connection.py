@@ -41,6 +41,7 @@ from iirs.errors import (
     ConnectionLostError,
     DirectoryError,
     IirsError,
+    ImpostorError,
     PeerError,
     StoreError,
 )
@@ -97,6 +98,7 @@ class ServerConnection:
         self._quitting = threading.Event()
         self._at_once = False
         self._coming_back = False
+        self._warned_of_impostor = False
         self._ticks_left: int | None = None
         """Announcements, or standbys instead of them, until leaving; ``None``: nobody has quit."""
         self._thread = threading.Thread(target=self._run, name="iirs-server-connection", daemon=True)
@@ -163,11 +165,14 @@ class ServerConnection:
                     attempt = 0
                     self._session()
                 except ServerClosedError as error:
-                    if error.reason in {CloseReason.REPLACED, CloseReason.VERSION}:
+                    if error.trusted and error.reason in {CloseReason.REPLACED, CloseReason.VERSION}:
                         self._emit(ConnectionChanged(ConnectionState.CLOSED, error.said(_)))
                         return
                     self._wait_to_reconnect(attempt, error.said(_))
                 except (ConnectionLostError, PeerError, TryLaterError) as error:
+                    self._wait_to_reconnect(attempt, error.said(_))
+                except ImpostorError as error:
+                    self._warn_of_impostor(error)
                     self._wait_to_reconnect(attempt, error.said(_))
                 attempt += 1
             self._emit(ConnectionChanged(ConnectionState.CLOSED, _("You are logged out.")))
@@ -184,6 +189,12 @@ class ServerConnection:
             self._drop_transport()
             self._upload_clock.stop()
             self._store.close()
+
+    def _warn_of_impostor(self, error: ImpostorError) -> None:
+        # Once, and no more than that: whoever sits on the line must not be able to end a session for good.
+        if not self._warned_of_impostor:
+            self._emit(Notice(error.said(_), alarm=True))
+        self._warned_of_impostor = True
 
     def _is_over(self) -> bool:
         may_leave = self._ticks_left is not None and self._ticks_left <= 0
@@ -218,7 +229,8 @@ class ServerConnection:
             self._emit(told)
 
     def _connect_with(self, login_secret: bytes) -> None:
-        transport, chain, keys = Transport.connect(self._link, self.account.chain.chain_id)
+        known = self.account.chain
+        transport, chain, keys = Transport.connect(self._link, known.chain_id, known)
         try:
             start = enter(
                 transport,
@@ -233,6 +245,7 @@ class ServerConnection:
             transport.close()
             raise
         self._transport = transport
+        self._warned_of_impostor = False
         self._margin = upload_margin(chain.round_ms / 1000)
         TransportReader(transport, lambda source, item: self._inbox.put((source, item))).start()
         self._emit(ConnectionChanged(ConnectionState.ONLINE))

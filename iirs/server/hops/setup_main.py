@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from iirs.geometry import REQUEST_SIZE, BatchKind
 from iirs.meter.report import MeterSettings, report
 from iirs.noise import NO_NOISE, Noise, OnionCost, noise_for
 from iirs.onion import RoundContext, peel, wrap
+from iirs.plain_toml import parse_plain_toml
 from iirs.server.keystore import (
     CERTIFICATE_FILE,
     CHAIN_FILE,
@@ -214,7 +214,7 @@ def _render_part(part: _PublicPart) -> str:
 
 def _read_part(path: Path) -> _PublicPart:
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = parse_plain_toml(path.read_text("utf-8"), 0)
         certificate = bytes.fromhex(table["entry_certificate"]) if "entry_certificate" in table else None
         hop = Hop(str(table["name"]), str(table["address"]), bytes.fromhex(table["identity"]))
     except (KeyError, TypeError, ValueError) as error:
