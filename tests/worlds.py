@@ -323,12 +323,17 @@ class Room:
         outcome = self.chain.close(list(self.clients.values()), uploads)
         assert not outcome.lost, outcome.failure
         self._bundle_digest = NO_BUNDLE if outcome.bundle is None else outcome.bundle.digest
-        for name, engine in self.engines.items():
-            engine.close_round(outcome.replies[str(name)])
-            if outcome.bundle is not None:
-                engine.chain_view.take_bundle(outcome.bundle)
+        for name in self.engines:
+            self.deliver(name, outcome)
         self.number += 1
         return self._glance(context, wire, outcome)
+
+    def deliver(self, name: str, outcome: RoundOutcome) -> None:
+        """Give one person what a round brought."""
+        engine = self.engines[name]
+        engine.close_round(outcome.replies[name])
+        if outcome.bundle is not None:
+            engine.chain_view.take_bundle(outcome.bundle)
 
     def _complete(self, announcement: Announcement) -> Announcement:
         """Return an announcement with what the last round brought."""

@@ -286,12 +286,14 @@ class Engine:
     def close_round(self, replies: Replies) -> None:
         """Take in a round's replies; those of another round than the open one are ignored."""
         current = self._round
-        if current is None or not current.built or replies.round_number != current.context.round_number:
+        if current is None or replies.round_number != current.context.round_number:
+            return
+        if current.announcement.has_invitations and replies.status is not RoundStatus.LOST:
+            self.chain_view.expect_bundle(replies.round_number)  # also if our upload was not ready in time
+        if not current.built:
             return
         self._round = None
         done = replies.status is RoundStatus.DONE
-        if current.announcement.has_invitations and replies.status is not RoundStatus.LOST:
-            self.chain_view.expect_bundle(replies.round_number)
         if replies.status is RoundStatus.MISSING:
             self._period_told = -1  # a prekey that went with it may not have arrived
         opened = [self._open(current, index, reply) for index, reply in enumerate(replies.replies)]
