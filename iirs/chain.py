@@ -27,6 +27,8 @@ MAX_HOPS = 8
 MAX_SLOTS = 16
 DEFAULT_PREKEY_ROUNDS = 43_200
 """A day of rounds of 2 s."""
+CLOCK_TOLERANCE_SECONDS = 3600.0
+"""A round that is further than this from one's own clock, ahead or behind, is refused."""
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 _LINK = re.compile(
     r"(?:iirs://)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
@@ -86,6 +88,16 @@ class Chain:
     def period(self, round_number: int) -> int:
         """Return the prekey period a round is in."""
         return round_number // self.prekey_rounds
+
+    def rounds_around(self, now: float) -> range:
+        """Return the rounds that are not refused at a time (unix seconds): an hour's before and after it.
+
+        Later ones would use up round numbers; earlier ones may have been wrapped for keys that were stolen
+        since, of hops that have long erased them.
+        """
+        current = int(now * 1000) // self.round_ms
+        most = int(CLOCK_TOLERANCE_SECONDS * 1000) // self.round_ms
+        return range(current - most, current + most + 1)
 
     @property
     def fingerprint(self) -> str:

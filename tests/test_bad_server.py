@@ -371,7 +371,7 @@ TRANSIENT: dict[str, tuple[Callable[[bytes], Message], str]] = {
     "a replayed round": (Replay(), "round that is over"),
     "round zero": (lambda a: changed_announcement(a, round_number=0), "round that is over"),
     "a round far ahead": (
-        lambda a: changed_announcement(a, round_number=number_of(a) + 4000),
+        lambda a: changed_announcement(a, round_number=number_of(a) + 40_000),
         "far ahead",
     ),
     "the last round there is": (
