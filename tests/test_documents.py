@@ -123,6 +123,7 @@ PROGRAM_CONSTANTS = {
     "failed logins at once": "iirs.server.settings.ServiceSettings.failed_logins_burst",
     "failed logins a second": "iirs.server.settings.ServiceSettings.failed_logins_per_second",
     "characters a new password, at least": "iirs.client.account.password_keys.PASSWORD_MIN",
+    "history checked at once, at most": "iirs.client.store.encrypted_file.CHECKED_AT_ONCE",
     "pause in asking": "iirs.client.messenger.slots.PAUSE_IN_ASKING",
     "entries deleted in one go, at most": "iirs.client.messenger.messenger.AT_ONCE_MAX",
 }

@@ -24,6 +24,18 @@ MARGIN_SHARE = (0.15, 0.25)
 """An upload leaves this share of a round before the round closes: one draw a session."""
 
 
+START_STEP = 1.0
+"""After logging in, a client connects for its session a whole number of so many seconds later."""
+
+
+def next_step(planned: float, now: float, step: float) -> float:
+    """Return ``planned``, or if that is over, the first moment a whole number of steps after it.
+
+    So what was not ready in time does not happen the moment it is: that would show its work.
+    """
+    return planned + math.ceil(max(0.0, now - planned) / step) * step
+
+
 class UploadClock(threading.Thread):
     """Sends one write at a time, each at its own moment; that a transport ended is for its reader to say."""
 
@@ -99,12 +111,8 @@ class Timetable:
     step: float
 
     def mark_after(self, now: float) -> float:
-        """Return when to send what is ready at ``now``: at ``send_at``, or a whole number of steps after it.
-
-        So an upload that was not ready in time does not leave the moment it is: that would show its work.
-        """
-        late = max(0.0, now - self.send_at)
-        return self.send_at + math.ceil(late / self.step) * self.step
+        """Return when to send what is ready at ``now``."""
+        return next_step(self.send_at, now, self.step)
 
 
 def upload_margin(round_seconds: float) -> float:
