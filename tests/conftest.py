@@ -35,7 +35,7 @@ settings.load_profile("iirs")
 if Path("/dev/shm").is_dir() and shutil.disk_usage("/dev/shm").free > _MEMORY_WANTED:  # noqa: S108
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")  # noqa: S108
 
-# A suite that a script starts with ``# A suite that a script starts with ``&`` inherits that Ctrl-C is ignored, and so would each program it starts.`` inherits that Ctrl-C is ignored; so would each program it starts.
+# A suite that a script starts with ``&`` inherits that Ctrl-C is ignored; so would each program it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

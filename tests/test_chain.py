@@ -256,21 +256,21 @@ def test_any_text_is_a_link_or_refused(text: str) -> None:
 
 def test_a_link_with_a_fingerprint_accepts_that_chain_only() -> None:
     chain, other = make_chain().chain, make_chain().chain
-    JoinLink("host", 1, chain.chain_id).check(chain, None)
+    JoinLink("host", 1, chain.chain_id).check(chain.chain_id, None)
     with pytest.raises(ChainError, match="the join link names"):
-        JoinLink("host", 1, chain.chain_id).check(other, None)
+        JoinLink("host", 1, chain.chain_id).check(other.chain_id, None)
 
 
 def test_a_link_without_a_fingerprint_accepts_the_first_chain_and_then_only_that_one() -> None:
     chain, other = make_chain().chain, make_chain().chain
     link = JoinLink("host", 1)
-    link.check(chain, None)
-    link.check(chain, chain.chain_id)
+    link.check(chain.chain_id, None)
+    link.check(chain.chain_id, chain.chain_id)
     with pytest.raises(ChainError, match="was used before"):
-        link.check(other, chain.chain_id)
+        link.check(other.chain_id, chain.chain_id)
 
 
 def test_link_and_pin_must_both_agree() -> None:
     chain, other = make_chain().chain, make_chain().chain
     with pytest.raises(ChainError, match="was used before"):
-        JoinLink("host", 1, chain.chain_id).check(chain, other.chain_id)
+        JoinLink("host", 1, chain.chain_id).check(chain.chain_id, other.chain_id)

@@ -306,7 +306,10 @@ class Rounds:
 
 def rounds(store: ClientStore | None = None, number: int = 1000) -> Rounds:
     account = Account("alice", CHAIN, person("alice"), b"")
-    return Rounds(Engine(account, store or ClientStore(":memory:", bytes(32)), Environment()), number)
+    return Rounds(
+        Engine(account, store or ClientStore(":memory:", bytes(32)), Environment(lambda: number * 2.0)),
+        number,
+    )
 
 
 def with_prekey(seen: list[tuple[int, list[Message]]]) -> list[int]:
@@ -648,7 +651,8 @@ def test_from_another_machine_in_the_same_period_one_is_reached_and_back_again(t
 
 # -- what a thief of the account finds ----------------------------------------------------------------------
 
-SETTINGS = ServiceSettings(clock=lambda: 1_700_000_000.0)
+ENVIRONMENT = Environment(clock=lambda: 1_700_000_000.0)
+SETTINGS = ServiceSettings(clock=ENVIRONMENT.clock)
 PERIOD = 9
 
 
@@ -672,7 +676,8 @@ class Tapped:
                 if way == "down" and message.kind is MessageKind.BUNDLE:
                     self.bundles.append(Bundle.decode(message.body, chain))
 
-            alice, bob = place.person("alice", tap=tap), place.person("bob")
+            alice = place.person("alice", tap=tap, environment=ENVIRONMENT)
+            bob = place.person("bob", environment=ENVIRONMENT)
             wait_until(lambda: len(place.service.channels()) == 2)
             place.service.run_round()
             place.step()

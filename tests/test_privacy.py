@@ -11,13 +11,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from iirs.client.account.account import Environment
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import Posted
 from iirs.client.engine import Engine
@@ -48,13 +49,14 @@ from iirs.suite import HYBRID
 from iirs.tls import on_the_wire
 from iirs.wire.limits import upload_limits
 from iirs.wire.rounds import Upload
-from tests.harness import Person, Town, town, wait_until
+from tests.harness import FAST_BACKOFF, Person, Town, town, wait_until
 
 ROUNDS = 45
 ROUND_SECONDS = 0.04
 PREKEY_ROUNDS = 7
 """Rounds of a prekey's period in the worlds with short ones."""
-SETTINGS = ServiceSettings(clock=lambda: 1_700_000_000.0, bundle_bytes_per_second=10**9)
+ENVIRONMENT = Environment(clock=lambda: 1_700_000_000.0)
+SETTINGS = ServiceSettings(clock=ENVIRONMENT.clock, bundle_bytes_per_second=10**9)
 NAMES = ("alice", "bob")
 
 Action = Callable[..., None]
@@ -268,7 +270,7 @@ def have_uploaded(place: Town, online: int) -> bool:
 
 def tapped(place: Town, name: str, tap: Wiretap) -> Person:
     link = type(place.link)("127.0.0.1", tap.port, place.link.fingerprint)
-    return place.connect(place.register(name), link=link)
+    return place.connect(place.register(name), replace(FAST_BACKOFF, environment=ENVIRONMENT), link)
 
 
 def settle(people: list[Person]) -> None:

@@ -59,8 +59,8 @@ class Announcer:
         self._preparer = Preparer(keys.chain, keys.identity, self._keyring, self._successor)
         self._noise = NoiseMaker(keys.chain, 0, settings.random_bytes)
         self.mix_net = MixNet(keys.chain, self._stage(), settings.random_bytes)
-        clock_round = int(settings.clock() * 1000) // keys.chain.round_ms
-        self._round_number = max(storage.number(LAST_ROUND) + 1, clock_round)
+        around = keys.chain.rounds_around(settings.clock())
+        self._round_number = max(storage.number(LAST_ROUND) + 1, around[len(around) // 2])
         self._executed = 0
         self._online = 0
         self._bundle_digest = NO_BUNDLE
@@ -125,7 +125,7 @@ class Announcer:
         self, accounts: Accounts, prekeys: PrekeyStore, seconds_to_collect: Callable[[], float]
     ) -> Opened | None:
         """Open the next round; ``None`` if a hop does not do its part."""
-        number, increment = self._round_number, accounts.next_increment()
+        number, increment = self._next_number(), accounts.next_increment()
         try:
             # A chain of one has nobody who could have fallen behind, and copies no directory each round.
             directory = [] if self._successor is None else accounts.raw_entries()
@@ -139,9 +139,23 @@ class Announcer:
             _log.warning("the chain is complete again")
         self._standing_by = None
         self._storage.set_number(LAST_ROUND, number)
-        self._round_number += 1
+        self._round_number = number + 1
         accounts.publish(ready.head)
         return self._open(ready, increment, prekeys.announce(ready.head.length, number), seconds_to_collect())
+
+    def _next_number(self) -> int:
+        """Return the number of the next round: the one after the last, but at most half an hour late.
+
+        Rounds fall behind the clock while a hop does not answer, or the machine sleeps or is too slow.
+        Clients and hops refuse what is an hour behind theirs.
+        """
+        around = self._chain.rounds_around(self._settings.clock())
+        number = max(self._round_number, around[len(around) // 4])
+        if number > self._round_number + 1:
+            _log.warning(
+                "rounds had fallen behind the clock: %d numbers are left out", number - self._round_number
+            )
+        return number
 
     def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
         number = self.last_round

@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from iirs.hexadecimal import hex_bytes
 from iirs.meter.report import MeterSettings, report
 from iirs.noise import NO_NOISE, Noise, OnionCost, noise_for
 from iirs.onion import RoundContext, peel, wrap
+from iirs.plain_toml import parse_plain_toml
 from iirs.server.keystore import (
     CERTIFICATE_FILE,
     CHAIN_FILE,
@@ -215,7 +215,7 @@ def _render_part(part: _PublicPart) -> str:
 
 def _read_part(path: Path) -> _PublicPart:
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = parse_plain_toml(path.read_text("utf-8"), 0)
         hop, certificate = read_hop(table), None
         if "entry_certificate" in table:
             certificate = hex_bytes(table["entry_certificate"], HASH_SIZE, either_case=True)
