@@ -190,9 +190,9 @@ RULES = {
     "meter": rule("."),
     "demo": rule(". client client/net", "sockets threads clock files"),
     "server": rule(". wire meter server/accounts server/hops server/net"),
-    "server/accounts": rule(". wire server/hops", "threads clock databases"),
+    "server/accounts": rule(". wire server/hops", "threads clock files databases"),
     "server/hops": rule(". wire meter server server/net", "sockets threads clock files"),
-    "server/net": rule(".", "sockets threads clock"),
+    "server/net": rule(".", "sockets threads clock files"),
     "client": rule(
         ". wire client/account client/desktop client/messenger client/model client/net client/store "
         "client/text"

@@ -94,6 +94,11 @@ class Service:
         self._listener.start()
         return self._listener.port
 
+    @property
+    def address(self) -> str:
+        """The address it listens on; "" before ``start``."""
+        return "" if self._listener is None else self._listener.address
+
     def run_round(self) -> None:
         """Run one round, now."""
         self.mix_net.run_round(self)

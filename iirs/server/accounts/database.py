@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 from sqlalchemy import (
@@ -21,7 +22,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import StaticPool
@@ -74,14 +75,17 @@ class StoredAccount:
 class Storage:
     """Accounts and numbers. Safe from any thread: writes are serialised by one lock."""
 
-    def __init__(self, url: str) -> None:
-        """Open (and create) the database. Raises ``ConfigError`` if that is not possible."""
+    def __init__(self, place: str | Path) -> None:
+        """Open (and create) the database: an SQLAlchemy URL, or a file's path for SQLite.
+
+        Raises ``ConfigError`` if that is not possible.
+        """
         self._lock = threading.Lock()
         self._closed = False
         try:
-            self._engine = _engine(url)
+            self._engine = _engine(_url(place))
             _Base.metadata.create_all(self._engine)
-        except (SQLAlchemyError, ModuleNotFoundError) as error:
+        except (SQLAlchemyError, ModuleNotFoundError, ValueError) as error:  # a URL's port may be no number
             raise ConfigError(
                 "The database cannot be opened: check --database-url, the folder's permissions, and "
                 "that the database's driver is installed."
@@ -163,8 +167,15 @@ class Storage:
             self._engine.dispose()
 
 
-def _engine(url: str) -> Engine:
-    if url == "sqlite://":
+def _url(place: str | Path) -> URL:
+    if isinstance(place, str):
+        return make_url(place)
+    # Not a URL made of text: a path may hold any character, "?", "#" and "%" included.
+    return URL.create("sqlite", database=str(place.resolve()))
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite" and not url.database:
         return create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     engine = create_engine(url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
