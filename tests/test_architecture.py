@@ -230,6 +230,7 @@ EXCEPTIONS = {
     "iirs.epoch": ("threads clock", "one lock: connections look up keys that another thread erases"),
     "iirs.server.service": ("sockets threads clock files", "the threads around the mix net"),
     "iirs.server.connectionThread": ("sockets threads clock", "one client's thread and socket"),
+    "iirs.server.round_numbers": ("clock", "how long ago a server that was killed ran its last round"),
     "iirs.server.announcer": ("clock files", "when a round begins"),
     "iirs.server.keystore": ("sockets files databases", "a server's identity on its disk"),
     "iirs.server.glass_box": ("threads files", "writes down what a server sees, openly marked"),

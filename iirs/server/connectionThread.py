@@ -164,6 +164,8 @@ class ConnectionThread(threading.Thread):
             self._serve()
         except TimeoutError:
             self.close(CloseReason.TIMEOUT)
+        except HopError:
+            self.close(CloseReason.INCOMPLETE)
         except IirsError:
             self.close(CloseReason.PROTOCOL)
         except OSError:

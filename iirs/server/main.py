@@ -15,7 +15,7 @@ from iirs.meter.report import MeterSettings, read_meter
 from iirs.paths import data_directory
 from iirs.server.accounts.database import Storage
 from iirs.server.glass_box import GlassBox
-from iirs.server.keystore import ChainOptions, hold_folder, load_or_make_keys, make_keys
+from iirs.server.keystore import FIRST_START_FILE, ChainOptions, hold_folder, load_or_make_keys, make_keys
 from iirs.server.net.addresses import is_loopback, reachable
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
@@ -33,6 +33,14 @@ _TRUST_CHAIN = (
 _ONLY_HERE = (
     "note: nobody on another machine can use this link, because the server listens on this machine's own "
     "address, or the machine has no other; see --host"
+)
+
+_DATABASE_FILE = "server.sqlite"
+_ACCOUNTS_GONE = (
+    "The chain in the data directory has been in use, but the database is missing or empty: without the "
+    f"accounts anybody could register under anybody's name. Restore it ({_DATABASE_FILE}, or what "
+    "--database-url names) from a copy. To begin with nobody registered, make an empty file "
+    f"{FIRST_START_FILE} in the data directory."
 )
 
 
@@ -67,7 +75,22 @@ def build_service(options: argparse.Namespace, settings: ServiceSettings) -> Ser
         return Service(make_keys(chain_options), Storage("sqlite://"), settings)
     folder = _folder(options)
     keys = load_or_make_keys(folder, chain_options)
-    return Service(keys, Storage(options.database_url or folder / "server.sqlite"), settings)
+    return Service(keys, _storage(options.database_url, folder), settings)
+
+
+def _storage(url: str | None, folder: Path) -> Storage:
+    """Return the accounts of the chain in ``folder``. Raises ``ConfigError`` if they are gone."""
+    file, mark = folder / _DATABASE_FILE, folder / FIRST_START_FILE
+    is_first = mark.exists()
+    if not url and not is_first and (not file.exists() or not file.stat().st_size):
+        raise ConfigError(_ACCOUNTS_GONE)  # before a file is made that would look like one
+    storage = Storage(url or file)
+    if not is_first and not storage.has_begun():
+        storage.close()
+        raise ConfigError(_ACCOUNTS_GONE)
+    storage.begin()
+    mark.unlink(missing_ok=True)
+    return storage
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from iirs.errors import PeerError
+from iirs.errors import PeerError, StorageError
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
 from iirs.prekey import Prekey
 from iirs.server.accounts.database import Storage
+from iirs.server.accounts.database_thread import DatabaseThread
 from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.accounts.registry import Accounts, RateLimit
 from iirs.server.announcer import Announcer, Opened
@@ -44,17 +45,19 @@ class Service:
         self._storage = storage
         self._settings = settings
         self._tls = server_context(keys.certificate, keys.certificate_key)
-        self._announcer = Announcer(keys, storage, settings)
+        self._database = DatabaseThread(storage)
+        self._announcer = Announcer(keys, self._database, settings)
         self.mix_net = self._announcer.mix_net
         self.accounts = Accounts(
             keys.chain,
             storage,
+            self._database,
             self._announcer.sign_alone if len(keys.chain.hops) == 1 else None,
             settings.random_bytes,
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
             logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
         )
-        self.prekeys = PrekeyStore(keys.chain, storage, self.accounts.entry)
+        self.prekeys = PrekeyStore(keys.chain, self._database, self.accounts.entry)
         self._lock = threading.Lock()
         self._connections: set[ConnectionThread] = set()
         self._sessions: dict[int, ConnectionThread] = {}
@@ -77,6 +80,7 @@ class Service:
         With ``paced=False`` no scheduler runs: simulations call ``run_round`` themselves.
         """
         self._listener = Listener(host, port, self._admit, backlog=512, advice="Try --port 0.")
+        self._database.start()
         self._writer.start()
         self._paced, self._first_tick = paced, time.time() + self.chain.round_ms / 1000
         self._announcer.show_chain(self._open_next())
@@ -137,6 +141,7 @@ class Service:
             connection.join(max(0.0, deadline - time.monotonic()))
         self._writer.stop()
         self._announcer.close()
+        self._database.stop(self._announcer.last_round)
         self._storage.close()
 
     def _admit(self, sock: socket.socket) -> None:
@@ -280,8 +285,11 @@ class Service:
         return collected
 
     def do_errand(self, connection: ConnectionThread, errand: Errand) -> NoticeFlags:
-        """Change the connection's account, and return what to say of it."""
-        done = self.accounts.do_errand(connection.position, errand)
+        """Change the connection's account, and return what to say of it; nothing if it cannot be stored."""
+        try:
+            done = self.accounts.do_errand(connection.position, errand)
+        except StorageError:
+            return NoticeFlags.NONE  # the client asks again with every upload until it is told
         return NoticeFlags.ERRAND_DONE if done else NoticeFlags.ERRAND_REFUSED
 
     def left(self, connection: ConnectionThread) -> None:
@@ -291,7 +299,7 @@ class Service:
             if self._sessions.get(connection.position) is connection:
                 del self._sessions[connection.position]
         if connection.last_round:
-            self._storage.set_last_round(connection.position, connection.last_round)
+            self.accounts.took_part(connection.position, connection.last_round)
 
 
 def _announce(announcement: bytes, session: ConnectionThread) -> Message:
