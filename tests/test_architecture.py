@@ -231,6 +231,7 @@ EXCEPTIONS = {
     "iirs.server.service": ("sockets threads clock files", "the threads around the mix net"),
     "iirs.server.connectionThread": ("sockets threads clock", "one client's thread and socket"),
     "iirs.server.round_numbers": ("clock", "how long ago a server that was killed ran its last round"),
+    "iirs.server.event_counts": ("threads clock files", "what strangers do, as counts in the log"),
     "iirs.server.announcer": ("clock files", "when a round begins"),
     "iirs.server.keystore": ("sockets files databases", "a server's identity on its disk"),
     "iirs.server.glass_box": ("threads files", "writes down what a server sees, openly marked"),

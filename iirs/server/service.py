@@ -22,6 +22,7 @@ from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.accounts.registry import Accounts, RateLimit
 from iirs.server.announcer import Announcer, Opened
 from iirs.server.connectionThread import ConnectionThread
+from iirs.server.event_counts import Counted, EventCounts
 from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import Collected, RoundOutcome
 from iirs.server.net.leftover_writer import LeftoverWriter
@@ -34,6 +35,10 @@ from iirs.wire.rounds import NoticeFlags, Upload
 
 _log = logging.getLogger("iirs.server")
 _IDLE_ROUNDS = 5
+_COUNTED_LOGINS = {
+    Result.WRONG_PASSWORD: Counted.WRONG_GUESS,
+    Result.TOO_MANY: Counted.LOGIN_LIMITED,
+}
 
 
 class Service:
@@ -70,6 +75,7 @@ class Service:
         self._first_tick = 0.0
         self._closes_at = 0.0
         self._writer = LeftoverWriter()
+        self._counts = EventCounts()
         self._listener: Listener | None = None
 
     # -- life -------------------------------------------------------------------------------------
@@ -79,7 +85,14 @@ class Service:
 
         With ``paced=False`` no scheduler runs: simulations call ``run_round`` themselves.
         """
-        self._listener = Listener(host, port, self._admit, backlog=512, advice="Try --port 0.")
+        self._listener = Listener(
+            host,
+            port,
+            self._admit,
+            backlog=512,
+            advice="Try --port 0.",
+            cannot_accept=lambda: self.note(Counted.NO_RESOURCES),
+        )
         self._database.start()
         self._writer.start()
         self._paced, self._first_tick = paced, time.time() + self.chain.round_ms / 1000
@@ -125,6 +138,7 @@ class Service:
     def tidy(self) -> None:
         """Forget what is to be forgotten by the clock; to be called now and then, from any thread."""
         self._announcer.erase_keys()
+        self._counts.tell()
 
     def stop(self) -> None:
         """Finish the round that runs, tell every client, and let go of everything."""
@@ -148,6 +162,7 @@ class Service:
         with self._lock:
             full = len(self._connections) >= self._settings.max_connections
         if full:
+            self.note(Counted.FULL)
             sock.close()
         else:
             self._serve(sock)
@@ -159,6 +174,7 @@ class Service:
                 sock, self._tls, self, self.chain.geometry, self._writer, self._connection_settings
             )
         except OSError:
+            self.note(Counted.NO_RESOURCES)
             sock.close()
             return
         with self._lock:
@@ -166,6 +182,7 @@ class Service:
         try:
             connection.start()
         except RuntimeError:  # no thread to be had
+            self.note(Counted.NO_RESOURCES)
             self.left(connection)
             sock.close()
 
@@ -186,6 +203,7 @@ class Service:
         bundle: list[Message] = []
         if outcome is not None:
             self._announcer.note(outcome)
+            self._counts.count(Counted.LATE, outcome.late)
             bundle = [] if outcome.bundle is None else [outcome.bundle.encode()]
             _log.info(
                 "round %d: %d uploads, %d late, invitations %s%s",
@@ -225,11 +243,16 @@ class Service:
 
     def register(self, registration: Registration, address: str) -> Result:
         """Take in a new account."""
-        return self.accounts.register(registration, address)
+        result = self.accounts.register(registration, address)
+        if result is Result.TOO_MANY:
+            self.note(Counted.REGISTRATION_LIMITED)
+        return result
 
     def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
         """Check a login secret."""
         result, record = self.accounts.login(login, address)
+        if result in _COUNTED_LOGINS:
+            self.note(_COUNTED_LOGINS[result])
         if record is not None and not self.accounts.wait_announced(
             record.position, self._settings.sign_seconds
         ):
@@ -291,6 +314,10 @@ class Service:
         except StorageError:
             return NoticeFlags.NONE  # the client asks again with every upload until it is told
         return NoticeFlags.ERRAND_DONE if done else NoticeFlags.ERRAND_REFUSED
+
+    def note(self, what: Counted) -> None:
+        """Count what is told as a count, now and then."""
+        self._counts.count(what)
 
     def left(self, connection: ConnectionThread) -> None:
         """Forget a connection that ended."""

@@ -11,13 +11,27 @@ from collections.abc import Callable
 from iirs.errors import ConfigError
 
 
+def _say_nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Listener:
     """Hands every connection to ``serve``, which must return quickly, until ``close``."""
 
     def __init__(
-        self, host: str, port: int, serve: Callable[[socket.socket], None], *, backlog: int, advice: str
+        self,
+        host: str,
+        port: int,
+        serve: Callable[[socket.socket], None],
+        *,
+        backlog: int,
+        advice: str,
+        cannot_accept: Callable[[], None] = _say_nothing,
     ) -> None:
-        """Raises ``ConfigError``, which ends with ``advice``, if the address cannot be had."""
+        """Raises ``ConfigError``, which ends with ``advice``, if the address cannot be had.
+
+        ``cannot_accept`` is called each time a connection cannot be taken, for want of descriptors.
+        """
         try:
             self._socket = _listen(host, port, backlog)
         except (OSError, OverflowError, UnicodeError) as error:
@@ -26,6 +40,7 @@ class Listener:
                 "or the address is not this machine's. " + advice
             ) from error
         self._serve = serve
+        self._cannot_accept = cannot_accept
         self._closing = threading.Event()
         self.address, self.port = str(self._socket.getsockname()[0]), int(self._socket.getsockname()[1])
 
@@ -48,6 +63,7 @@ class Listener:
             except OSError:
                 if self._closing.is_set():
                     return
+                self._cannot_accept()
                 time.sleep(0.1)  # out of file descriptors, most likely: let some go
                 continue
             self._serve(sock)
