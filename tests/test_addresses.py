@@ -43,6 +43,7 @@ def lan_without_default_route(monkeypatch: pytest.MonkeyPatch) -> None:
         ("::1", "::1", ["::1"]),
         ("192.168.7.20", "192.168.7.20", ["192.168.7.20"]),
         ("chat.example", "192.168.7.20", ["chat.example"]),
+        ("fe80::1%eth0", "fe80::1%eth0", ["fe80::1"]),
     ],
 )
 def test_the_link_names_what_clients_can_reach(host: str, bound: str, expected: list[str]) -> None:
@@ -64,6 +65,8 @@ def test_without_any_address_the_loopback_is_named_and_known_to_be_one(
         assert reachable(everywhere, everywhere) == [alone]
         assert is_loopback(alone)
     assert is_loopback("localhost")
+    assert is_loopback("127.0.1.1")
+    assert not is_loopback("0.0.0.0")  # noqa: S104  # compared, not bound
     assert not is_loopback("192.168.7.20")
     assert not is_loopback("chat.example")
 

@@ -128,7 +128,7 @@ def _run(options: argparse.Namespace, settings: ServiceSettings, stop: StopSigna
             f"iirs-server: note: this machine has another address, for whom it suits: {other}",
             file=sys.stderr,
         )
-    if is_loopback(link.host):
+    if is_loopback(service.address) or is_loopback(link.host):  # a name may stand for 127.0.1.1
         print(f"iirs-server: {_ONLY_HERE}", file=sys.stderr)
     print(f"iirs-server ready: {link}", flush=True)
     if options.qr or sys.stdout.isatty():

@@ -30,7 +30,8 @@ def reachable(host: str, bound: str) -> list[str]:
     """
     address = ipaddress.ip_address(bound.partition("%")[0])
     if not address.is_unspecified:
-        return [bound if _is_address(host) else host]
+        # Without the name of an interface, which means nothing elsewhere, and which no link can hold.
+        return [str(address) if _is_address(host) else host]
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     found = dict.fromkeys([*_with_default_route(family), *own_addresses(family)])
     loopback = "127.0.0.1" if address.version == 4 else "::1"
