@@ -77,5 +77,9 @@ class ConnectionLostError(IirsError):
     """The connection ended: reconnect on the usual schedule."""
 
 
+class StorageError(IirsError):
+    """The server's database cannot do its part now: say "not now" to whoever needs it, go on with rounds."""
+
+
 class StoreError(IirsError):
     """What is kept on this machine cannot be used: do nothing that relies on it, tell the person."""

@@ -132,27 +132,19 @@ def test_an_upload_that_has_not_left_when_the_rounds_pause_never_does(
     def tap(way: str, message: Message) -> None:
         sent.extend([message.kind] if way == "up" else [])
 
-    with town(tmp_path, round_seconds=2.0, paced=False) as place:
+    with town(tmp_path, round_seconds=4.0, paced=False) as place:
         pause = Pause(place.service, monkeypatch)
         alice = place.person("alice", tap=tap)
         first_round(place)
         alice.wait_for(RoundOpened)
         if built:
-            wait_until(lambda: last_used(alice) > 0)
+            wait_until(lambda: alice.connection._upload_clock.is_busy)
         pause.tick()  # long before the upload is due
         alice.wait_for(StandingBy)
         lost = alice.wait_for(RoundClosed)
         assert not lost.clean
-        time.sleep(2.4)  # past the time at which it would have left
+        time.sleep(4.0)  # past the time at which it would have left
         assert sent == []
-
-
-def last_used(person: Person) -> int:
-    """Return the round number the client has stored as used: it does so when it builds the upload."""
-    answers: list[int] = []
-    person.connection.call(lambda engine: answers.append(engine._last_used))
-    wait_until(lambda: bool(answers))
-    return answers[0]
 
 
 # -- leaving -------------------------------------------------------------------------------------------

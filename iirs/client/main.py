@@ -63,8 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    home = Home(options.data_dir or data_directory("iirs"))
     try:
+        home = Home(options.data_dir or data_directory("iirs"))
         if options.desktop_entry:
             print(desktop_entry.install() if options.desktop_entry == "install" else desktop_entry.remove())
             return 0

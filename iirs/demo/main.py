@@ -148,6 +148,9 @@ def _run(arguments: list[str] | None) -> int:
     except IirsError as error:
         print(f"iirs-demo: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # no folder for what is thrown away at the end
+        print(f"iirs-demo: {error.strerror or error}", file=sys.stderr)
+        return 2
 
 
 def _has_display() -> bool:

@@ -18,7 +18,7 @@ from iirs.errors import HopError
 from iirs.geometry import INVITATION_SIZE, padded_invitations
 from iirs.message import Message, MessageKind
 from iirs.onion import RoundContext
-from iirs.server.accounts.database import LAST_ROUND, Storage
+from iirs.server.accounts.database_thread import DatabaseThread
 from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.accounts.registry import Accounts
 from iirs.server.deaddrop import DeadDropManager, DeadDrops
@@ -29,6 +29,7 @@ from iirs.server.hops.preparer import Increment, Preparer, Ready
 from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import MixNet, RoundOutcome
 from iirs.server.mix_stage import MixStage, NextHop, no_noise
+from iirs.server.round_numbers import RoundNumbers
 from iirs.server.settings import ServiceSettings
 from iirs.suite import KeyPair
 from iirs.wire.rounds import NO_BUNDLE, Announcement, RoundFlags, Standby, announcement_hash
@@ -47,10 +48,9 @@ class Opened:
 class Announcer:
     """Opens rounds in ``mix_net`` and links to the hop behind the entry, if there is one."""
 
-    def __init__(self, keys: ServerKeys, storage: Storage, settings: ServiceSettings) -> None:
+    def __init__(self, keys: ServerKeys, database: DatabaseThread, settings: ServiceSettings) -> None:
         self._chain = keys.chain
         self._identity = keys.identity
-        self._storage = storage
         self._settings = settings
         self._keyring = EpochKeyring(keys.chain, 0, keys.identity)
         self._successor: Successor | None = None
@@ -59,8 +59,8 @@ class Announcer:
         self._preparer = Preparer(keys.chain, keys.identity, self._keyring, self._successor)
         self._noise = NoiseMaker(keys.chain, 0, settings.random_bytes)
         self.mix_net = MixNet(keys.chain, self._stage(), settings.random_bytes)
-        around = keys.chain.rounds_around(settings.clock())
-        self._round_number = max(storage.number(LAST_ROUND) + 1, around[len(around) // 2])
+        round_ms = keys.chain.round_ms
+        self._numbers = RoundNumbers(database, lambda: int(settings.clock() * 1000) // round_ms, round_ms)
         self._executed = 0
         self._online = 0
         self._bundle_digest = NO_BUNDLE
@@ -104,7 +104,9 @@ class Announcer:
 
     def standby(self) -> Message:
         """Return STANDBY, which names the hop that does not do its part."""
-        return Standby(None if self._standing_by is None else self._standing_by.hop).encode()
+        # Hop 0 is the entry, which says this: a client knows that one by its silence.
+        hop = 0 if self._standing_by is None else self._standing_by.hop
+        return Standby(hop or None).encode()
 
     def give_up_at(self) -> float:
         """Return until when the later hops may take for what they are asked now (monotonic seconds)."""
@@ -113,7 +115,7 @@ class Announcer:
     @property
     def last_round(self) -> int:
         """The round announced last."""
-        return self._round_number - 1
+        return self._numbers.last_used
 
     def note(self, outcome: RoundOutcome) -> None:
         """Count a round that was executed."""
@@ -127,6 +129,8 @@ class Announcer:
         """Open the next round; ``None`` if a hop does not do its part."""
         number, increment = self._next_number(), accounts.next_increment()
         try:
+            if not self._numbers.may_use_next():
+                raise HopError(0, "cannot keep round numbers: its database does not store anything")
             # A chain of one has nobody who could have fallen behind, and copies no directory each round.
             directory = [] if self._successor is None else accounts.raw_entries()
             ready = self._preparer.prepare(number, increment, directory, self.give_up_at())
@@ -138,8 +142,7 @@ class Announcer:
         if self._standing_by is not None:
             _log.warning("the chain is complete again")
         self._standing_by = None
-        self._storage.set_number(LAST_ROUND, number)
-        self._round_number = number + 1
+        self._numbers.use_next()
         accounts.publish(ready.head)
         return self._open(ready, increment, prekeys.announce(ready.head.length, number), seconds_to_collect())
 
@@ -150,12 +153,10 @@ class Announcer:
         Clients and hops refuse what is an hour behind theirs.
         """
         around = self._chain.rounds_around(self._settings.clock())
-        number = max(self._round_number, around[len(around) // 4])
-        if number > self._round_number + 1:
-            _log.warning(
-                "rounds had fallen behind the clock: %d numbers are left out", number - self._round_number
-            )
-        return number
+        passed_over = self._numbers.pass_over(around[len(around) // 4])
+        if passed_over > 1:
+            _log.warning("rounds had fallen behind the clock: %d numbers are left out", passed_over)
+        return self._numbers.next
 
     def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
         number = self.last_round

@@ -25,6 +25,7 @@ from iirs.geometry import Geometry
 from iirs.message import Message, MessageKind, MessageReader
 from iirs.onion import EntryChannel
 from iirs.prekey import Prekey
+from iirs.server.event_counts import Counted
 from iirs.server.mix_net import Collected
 from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.tls import TlsPipe, on_the_wire
@@ -78,6 +79,10 @@ class ConnectionHandler(Protocol):
 
     def keep_prekey(self, connection: ConnectionThread, prekey: Prekey) -> None:
         """Take in the prekey that comes with an upload. Raises ``PeerError``."""
+        ...
+
+    def note(self, what: Counted) -> None:
+        """Count why a connection ended."""
         ...
 
     def left(self, connection: ConnectionThread) -> None:
@@ -165,8 +170,12 @@ class ConnectionThread(threading.Thread):
         try:
             self._serve()
         except TimeoutError:
+            self._handler.note(Counted.TIMED_OUT)
             self.close(CloseReason.TIMEOUT)
+        except HopError:
+            self.close(CloseReason.INCOMPLETE)
         except IirsError:
+            self._handler.note(Counted.PROTOCOL_BROKEN)
             self.close(CloseReason.PROTOCOL)
         except OSError:
             pass  # the connection is gone; there is nobody to tell

@@ -22,6 +22,8 @@ IDENTITY_FILE = "identity.key"
 CERTIFICATE_FILE = "tls.crt"
 KEY_FILE = "tls.key"
 _LOCK_FILE = "lock"
+FIRST_START_FILE = "first-start"
+"""Beside a chain that no server has run yet: only then may there be no database with it."""
 DEFAULT_SLOTS = 2
 DEFAULT_ROUND_SECONDS = 2.0
 DEFAULT_INVITE_EVERY = 5
@@ -122,6 +124,7 @@ def load_or_make_keys(folder: Path, options: ChainOptions) -> ServerKeys:
             write_file(folder / IDENTITY_FILE, private, 0o600)
             write_file(folder / KEY_FILE, keys.certificate_key, 0o600)
             write_file(folder / CERTIFICATE_FILE, keys.certificate, 0o644)
+            write_file(folder / FIRST_START_FILE, b"", 0o644)
             write_file(folder / CHAIN_FILE, keys.chain_file, 0o644)  # last: its presence means all is there
             return keys
         return _check(_load(folder), options)

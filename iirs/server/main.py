@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import logging
-import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +15,8 @@ from iirs.meter.report import MeterSettings, read_meter
 from iirs.paths import data_directory
 from iirs.server.accounts.database import Storage
 from iirs.server.glass_box import GlassBox
-from iirs.server.keystore import ChainOptions, hold_folder, load_or_make_keys, make_keys
+from iirs.server.keystore import FIRST_START_FILE, ChainOptions, hold_folder, load_or_make_keys, make_keys
+from iirs.server.net.addresses import is_loopback, reachable
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.server.stop_signal import StopSignal
@@ -28,6 +28,19 @@ _TRUST_ALONE = (
 _TRUST_CHAIN = (
     "note: who talks to whom is hidden if any one of the chain's {hops} servers is honest; the network, and "
     "everybody else, learns only who is registered and who is online"
+)
+
+_ONLY_HERE = (
+    "note: nobody on another machine can use this link, because the server listens on this machine's own "
+    "address, or the machine has no other; see --host"
+)
+
+_DATABASE_FILE = "server.sqlite"
+_ACCOUNTS_GONE = (
+    "The chain in the data directory has been in use, but the database is missing or empty: without the "
+    f"accounts anybody could register under anybody's name. Restore it ({_DATABASE_FILE}, or what "
+    "--database-url names) from a copy. To begin with nobody registered, make an empty file "
+    f"{FIRST_START_FILE} in the data directory."
 )
 
 
@@ -62,8 +75,22 @@ def build_service(options: argparse.Namespace, settings: ServiceSettings) -> Ser
         return Service(make_keys(chain_options), Storage("sqlite://"), settings)
     folder = _folder(options)
     keys = load_or_make_keys(folder, chain_options)
-    url = options.database_url or f"sqlite:///{(folder / 'server.sqlite').resolve()}"
-    return Service(keys, Storage(url), settings)
+    return Service(keys, _storage(options.database_url, folder), settings)
+
+
+def _storage(url: str | None, folder: Path) -> Storage:
+    """Return the accounts of the chain in ``folder``. Raises ``ConfigError`` if they are gone."""
+    file, mark = folder / _DATABASE_FILE, folder / FIRST_START_FILE
+    is_first = mark.exists()
+    if not url and not is_first and (not file.exists() or not file.stat().st_size):
+        raise ConfigError(_ACCOUNTS_GONE)  # before a file is made that would look like one
+    storage = Storage(url or file)
+    if not is_first and not storage.has_begun():
+        storage.close()
+        raise ConfigError(_ACCOUNTS_GONE)
+    storage.begin()
+    mark.unlink(missing_ok=True)
+    return storage
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,14 +112,24 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"iirs-server: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # no folder for what TLS reads from a file, no thread, no descriptor
+        print(f"iirs-server: {error.strerror or error}", file=sys.stderr)
+        return 2
 
 
 def _run(options: argparse.Namespace, settings: ServiceSettings, stop: StopSignal) -> int:
     service = build_service(options, settings)
     port = service.start(options.host, options.port)
-    link = JoinLink(_reachable(options.host), port, service.chain.chain_id)
+    link, *others = _links(options.host, service, port)
     for line in _trust(service.chain):
         print(f"iirs-server: {line}", file=sys.stderr)
+    for other in others:
+        print(
+            f"iirs-server: note: this machine has another address, for whom it suits: {other}",
+            file=sys.stderr,
+        )
+    if is_loopback(service.address) or is_loopback(link.host):  # a name may stand for 127.0.1.1
+        print(f"iirs-server: {_ONLY_HERE}", file=sys.stderr)
     print(f"iirs-server ready: {link}", flush=True)
     if options.qr or sys.stdout.isatty():
         _draw(link)
@@ -135,16 +172,10 @@ def _folder(options: argparse.Namespace) -> Path:
     return options.data_dir or data_directory("iirs-server")
 
 
-def _reachable(host: str) -> str:
-    """Return the address to put in the link; for "all addresses" the one this machine is reached by."""
-    if host not in {"0.0.0.0", "::", ""}:  # noqa: S104  # compared, not bound
-        return host
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # RFC 5737; connecting a datagram socket sends nothing
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
+def _links(host: str, service: Service, port: int) -> list[JoinLink]:
+    """Return the links to hand out, the best first."""
+    named = host.removeprefix("[").removesuffix("]")
+    return [JoinLink(item, port, service.chain.chain_id) for item in reachable(named, service.address)]
 
 
 if __name__ == "__main__":

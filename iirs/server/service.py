@@ -12,15 +12,17 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from iirs.errors import PeerError
+from iirs.errors import PeerError, StorageError
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
 from iirs.prekey import Prekey
 from iirs.server.accounts.database import Storage
+from iirs.server.accounts.database_thread import DatabaseThread
 from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.accounts.registry import Accounts, RateLimit
 from iirs.server.announcer import Announcer, Opened
 from iirs.server.connectionThread import ConnectionThread
+from iirs.server.event_counts import Counted, EventCounts
 from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import Collected, RoundOutcome
 from iirs.server.net.leftover_writer import LeftoverWriter
@@ -33,6 +35,10 @@ from iirs.wire.rounds import NoticeFlags, Upload
 
 _log = logging.getLogger("iirs.server")
 _IDLE_ROUNDS = 5
+_COUNTED_LOGINS = {
+    Result.WRONG_PASSWORD: Counted.WRONG_GUESS,
+    Result.TOO_MANY: Counted.LOGIN_LIMITED,
+}
 
 
 class Service:
@@ -44,17 +50,19 @@ class Service:
         self._storage = storage
         self._settings = settings
         self._tls = server_context(keys.certificate, keys.certificate_key)
-        self._announcer = Announcer(keys, storage, settings)
+        self._database = DatabaseThread(storage)
+        self._announcer = Announcer(keys, self._database, settings)
         self.mix_net = self._announcer.mix_net
         self.accounts = Accounts(
             keys.chain,
             storage,
+            self._database,
             self._announcer.sign_alone if len(keys.chain.hops) == 1 else None,
             settings.random_bytes,
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
             logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
         )
-        self.prekeys = PrekeyStore(keys.chain, storage, self.accounts.entry)
+        self.prekeys = PrekeyStore(keys.chain, self._database, self.accounts.entry)
         self._lock = threading.Lock()
         self._connections: set[ConnectionThread] = set()
         self._sessions: dict[int, ConnectionThread] = {}
@@ -67,6 +75,7 @@ class Service:
         self._first_tick = 0.0
         self._closes_at = 0.0
         self._writer = LeftoverWriter()
+        self._counts = EventCounts()
         self._listener: Listener | None = None
 
     # -- life -------------------------------------------------------------------------------------
@@ -76,7 +85,15 @@ class Service:
 
         With ``paced=False`` no scheduler runs: simulations call ``run_round`` themselves.
         """
-        self._listener = Listener(host, port, self._admit, backlog=512, advice="Try --port 0.")
+        self._listener = Listener(
+            host,
+            port,
+            self._admit,
+            backlog=512,
+            advice="Try --port 0.",
+            cannot_accept=lambda: self.note(Counted.NO_RESOURCES),
+        )
+        self._database.start()
         self._writer.start()
         self._paced, self._first_tick = paced, time.time() + self.chain.round_ms / 1000
         self._announcer.show_chain(self._open_next())
@@ -93,6 +110,11 @@ class Service:
         self._scheduler.start()
         self._listener.start()
         return self._listener.port
+
+    @property
+    def address(self) -> str:
+        """The address it listens on; "" before ``start``."""
+        return "" if self._listener is None else self._listener.address
 
     def run_round(self) -> None:
         """Run one round, now."""
@@ -116,6 +138,7 @@ class Service:
     def tidy(self) -> None:
         """Forget what is to be forgotten by the clock; to be called now and then, from any thread."""
         self._announcer.erase_keys()
+        self._counts.tell()
 
     def stop(self) -> None:
         """Finish the round that runs, tell every client, and let go of everything."""
@@ -132,12 +155,14 @@ class Service:
             connection.join(max(0.0, deadline - time.monotonic()))
         self._writer.stop()
         self._announcer.close()
+        self._database.stop(self._announcer.last_round)
         self._storage.close()
 
     def _admit(self, sock: socket.socket) -> None:
         with self._lock:
             full = len(self._connections) >= self._settings.max_connections
         if full:
+            self.note(Counted.FULL)
             sock.close()
         else:
             self._serve(sock)
@@ -149,6 +174,7 @@ class Service:
                 sock, self._tls, self, self.chain.geometry, self._writer, self._connection_settings
             )
         except OSError:
+            self.note(Counted.NO_RESOURCES)
             sock.close()
             return
         with self._lock:
@@ -156,6 +182,7 @@ class Service:
         try:
             connection.start()
         except RuntimeError:  # no thread to be had
+            self.note(Counted.NO_RESOURCES)
             self.left(connection)
             sock.close()
 
@@ -176,6 +203,7 @@ class Service:
         bundle: list[Message] = []
         if outcome is not None:
             self._announcer.note(outcome)
+            self._counts.count(Counted.LATE, outcome.late)
             bundle = [] if outcome.bundle is None else [outcome.bundle.encode()]
             _log.info(
                 "round %d: %d uploads, %d late, invitations %s%s",
@@ -215,11 +243,16 @@ class Service:
 
     def register(self, registration: Registration, address: str) -> Result:
         """Take in a new account."""
-        return self.accounts.register(registration, address)
+        result = self.accounts.register(registration, address)
+        if result is Result.TOO_MANY:
+            self.note(Counted.REGISTRATION_LIMITED)
+        return result
 
     def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
         """Check a login secret."""
         result, record = self.accounts.login(login, address)
+        if result in _COUNTED_LOGINS:
+            self.note(_COUNTED_LOGINS[result])
         if record is not None and not self.accounts.wait_announced(
             record.position, self._settings.sign_seconds
         ):
@@ -275,9 +308,16 @@ class Service:
         return collected
 
     def do_errand(self, connection: ConnectionThread, errand: Errand) -> NoticeFlags:
-        """Change the connection's account, and return what to say of it."""
-        done = self.accounts.do_errand(connection.position, errand)
+        """Change the connection's account, and return what to say of it; nothing if it cannot be stored."""
+        try:
+            done = self.accounts.do_errand(connection.position, errand)
+        except StorageError:
+            return NoticeFlags.NONE  # the client asks again with every upload until it is told
         return NoticeFlags.ERRAND_DONE if done else NoticeFlags.ERRAND_REFUSED
+
+    def note(self, what: Counted) -> None:
+        """Count what is told as a count, now and then."""
+        self._counts.count(what)
 
     def left(self, connection: ConnectionThread) -> None:
         """Forget a connection that ended."""
@@ -286,7 +326,7 @@ class Service:
             if self._sessions.get(connection.position) is connection:
                 del self._sessions[connection.position]
         if connection.last_round:
-            self._storage.set_last_round(connection.position, connection.last_round)
+            self.accounts.took_part(connection.position, connection.last_round)
 
 
 def _announce(announcement: bytes, session: ConnectionThread) -> Message:

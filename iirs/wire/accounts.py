@@ -77,6 +77,7 @@ class Result(IntEnum):
     STALE_KEY = 6
     NOT_YET = 7
     DELETED = 8
+    NOT_NOW = 9
 
     @property
     def sentence(self) -> str:
@@ -94,6 +95,7 @@ _RESULT_SENTENCES = {
     Result.STALE_KEY: "The server has changed its key just now; the next attempt will work.",
     Result.DELETED: "This account was deleted. Its name stays taken.",
     Result.NOT_YET: "Not every server of the chain has signed this registration yet. Try again in a moment.",
+    Result.NOT_NOW: "The server cannot store anything just now. Try again in a minute.",
 }
 
 

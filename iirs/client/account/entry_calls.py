@@ -223,7 +223,7 @@ def _check(body: bytes) -> None:
         result = Result(body[0])
     except ValueError as error:
         raise PeerError("The server gave an answer this program does not know.") from error
-    if result in {Result.STALE_KEY, Result.TOO_MANY, Result.NOT_YET}:
+    if result in {Result.STALE_KEY, Result.TOO_MANY, Result.NOT_YET, Result.NOT_NOW}:
         raise TryLaterError(result)
     if result is not Result.OK:
         raise RefusedError(result)

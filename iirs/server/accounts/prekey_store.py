@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 from iirs.chain import Chain
 from iirs.directory import Entry
 from iirs.errors import ConfigError, DirectoryError, PeerError
 from iirs.geometry import PREKEY_INCREMENT
 from iirs.prekey import Prekey, is_current
-from iirs.server.accounts.database import Storage
+
+
+class PrekeyDatabase(Protocol):
+    """Where prekeys are kept; ``keep_prekeys`` is called by the rounds' thread and must not wait."""
+
+    def prekeys(self) -> list[bytes]:
+        """Return the kept prekey of every account that has one."""
+        ...
+
+    def keep_prekeys(self, records: Mapping[int, bytes], forgotten: Iterable[int] = ()) -> None:
+        """Keep prekeys, each in place of the former one of the account at its position; forget others."""
+        ...
 
 
 class PrekeyStore:
     """Everybody's newest prekey. Safe from any thread; one lock, not held while a signature is checked."""
 
-    def __init__(self, chain: Chain, storage: Storage, entry: Callable[[int], Entry]) -> None:
+    def __init__(self, chain: Chain, storage: PrekeyDatabase, entry: Callable[[int], Entry]) -> None:
         """Load what is kept; ``entry`` gives an account's entry by its position.
 
         Raises ``ConfigError`` if the database is damaged.

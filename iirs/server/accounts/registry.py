@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from iirs.chain import Chain
 from iirs.directory import Directory, Entry, Head
-from iirs.errors import AccountError, ConfigError, DirectoryError, HopError
+from iirs.errors import AccountError, ConfigError, DirectoryError, HopError, StorageError
 from iirs.geometry import DIRECTORY_INCREMENT, VAULT_SIZE, RandomBytes
 from iirs.server.accounts.database import Storage, StoredAccount
+from iirs.server.accounts.database_thread import DatabaseThread
 from iirs.server.hops.preparer import Increment
 from iirs.wire.accounts import AccountRecord, Errand, ErrandKind, Login, Registration, Result
 from iirs.wire.limits import MAX_ENTRIES
@@ -47,12 +48,16 @@ class RateLimit:
 
 
 class Accounts:
-    """Who is registered. Safe from any thread; one lock, never held while anything is sent."""
+    """Who is registered. Safe from any thread; one lock, never held while anything is sent or stored.
+
+    Changes are made in the database's thread, one after the other: stored first, then so in memory.
+    """
 
     def __init__(
         self,
         chain: Chain,
         storage: Storage,
+        database: DatabaseThread,
         sign_alone: Callable[[int, bytes], Head] | None,
         random_bytes: RandomBytes,
         *,
@@ -65,6 +70,7 @@ class Accounts:
         """
         self._chain = chain
         self._storage = storage
+        self._database = database
         self._sign_alone = sign_alone
         self._random_bytes = random_bytes
         self._registrations = registrations
@@ -72,18 +78,26 @@ class Accounts:
         self._lock = threading.Lock()
         self._directory = Directory(chain.chain_id)
         self._accounts: dict[str, StoredAccount] = {}
+        self._last_rounds: dict[int, int] = {}
         for account in storage.accounts():
-            try:
-                self._directory.append(Entry.parse(chain.chain_id, account.entry))
-            except DirectoryError as error:
-                raise ConfigError(
-                    "The database is damaged or another chain's: check --database-url and --data-dir."
-                ) from error
-            self._accounts[account.name] = account
+            self._append(account)
         # What was announced before a restart is not known any more: a client that holds less logs in anew.
         self._published = len(self._directory)
         self._head: Head | None = None
         self._announced = threading.Condition(self._lock)
+
+    def _append(self, account: StoredAccount) -> None:
+        """Take a stored account into memory. Raises ``ConfigError`` if it is not this chain's next one."""
+        try:
+            if account.position != len(self._directory):
+                raise DirectoryError("an account is missing")
+            self._directory.append(Entry.parse(self._chain.chain_id, account.entry))
+        except DirectoryError as error:
+            raise ConfigError(
+                "The database is damaged or another chain's: check --database-url and --data-dir."
+            ) from error
+        self._accounts[account.name] = account
+        self._last_rounds[account.position] = account.last_round
 
     def register(self, registration: Registration, address: str) -> Result:
         """Take in a new account, or say why not."""
@@ -97,22 +111,39 @@ class Accounts:
                 return Result.INVALID
             if entry.name in self._accounts:
                 return Result.NAME_TAKEN
-            salt = self._random_bytes(_SALT_SIZE)
-            account = StoredAccount(
-                len(self._directory),
-                entry.name,
-                entry.raw,
-                salt,
-                _secret_hash(salt, registration.login_secret),
-                registration.vault,
+        try:
+            self._database.ask(
+                lambda: self._store(entry, registration),
+                then=self._take_in,
+                undo=lambda account: self._storage.remove_from(account.position),
             )
-            try:
-                self._storage.add(account)
-            except AccountError:
-                return Result.NAME_TAKEN
-            self._directory.append(entry)
-            self._accounts[entry.name] = account
-            return Result.OK
+        except StorageError:
+            return Result.NOT_NOW
+        except AccountError:
+            return Result.NAME_TAKEN
+        return Result.OK
+
+    def _store(self, entry: Entry, registration: Registration) -> StoredAccount:
+        """Store a new account. Raises ``AccountError`` if its name is taken."""
+        with self._lock:
+            position, is_taken = len(self._directory), entry.name in self._accounts
+        if is_taken:
+            raise AccountError("That name is taken.")
+        salt = self._random_bytes(_SALT_SIZE)
+        hashed = _secret_hash(salt, registration.login_secret)
+        account = StoredAccount(position, entry.name, entry.raw, salt, hashed, registration.vault)
+        try:
+            self._storage.add(account)
+        except AccountError:
+            # There is one that was stored although the database seemed to fail: whose it is was told "not
+            # now", may have thrown the keys away since, and has to be able to try again.
+            self._storage.remove_from(position)
+            self._storage.add(account)
+        return account
+
+    def _take_in(self, account: StoredAccount) -> None:
+        with self._lock:
+            self._append(account)
 
     def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
         """Check a login secret; return the account's record if it is right."""
@@ -131,33 +162,46 @@ class Accounts:
             if not hmac.compare_digest(account.secret_hash, given):
                 self._logins.allow(key)
                 return Result.WRONG_PASSWORD, None
-        last_round = self._storage.last_round(account.position)
+            last_round = self._last_rounds[account.position]
         return Result.OK, AccountRecord(account.position, last_round, account.vault)
+
+    def took_part(self, position: int, round_number: int) -> None:
+        """Remember the last round in which an account took part; an earlier one changes nothing."""
+        # A replaced connection may end after the newer one, with less to say.
+        with self._lock:
+            if round_number <= self._last_rounds[position]:
+                return
+            self._last_rounds[position] = round_number
+        self._database.keep_taken_part(position, round_number)
 
     def do_errand(self, position: int, errand: Errand) -> bool:
         """Give an account a new password, or delete it: only its name and public keys stay.
 
         Repeated, it changes nothing and writes nothing. Returns False if the account is deleted already, and
-        a password was to be set.
+        a password was to be set. Raises ``StorageError`` if it cannot be stored now.
         """
+        return self._database.ask(lambda: self._change(position, errand))
+
+    def _change(self, position: int, errand: Errand) -> bool:
         with self._lock:
             account = self._accounts[self._directory.entries[position].name]
-            if errand.kind is ErrandKind.DELETE:
-                changed = replace(account, salt=b"", secret_hash=b"", vault=bytes(VAULT_SIZE))
-            elif not account.secret_hash:
-                return False
-            elif account.vault == errand.vault and hmac.compare_digest(
-                account.secret_hash, _secret_hash(account.salt, errand.login_secret)
-            ):
-                return True
-            else:
-                salt = self._random_bytes(_SALT_SIZE)
-                fresh = _secret_hash(salt, errand.login_secret)
-                changed = replace(account, salt=salt, secret_hash=fresh, vault=errand.vault)
-            if changed != account:
-                self._storage.change(changed)
-                self._accounts[account.name] = changed
+        if errand.kind is ErrandKind.DELETE:
+            changed = replace(account, salt=b"", secret_hash=b"", vault=bytes(VAULT_SIZE))
+        elif not account.secret_hash:
+            return False
+        elif account.vault == errand.vault and hmac.compare_digest(
+            account.secret_hash, _secret_hash(account.salt, errand.login_secret)
+        ):
             return True
+        else:
+            salt = self._random_bytes(_SALT_SIZE)
+            fresh = _secret_hash(salt, errand.login_secret)
+            changed = replace(account, salt=salt, secret_hash=fresh, vault=errand.vault)
+        if changed != account:
+            self._storage.change(changed)
+            with self._lock:
+                self._accounts[account.name] = changed
+        return True
 
     def entry(self, position: int) -> Entry:
         """Return the entry at a position. Raises ``IndexError`` if there is none."""

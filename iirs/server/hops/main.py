@@ -42,14 +42,17 @@ def main(arguments: list[str] | None = None) -> int:
     stop = StopSignal()  # first: a signal that comes while all is set up ends the hop as any other does
     options = parse_arguments(arguments)
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
-    folder = options.data_dir or data_directory("iirs-mix")
     try:
+        folder = options.data_dir or data_directory("iirs-mix")
         with ExitStack() as stack:
             stack.enter_context(hold_folder(folder))
             keys = load_hop_keys(folder)
             return _run(options, folder, keys, stack, stop)
     except ConfigError as error:
         print(f"iirs-mix: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # no folder, thread or descriptor to be had
+        print(f"iirs-mix: {error.strerror or error}", file=sys.stderr)
         return 2
 
 

@@ -32,6 +32,7 @@ from iirs.server.keystore import (
     DEFAULT_ROUND_SECONDS,
     DEFAULT_SLOTS,
     DEFAULT_SUITE,
+    FIRST_START_FILE,
     IDENTITY_FILE,
     KEY_FILE,
     milliseconds,
@@ -185,6 +186,7 @@ def _make_hop(folder: Path, name: str, address: str, *, entry: bool) -> _PublicP
         certificate, key = make_certificate()
         write_file(folder / KEY_FILE, key, 0o600)
         write_file(folder / CERTIFICATE_FILE, certificate, 0o644)
+        write_file(folder / FIRST_START_FILE, b"", 0o644)
         digest = certificate_hash(certificate)
     write_file(folder / IDENTITY_FILE, identity.private_bytes_raw(), 0o600)
     return _PublicPart(hop, digest)

@@ -1,0 +1,94 @@
+"""``RoundNumbers``: never one twice, and kept ahead in blocks, so that rounds go on without the database.
+
+What is kept is a number that no announced round exceeds; after a clean stop it is the last round's. Which was
+announced last is stored as well, as soon as the database takes it. A server that was killed and is back at
+once goes on from there, because rounds keep the clock's pace: ten rounds more, and conversations would have
+to be taken up anew. After any other end the numbers of the block are passed over. So a block is bounded by
+how far rounds may be ahead of the clocks of clients and hops, and what was passed over makes the next one
+smaller.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from iirs.errors import StorageError
+from iirs.server.accounts.database_thread import DatabaseThread
+
+_AHEAD_SECONDS = 2400.0
+"""Clients and later hops refuse a round that is an hour ahead of their clock."""
+
+_BLOCK_MIN = 8
+_SOON_ROUNDS = 15
+_SLACK = 2
+"""The next number, and one for a round that was announced a little early or late."""
+
+
+class RoundNumbers:
+    """Owned by the thread that opens rounds. It waits for the database only if there is no round without."""
+
+    def __init__(
+        self,
+        database: DatabaseThread,
+        clock_round: Callable[[], int],
+        round_ms: int,
+        uptime: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``clock_round`` gives the round that the clock would have now, ``uptime`` seconds since boot."""
+        self._uptime = uptime
+        self._round_ms = round_ms
+        self._database = database
+        self._clock_round = clock_round
+        self._most = int(_AHEAD_SECONDS * 1000) // round_ms
+        self.next = max(self._after_restart(), clock_round())
+        """The number of the next round."""
+
+    def _after_restart(self) -> int:
+        behind_all = self._database.reserved + 1
+        used, used_at, uptime_ms = self._database.used_before
+        elapsed = self._clock_round() - used_at
+        by_uptime = (self._uptime() * 1000 - uptime_ms) / self._round_ms
+        # Longer ago, rounds may have gone on without the database. A clock that was set, or a machine that
+        # was started anew, cannot tell.
+        if 0 <= elapsed <= _SOON_ROUNDS and abs(elapsed - by_uptime) < _SLACK:
+            return min(used + elapsed + _SLACK, behind_all)
+        return behind_all
+
+    def pass_over(self, least: int) -> int:
+        """Have the next number be at least this; return how many are left out for it."""
+        left_out = max(0, least - self.next)
+        self.next += left_out
+        return left_out
+
+    def may_use_next(self) -> bool:
+        """Whether it is kept that the next number may have been used; if not, that has been asked for."""
+        if self.next > self._database.reserved:
+            self._reserve(wait=not self._database.failing)
+        return self.next <= self._database.reserved
+
+    def use_next(self) -> int:
+        """Return the next number, which is now used, and have more kept in time."""
+        number, self.next = self.next, self.next + 1
+        self._database.note_used(number, self._clock_round(), int(self._uptime() * 1000))
+        if number + self._block() // 2 >= self._database.reserved:
+            self._reserve(wait=False)
+        return number
+
+    @property
+    def last_used(self) -> int:
+        """The number before the next."""
+        return self.next - 1
+
+    def _reserve(self, *, wait: bool) -> None:
+        until = self.next + self._block()
+        if not wait:
+            self._database.reserve(until)
+            return
+        try:
+            self._database.reserve_now(until)
+        except StorageError:
+            self._database.reserve(until)
+
+    def _block(self) -> int:
+        return max(_BLOCK_MIN, (self._most - max(0, self.next - self._clock_round())) // 2)

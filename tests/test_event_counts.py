@@ -1,0 +1,104 @@
+"""What strangers do often is logged as counts, now and then, and without names."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from iirs.client.account.entry_calls import login
+from iirs.errors import AccountError, PeerError
+from iirs.server.event_counts import Counted, EventCounts
+from iirs.server.net.listener import Listener
+from iirs.server.settings import ServiceSettings
+from iirs.wire.limits import CloseReason
+from tests.harness import PASSWORD, town, wait_until
+from tests.raw import dial, dial_tls
+
+SMALL = replace(ServiceSettings(), max_connections=2, failed_logins_burst=2, failed_logins_per_second=0.0)
+
+
+def test_counts_are_told_once_in_a_while_and_only_what_is_new(caplog: pytest.LogCaptureFixture) -> None:
+    now = 1000.0
+    counts = EventCounts(60.0, lambda: now)
+    counts.tell()
+    assert caplog.messages == []
+    for _ in range(500):
+        counts.count(Counted.WRONG_GUESS)
+        counts.tell()
+    assert caplog.messages == ["since this was said last: wrong passwords: 1"]
+    now += 59
+    counts.tell()
+    assert len(caplog.messages) == 1
+    counts.count(Counted.LATE, 0)
+    counts.count(Counted.FULL, 7)
+    now += 1
+    counts.tell()
+    counts.tell()
+    assert caplog.messages[1:] == [
+        "since this was said last: wrong passwords: 499, connections refused because the server is full: 7"
+    ]
+    now += 3600
+    counts.count(Counted.LATE, 0)
+    counts.tell()
+    assert len(caplog.messages) == 2
+
+
+def test_a_crowd_of_guesses_and_strangers_is_one_line_without_names(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with town(tmp_path, paced=False, settings=SMALL) as place:
+        place.register("alice")
+        for _ in range(5):
+            with pytest.raises(AccountError):
+                login(place.link, place.home("mallory"), "alice", PASSWORD + "?")
+        end = dial_tls(place.port)
+        with end:
+            end.say(bytes(64))
+            assert end.ending() is CloseReason.PROTOCOL
+        wait_until(lambda: not place.service._connections)
+        silent = [dial(place.port) for _ in range(2)]
+        wait_until(lambda: len(place.service._connections) == 2)
+        for _ in range(4):
+            with pytest.raises((PeerError, OSError)), dial(place.port) as refused:
+                refused.handshake()
+        for one in silent:
+            one.__exit__()
+        caplog.clear()
+        for _ in range(20):
+            place.service.tidy()
+        assert caplog.messages == [
+            "since this was said last: wrong passwords: 2, "
+            "logins refused after too many wrong passwords: 3, "
+            "connections refused because the server is full: 4, "
+            "connections closed because they broke the protocol: 1"
+        ]
+        assert "alice" not in caplog.text
+        assert "127.0.0.1" not in caplog.text
+
+
+def test_a_lack_of_descriptors_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[None] = []
+    listener = Listener(
+        "127.0.0.1", 0, socket.socket.close, backlog=5, advice="", cannot_accept=lambda: failures.append(None)
+    )
+
+    class Exhausted:
+        def accept(self) -> tuple[socket.socket, object]:
+            if len(failures) < 3:
+                raise OSError(errno.EMFILE, "too many open files")
+            monkeypatch.setattr(listener, "_socket", real)
+            return real.accept()
+
+    real = listener._socket
+    monkeypatch.setattr(listener, "_socket", Exhausted())
+    listener.start()
+    wait_until(lambda: listener._socket is real)
+    socket.create_connection(("127.0.0.1", listener.port), 5).close()
+    listener.close()
+    assert len(failures) == 3
