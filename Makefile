@@ -1,4 +1,6 @@
-.PHONY: fmt lint types test check demo bench words pictures
+.PHONY: fmt lint types quick test coverage check demo bench words pictures
+
+QUICK = -n logical -m "not realtime and not window and not slow"
 
 fmt:
 	ruff format .
@@ -10,8 +12,17 @@ lint:
 types:
 	mypy
 
+quick:
+	pytest $(QUICK)
+
 test:
 	pytest
+
+coverage:
+	coverage erase
+	coverage run -m pytest $(QUICK)
+	coverage combine -q
+	coverage report --fail-under=95
 
 check: lint types test
 

@@ -11,15 +11,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import tomllib
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from iirs.errors import ChainError, ConfigError
-from iirs.geometry import CHAIN_FILE_MAX, Geometry
+from iirs.errors import ChainError, ConfigError, ImpostorError
+from iirs.geometry import CHAIN_FILE_MAX, HASH_SIZE, Geometry
+from iirs.hexadecimal import hex_bytes
 from iirs.noise import B_MAX, MU_MAX, NO_NOISE, Noise
+from iirs.plain_toml import parse_plain_toml
 from iirs.suite import SUITES
 
 DEFAULT_PORT = 12345
@@ -27,7 +29,11 @@ MAX_HOPS = 8
 MAX_SLOTS = 16
 DEFAULT_PREKEY_ROUNDS = 43_200
 """A day of rounds of 2 s."""
+CLOCK_TOLERANCE_SECONDS = 3600.0
+"""A round that is further than this from one's own clock, ahead or behind, is refused."""
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+_NEVER_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, line separators and direction marks. A list: what is printable changes with Unicode."""
 _LINK = re.compile(
     r"(?:iirs://)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
     r"(?:#(?P<fingerprint>[0-9a-fA-F]{64}))?"
@@ -87,6 +93,16 @@ class Chain:
         """Return the prekey period a round is in."""
         return round_number // self.prekey_rounds
 
+    def rounds_around(self, now: float) -> range:
+        """Return the rounds that are not refused at a time (unix seconds): an hour's before and after it.
+
+        Later ones would use up round numbers; earlier ones may have been wrapped for keys that were stolen
+        since, of hops that have long erased them.
+        """
+        current = int(now * 1000) // self.round_ms
+        most = int(CLOCK_TOLERANCE_SECONDS * 1000) // self.round_ms
+        return range(current - most, current + most + 1)
+
     @property
     def fingerprint(self) -> str:
         """The chain id as the link writes it: 64 hexadecimal digits."""
@@ -136,8 +152,8 @@ def parse_chain(data: bytes) -> Chain:
     if len(data) > CHAIN_FILE_MAX:
         raise ChainError("The chain file is too long to be one.")
     try:
-        table = tomllib.loads(data.decode())
-        if table["version"] != 1:
+        table = parse_plain_toml(data.decode(), MAX_HOPS)
+        if type(table["version"]) is not int or table["version"] != 1:
             raise ChainError("The chain file is of a version this program does not know.")
         chain = Chain(
             chain_id=hashlib.sha256(data).digest(),
@@ -146,10 +162,8 @@ def parse_chain(data: bytes) -> Chain:
             round_ms=_in_range(table["round_ms"], 10, 600_000),
             invite_every=_in_range(table["invite_every"], 1, 1000),
             epoch_rounds=_in_range(table["epoch_rounds"], 1, 100_000),
-            entry_certificate=_hash(table["entry_certificate"]),
-            hops=tuple(
-                Hop(str(hop["name"]), str(hop["address"]), _hash(hop["identity"])) for hop in table["hop"]
-            ),
+            entry_certificate=hex_bytes(table["entry_certificate"], HASH_SIZE, either_case=True),
+            hops=tuple(read_hop(hop) for hop in table["hop"]),
             prekey_rounds=_in_range(table["prekey_rounds"], 1, 10_000_000),
             noise=Noise(
                 _in_range(table["noise_mu"], 0, MU_MAX),
@@ -173,6 +187,12 @@ def parse_chain(data: bytes) -> Chain:
     return chain
 
 
+def read_hop(table: dict[str, Any]) -> Hop:
+    """Return the hop that one table of the file describes. Raises ``KeyError`` or ``ValueError``."""
+    identity = hex_bytes(table["identity"], HASH_SIZE, either_case=True)
+    return Hop(_line(table["name"]), _line(table["address"]), identity)
+
+
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("neither true nor false")
@@ -191,11 +211,10 @@ def _in_range(value: object, smallest: int, largest: int) -> int:
     return value
 
 
-def _hash(value: object) -> bytes:
-    data = bytes.fromhex(value) if isinstance(value, str) else b""
-    if len(data) != 32:
-        raise ValueError("not 32 bytes in hexadecimal")
-    return data
+def _line(value: object) -> str:
+    if not isinstance(value, str) or _NEVER_SHOWN.search(value):
+        raise ValueError("not a text that is shown as it is")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,18 +243,19 @@ class JoinLink:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"iirs://{host}:{self.port}/" + (f"#{self.fingerprint.hex()}" if self.fingerprint else "")
 
-    def check(self, chain: Chain, pinned: bytes | None) -> None:
-        """Return if ``chain`` is the one the link, or else the pin of an earlier visit, names.
+    def check(self, chain_id: bytes, pinned: bytes | None) -> None:
+        """Return if this is the chain that the link and the pin of an earlier visit name.
 
-        Raises ``ChainError`` if it is another: nobody can be given a chain of their own.
+        Raises ``ImpostorError`` if it is another: nobody can be given a chain of their own. ``chain_id`` is
+        the hash of bytes that nobody vouches for, so this comes before they are read.
         """
-        if self.fingerprint is not None and not hmac.compare_digest(self.fingerprint, chain.chain_id):
-            raise ChainError(
+        if self.fingerprint is not None and not hmac.compare_digest(self.fingerprint, chain_id):
+            raise ImpostorError(
                 "This server shows another chain than the one that the join link names. Someone may be in "
                 "between, or the server was set up anew: ask the person who runs it for the link."
             )
-        if pinned is not None and not hmac.compare_digest(pinned, chain.chain_id):
-            raise ChainError(
+        if pinned is not None and not hmac.compare_digest(pinned, chain_id):
+            raise ImpostorError(
                 "This server shows another chain than the one that was used before. Someone may be in "
                 "between, or the server was set up anew: ask the person who runs it for the link."
             )

@@ -61,6 +61,10 @@ class ChainError(IirsError):
     """The server shows a chain other than the one we trust: do not connect."""
 
 
+class ImpostorError(ChainError):
+    """Whoever answers has not shown to be the chain we trust: believe nothing of it, and try again later."""
+
+
 class DirectoryError(IirsError):
     """The directory does not extend what we hold: do not trust this server's list of people."""
 

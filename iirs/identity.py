@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from iirs.errors import AccountError
-from iirs.geometry import NAME_MAX
+from iirs.geometry import NAME_MAX, SIGNATURE_SIZE, SIGNING_KEY_SIZE
 
 SIGNING_PRIVATE_SIZE = 32
 _NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME_MAX - 1}}}")
@@ -43,12 +43,14 @@ class VerifyKey:
 
     def __init__(self, raw: bytes) -> None:
         """Load a compressed point of 33 bytes. Raises ``ValueError`` for anything else."""
+        if len(raw) != SIGNING_KEY_SIZE:
+            raise ValueError("not a compressed point")
         self._key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), raw)
         self.raw = raw
 
     def verify(self, signature: bytes, data: bytes) -> None:
         """Return if ``signature`` is right. Raises ``InvalidSignature`` if not."""
-        if len(signature) != 64:
+        if len(signature) != SIGNATURE_SIZE:
             raise InvalidSignature
         r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
         self._key.verify(encode_dss_signature(r, s), data, ec.ECDSA(SHA256()))

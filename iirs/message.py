@@ -206,6 +206,8 @@ class PeerMessage:
         payload = content[_FIELDS.size : _FIELDS.size + length]
         if length > PAYLOAD_MAX:
             raise PeerMessageError("a peer message claims more than it holds")
+        if any(content[_FIELDS.size + length :]):
+            raise PeerMessageError("a peer message holds more than it claims")
         values = dict(zip(_FIELD_NAMES, raw, strict=True))
         if values["sent_at_ms"] > SENT_AT_MAX:
             raise PeerMessageError("a peer message of a time that no store can hold")

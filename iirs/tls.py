@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from iirs.errors import ChainError, PeerError
+from iirs.errors import ImpostorError, PeerError
 
 _READ_CHUNK = 65536
 RECORD_MAX = 16384
@@ -172,10 +172,10 @@ class TlsPipe:
         return self._outgoing.read()
 
     def check_certificate(self, expected: bytes) -> None:
-        """Return if the server's certificate has this SHA-256. Raises ``ChainError`` if not."""
+        """Return if the server's certificate has this SHA-256. Raises ``ImpostorError`` if not."""
         der = self._tls.getpeercert(binary_form=True) or b""
         if not hmac.compare_digest(hashlib.sha256(der).digest(), expected):
-            raise ChainError(
+            raise ImpostorError(
                 "This server's certificate is not the one its chain file names. "
                 "Someone may be in between: do not go on, ask the person who runs the server."
             )

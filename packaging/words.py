@@ -7,6 +7,7 @@ missing afterwards is said, and makes ``pytest`` fail. Needs Babel (in the extra
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 
 from babel.messages import Catalog, Message
@@ -19,17 +20,25 @@ from iirs.wire.limits import CloseReason
 
 ROOT = Path(__file__).parent.parent
 LOCALE = ROOT / "iirs" / "locale"
+_UNSEEN = {
+    "ConfigError",
+    "ExtraMissingError",
+    "OnionError",
+    "HopError",
+    "InvitationError",
+    "PeerMessageError",
+}
+"""Errors whose sentences no window shows: programs say them, logs, or nobody."""
+_ERRORS = {
+    name
+    for source in (ROOT / "iirs").rglob("*.py")
+    for name in re.findall(r"^class (\w+Error)\(", source.read_text(encoding="utf-8"), flags=re.M)
+} - _UNSEEN
 KEYWORDS: dict[str, tuple[int, ...] | None] = {
     "_": None,
     "N_": None,
     "n_": (1, 2),
-    **dict.fromkeys(
-        (
-            *("AccountError", "StoreError", "ConnectionLostError", "ChainError", "DirectoryError"),
-            *("PeerError", "StoreDamagedError", "Notice"),
-        ),
-        None,
-    ),
+    **dict.fromkeys({"Notice", *_ERRORS}),
 }
 """Functions, and errors a window shows, whose first argument is a sentence."""
 _ENGLISH = ("client/terminal.py", "client/main.py", "client/gui.py")

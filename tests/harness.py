@@ -22,11 +22,14 @@ from iirs.server.accounts.database import Storage
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
+from tests.awaited import awaited
 
 CHEAP = StretchCost(memory_kib=64, passes=1, lanes=1)
 PASSWORD = "correct horse battery"
 ROUND_SECONDS = 0.25
 FAST_BACKOFF = ConnectionOptions(backoff_seconds=(0.1, 0.2))
+PATIENT_SECONDS = 60.0
+"""How long what should happen within a few seconds is waited for: a busy machine is slow, not broken."""
 E = TypeVar("E")
 
 
@@ -41,7 +44,10 @@ class Person:
     log: list[Event] = field(default_factory=list)
 
     def wait_for(
-        self, kind: type[E], condition: Callable[[E], bool] = lambda event: True, seconds: float = 30
+        self,
+        kind: type[E],
+        condition: Callable[[E], bool] = lambda event: True,
+        seconds: float = PATIENT_SECONDS,
     ) -> E:
         """Return the first event of a kind, past or future, that meets the condition; fail after a while."""
         deadline = time.monotonic() + seconds
@@ -53,7 +59,8 @@ class Person:
             seen = len(self.log)
             left = deadline - time.monotonic()
             if left <= 0:
-                raise AssertionError(f"{self.name} never saw such a {kind.__name__}; last: {self.log[-5:]}")
+                sought = f"a {kind.__name__} with {awaited(condition)}"
+                raise AssertionError(f"{self.name} never saw {sought}; last: {self.log[-5:]}")
             try:
                 self.log.append(self.connection.events.get(timeout=min(left, 0.2)))
             except queue.Empty:
@@ -71,10 +78,10 @@ class Person:
         """Every text received so far, in order."""
         return [event.text for event in self.drain() if isinstance(event, TextReceived)]
 
-    def wait_established(self, peer: str, seconds: float = 30) -> None:
+    def wait_established(self, peer: str, seconds: float = PATIENT_SECONDS) -> None:
         self.wait_for(PeerChanged, lambda e: e.peer == peer and e.established, seconds)
 
-    def wait_state(self, peer: str, state: PeerState, seconds: float = 30) -> None:
+    def wait_state(self, peer: str, state: PeerState, seconds: float = PATIENT_SECONDS) -> None:
         self.wait_for(PeerChanged, lambda e: e.peer == peer and e.state is state, seconds)
 
 
@@ -122,7 +129,7 @@ class Place:
         for person in self.people.values():
             person.connection.quit(at_once=True)
         for person in self.people.values():
-            person.connection.join(5)
+            person.connection.join(60)
 
 
 @dataclass
@@ -140,7 +147,7 @@ class Town(Place):
     def link(self) -> JoinLink:
         return JoinLink("127.0.0.1", self.port, self.service.chain.chain_id)
 
-    def step(self, online: int | None = None, seconds: float = 30) -> None:
+    def step(self, online: int | None = None, seconds: float = PATIENT_SECONDS) -> None:
         """Run one round of an unpaced town, once all who are online have uploaded."""
         expected = len(self.people) if online is None else online
         wait_until(lambda: self.service.mix_net.collected >= expected, seconds)
@@ -159,12 +166,12 @@ def knows(person: Person, name: str) -> bool:
     return any(isinstance(event, PeopleChanged) and name in event.names for event in person.drain())
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for a condition; fail if it never holds."""
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENT_SECONDS) -> None:
+    """Wait for a condition; fail if it never holds, and say what was awaited."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError("a condition that should come true did not")
+            raise AssertionError(f"in {seconds:.0f} s there never was {awaited(condition)}")
         time.sleep(0.002)
 
 

@@ -1,7 +1,7 @@
 """A client that talks without end, to be killed: ``python -m tests.killed LINK NAME PEER FOLDER``.
 
-It writes one text after the other, and one file, until there is a file ``stop`` in the folder; then, when all
-is delivered, it says so on standard output.
+It writes one text after the other, and one file, until there is a file ``stop`` in the folder. On standard
+output it says ``said`` for each text, and ``settled`` when it has stopped and all is delivered.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
         if stopping and not said:
             settled: queue.SimpleQueue[bool] = queue.SimpleQueue()
             connection.call(lambda engine, answer=settled: answer.put(is_settled(engine, peer)))
-            said = settled.get(timeout=20)
+            said = settled.get(timeout=120)
             if said:
                 print("settled", flush=True)
 
@@ -60,6 +60,7 @@ def say(engine: Engine, peer: str) -> None:
         engine.messenger.send_file(peer, "long.bin", bytes(range(193)) * 4 * FILE_PIECES)
     else:
         engine.messenger.send(peer, f"text {len(mine)}")
+        print("said", flush=True)
 
 
 def is_settled(engine: Engine, peer: str) -> bool:

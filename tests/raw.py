@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from iirs.client.account.account import Account
@@ -20,7 +21,7 @@ from iirs.wire.limits import CloseReason, hello
 from iirs.wire.rounds import Announcement, Upload
 
 ANYTHING: Limits = dict.fromkeys(MessageKind, (0, 2**32 - 1))
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 class RawEnd:
@@ -77,10 +78,14 @@ class RawEnd:
 
     def wait_for(self, kind: MessageKind) -> bytes:
         """Skip to the next message of a kind and return its body."""
-        while (message := self.read()) is not None:
-            if message.kind is kind:
-                return message.body
-        raise AssertionError(f"the other end hung up without a {kind.name}")
+        seen: list[str] = []
+        with suppress(TimeoutError):
+            while (message := self.read()) is not None:
+                if message.kind is kind:
+                    return message.body
+                seen.append(message.kind.name)
+            raise AssertionError(f"the other end hung up without a {kind.name}, after {seen[-9:]}")
+        raise AssertionError(f"no {kind.name} in {PATIENCE_SECONDS:.0f} s, after {seen[-9:]}")
 
     def ending(self) -> CloseReason | None:
         """Read to the end; return why the other end closed, or ``None`` if it just hung up."""

@@ -20,7 +20,8 @@ from iirs.client.window.pages.login_page import LoginPage
 from iirs.client.window.start import Start
 from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window import ClientWindow
-from tests.harness import FAST_BACKOFF, PASSWORD, Town
+from tests.awaited import awaited
+from tests.harness import FAST_BACKOFF, PASSWORD, PATIENT_SECONDS, Town
 
 
 class Screen:
@@ -41,7 +42,7 @@ class Screen:
         self.pump(lambda: bool(top.winfo_viewable()))
         return window
 
-    def pump(self, condition: Callable[[], bool], seconds: float = 40) -> None:
+    def pump(self, condition: Callable[[], bool], seconds: float = PATIENT_SECONDS) -> None:
         """Let Tk work until a condition holds; fail, with a picture if wanted, if it never does."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -50,7 +51,10 @@ class Screen:
                 raise AssertionError("a callback failed") from self.faults[0]
             if time.monotonic() > deadline:
                 self._picture()
-                raise AssertionError("what should appear in the window did not")
+                seen = [words(window.window)[-1000:] for window in self.windows if window.is_open]
+                raise AssertionError(
+                    f"in {seconds:.0f} s there never was {awaited(condition)}; windows: {seen}"
+                )
             time.sleep(0.005)
 
     def close_all(self) -> None:

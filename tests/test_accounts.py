@@ -334,7 +334,7 @@ def test_a_newer_login_replaces_the_session_which_says_so_and_stays_away(tmp_pat
         newer.wait_for(RoundClosed, lambda e: e.clean)
         closed = older.wait_for(ConnectionChanged, is_state(ConnectionState.CLOSED))
         assert "logged in somewhere else" in closed.sentence
-        assert older.connection.join(10)
+        assert older.connection.join(60)
         newer.drain()
         before = newer.wait_for(RoundClosed).round_number
         newer.wait_for(RoundClosed, lambda e: e.round_number > before + 5)
@@ -345,7 +345,7 @@ def test_a_newer_login_replaces_the_session_which_says_so_and_stays_away(tmp_pat
             for event in newer.drain()
         )
         newer.connection.quit(at_once=True)
-        newer.connection.join(5)
+        newer.connection.join(60)
 
 
 def test_a_login_with_another_identity_under_the_name_is_refused_by_the_client(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_a_login_with_another_identity_under_the_name_is_refused_by_the_client(t
         stranger = place.connect(replace(account, identity=Identity.generate()))
         closed = stranger.wait_for(ConnectionChanged, is_state(ConnectionState.CLOSED))
         assert "another key under this account's name" in closed.sentence
-        assert stranger.connection.join(10)
+        assert stranger.connection.join(60)
 
 
 def test_the_server_remembers_the_last_round_an_account_took_part_in(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_the_server_remembers_the_last_round_an_account_took_part_in(tmp_path: P
         alice = place.connect(account)
         used = alice.wait_for(RoundClosed).round_number
         alice.connection.quit(at_once=True)
-        assert alice.connection.join(10)
+        assert alice.connection.join(60)
         last_round = lambda: place.service._storage.last_round(0)  # noqa: E731  # read again and again
         wait_until(lambda: last_round() >= used)
         place.service._storage.set_last_round(0, 1)
@@ -407,7 +407,7 @@ def test_a_session_comes_back_by_itself_after_the_server_restarts(tmp_path: Path
         for person in place.people.values():
             person.connection.quit(at_once=True)
         for person in place.people.values():
-            person.connection.join(5)
+            person.connection.join(60)
         service.stop()
 
 

@@ -241,7 +241,7 @@ EXCEPTIONS = {
     "iirs.server.deaddrop": ("clock", "GarbageCollector, which keeps messages for a time"),
     "iirs.client.server_connection": ("threads clock", "the connection's thread"),
     "iirs.client.terminal": ("threads clock", "reads the keyboard and waits for events"),
-    "iirs.client.account_tasks": ("threads files", "workers for what blocks"),
+    "iirs.client.account_tasks": ("threads clock files", "workers for what blocks; when a login ended"),
     "iirs.client.gui": ("windows", "asks for tkinter, and says so in a sentence where there is none"),
     "iirs.client.text.translate": ("files", "where the catalogues are; read when a language is chosen"),
     "iirs.client.text.emoji": ("threads", "tries in a process of its own whether this screen survives emoji"),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -35,8 +36,9 @@ from iirs.wire.limits import CloseReason, hello
 from iirs.wire.rounds import Replies, RoundStatus
 from tests.harness import Person, Town, town, wait_until
 from tests.raw import RawEnd, Session, dial, dial_tls, greeted, logged_in, login_message
+from tests.shared import Shared
 
-LIMITS = ConnectionSettings(greeting_seconds=4, idle_seconds=6)
+LIMITS = ConnectionSettings(greeting_seconds=6, idle_seconds=12)  # a busy machine lets honest ones wait too
 GENEROUS = ServiceSettings(connection=LIMITS, failed_logins_burst=1000)
 
 
@@ -48,6 +50,7 @@ class Chat:
     alice: Person
     bob: Person
     mallory: Account
+    slow_ones: SlowOnes
     numbers: Iterator[int]
 
     @property
@@ -62,23 +65,33 @@ class Chat:
         wait_until(lambda: f"question {number}" in self.bob.texts())
         wait_until(lambda: f"answer {number}" in self.alice.texts())
         for person in (self.alice, self.bob):
-            states = [event.state for event in person.log if isinstance(event, ConnectionChanged)]
-            assert states == [ConnectionState.CONNECTING, ConnectionState.ONLINE]
+            changes = [event for event in person.log if isinstance(event, ConnectionChanged)]
+            states = [event.state for event in changes]
+            assert states == [ConnectionState.CONNECTING, ConnectionState.ONLINE], changes
+
+
+@contextmanager
+def begun(folder: Path) -> Iterator[Chat]:
+    with town(folder, round_seconds=0.2, slots=1, settings=GENEROUS) as place:
+        alice, bob = place.person("alice"), place.person("bob")
+        place.introduce(alice, bob)
+        slow = SlowOnes(place.port, place.register("sloth"))
+        yield Chat(place, alice, bob, place.register("mallory"), slow, count())
+        slow.stop()
 
 
 @pytest.fixture(scope="module")
-def running_chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
-    with town(tmp_path_factory.mktemp("town"), round_seconds=0.12, slots=1, settings=GENEROUS) as place:
-        alice, bob = place.person("alice"), place.person("bob")
-        place.introduce(alice, bob)
-        yield Chat(place, alice, bob, place.register("mallory"), count())
+def chats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared[Chat]]:
+    with Shared(lambda: begun(tmp_path_factory.mktemp("town"))) as shared:
+        yield shared
 
 
 @pytest.fixture
-def chat(running_chat: Chat, slow_ones: SlowOnes) -> Iterator[Chat]:
+def chat(chats: Shared[Chat], request: pytest.FixtureRequest) -> Iterator[Chat]:
     """The chat, which is checked after every test."""
-    yield running_chat
-    running_chat.goes_on()
+    with chats.lent(request.session) as running:
+        yield running
+        running.goes_on()
 
 
 # -- those who only waste time -------------------------------------------------------------------------
@@ -113,31 +126,23 @@ class SlowOnes:
         self._over.set()
 
 
-@pytest.fixture(scope="module")
-def slow_ones(running_chat: Chat) -> Iterator[SlowOnes]:
-    account = running_chat.place.register("sloth")
-    slow = SlowOnes(running_chat.port, account)
-    yield slow
-    slow.stop()
-
-
-def test_one_who_never_sends_is_dropped(chat: Chat, slow_ones: SlowOnes) -> None:
-    assert slow_ones.silent.ending() is None  # without TLS there is no frame to say why
+def test_one_who_never_sends_is_dropped(chat: Chat) -> None:
+    assert chat.slow_ones.silent.ending() is None  # without TLS there is no frame to say why
 
 
 @pytest.mark.parametrize("who", ["silent_in_tls", "silent_after_hello", "silent_in_session", "dripping"])
-def test_one_who_stalls_or_drips_is_told_that_time_is_up(chat: Chat, slow_ones: SlowOnes, who: str) -> None:
-    end: RawEnd = getattr(slow_ones, who)
+def test_one_who_stalls_or_drips_is_told_that_time_is_up(chat: Chat, who: str) -> None:
+    end: RawEnd = getattr(chat.slow_ones, who)
     assert end.ending() is CloseReason.TIMEOUT
 
 
-def test_one_who_drips_a_handshake_is_dropped(chat: Chat, slow_ones: SlowOnes) -> None:
-    assert slow_ones.dripping_tls.ending() is None
+def test_one_who_drips_a_handshake_is_dropped(chat: Chat) -> None:
+    assert chat.slow_ones.dripping_tls.ending() is None
 
 
-def test_uploads_are_what_keeps_a_session_alive(chat: Chat, slow_ones: SlowOnes) -> None:
+def test_uploads_are_what_keeps_a_session_alive(chat: Chat) -> None:
     session = logged_in(chat.port, chat.mallory)
-    slow_ones.silent_in_session.ending()  # takes as long as a session without uploads lasts
+    chat.slow_ones.silent_in_session.ending()  # takes as long as a session without uploads lasts
     for _ in range(10):
         session.next_announcement()
         session.end.say(session.upload())
@@ -227,10 +232,10 @@ def connected_pair() -> Iterator[Pair]:
         client.handshake()
         wait_until(lambda: connection._pipe.established)
         yield Pair(connection, client, desk)
-    connection.join(10)
+    connection.join(60)
     assert desk.gone == [connection]
     writer.stop()
-    writer.join(10)
+    writer.join(60)
     assert not writer.is_alive()
 
 
@@ -288,10 +293,10 @@ def test_the_writer_outlives_a_socket_that_is_released_as_it_becomes_ready() -> 
     writer.start()
     wait_until(lambda: gone[0].fileno() < 0)
     writer.watch(other[0], flush_other)
-    assert flushed.wait(10)
+    assert flushed.wait(60)
     writer.release(other[0])
     writer.stop()
-    writer.join(10)
+    writer.join(60)
     assert not writer.is_alive()
     gone[1].close()
     other[1].close()

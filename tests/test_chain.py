@@ -114,12 +114,26 @@ GOOD = render_chain(**chain_values()).decode()
         GOOD.replace('"X25519"', "[1]"),
         GOOD + "x = " + "[" * 5000,
         GOOD + "x = " + "9" * 5000,
+        "\ufeff" + GOOD,
+        GOOD.replace('identity = "', 'identity = " '),
+        GOOD.replace('name = "entry"', "name = 5"),
+        GOOD.replace('name = "entry"', 'name = "\\u001b[2J"'),
+        GOOD.replace('address = ""', 'address = "\\u009b2J"'),
     ],
-    ids=range(12),
+    ids=range(17),
 )
 def test_a_chain_file_that_is_damaged_is_refused(text: str) -> None:
     with pytest.raises(ChainError, match="damaged"):
         parse_chain(text.encode())
+
+
+def test_digits_of_a_chain_file_may_be_of_either_case_and_name_the_same_hop() -> None:
+    identity = hashlib.sha256(b"hop").hexdigest()
+    lower, capitals = (
+        GOOD.replace(HOP.identity.hex(), written).encode() for written in (identity, identity.upper())
+    )
+    assert parse_chain(lower).hops == parse_chain(capitals).hops
+    assert parse_chain(lower).chain_id != parse_chain(capitals).chain_id
 
 
 TWO_HOPS = (HOP, Hop("later", "host:1", bytes(32)))
@@ -242,21 +256,21 @@ def test_any_text_is_a_link_or_refused(text: str) -> None:
 
 def test_a_link_with_a_fingerprint_accepts_that_chain_only() -> None:
     chain, other = make_chain().chain, make_chain().chain
-    JoinLink("host", 1, chain.chain_id).check(chain, None)
+    JoinLink("host", 1, chain.chain_id).check(chain.chain_id, None)
     with pytest.raises(ChainError, match="the join link names"):
-        JoinLink("host", 1, chain.chain_id).check(other, None)
+        JoinLink("host", 1, chain.chain_id).check(other.chain_id, None)
 
 
 def test_a_link_without_a_fingerprint_accepts_the_first_chain_and_then_only_that_one() -> None:
     chain, other = make_chain().chain, make_chain().chain
     link = JoinLink("host", 1)
-    link.check(chain, None)
-    link.check(chain, chain.chain_id)
+    link.check(chain.chain_id, None)
+    link.check(chain.chain_id, chain.chain_id)
     with pytest.raises(ChainError, match="was used before"):
-        link.check(other, chain.chain_id)
+        link.check(other.chain_id, chain.chain_id)
 
 
 def test_link_and_pin_must_both_agree() -> None:
     chain, other = make_chain().chain, make_chain().chain
     with pytest.raises(ChainError, match="was used before"):
-        JoinLink("host", 1, chain.chain_id).check(chain, other.chain_id)
+        JoinLink("host", 1, chain.chain_id).check(chain.chain_id, other.chain_id)

@@ -170,6 +170,29 @@ def test_parts_are_plain_toml_that_anybody_can_read(tmp_path: Path) -> None:
     assert set(table) == {"name", "address", "identity"}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('identity = "', 'identity = " '),
+        ('entry_certificate = "', 'entry_certificate = "00'),
+        ('name = "school-0"', "name = 0"),
+        ('name = "school-0"', 'name = "\\u001b[2J"'),
+    ],
+)
+def test_a_part_whose_values_are_not_written_as_they_must_be_is_refused(
+    old: str, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = three_hops(tmp_path)
+    whole = parts[0].read_text()
+    assert old in whole
+    parts[0].write_text(whole.replace(old, new))
+    arguments = ["join", *map(str, parts), "--output", str(tmp_path / CHAIN_FILE), *FORCED]
+    assert main(arguments) == 2
+    assert "not a hop's public part" in capsys.readouterr().err
+    parts[0].write_text(whole)
+    assert main(arguments) == 0
+
+
 # -- the client takes the file too --------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from pathlib import Path
@@ -11,9 +10,9 @@ import pytest
 
 from iirs.client.events import ConnectionChanged, ConnectionState, Notice
 from tests.chain import PATIENT, begin_talk, running_chain
+from tests.effort import SOAK
 
-FULL = os.environ.get("IIRS_SOAK") == "1"
-ROUNDS = 200 if FULL else 60
+ROUNDS = 200 if SOAK else 60
 KILL_EVERY = 20
 SEED = 20
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import io
-import time
 
 import pytest
 from hypothesis import given
@@ -182,14 +181,19 @@ def test_which_server_does_not_answer_is_said_if_it_is_known(hop: int | None, wh
     assert StandingBy(hop, 8).sentence.startswith(f"A server of the chain is not answering{which}. Rounds")
 
 
-def test_the_longest_text_is_laid_out_quickly() -> None:
-    start = time.perf_counter()
+def test_the_longest_text_is_laid_out_in_few_steps() -> None:
+    measured: list[str] = []
+
+    def measure(text: str) -> float:
+        measured.append(text)
+        return 8.0
+
     for text in ("x" * 65_536, "\n" * 65_536, "wide " * 13_107):
         row = Row(text, NOW_MS)
-        assert len(wrap(row.shown, 400, lambda character: 8.0)) < 400
+        assert len(wrap(row.shown, 400, measure)) < 400
         assert len(row.text) == len(text)
         assert "copying takes all of it" in row.shown
-    assert time.perf_counter() - start < 2.0
+    assert len(measured) < 65_536
 
 
 @given(st.text(st.characters(exclude_characters="\n")), st.integers(1, 40))

@@ -21,6 +21,7 @@ from iirs.client.chat_session import (
 from iirs.client.store.log_entry import Item, ItemKind
 from iirs.errors import AccountError, StoreError
 from iirs.message import PAYLOAD_MAX, ContentKind, PeerMessage
+from tests.effort import examples
 
 CONVERSATION = b"c" * 16
 NOW = 1_700_000_000_000
@@ -315,7 +316,7 @@ _hostile = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80))
 @given(st.lists(_hostile, max_size=40))
 def test_whatever_a_peer_says_no_text_is_shown_twice_and_the_state_stays_bounded_and_whole(
     said: list[PeerMessage],

@@ -27,6 +27,7 @@ from iirs.server.deaddrop import (
     GarbageCollector,
 )
 from iirs.suite import HYBRID
+from tests.effort import examples
 
 MILLION = 1_000_000
 
@@ -110,7 +111,7 @@ def check_against_naive(drops: list[int]) -> None:
     assert next(random, None) is None, "no more randomness is drawn than is handed out"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80))
 @given(st.lists(st.integers(0, 12), max_size=60))
 def test_the_exchange_is_what_a_naive_one_says_in_the_same_order(drops: list[int]) -> None:
     check_against_naive(drops)
@@ -142,6 +143,7 @@ def test_only_an_observer_is_handed_counts_and_ids() -> None:
     assert seen == [(Counter({1: 1, 2: 1, 3: 1}), [drop_id(1), drop_id(2), drop_id(3)])]
 
 
+@pytest.mark.slow
 def test_a_million_messages_are_exchanged_exactly() -> None:
     half = MILLION // 2
     contents = [number.to_bytes(8) for number in range(MILLION)]

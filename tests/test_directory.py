@@ -326,3 +326,17 @@ def test_a_signature_is_64_bytes_and_fits_one_person_and_one_text_only() -> None
             key.verify(given_signature, text)
     with pytest.raises(ValueError, match=r"."):
         VerifyKey(struct.pack(">B", 2) + b"\xff" * 32)
+
+
+def test_a_public_key_has_one_encoding() -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    alice = person("alice").signing.public_key()
+    whole = alice.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    assert ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), whole) == alice
+    prime, x = 2**256 - 2**224 + 2**192 + 2**96 - 1, 5
+    assert VerifyKey(b"\x02" + x.to_bytes(32))
+    for other in (whole, b"\x02" + (prime + x).to_bytes(32), b"\0", b""):
+        with pytest.raises(ValueError, match=r"."):
+            VerifyKey(other)

@@ -29,6 +29,7 @@ from tests import builders
 from tests.harness import Person, Town, pair, town, wait_until
 
 OFFERED = {"note": "file", "id": "66" * 16, "name": "a", "size": 5, "digest": "64" * 32}
+STOPPED = {"note": "stop", "id": "ab" * 16}
 KEYS = builders.make_chain()
 NOW = 1_700_000_000_000
 
@@ -89,7 +90,7 @@ def test_a_file_goes_on_where_it_was_after_both_have_restarted(place: Town) -> N
     bob.wait_for(TransferChanged, lambda event: event.done > 10 * PAYLOAD_MAX)
     for person in (alice, bob):
         person.connection.quit(at_once=True, coming_back=True)
-        assert person.connection.join(10)
+        assert person.connection.join(60)
     alice, bob = place.connect(alice.account), place.connect(bob.account)
     first = alice.wait_for(TransferChanged)
     assert first.done > 0
@@ -233,7 +234,7 @@ def test_files_beyond_those_that_may_be_on_their_way_wait_and_all_arrive(place: 
         moved = [event for event in person.drain() if isinstance(event, TransferChanged)]
         return {event.file_id for event in moved if event.state is TransferState.DONE}
 
-    wait_until(lambda: len(done(alice)) == len(done(bob)) == count, 60)
+    wait_until(lambda: len(done(alice)) == len(done(bob)) == count, 300)
     assert sorted(read(bob, file_id) for file_id in done(bob)) == data
 
 
@@ -321,12 +322,22 @@ def test_notes_come_back_as_they_went(note: FileOffer | FileStop | TimerNote | G
                 {"digest": ""}, {"name": None}, {"name": 7},
             )
         ),
+        json.dumps(STOPPED).encode("utf-16"), json.dumps(STOPPED).encode("utf-8-sig"),
+        json.dumps(STOPPED | {"id": "AB" * 16}).encode(), json.dumps(STOPPED | {"id": "ab " * 16}).encode(),
+        b'{"note":"timer","seconds":5,"seconds":5}', b'{"note":"group","item":{"at":1,"at":1}}',
+        b'{"note":"timer","seconds":-0}', b'{"note":"timer","seconds":5,"more":Infinity}',
         b'{"note":"timer","seconds":-1}', b'{"note":"timer","seconds":1e9}', b'{"note":"group","item":7}',
     ],
 )  # fmt: skip
 def test_a_note_that_is_none_is_one_named_error(value: bytes) -> None:
     with pytest.raises(PeerMessageError):
         decode_note(value)
+
+
+def test_white_space_order_and_other_members_do_not_matter_in_a_note() -> None:
+    assert decode_note(
+        b' {"more": [1.5, null],\n"id": "' + b"ab" * 16 + b'", "\\u006eote": "stop"} '
+    ) == FileStop(b"\xab" * 16)
 
 
 @given(st.binary(max_size=200))

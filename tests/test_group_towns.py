@@ -85,7 +85,7 @@ class Circle:
     def go(self, name: str) -> None:
         """Have a person's program end as if it had crashed."""
         self.people[name].connection.quit(at_once=True)
-        assert self.people[name].connection.join(10)
+        assert self.people[name].connection.join(60)
 
     def come_back(self, name: str) -> None:
         """Start a person's program anew; what it was shown before counts on."""

@@ -25,6 +25,7 @@ from iirs.client.store.log_entry import Item, ItemKind, TextState
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError, PeerMessageError
 from tests.builders import make_chain, make_directory, person
+from tests.effort import examples
 
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank")
 KEYS = make_chain(slots=2)
@@ -277,7 +278,7 @@ def test_what_is_held_for_an_invitation_has_bounds_and_no_repeats() -> None:
     assert len(world.people["bob"].store.get(f"group held:{key}")) == len(held)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.data())
 def test_whoever_leaves_those_who_stay_get_all_that_those_who_stay_say(data: st.DataObject) -> None:
     count = data.draw(st.integers(3, 6))
@@ -310,7 +311,7 @@ def test_whoever_leaves_those_who_stay_get_all_that_those_who_stay_say(data: st.
             assert sorted(heard) == sorted([] if other == name else sent[other])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.data())
 def test_whoever_is_away_or_starts_anew_every_text_arrives_exactly_once(data: st.DataObject) -> None:
     count = data.draw(st.integers(2, 6))
@@ -502,11 +503,23 @@ def test_a_founding_that_makes_no_sense_is_refused(change: dict[str, Any]) -> No
         GroupItem.checked(bad.to_value(), DIRECTORY)
 
 
+def test_half_of_a_character_in_a_text_is_refused() -> None:
+    group, chain_id = bytes(16), KEYS.chain.chain_id
+
+    def said(text: str) -> dict[str, Any]:
+        made = GroupItem(group, GroupItemKind.TEXT, 0, b"i" * 16, 1000, text)
+        return made.signed_by(person("alice"), chain_id).to_value()
+
+    assert GroupItem.checked(said("\U0001f35c"), DIRECTORY).text == "\U0001f35c"
+    with pytest.raises(PeerMessageError):
+        GroupItem.checked(said("\ud83c"), DIRECTORY)
+
+
 FIELDS = ("group", "kind", "author", "id", "at", "text", "members", "seconds", "signature")
-VALUES = st.one_of(st.none(), st.text(max_size=5), st.integers(), st.lists(st.integers()))
+VALUES = st.one_of(st.none(), st.text(max_size=5), st.integers(), st.lists(st.integers(), max_size=20))
 
 
-@given(st.dictionaries(st.sampled_from(FIELDS), VALUES))
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, VALUES)))
 def test_any_value_is_an_item_or_one_named_error(value: dict[str, Any]) -> None:
     with pytest.raises(PeerMessageError):
         GroupItem.checked(value, DIRECTORY)

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from iirs.chain import CLOCK_TOLERANCE_SECONDS
 from iirs.directory import Directory, head_content
 from iirs.errors import HopError
 from iirs.geometry import BatchKind
 from iirs.noise import Noise
 from iirs.server.hops.hop_state import HopState
-from iirs.server.hops.later_hop import MAX_AHEAD_SECONDS, HopEnvironment, LaterHop
+from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.link import (
     BehindError,
     Prepare,
@@ -115,11 +116,12 @@ def test_what_it_signed_and_ran_outlives_a_restart(tmp_path: Path) -> None:
     forgetful.open_round(prepare(forgetful).encode(), math.inf)  # one that kept nothing would
 
 
-def test_it_makes_no_key_for_a_round_far_ahead_of_its_clock() -> None:
-    ahead = int(MAX_AHEAD_SECONDS * 1000 // CHAIN.round_ms)
-    prepare(make_hop(), NOW + ahead)
+@pytest.mark.parametrize("side", [-1, 1], ids=["behind", "ahead of"])
+def test_it_makes_no_key_for_a_round_far_from_its_clock(side: int) -> None:
+    hour = side * int(CLOCK_TOLERANCE_SECONDS * 1000 // CHAIN.round_ms)
+    prepare(make_hop(), NOW + hour)
     with refused_as(Refusal.CLOCK):
-        prepare(make_hop(), NOW + ahead + 1)
+        prepare(make_hop(), NOW + hour + side)
 
 
 # -- which announcements it accepts -------------------------------------------------------------------------

@@ -117,6 +117,15 @@ def test_an_unknown_version_kind_or_count_is_refused(place: int, value: int) -> 
         open_as_bob(reseal(from_alice(), BUNDLE, content=bytes(content)))
 
 
+@pytest.mark.parametrize("place", [-1, -18], ids=["prekey ids", "chain ids"])
+def test_ids_that_are_not_counted_are_refused_as_the_root_would_not_be_bound_to_them(place: int) -> None:
+    content = bytearray(from_alice()._encode())
+    assert content[place] == 0
+    content[place] = 1
+    with pytest.raises(InvitationError, match="does not count"):
+        open_as_bob(reseal(from_alice(), BUNDLE, content=bytes(content)))
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.binary(min_size=INVITATION_PLAIN_SIZE, max_size=INVITATION_PLAIN_SIZE))
 def test_whatever_is_sealed_to_us_gives_an_invitation_or_the_one_error(plain: bytes) -> None:

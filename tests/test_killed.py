@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 import sys
@@ -16,10 +15,11 @@ from iirs.client.account.password_keys import storage_key
 from iirs.client.messenger.file_transfer import FileTransfer
 from iirs.client.store.log_entry import EntryKind, TransferState
 from iirs.client.store.store import ClientStore
-from tests.harness import Town, town
+from tests.effort import SOAK
+from tests.harness import Town, town, wait_until
 from tests.killed import FILE_PIECES
 
-KILLS = 50 if os.environ.get("IIRS_SOAK") else 14
+KILLS = 50 if SOAK else 14
 PAIR = (("alice", "bob"), ("bob", "alice"))
 
 
@@ -30,12 +30,16 @@ class Victim:
         command = [sys.executable, "-m", "tests.killed", str(place.link), name, peer, str(place.folder)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
         self.settled = threading.Event()
+        self.said = 0
+        """Texts written since this process began."""
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        if b"settled" in self.process.stdout.readline():
-            self.settled.set()
+        for line in self.process.stdout:
+            self.said += b"said" in line
+            if b"settled" in line:
+                self.settled.set()
 
     def kill(self) -> None:
         self.process.kill()
@@ -55,10 +59,10 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_comes_twice(tmp_path: 
                 name, peer = PAIR[number % 2] if secrets.randbelow(2) else PAIR[0]
                 victims[name].kill()
                 victims[name] = Victim(place, name, peer)
-            time.sleep(5)
+            wait_until(lambda: min(victim.said for victim in victims.values()) >= KILLS, 400)
             (tmp_path / "stop").touch()
             for victim in victims.values():
-                assert victim.settled.wait(120), "what was said is not delivered"
+                assert victim.settled.wait(400), "what was said is not delivered"
         finally:
             for victim in victims.values():
                 victim.kill()

@@ -22,7 +22,7 @@ ALLOWED = {LinkKind.OPENED: (0, 0)}
 
 
 def soon() -> float:
-    return time.monotonic() + 20
+    return time.monotonic() + 60
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def two_ends() -> Iterator[tuple[FrameStream, FrameStream]]:
     thread.start()
     context = link_context(identities[0], hops[1].identity, server_side=False)
     client = FrameStream(context.wrap_socket(asking))
-    thread.join(20)
+    thread.join(60)
     try:
         yield client, made[0]
     finally:
@@ -63,11 +63,11 @@ def test_a_stream_that_another_thread_ends_is_never_read_past_its_tls() -> None:
         client.send([Frame(LinkKind.OPENED)], soon())
         ending = threading.Thread(target=server.close)
         ending.start()
-        ending.join(20)
+        ending.join(60)
         assert server.receive(ALLOWED, soon()) == Frame(LinkKind.OPENED)
         with pytest.raises(OSError, match="hung up"):
             server.receive(ALLOWED, soon())
-        with pytest.raises(OSError, match=r"[Pp]ipe|EOF"):
+        with pytest.raises(OSError):  # noqa: PT011  # which, is for OpenSSL to say
             server.send([Frame(LinkKind.OPENED)], soon())
 
 

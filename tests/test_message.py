@@ -305,6 +305,8 @@ def test_content_sealed_by_hand_opens() -> None:
         (_PHASE_AT, b"\x63", "kind"),
         (_LENGTH_AT, struct.pack(">H", PAYLOAD_MAX + 1), "claims more"),
         (_LENGTH_AT, b"\xff\xff", "claims more"),
+        (_LENGTH_AT, b"\x00\x01x\x00y", "holds more"),
+        (976 - 64 - 1, b"\x01", "holds more"),
     ],
 )
 def test_a_signed_peer_message_that_makes_no_sense_is_refused(place: int, raw: bytes, sentence: str) -> None:

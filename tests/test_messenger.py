@@ -76,7 +76,7 @@ def test_a_third_conversation_waits_for_a_place_and_gets_the_first_that_is_free(
 def test_two_who_talked_go_on_without_a_word_when_one_comes_back(place: Town) -> None:
     alice, bob = pair(place)
     alice.connection.quit(coming_back=True)
-    assert alice.connection.join(20)
+    assert alice.connection.join(60)
     bob.wait_state("alice", PeerState.ASKING)
     assert not any(getattr(event, "state", None) is PeerState.ENDED for event in bob.drain())
     bob.connection.send("alice", "are you there?")
@@ -89,7 +89,7 @@ def test_two_who_talked_go_on_without_a_word_when_one_comes_back(place: Town) ->
 def test_a_conversation_that_was_ended_does_not_go_on_by_itself(place: Town) -> None:
     alice, bob = pair(place)
     alice.connection.quit()
-    assert alice.connection.join(20)
+    assert alice.connection.join(60)
     bob.wait_state("alice", PeerState.ENDED)
     alice = place.connect(alice.account)
     bob.connection.ask("alice")
@@ -142,7 +142,7 @@ def test_a_verified_number_stays_verified_over_a_restart(place: Town) -> None:
     theirs = bob.wait_for(ContactChanged)
     assert (mine.number, len(mine.number), theirs.verified) == (theirs.number, 60, False)
     alice.connection.quit(at_once=True)
-    assert alice.connection.join(10)
+    assert alice.connection.join(60)
     again = place.connect(alice.account)
     assert again.wait_for(ContactChanged).verified
     again.connection.call(lambda engine: engine.messenger.verify("bob", False))
@@ -222,7 +222,7 @@ def test_what_nobody_expected_closes_the_connection_and_says_so(place: Town) -> 
     closed = alice.wait_for(ConnectionChanged, lambda event: event.state is ConnectionState.CLOSED)
     assert "ZeroDivisionError" in closed.sentence
     assert "secret" not in closed.sentence
-    assert alice.connection.join(10)
+    assert alice.connection.join(60)
     again = place.connect(alice.account)
     kept: list[object] = []
     again.connection.call(lambda engine: kept.append(engine.messenger._store.get("half", "nothing")))

@@ -149,6 +149,7 @@ def test_the_mean_is_mu_singles_and_half_as_many_pairs() -> None:
     assert abs(sum(count.onions for count in counts) / len(counts) - 2000) < 2 * error
 
 
+@pytest.mark.slow
 def test_pairs_have_half_the_scale_exactly_even_if_that_is_no_whole_number() -> None:
     setting = Noise(200, 3)
 
@@ -241,7 +242,7 @@ def test_a_chain_of_one_gets_no_noise_and_fast_machines_what_a_chain_file_can_sa
     "wrong",
     [{"hops": 0}, {"round_ms": 0}, {"share": 0.0}, {"share": 1.1}, {"delta": 0.0}, {"delta": 1.0},
      {"cost": OnionCost(lambda layers: 0.0, 0.0)}, {"cost": OnionCost(lambda layers: math.inf, 0.0)}],
-    ids=str,
+    ids=["no hops", "no time", "no share", "more than all", "no delta", "any delta", "free", "endless"],
 )  # fmt: skip
 def test_noise_is_not_sized_from_nonsense(wrong: dict[str, float]) -> None:
     values = {"cost": COST, "hops": 3, "round_ms": 2000, "share": 0.5, **wrong}

@@ -20,6 +20,8 @@ from dbus_fast.service import ServiceInterface, dbus_method
 from iirs.client.desktop.notification_text import Notification, merged, notification
 from iirs.client.desktop.notifications import Notifications
 from iirs.client.store.preferences import Notify, Preferences
+from tests.awaited import awaited
+from tests.harness import PATIENT_SECONDS
 
 NAME = "org.freedesktop.Notifications"
 
@@ -56,9 +58,9 @@ class Service(ServiceInterface):
 
 
 def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "what should arrive did not"
+        assert time.monotonic() < deadline, f"there never was {awaited(condition)}"
         time.sleep(0.01)
 
 
@@ -98,7 +100,7 @@ def service(bus: str) -> Iterator[Service]:
     until(lambda: made)
     yield made[0]
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(60)
 
 
 def news(kind: Notify, text: str = "a secret word") -> Notification | None:

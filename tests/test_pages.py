@@ -100,7 +100,7 @@ def test_every_file_named_is_there() -> None:
     check_files(GUIDES)
     for old, new in (
         ("tests/test_privacy.py", "tests/test_private.py"),
-        ("`conversation.py`", "`conversations.py`"),
+        ("`conversation.py`", "`conversing.py`"),
         ("docs/threat-model.md", "docs/threats.md"),
     ):
         with pytest.raises(AssertionError):

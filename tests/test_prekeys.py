@@ -17,7 +17,7 @@ from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.account.password_keys import storage_key
 from iirs.client.engine import Engine
-from iirs.client.events import PeerAsks, PeerChanged
+from iirs.client.events import ConnectionChanged, PeerAsks, PeerChanged
 from iirs.client.invitations import Invitation
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
@@ -34,6 +34,7 @@ from iirs.wire.accounts import AccountRecord
 from iirs.wire.limits import CloseReason
 from iirs.wire.rounds import Announcement, Bundle, Replies, RoundFlags, RoundStatus
 from tests.builders import make_chain, make_directory, make_prekey, person, prekey_pair
+from tests.effort import examples
 from tests.harness import FAST_BACKOFF, Person, Town, town, wait_until
 from tests.pair import INVITE_EVERY, TALKING_AGAIN, Pair
 from tests.raw import Session, greeted, logged_in
@@ -41,7 +42,6 @@ from tests.raw import Session, greeted, logged_in
 KEYS = make_chain(prekey_rounds=10)
 CHAIN = KEYS.chain
 DIRECTORY = make_directory(CHAIN, "alice", "bob", "carol")
-SCALE = 400 if os.environ.get("IIRS_SOAK") else 20
 
 
 # -- what a client knows of others -------------------------------------------------------------------------
@@ -182,7 +182,7 @@ BOB_UNKNOWN = [[(0, "forgets")]]
 ALL_OF_IT = [[(0, "forgets"), (1, "other machine")], [(1, "renewal"), (1, "learns")], [(0, "learns")]]
 
 
-@settings(max_examples=SCALE * 3, deadline=None)
+@settings(max_examples=examples(24))
 @given(plans)
 @example(BOB_RENEWED)
 @example(BOB_ELSEWHERE)
@@ -238,7 +238,7 @@ def test_what_it_takes_to_agree(before: list[Event], *, agree: bool) -> None:
         assert world.bundle() == {0, 1}, "they keep asking, and agree once the keys are known"
 
 
-@settings(max_examples=SCALE, deadline=None)
+@settings(max_examples=examples(8))
 @given(plans)
 def test_once_the_prekeys_are_known_the_two_are_talking_in_time(plan: list[list[Event]]) -> None:
     world = Changing()
@@ -306,7 +306,10 @@ class Rounds:
 
 def rounds(store: ClientStore | None = None, number: int = 1000) -> Rounds:
     account = Account("alice", CHAIN, person("alice"), b"")
-    return Rounds(Engine(account, store or ClientStore(":memory:", bytes(32)), Environment()), number)
+    return Rounds(
+        Engine(account, store or ClientStore(":memory:", bytes(32)), Environment(lambda: number * 2.0)),
+        number,
+    )
 
 
 def with_prekey(seen: list[tuple[int, list[Message]]]) -> list[int]:
@@ -569,7 +572,7 @@ def test_a_prekey_that_may_not_come_closes_that_connection_alone(tmp_path: Path)
             for _ in range(5):
                 session.next_announcement()
         wait_until(lambda: knows_prekey(alice, 1))
-        assert not [event for event in alice.drain() if getattr(event, "sentence", "")]
+        assert not [e for e in alice.drain() if isinstance(e, ConnectionChanged) and e.sentence]
 
 
 def knows_prekey(who: Person, position: int) -> bool:
@@ -648,7 +651,8 @@ def test_from_another_machine_in_the_same_period_one_is_reached_and_back_again(t
 
 # -- what a thief of the account finds ----------------------------------------------------------------------
 
-SETTINGS = ServiceSettings(clock=lambda: 1_700_000_000.0)
+ENVIRONMENT = Environment(clock=lambda: 1_700_000_000.0)
+SETTINGS = ServiceSettings(clock=ENVIRONMENT.clock)
 PERIOD = 9
 
 
@@ -672,7 +676,8 @@ class Tapped:
                 if way == "down" and message.kind is MessageKind.BUNDLE:
                     self.bundles.append(Bundle.decode(message.body, chain))
 
-            alice, bob = place.person("alice", tap=tap), place.person("bob")
+            alice = place.person("alice", tap=tap, environment=ENVIRONMENT)
+            bob = place.person("bob", environment=ENVIRONMENT)
             wait_until(lambda: len(place.service.channels()) == 2)
             place.service.run_round()
             place.step()

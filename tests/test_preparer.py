@@ -29,7 +29,7 @@ class Hops:
         self.states = [HopState(None, KEYS.chain.chain_id) for _ in held]
         for state, length in zip(self.states, held, strict=True):
             state.extend(entries[:length])
-        world = HopEnvironment(os.urandom)
+        world = HopEnvironment(os.urandom, clock=lambda: ROUND * 2.0)
         last = LaterHop(KEYS.chain, 2, KEYS.identities[2], self.states[1], world, None)
         middle = LaterHop(KEYS.chain, 1, KEYS.identities[1], self.states[0], world, last)
         keyring = EpochKeyring(KEYS.chain, 0, KEYS.identities[0])

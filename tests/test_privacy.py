@@ -11,13 +11,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from iirs.client.account.account import Environment
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import Posted
 from iirs.client.engine import Engine
@@ -48,13 +49,14 @@ from iirs.suite import HYBRID
 from iirs.tls import on_the_wire
 from iirs.wire.limits import upload_limits
 from iirs.wire.rounds import Upload
-from tests.harness import Person, Town, town, wait_until
+from tests.harness import FAST_BACKOFF, Person, Town, town, wait_until
 
 ROUNDS = 45
 ROUND_SECONDS = 0.04
 PREKEY_ROUNDS = 7
 """Rounds of a prekey's period in the worlds with short ones."""
-SETTINGS = ServiceSettings(clock=lambda: 1_700_000_000.0, bundle_bytes_per_second=10**9)
+ENVIRONMENT = Environment(clock=lambda: 1_700_000_000.0)
+SETTINGS = ServiceSettings(clock=ENVIRONMENT.clock, bundle_bytes_per_second=10**9)
 NAMES = ("alice", "bob")
 
 Action = Callable[..., None]
@@ -110,7 +112,7 @@ def bob_hangs_up(alice: Person, bob: Person) -> None:
 
 def bob_leaves(alice: Person, bob: Person) -> None:
     bob.connection.quit(at_once=True)
-    bob.connection.join(10)
+    bob.connection.join(60)
 
 
 def alice_quits(alice: Person, bob: Person) -> None:
@@ -248,9 +250,10 @@ def play(
                 settle(online)
                 going = people["alice"] if script[number] is alice_quits else going
             if going is not None and number == max(script) + LEAVE_ROUNDS:
-                assert going.connection.join(10), "alice did not leave when everybody leaves"
+                assert going.connection.join(60), "alice did not leave when everybody leaves"
                 online.remove(going)
-            place.step(len(online))
+            wait_until(lambda here=online: have_uploaded(place, len(here)))
+            place.service.run_round()
         for person in online:
             wait_until(lambda who=person: count(who, RoundClosed) >= ROUNDS)
         wire = {name: on_wire(place, tap.bursts()) for name, tap in taps.items()}
@@ -259,9 +262,15 @@ def play(
         return Seen(wire, list(place.histograms), list(place.drop_ids), people)
 
 
+def have_uploaded(place: Town, online: int) -> bool:
+    """Whether so many people are here and each has uploaded: what one who left has sent counts for nobody."""
+    here = place.service.channels().keys()
+    return len(here) == online and here <= place.service.mix_net._queue.keys()
+
+
 def tapped(place: Town, name: str, tap: Wiretap) -> Person:
     link = type(place.link)("127.0.0.1", tap.port, place.link.fingerprint)
-    return place.connect(place.register(name), link=link)
+    return place.connect(place.register(name), replace(FAST_BACKOFF, environment=ENVIRONMENT), link)
 
 
 def settle(people: list[Person]) -> None:
@@ -269,7 +278,7 @@ def settle(people: list[Person]) -> None:
     for person in people:
         taken = threading.Event()
         person.connection.call(lambda engine, event=taken: event.set())
-        assert taken.wait(10)
+        assert taken.wait(60)
 
 
 def count(person: Person, kind: type[Event]) -> int:
@@ -455,7 +464,7 @@ def test_an_announcement_does_not_wait_for_the_commands_before_it(tmp_path: Path
             happened.append("announcement")
 
     def work(_: Engine) -> None:
-        may_go_on.wait(10)
+        may_go_on.wait(60)
         time.sleep(0.02)
         happened.append("command")
 

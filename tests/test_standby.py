@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -107,11 +108,11 @@ def test_a_server_that_stands_by_is_alive_and_one_that_is_silent_is_not(
 ) -> None:
     with town(tmp_path, round_seconds=ROUND_SECONDS, paced=False) as place:
         pause = Pause(place.service, monkeypatch)
-        alice = place.person("alice", silent_seconds=0.5)  # and five rounds: 0.8 s
+        alice = place.person("alice", silent_seconds=1.5)  # and five rounds: 1.8 s
         first_round(place)
         wait_until(lambda: place.service.mix_net.collected == 1)
         pause.begin()
-        until = time.monotonic() + 3.0
+        until = time.monotonic() + 4.0
         while time.monotonic() < until:
             pause.tick()
             time.sleep(ROUND_SECONDS)
@@ -131,7 +132,7 @@ def test_an_upload_that_has_not_left_when_the_rounds_pause_never_does(
     def tap(way: str, message: Message) -> None:
         sent.extend([message.kind] if way == "up" else [])
 
-    with town(tmp_path, round_seconds=1.0, paced=False) as place:
+    with town(tmp_path, round_seconds=2.0, paced=False) as place:
         pause = Pause(place.service, monkeypatch)
         alice = place.person("alice", tap=tap)
         first_round(place)
@@ -142,7 +143,7 @@ def test_an_upload_that_has_not_left_when_the_rounds_pause_never_does(
         alice.wait_for(StandingBy)
         lost = alice.wait_for(RoundClosed)
         assert not lost.clean
-        time.sleep(1.2)
+        time.sleep(2.4)  # past the time at which it would have left
         assert sent == []
 
 
@@ -177,12 +178,20 @@ def quits_during_a_pause(folder: Path, patch: pytest.MonkeyPatch, *, talking: bo
             place.step()
         wait_until(lambda: place.service.mix_net.collected == 2)
         pause.begin()
-        for tick in range(rounds_first + 1, 20):
-            wait_until(lambda: seen(bob, StandingBy) > 0)
-            if alice.connection.join(0.3):
+        for pauses, tick in enumerate(range(rounds_first + 1, 20), 1):
+            if has_left_after(alice, pauses):
                 return tick
             pause.tick()
     raise AssertionError("alice never left")
+
+
+def has_left_after(person: Person, pauses: int) -> bool:
+    """Return whether a person leaves on the last of so many STANDBY, or goes on to do what comes next."""
+    wait_until(lambda: seen(person, StandingBy) >= pauses)
+    went_on = threading.Event()
+    person.connection.call(lambda engine: went_on.set())
+    wait_until(lambda: went_on.is_set() or person.connection.join(0))
+    return not went_on.is_set()
 
 
 @pytest.mark.parametrize("rounds_first", [0, 2])

@@ -13,6 +13,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from iirs.client.store import encrypted_file
 from iirs.client.store.log_entry import EntryKind, FileInfo, Item, ItemKind, LogEntry, TextState
 from iirs.client.store.pins import Pins
 from iirs.client.store.store import ClientStore, open_store
@@ -377,6 +378,36 @@ def test_a_damaged_page_is_a_store_error_and_not_a_crash(store: ClientStore, pat
         file.write(os.urandom(size - 4096))
     with pytest.raises(StoreError):
         ClientStore(path, KEY).get("value 7")
+
+
+def test_a_damaged_page_of_a_large_file_is_found_when_it_is_read_and_the_file_is_set_aside_at_the_next_start(
+    store: ClientStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening a large file does not check all of it, which would take as long as it is large."""
+    for place in range(200):
+        store.set(f"value {place:03}", "x" * 500)
+    store.close()
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(os.urandom(4096))
+    whole = path.read_bytes()
+    monkeypatch.setattr(encrypted_file, "CHECKED_AT_ONCE", 0)
+    for _ in range(2):  # whoever does not come by it is not told
+        large = ClientStore(path, KEY)
+        assert large.get("value 000") == "x" * 500
+        large.close()
+    large = ClientStore(path, KEY)
+    with pytest.raises(StoreError, match="cannot be read"):
+        large.values("value")
+    large.close()
+    fresh, aside = open_store(path, KEY)
+    assert fresh.values("value") == {}
+    fresh.close()
+    assert aside is not None
+    assert len(aside.read_bytes()) == len(whole)
+    again, aside = open_store(path, KEY)  # it is not suspected any more
+    again.close()
+    assert aside is None
 
 
 def test_another_key_does_not_open_the_file_and_open_store_sets_it_aside(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from iirs.client.sync import MAX_GAP, PATIENCE, DeadDropSync, SecretChain
 from iirs.errors import PeerMessageError, StoreError
 from iirs.message import Direction, PeerMessage, RenewalPhase
+from tests.effort import examples
 
 ROOT = bytes(range(32))
 START = 100
@@ -362,7 +363,7 @@ _hostile = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50))
 @given(st.lists(_hostile, max_size=30), st.sampled_from(Direction))
 def test_whatever_a_peer_says_of_renewal_the_next_round_can_be_taken_and_kept(
     said: list[PeerMessage], role: Direction

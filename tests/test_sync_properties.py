@@ -6,7 +6,6 @@ broken, when it must fail.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,11 +19,11 @@ from iirs.client.conversation import HANG_UP_ROUNDS, Conversation
 from iirs.client.events import PeerState
 from iirs.client.sync import MAX_GAP, PATIENCE, DeadDropSync, SecretChain
 from iirs.message import PAYLOAD_MAX
+from tests.effort import examples
 from tests.pair import GOOD, INVITE_EVERY, TALKING_AGAIN, Back, Fate, Lot, Moment, Pair, Side
 from tests.thief import Thief
 
 HEALED_AFTER = 30
-SCALE = 400 if os.environ.get("IIRS_SOAK") else 20
 Plan = list[tuple[Fate, int]]
 
 # -- what can happen ------------------------------------------------------------------------------------
@@ -87,7 +86,7 @@ def talks_again(plan: Plan) -> None:
     assert all(record.heard == {0, 1} for record in pair.run(2 * PATIENCE + 5)), "they do not stay together"
 
 
-@settings(max_examples=SCALE * 3, deadline=None)
+@settings(max_examples=examples(24))
 @given(plans)
 def test_once_the_network_is_good_again_the_two_are_talking_in_time(plan: Plan) -> None:
     talks_again(plan)
@@ -142,7 +141,7 @@ def meets_at_one_place(plan: Plan) -> None:
         uneven = record.heard != {0, 1} and (uneven or (len(record.invited), len(record.bundled)) == (2, 1))
 
 
-@settings(max_examples=SCALE * 3, deadline=None)
+@settings(max_examples=examples(24))
 @given(plans)
 def test_whenever_both_post_it_is_to_the_same_drops_and_never_to_one_again(plan: Plan) -> None:
     meets_at_one_place(plan)
@@ -191,7 +190,7 @@ def _second_thoughts(deed: str) -> tuple[int, list[tuple[int, int, Moment, str]]
     return INVITE_EVERY, [*asked, (INVITE_EVERY - 4, 0, Moment.UPLOADED, deed)]
 
 
-@settings(max_examples=SCALE * 6, deadline=None)
+@settings(max_examples=examples(48))
 @given(lives)
 @example(_second_thoughts("hang up"))
 @example(_second_thoughts("quit"))
@@ -251,7 +250,7 @@ def opens_nothing_from_before(glance: tuple[Plan, int, int]) -> None:
             assert not any(thief.read(sealed, chains) for sealed in record.sealed), "the past can be read"
 
 
-@settings(max_examples=SCALE * 2, deadline=None)
+@settings(max_examples=examples(16))
 @given(glances)
 def test_a_state_opens_nothing_from_before(glance: tuple[Plan, int, int]) -> None:
     opens_nothing_from_before(glance)
@@ -290,7 +289,7 @@ def heals(leak: tuple[Plan, int, int, Plan]) -> None:
     assert sum(thief.watch(record) for record in pair.run(PATIENCE + 2)) == 0, "the thief still reads"
 
 
-@settings(max_examples=SCALE, deadline=None)
+@settings(max_examples=examples(8))
 @given(leaks)
 def test_a_leak_heals_within_thirty_good_rounds(leak: tuple[Plan, int, int, Plan]) -> None:
     heals(leak)
@@ -362,7 +361,7 @@ def delivers(plan: Plan) -> None:
     assert not bob.conversation.chat.outbox
 
 
-@settings(max_examples=SCALE * 3, deadline=None)
+@settings(max_examples=examples(24))
 @given(talks)
 def test_every_text_arrives_exactly_once_and_in_order(plan: Plan) -> None:
     delivers(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import queue
+from collections.abc import Callable
 
 import pytest
 
@@ -71,3 +72,38 @@ def test_a_pause_is_told_once_and_its_end_once(terminal: Terminal) -> None:
         assert terminal.lines_after(opened, opened) == []
         assert terminal.lines_after(*[pause] * 5) == [f"iirs: {sentence}"]
         assert terminal.lines_after(opened) == [f"iirs: {ROUNDS_GO_ON}"]
+
+
+class LeavesSlowly:
+    """A connection that takes three looks to be gone, and lets a test press Ctrl-C meanwhile."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self.looks = 0
+        self._meanwhile = meanwhile
+
+    def quit(self) -> None:
+        """Nothing to hang up."""
+
+    def join(self, _: float) -> bool:
+        self.looks += 1
+        self._meanwhile()
+        return self.looks == 3
+
+
+@pytest.mark.parametrize(("before", "meanwhile", "looks"), [(True, False, 3), (False, True, 1)])
+def test_ctrl_c_means_at_once_only_when_that_has_been_said(
+    terminal: Terminal, *, before: bool, meanwhile: bool, looks: int
+) -> None:
+    chat = terminal._chat
+    connection = LeavesSlowly(chat._note_interrupt if meanwhile else lambda: None)
+    chat._connection = connection  # type: ignore[assignment]
+    if before:
+        chat._note_interrupt()
+    assert chat._leave(0) == 130
+    assert connection.looks == looks
+
+
+def test_leaving_without_ctrl_c_keeps_the_exit_code(terminal: Terminal) -> None:
+    terminal._chat._connection = LeavesSlowly(lambda: None)  # type: ignore[assignment]
+    assert terminal._chat._leave(0) == 0

@@ -48,7 +48,7 @@ def analyze(
         ["systemd-analyze", command, "--no-pager", *options, str(path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -94,6 +94,16 @@ def test_a_password_is_changed_and_what_is_wrong_is_said(screen: Screen, place: 
     assert may_log_in(place, "alice", NEW)
 
 
+def test_the_page_of_the_account_begins_at_its_top(screen: Screen, place: Town) -> None:
+    alice = enter(screen, place, "alice")
+    page = account_page(alice)
+    screen.pump(lambda: bool(page.old.winfo_viewable()) and page.focus_get() is page.old)
+    for _ in range(5):
+        screen.root.update()
+    assert page.canvas.canvasy(0) == 0
+    assert page.old.winfo_rooty() < page.canvas.winfo_rooty() + page.canvas.winfo_height()
+
+
 def test_deleting_everything_here_takes_the_name_to_confirm_and_leaves_no_file(
     screen: Screen, place: Town
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -31,7 +32,7 @@ def run(before: str, folder: Path, environment: dict[str, str]) -> tuple[int, st
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return done.returncode, done.stderr
@@ -66,6 +67,11 @@ def test_the_terminal_needs_nothing_that_only_a_window_needs(missing: str) -> No
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         assert (done.returncode != 0) == needs_it, done.stderr
         assert (f"import of {missing}" in done.stderr) == needs_it
+
+
+def test_where_windows_are_required_there_is_tkinter_to_make_them() -> None:
+    """Tests that need it are skipped where it is missing: where windows were promised, this fails."""
+    assert importlib.util.find_spec("tkinter") is not None or not os.environ.get("IIRS_REQUIRE_WINDOW")
 
 
 def test_only_the_window_imports_tkinter(tmp_path: Path) -> None:

@@ -164,6 +164,8 @@ def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: i
         (9, 255),
         (20 + 2 * 32 + 4 + 32 + 2 * 64 + 4, DIRECTORY_INCREMENT + 1),
         (-33 - PREKEY_INCREMENT * PREKEY_SIZE, PREKEY_INCREMENT + 1),
+        (-33 - PREKEY_INCREMENT * PREKEY_SIZE - 1, 1),
+        (-33, 1),
     ],
     ids=[
         "newer version",
@@ -172,6 +174,8 @@ def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: i
         "all flags",
         "too many entries",
         "too many prekeys",
+        "something behind the entries",
+        "something behind the prekeys",
     ],
 )
 def test_an_announcement_that_makes_no_sense_is_refused(place: int, value: int) -> None:

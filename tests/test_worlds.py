@@ -27,9 +27,11 @@ from tests.adversary import (
     most_telling,
     requests,
 )
+from tests.effort import CI, SOAK
 from tests.worlds import HOPS, PEOPLE, Glance, Permute, Room
 
-ROUNDS = 200
+pytestmark = pytest.mark.slow
+ROUNDS = 200 if CI or SOAK else 100
 FEW = 24
 """Rounds enough to see what an honest hop that does not mix gives away."""
 WARM_UP = 10

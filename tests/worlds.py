@@ -95,6 +95,8 @@ class OpenChain:
         permutes: Mapping[int, Permute] | None = None,
         folders: Mapping[int, Path] | None = None,
     ) -> None:
+        self.now = FIRST_ROUND * 2.0
+        """What every clock shows, in seconds: rounds take 2 s."""
         self.keys = make_chain(HOPS, noise=noise, slots=slots)
         self.chain = self.keys.chain
         self.directory = make_directory(self.chain, *directory)
@@ -123,7 +125,7 @@ class OpenChain:
     def start_hop(self, hop: int) -> LaterHop:
         """Start a later hop, or start it anew: what it has in its folder is all that it remembers."""
         state = HopState(self._folders.get(hop), self.chain.chain_id)
-        identity, world = self.keys.identities[hop], HopEnvironment(os.urandom)
+        identity, world = self.keys.identities[hop], HopEnvironment(os.urandom, clock=lambda: self.now)
         made = LaterHop(self.chain, hop, identity, state, world, self.taps.get(hop))
         stage = made._mix._stage
         if hop == HOPS - 1:
@@ -286,10 +288,11 @@ class Room:
         keys = b"".join(key.encode() for key in self.chain.announced)
         self.engines: dict[str, Engine] = {}
         self.clients: dict[str, Client] = {}
+        environment = Environment(lambda: self.chain.now)
         for position, name in enumerate(self.people):
             client = self.clients[name] = Client(self.chain, name)
             account = Account(name, self.chain.chain, person(name), b"")
-            engine = self.engines[name] = Engine(account, ClientStore(":memory:", bytes(32)), Environment())
+            engine = self.engines[name] = Engine(account, ClientStore(":memory:", bytes(32)), environment)
             entries = [entry.raw for entry in self.chain.directory.entries]
             record = AccountRecord(position, 0, bytes(VAULT_SIZE))
             engine.begin_session(SessionStart(record, client.own_end, announcement.head, entries, keys, []))
@@ -323,12 +326,17 @@ class Room:
         outcome = self.chain.close(list(self.clients.values()), uploads)
         assert not outcome.lost, outcome.failure
         self._bundle_digest = NO_BUNDLE if outcome.bundle is None else outcome.bundle.digest
-        for name, engine in self.engines.items():
-            engine.close_round(outcome.replies[str(name)])
-            if outcome.bundle is not None:
-                engine.chain_view.take_bundle(outcome.bundle)
+        for name in self.engines:
+            self.deliver(name, outcome)
         self.number += 1
         return self._glance(context, wire, outcome)
+
+    def deliver(self, name: str, outcome: RoundOutcome) -> None:
+        """Give one person what a round brought."""
+        engine = self.engines[name]
+        engine.close_round(outcome.replies[name])
+        if outcome.bundle is not None:
+            engine.chain_view.take_bundle(outcome.bundle)
 
     def _complete(self, announcement: Announcement) -> Announcement:
         """Return an announcement with what the last round brought."""

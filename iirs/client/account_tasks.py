@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -92,9 +93,10 @@ def log_in(
         link = JoinLink.parse(credentials.link)
         on_trust = link.fingerprint is None and home.pins.get(link.host, link.port) is None
         account = _account(link, home, credentials)
+        ended = time.monotonic()
         path = home.account_file(account.chain, account.name, "store")
         store, aside = open_store(path, storage_key(account.identity))
-        connection = ServerConnection(link, account, store, options)
+        connection = ServerConnection(link, account, store, options, login_ended=ended)
     except IirsError as error:
         return NotLoggedIn(error.said(_), on_trust)
     except OSError as error:

@@ -35,6 +35,8 @@ class ChainView:
         self._bundle: Bundle | None = None
         self._bundle_due = -1
         """The round whose bundle has come or must come before the next announcement."""
+        self._announced = -1
+        """The round announced last in this session."""
 
     # -- the list of people ---------------------------------------------------------------------------
 
@@ -57,7 +59,7 @@ class ChainView:
         self._prekeys.take_in(start.prekeys, self.directory)
         self._keep_head(start.head)
         self._announced_length = 0
-        self._bundle, self._bundle_due = None, -1
+        self._bundle, self._bundle_due, self._announced = None, -1, -1
         self._epoch_keys = {}
         return len(self.directory) != before
 
@@ -147,12 +149,15 @@ class ChainView:
     def settle_bundle(self, announcement: Announcement) -> Bundle | None:
         """Return the bundle that came since the last announcement, if this one is the next round's.
 
-        After a gap nobody can tell what the bundle was, and nobody begins anything. Raises ``ChainError``
-        if it is not the one that this announcement, which every honest server has seen too, names.
+        After a gap, or a reconnection, nobody can tell what the bundle was, and nobody begins anything.
+        Raises ``ChainError`` if another is named than has come: every honest server has seen the announcement
+        too. So a round that was lost, or whose replies never came, has none; otherwise a server could keep a
+        bundle from one person alone, and see her partner begin without her.
         """
         bundle, self._bundle = self._bundle, None
-        due_round, self._bundle_due = self._bundle_due, -1
-        if announcement.round_number != due_round + 1:
+        last, self._announced = self._announced, announcement.round_number
+        self._bundle_due = -1
+        if last == -1 or announcement.round_number != last + 1:
             return None
         shown = NO_BUNDLE if bundle is None else bundle.digest
         if shown != announcement.bundle_digest:

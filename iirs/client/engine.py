@@ -45,9 +45,6 @@ from iirs.wire.rounds import (
     announcement_hash,
 )
 
-MAX_AHEAD = 1800
-"""A round further ahead of our own clock than this is refused."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Cover:
@@ -100,7 +97,7 @@ class Engine:
     def begin_session(self, start: SessionStart) -> None:
         """Take in what login gave. Raises ``DirectoryError`` or ``ChainError`` if it is not to be trusted."""
         last_round = start.record.last_round
-        if last_round > self._clock_round() + MAX_AHEAD:
+        if last_round >= self._rounds_around().stop:
             raise PeerError("The server says this account was used in a round far ahead: check the clock.")
         grew = self.chain_view.begin_session(start)
         self._give_up_round()
@@ -117,8 +114,8 @@ class Engine:
         if grew:
             self.messenger.people_changed()
 
-    def _clock_round(self) -> int:
-        return self._context.now_ms() // self.chain.round_ms
+    def _rounds_around(self) -> range:
+        return self.chain.rounds_around(self._context.now_ms() / 1000)
 
     # -- the person -----------------------------------------------------------------------------------
 
@@ -141,14 +138,20 @@ class Engine:
     def open_round(self, encoded: bytes, notice: NoticeFlags = NoticeFlags.NONE) -> Announcement:
         """Take in an announcement. Raises ``PeerError``, ``ChainError`` or ``DirectoryError`` to disconnect.
 
-        A round is refused if we have used it before, or if it is far ahead of our own clock.
+        A round is refused if we have used it before, or if it is more than an hour from our own clock.
         """
         announcement = Announcement.decode(encoded, self._geometry)
         number = announcement.round_number
         if number <= max(self._last_used, self._last_announced):
             raise PeerError("The server announced a round that is over. It may have lost its memory.")
-        if number > self._clock_round() + MAX_AHEAD:
+        around = self._rounds_around()
+        if number >= around.stop:
             raise PeerError("The server's rounds are far ahead of this machine's clock: check the clock.")
+        if number < around.start:
+            raise PeerError(
+                "The server's rounds are more than an hour behind this machine's clock. Check the clock. "
+                "If it is right, the server's is wrong, or somebody repeats old rounds: tell its owner."
+            )
         if not announcement.has_time_for_uploads(self.chain.round_ms):
             raise PeerError("The server gives a time for uploads that does not fit its rounds.")
         hop_keys = self.chain_view.keys_for(announcement)
@@ -286,12 +289,14 @@ class Engine:
     def close_round(self, replies: Replies) -> None:
         """Take in a round's replies; those of another round than the open one are ignored."""
         current = self._round
-        if current is None or not current.built or replies.round_number != current.context.round_number:
+        if current is None or replies.round_number != current.context.round_number:
+            return
+        if current.announcement.has_invitations and replies.status is not RoundStatus.LOST:
+            self.chain_view.expect_bundle(replies.round_number)  # also if our upload was not ready in time
+        if not current.built:
             return
         self._round = None
         done = replies.status is RoundStatus.DONE
-        if current.announcement.has_invitations and replies.status is not RoundStatus.LOST:
-            self.chain_view.expect_bundle(replies.round_number)
         if replies.status is RoundStatus.MISSING:
             self._period_told = -1  # a prekey that went with it may not have arrived
         opened = [self._open(current, index, reply) for index, reply in enumerate(replies.replies)]

@@ -104,6 +104,9 @@ class Invitation:
         too_many = chains > CHAIN_IDS_MAX or prekeys > PREKEY_IDS_MAX
         if version != _VERSION or kind not in InvitationKind.__members__.values() or too_many:
             raise InvitationError("an invitation of a version or kind this program does not know")
+        if any(chain_ids[chains * _ID_SIZE :]) or any(prekey_ids[prekeys * PREKEY_ID_SIZE :]):
+            # The root is bound to a digest of what was read: what is left out of that must have no bits.
+            raise InvitationError("an invitation with ids that it does not count")
         return cls(
             InvitationKind(kind),
             caller,
@@ -139,8 +142,10 @@ class Invitation:
         """
         plain = _opened(sealed, keys, _info(directory.chain_id, bundle_round))
         content = plain[: _FIELDS.size]
-        signature = plain[_FIELDS.size : _FIELDS.size + SIGNATURE_SIZE]
+        signature, rest = plain[_FIELDS.size :][:SIGNATURE_SIZE], plain[_FIELDS.size + SIGNATURE_SIZE :]
         invitation = cls._decode(content)
+        if any(rest):
+            raise InvitationError("an invitation that is not filled in the way it must be")
         if invitation.bundle_round != bundle_round:
             raise InvitationError("an invitation of another bundle")
         if invitation.caller >= len(directory):

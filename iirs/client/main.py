@@ -151,7 +151,7 @@ def _pinned_link(link: str | None, chain_file: Path) -> JoinLink:
     parsed = JoinLink.parse(link)
     try:
         chain = parse_chain(chain_file.read_bytes())
-        parsed.check(chain, None)
+        parsed.check(chain.chain_id, None)
     except OSError as error:
         raise ConfigError("The chain file cannot be read.") from error
     except ChainError as error:

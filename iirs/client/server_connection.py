@@ -11,6 +11,7 @@ States: CONNECTING -> ONLINE -> WAITING (lost, tries again by itself) ...; CLOSE
 
 from __future__ import annotations
 
+import math
 import queue
 import secrets
 import threading
@@ -29,8 +30,10 @@ from iirs.client.net.transport import Arrival, ServerClosedError, Transport, Tra
 from iirs.client.net.upload_clock import (
     BUILD_AHEAD,
     QUIET_AHEAD,
+    START_STEP,
     Timetable,
     UploadClock,
+    next_step,
     upload_margin,
 )
 from iirs.client.store.store import ClientStore
@@ -41,6 +44,7 @@ from iirs.errors import (
     ConnectionLostError,
     DirectoryError,
     IirsError,
+    ImpostorError,
     PeerError,
     StoreError,
 )
@@ -50,11 +54,17 @@ from iirs.wire.limits import CloseReason
 from iirs.wire.rounds import Announcement, Bundle, NoticeFlags, Replies, Standby
 
 _BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_QUIET_SHARE = 0.25
+"""In this share of the time before reconnecting, commands wait: they must not delay it."""
 _SILENT_ROUNDS = 5
 LEAVE_ROUNDS = HANG_UP_ROUNDS + 3
 """Ticks from quitting to disconnecting: enough rounds to end what an invitation just posted may yet begin."""
 
 _Command = Callable[[], object]
+
+
+def _look_again() -> None:
+    """A command that does nothing: an upload has left, and those behind it may be carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,7 @@ class ConnectionOptions:
 
     environment: Environment = field(default_factory=Environment)
     backoff_seconds: tuple[float, ...] = _BACKOFF_SECONDS
+    start_step: float = START_STEP
     silent_seconds: float = 10.0
     """A server that says nothing for this long and five rounds is given up."""
     tap: Callable[[str, Message], None] | None = None
@@ -78,8 +89,12 @@ class ServerConnection:
         account: Account,
         store: ClientStore,
         options: ConnectionOptions | None = None,
+        *,
+        login_ended: float | None = None,
     ) -> None:
+        """``login_ended``: when the connection for logging in ended (monotonic seconds), if there was one."""
         self.account = account
+        self._login_ended = login_ended
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._options = options or ConnectionOptions()
         self._link = link
@@ -87,12 +102,13 @@ class ServerConnection:
         self._engine = Engine(account, store, self._options.environment)
         self._inbox: queue.SimpleQueue[tuple[Transport, Arrival | IirsError] | _Command] = queue.SimpleQueue()
         self._deferred: deque[_Command] = deque()
-        self._upload_clock = UploadClock(self._uploaded)
+        self._upload_clock = UploadClock(self._uploaded, lambda: self._inbox.put(_look_again))
         self._transport: Transport | None = None
         self._timetable: Timetable | None = None
         self._quitting = threading.Event()
         self._at_once = False
         self._coming_back = False
+        self._warned_of_impostor = False
         self._ticks_left: int | None = None
         """Announcements, or standbys instead of them, until leaving; ``None``: nobody has quit."""
         self._thread = threading.Thread(target=self._run, name="iirs-server-connection", daemon=True)
@@ -152,6 +168,9 @@ class ServerConnection:
         attempt = 0
         self._upload_clock.start()
         try:
+            if self._login_ended is not None:  # the store was opened since: its size must not show in the gap
+                step = self._options.start_step
+                self._rest_until(next_step(self._login_ended + step, time.monotonic(), step))
             while not self._is_over():
                 self._emit(ConnectionChanged(ConnectionState.CONNECTING))
                 try:
@@ -159,11 +178,16 @@ class ServerConnection:
                     attempt = 0
                     self._session()
                 except ServerClosedError as error:
-                    if error.reason in {CloseReason.REPLACED, CloseReason.VERSION}:
+                    if error.trusted and error.reason in {CloseReason.REPLACED, CloseReason.VERSION}:
                         self._emit(ConnectionChanged(ConnectionState.CLOSED, error.said(_)))
                         return
                     self._wait_to_reconnect(attempt, error.said(_))
                 except (ConnectionLostError, PeerError, TryLaterError) as error:
+                    self._wait_to_reconnect(attempt, error.said(_))
+                except ImpostorError as error:  # once: who sits on the line must not end a session for good
+                    if not self._warned_of_impostor:
+                        self._emit(Notice(error.said(_), alarm=True))
+                    self._warned_of_impostor = True
                     self._wait_to_reconnect(attempt, error.said(_))
                 attempt += 1
             self._emit(ConnectionChanged(ConnectionState.CLOSED, _("You are logged out.")))
@@ -196,8 +220,9 @@ class ServerConnection:
             try:
                 self._connect_with(secret)
             except RefusedError as error:
-                if error.result is Result.DELETED:
-                    self._note_deletion()
+                told = self._engine.account_changes.deleted() if error.result is Result.DELETED else None
+                if told is not None:  # we asked for that, and the answer was lost: this is the answer
+                    self._emit(told)
                 if error.result is not Result.WRONG_PASSWORD or secret == secrets_to_try[-1]:
                     raise
             else:
@@ -207,14 +232,9 @@ class ServerConnection:
                     self._emit(told)
                 return
 
-    def _note_deletion(self) -> None:
-        """The account is deleted; if we asked for that, and the answer was lost, this is the answer."""
-        told = self._engine.account_changes.deleted()
-        if told is not None:
-            self._emit(told)
-
     def _connect_with(self, login_secret: bytes) -> None:
-        transport, chain, keys = Transport.connect(self._link, self.account.chain.chain_id)
+        known = self.account.chain
+        transport, chain, keys = Transport.connect(self._link, known.chain_id, known)
         try:
             start = enter(
                 transport,
@@ -229,6 +249,7 @@ class ServerConnection:
             transport.close()
             raise
         self._transport = transport
+        self._warned_of_impostor = False
         self._margin = upload_margin(chain.round_ms / 1000)
         TransportReader(transport, lambda source, item: self._inbox.put((source, item))).start()
         self._emit(ConnectionChanged(ConnectionState.ONLINE))
@@ -239,7 +260,8 @@ class ServerConnection:
         while not self._is_over():
             self._pass_on()
             self._keep_timetable()
-            item = self._next_item(min(self._next_due(), time.monotonic() + 1.0))
+            due = math.inf if self._timetable is None else self._timetable.build_at
+            item = self._next_item(min(due, time.monotonic() + 1.0))
             if isinstance(item, Arrival):
                 heard = item.at
                 self._take(item)
@@ -255,7 +277,7 @@ class ServerConnection:
         """Return what comes next, or ``None`` at ``until``: what the server says goes before any command.
 
         However many commands wait, an announcement never waits for more than the one being carried out,
-        and close to an upload they all wait: carrying one out may take the disk a while.
+        and close to an upload they all wait until it has left: carrying one out may take the disk a while.
         """
         while True:
             may_run = bool(self._deferred) and not self._upload_is_close()
@@ -272,7 +294,8 @@ class ServerConnection:
                 return item[1]
 
     def _upload_is_close(self) -> bool:
-        return self._timetable is not None and time.monotonic() > self._timetable.quiet_from
+        is_planned = self._timetable is not None and time.monotonic() > self._timetable.quiet_from
+        return is_planned or self._upload_clock.is_busy
 
     def _take(self, arrival: Arrival) -> None:
         message = arrival.message
@@ -320,9 +343,6 @@ class ServerConnection:
             self._upload_clock.schedule(plan.mark_after(time.monotonic()), self._transport, upload)
         self._pass_on()
 
-    def _next_due(self) -> float:
-        return float("inf") if self._timetable is None else self._timetable.build_at
-
     def _wait_to_reconnect(self, attempt: int, why: str) -> None:
         """Wait on a schedule that knows nothing of what this client was doing."""
         self._drop_transport()
@@ -330,12 +350,23 @@ class ServerConnection:
         base = self._options.backoff_seconds[min(attempt, len(self._options.backoff_seconds) - 1)]
         seconds = base * (0.75 + secrets.randbelow(501) / 1000)
         self._emit(ConnectionChanged(ConnectionState.WAITING, why))
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._is_over():
-            item = self._next_item(until)
-            if item is not None and not isinstance(item, Arrival | IirsError):
-                self._carry_out(item)
-            self._pass_on()
+        until, quiet = time.monotonic() + seconds, _QUIET_SHARE * seconds
+        while time.monotonic() < until - quiet and not self._is_over():
+            self._carry_out_next(until - quiet)
+        self._rest_until(next_step(until, time.monotonic(), quiet))
+        while self._quitting.is_set() and self._carry_out_next(time.monotonic()):
+            pass  # what was asked for before leaving
+
+    def _carry_out_next(self, until: float) -> bool:
+        if callable(item := self._next_item(until)):
+            self._carry_out(item)
+        self._pass_on()
+        return item is not None
+
+    def _rest_until(self, moment: float) -> None:
+        """Wait, and carry nothing out meanwhile, until a moment or until somebody quits."""
+        while not self._quitting.is_set() and (left := moment - time.monotonic()) > 0:
+            self._quitting.wait(left)
 
     def _drop_transport(self) -> None:
         self._timetable = None

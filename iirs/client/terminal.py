@@ -157,6 +157,8 @@ class TerminalChat:
             self._say(f"texts not delivered yet: {waiting}; waiting for {self._peer} (Ctrl-C gives up)")
 
     def _leave(self, code: int) -> int:
+        if self._is_interrupted():  # pressed before anybody was told that it means at once
+            code = INTERRUPTED
         self._say(f"leaving: everybody who leaves stays for {LEAVE_ROUNDS} more rounds (Ctrl-C: at once)")
         self._connection.quit()
         while not self._connection.join(0.1):

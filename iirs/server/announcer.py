@@ -59,8 +59,8 @@ class Announcer:
         self._preparer = Preparer(keys.chain, keys.identity, self._keyring, self._successor)
         self._noise = NoiseMaker(keys.chain, 0, settings.random_bytes)
         self.mix_net = MixNet(keys.chain, self._stage(), settings.random_bytes)
-        round_ms = keys.chain.round_ms
-        self._numbers = RoundNumbers(database, lambda: int(settings.clock() * 1000) // round_ms, round_ms)
+        around = keys.chain.rounds_around
+        self._numbers = RoundNumbers(database, lambda: _middle(around(settings.clock())), keys.chain.round_ms)
         self._executed = 0
         self._online = 0
         self._bundle_digest = NO_BUNDLE
@@ -127,7 +127,7 @@ class Announcer:
         self, accounts: Accounts, prekeys: PrekeyStore, seconds_to_collect: Callable[[], float]
     ) -> Opened | None:
         """Open the next round; ``None`` if a hop does not do its part."""
-        number, increment = self._numbers.next, accounts.next_increment()
+        number, increment = self._next_number(), accounts.next_increment()
         try:
             if not self._numbers.may_use_next():
                 raise HopError(0, "cannot keep round numbers: its database does not store anything")
@@ -145,6 +145,18 @@ class Announcer:
         self._numbers.use_next()
         accounts.publish(ready.head)
         return self._open(ready, increment, prekeys.announce(ready.head.length, number), seconds_to_collect())
+
+    def _next_number(self) -> int:
+        """Return the number of the next round: the one after the last, but at most half an hour late.
+
+        Rounds fall behind the clock while a hop does not answer, or the machine sleeps or is too slow.
+        Clients and hops refuse what is an hour behind theirs.
+        """
+        around = self._chain.rounds_around(self._settings.clock())
+        left_out = self._numbers.skip_to(around[len(around) // 4])
+        if left_out > 1:
+            _log.warning("rounds had fallen behind the clock: %d numbers are left out", left_out)
+        return self._numbers.next
 
     def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
         number = self.last_round
@@ -193,3 +205,7 @@ class Announcer:
         self._noise.close()
         if self._successor is not None:
             self._successor.close()
+
+
+def _middle(rounds: range) -> int:
+    return rounds[len(rounds) // 2]

@@ -139,6 +139,9 @@ class ConnectionThread(threading.Thread):
 
     def send(self, messages: Sequence[Message]) -> None:
         """Send messages in one write; never blocks. A client too slow to take them is cut off."""
+        announced = sum(message.kind is MessageKind.ANNOUNCE for message in messages)
+        with self._lock:
+            self._uploads_due += announced
         self._send(b"".join(message.encode() for message in messages))
 
     def close(self, reason: CloseReason) -> None:
@@ -151,9 +154,8 @@ class ConnectionThread(threading.Thread):
         self._deadline = time.monotonic() + self._settings.idle_seconds
 
     def take_notice(self) -> NoticeFlags:
-        """Return what the announcement about to go out says to this client alone; one more upload is due."""
+        """Return what is to be said to this client alone since the last time this was asked."""
         with self._lock:
-            self._uploads_due += 1
             notice, self._notice = self._notice, NoticeFlags.NONE
         return notice
 

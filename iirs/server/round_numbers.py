@@ -16,10 +16,10 @@ from collections.abc import Callable
 from iirs.errors import StorageError
 from iirs.server.accounts.database_thread import DatabaseThread
 
-_AHEAD_ROUNDS = 1200
-"""Clients refuse a round that is 1,800 ahead of their clock,"""
 _AHEAD_SECONDS = 2400.0
-"""and later hops one that is an hour ahead of theirs."""
+"""Clients and later hops refuse a round that is an hour ahead of their clock,"""
+_AHEAD_ROUNDS = 1200
+"""and a gap of more than 4,096 rounds ends the chains of conversations."""
 
 _BLOCK_MIN = 8
 _SOON_ROUNDS = 15
@@ -70,6 +70,12 @@ class RoundNumbers:
         if number + self._block() // 2 >= self._database.reserved:
             self._reserve(wait=False)
         return number
+
+    def skip_to(self, number: int) -> int:
+        """Leave out all numbers below this one, and return how many those are."""
+        left_out = max(0, number - self.next)
+        self.next += left_out
+        return left_out
 
     @property
     def last_used(self) -> int:

@@ -48,11 +48,16 @@ class Errand:
 
     @classmethod
     def decode(cls, data: bytes) -> Errand:
-        """Read an errand; its length has been checked. Raises ``PeerError`` if there is no such kind."""
+        """Read an errand; its length has been checked.
+
+        Raises ``PeerError`` if there is no such kind, or if it says more than its kind does.
+        """
         try:
             kind = ErrandKind(data[0])
         except ValueError as error:
             raise PeerError("A client sent an errand of a kind that does not exist.") from error
+        if kind is not ErrandKind.NEW_PASSWORD and any(data[1:]):
+            raise PeerError("A client sent an errand that says more than its kind does.")
         end = 1 + LOGIN_SECRET_SIZE
         return cls(kind, data[1:end], data[end:])
 

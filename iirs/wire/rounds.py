@@ -101,10 +101,10 @@ class Announcement:
         entries_end = head_end + 5 + DIRECTORY_INCREMENT * ENTRY_SIZE
         prekeys = rest[entries_end]
         too_many = count > DIRECTORY_INCREMENT or prekeys > PREKEY_INCREMENT
-        if version != PROTOCOL_VERSION or too_many or flags > 1:
+        entries, no_entries = _cut(rest[head_end + 5 : entries_end], count * ENTRY_SIZE)
+        records, no_records = _cut(rest[entries_end + 1 : -HASH_SIZE], prekeys * PREKEY_SIZE)
+        if version != PROTOCOL_VERSION or too_many or flags > 1 or any(no_entries) or any(no_records):
             raise PeerError("The server announced a round this program does not understand.")
-        entries = rest[head_end + 5 :][: count * ENTRY_SIZE]
-        records = rest[entries_end + 1 :][: prekeys * PREKEY_SIZE]
         return cls(
             number,
             RoundFlags(flags),
@@ -130,6 +130,10 @@ class Announcement:
     def has_invitations(self) -> bool:
         """True if this round carries the second batch."""
         return RoundFlags.INVITE in self.flags
+
+
+def _cut(data: bytes, size: int) -> tuple[bytes, bytes]:
+    return data[:size], data[size:]
 
 
 _UNKNOWN_HOP = 255
@@ -196,7 +200,7 @@ class Upload:
 
     @classmethod
     def decode(cls, message: Message, geometry: Geometry) -> Upload:
-        """Read an upload; its length has been checked. Raises ``PeerError`` for an unknown errand."""
+        """Read an upload; its length has been checked. Raises ``PeerError`` for an errand that is none."""
         size = geometry.entry_onion_size(BatchKind.CONVERSATION)
         start = 8 + ERRAND_SIZE
         end = start + geometry.onions_per_client * size

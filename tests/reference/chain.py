@@ -74,8 +74,8 @@ def chain_of(file: str) -> Chain:
         demand(1 <= len(hops) <= 8, "too many hops")
         for place, hop in enumerate(hops):
             _check_hash(hop["identity"])
-            demand(isinstance(hop["name"], str), "no name")
-            demand(isinstance(hop["address"], str), "no address")
+            demand(_is_line(hop["name"]), "no name")
+            demand(_is_line(hop["address"]), "no address")
             demand(place == 0 or _is_address(hop["address"]), "no address")
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise RefusedError("a value is missing, or it is no TOML") from error
@@ -86,6 +86,13 @@ def chain_of(file: str) -> Chain:
 
 def _check_hash(text: Any) -> None:
     demand(isinstance(text, str) and re.fullmatch("[0-9a-fA-F]{64}", text) is not None, "not 64 digits")
+
+
+def _is_line(value: Any) -> bool:
+    """A text without control characters, line separators and direction marks."""
+    hidden = {0x7F, *range(0x20), *range(0x80, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F)}
+    hidden |= set(range(0x2066, 0x206A))
+    return isinstance(value, str) and not hidden & {ord(character) for character in value}
 
 
 def _is_address(text: str) -> bool:
@@ -116,7 +123,7 @@ def read_chain(*, file: str) -> Values:
 def read_link(*, link: str) -> Values:
     """A join link; without a fingerprint that field is empty."""
     pattern = r"(?:iirs://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?/?(?:#([0-9a-fA-F]{64}))?"
-    match = re.fullmatch(pattern, link)
+    match = re.fullmatch(pattern, link.strip())
     if match is None:
         raise RefusedError("no link")
     port = int(match[2] or DEFAULT_PORT)

@@ -14,6 +14,7 @@ from tests.reference.primitives import (
     Values,
     cut,
     demand,
+    demand_zeros,
     ecdsa_check,
     ecdsa_sign,
     expand,
@@ -179,6 +180,7 @@ def open_peer_message(
     demand(values["kind"] <= 4 and values["renewal_phase"] <= 3, "an unknown kind or phase")
     demand(values["sent_at_ms"] < 2**63, "an impossible time")
     demand(number(length) <= 772, "a payload beyond the end")
+    demand_zeros(payload[number(length) :])
     return {**values, "payload": payload[: number(length)]}
 
 

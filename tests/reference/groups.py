@@ -100,10 +100,28 @@ def ring(*, members: list[int], me: int, slots: int) -> Values:
     return {"neighbours": sorted({members[(place + step) % len(members)] for step in steps} - {me})}
 
 
+def json_in(note: bytes) -> Any:
+    """JSON that every program reads alike: no name twice in an object, no -0, nothing that is no JSON."""
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        demand(len({name for name, _ in pairs}) == len(pairs), "a name twice")
+        return dict(pairs)
+
+    def whole(digits: str) -> int:
+        demand(digits != "-0", "another way to write 0")
+        return int(digits)
+
+    def never(word: str) -> None:
+        raise RefusedError(word)
+
+    text = note.decode("utf-8")
+    return json.loads(text, object_pairs_hook=members, parse_int=whole, parse_constant=never)
+
+
 def read_note(*, note: bytes) -> Values:
     """What a note says."""
     try:
-        value = json.loads(note.decode("utf-8"))
+        value = json_in(note)
         kind = value["note"]
         if kind == "file":
             _digits(value["id"], 16)
@@ -118,7 +136,7 @@ def read_note(*, note: bytes) -> Values:
             demand(isinstance(value["item"], dict), "no item")
         else:
             raise RefusedError("an unknown note")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RefusedError("damaged") from error
     members = {"file": ("id", "digest", "name", "size"), "stop": ("id",), "timer": ("seconds",)}
     return {"note": kind, **{name: value[name] for name in members.get(kind, ("item",))}}

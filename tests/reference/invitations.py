@@ -12,6 +12,7 @@ from tests.reference.primitives import (
     check_x25519,
     cut,
     demand,
+    demand_zeros,
     ecdsa_check,
     ecdsa_sign,
     hkdf,
@@ -56,6 +57,7 @@ def invitation_in(content: bytes) -> dict[str, Any]:
     chains, chain_ids, prekeys, prekey_ids = ids
     demand(number(version) == 1 and number(kind) in {1, 2}, "an unknown version or kind")
     demand(number(chains) <= 4 and number(prekeys) <= 2, "more than it can hold")
+    demand_zeros(chain_ids[16 * number(chains) :] + prekey_ids[8 * number(prekeys) :])
     return {
         "kind": number(kind),
         "caller": number(caller),
@@ -100,7 +102,8 @@ def open_invitation(
     directory_digests(chain_id=chain_id, entries=entries)
     demand(callee < len(entries), "nobody")
     plain = _opened(keys, invitation_info(chain_id, bundle_round), sealed)
-    content, signature, _ = cut(plain, 184, 64, 72)
+    content, signature, zeros = cut(plain, 184, 64, 72)
+    demand_zeros(zeros)
     invitation = invitation_in(content)
     demand(invitation["bundle_round"] == bundle_round, "of another bundle")
     demand(invitation["caller"] < len(entries), "from somebody who is not in the directory")

@@ -38,6 +38,11 @@ def cut(data: bytes, *sizes: int) -> list[bytes]:
     return pieces
 
 
+def demand_zeros(data: bytes) -> None:
+    """What is said to be zeros must be zeros."""
+    demand(data == bytes(len(data)), "something where zeros must be")
+
+
 def number(data: bytes) -> int:
     """All integers are unsigned and big-endian."""
     return int.from_bytes(data, "big")

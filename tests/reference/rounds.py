@@ -13,9 +13,10 @@ from tests.reference.frames import (
     UPLOAD_INVITE,
     body_of,
 )
-from tests.reference.primitives import Values, cut, demand, number, sha256
+from tests.reference.primitives import Values, cut, demand, demand_zeros, number, sha256
 
 INVITATION_SIZE = 1456
+NEW_PASSWORD = 1
 
 
 def read_announce(*, file: str, frame: bytes) -> Values:
@@ -32,6 +33,7 @@ def read_announce(*, file: str, frame: bytes) -> Values:
     demand(flags <= 1, "a flag that means nothing")
     demand(number(count) <= 8 and number(prekeys) <= 2, "more than it can hold")
     length, digest = head_of(chain, head)
+    demand_zeros(entries[number(count) * ENTRY_SIZE :] + records[number(prekeys) * PREKEY_SIZE :])
     increment = cut(entries[: number(count) * ENTRY_SIZE], *[ENTRY_SIZE] * number(count))
     shown = cut(records[: number(prekeys) * PREKEY_SIZE], *[PREKEY_SIZE] * number(prekeys))
     return {
@@ -61,6 +63,8 @@ def read_upload(*, file: str, frame: bytes) -> Values:
     invitations = [1472 + layers] * chain.slots if frame[0] == UPLOAD_INVITE else []
     round_number, kind, secret, vault, *onions = cut(body, 8, 1, 32, 60, *conversation, *invitations)
     demand(number(kind) <= 2, "an unknown errand")
+    if number(kind) != NEW_PASSWORD:
+        demand_zeros(secret + vault)
     return {
         "round_number": number(round_number),
         "errand": number(kind),

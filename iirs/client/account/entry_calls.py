@@ -183,7 +183,7 @@ def keep_new_vault(account: Account, home: Home) -> None:
 
 def forget_account(account: Account, home: Home) -> None:
     """Remove everything this machine has of an account; nothing else may have its file open."""
-    for kind in ("vault", "new-vault", "store", "store-journal"):
+    for kind in ("vault", "new-vault", "store", "store-journal", "check"):
         home.account_file(account.chain, account.name, kind).unlink(missing_ok=True)
 
 

@@ -21,6 +21,8 @@ from iirs.client.events import GroupState
 from iirs.client.store.log_entry import GROUP_MARK
 from iirs.directory import Directory
 from iirs.errors import AccountError, PeerMessageError
+from iirs.geometry import SIGNATURE_SIZE
+from iirs.hexadecimal import hex_bytes
 from iirs.identity import Identity
 
 MEMBERS_MAX = 16
@@ -98,15 +100,15 @@ class GroupItem:
         """Return the item in ``value``, signed by its author. Raises ``PeerMessageError``."""
         try:
             item = cls(
-                _bytes(value["group"]),
+                hex_bytes(value["group"], _ID_SIZE),
                 GroupItemKind(value["kind"]),
                 _number(value["author"], len(directory) - 1),
-                _bytes(value["id"]),
+                hex_bytes(value["id"], _ID_SIZE),
                 _number(value["at"], 2**63 - 1),
                 _text(value["text"]),
-                tuple(_number(member, len(directory) - 1) for member in value["members"]),
+                tuple(_number(member, len(directory) - 1) for member in _list(value["members"])),
                 _number(value["seconds"], 366 * 24 * 3600),
-                bytes.fromhex(value["signature"]),
+                hex_bytes(value["signature"], SIGNATURE_SIZE),
             )
             author = directory.entries[item.author]
             author.verify_key.verify(item.signature, item._signed(directory.chain_id))
@@ -133,16 +135,15 @@ def _check_founding(item: GroupItem, chain_id: bytes) -> None:
         raise PeerMessageError("a group that no honest founder would make")
 
 
-def _bytes(value: Any) -> bytes:
-    data = bytes.fromhex(value)
-    if len(data) != _ID_SIZE:
-        raise ValueError("an identifier of another length")
-    return data
-
-
 def _number(value: Any, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         raise ValueError("a number out of its range")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("members that are no list")
     return value
 
 

@@ -11,6 +11,7 @@ from iirs.client.messenger.file_transfer import safe_name
 from iirs.client.store.log_entry import FileInfo
 from iirs.errors import PeerMessageError
 from iirs.geometry import HASH_SIZE
+from iirs.hexadecimal import hex_bytes
 
 ID_SIZE = 16
 
@@ -72,12 +73,12 @@ def encode_note(note: Note) -> bytes:
 def decode_note(data: bytes) -> Note:
     """Return the note in ``data``. Raises ``PeerMessageError`` if it is not one this program knows."""
     try:
-        value = json.loads(data)
+        value = _read_json(data)
         match value["note"]:
             case "file":
                 return FileOffer(_file(value))
             case "stop":
-                return FileStop(_bytes(value["id"], ID_SIZE))
+                return FileStop(hex_bytes(value["id"], ID_SIZE))
             case "timer":
                 return TimerNote(_number(value["seconds"], 0, TIMER_MAX))
             case "group" if isinstance(value["item"], dict):
@@ -87,19 +88,37 @@ def decode_note(data: bytes) -> Note:
     raise PeerMessageError("a note of a kind this version does not know")
 
 
+def _read_json(data: bytes) -> Any:
+    # What another program may read otherwise is refused: JSON says nothing of a name that comes twice, its
+    # numbers have no -0 here, NaN is no JSON, and bytes given to ``loads`` as they are may be UTF-16.
+    return json.loads(
+        data.decode(), object_pairs_hook=_object, parse_int=_whole_number, parse_constant=_no_number
+    )
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(members)
+    if len(value) != len(members):
+        raise ValueError("a member that comes twice")
+    return value
+
+
+def _whole_number(digits: str) -> int:
+    if digits == "-0":
+        raise ValueError("a second way to write 0")
+    return int(digits)
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _file(value: dict[str, Any]) -> FileInfo:
     if not isinstance(value["name"], str):
         raise TypeError("a name that is none")
     size = _number(value["size"], 1, FILE_MAX)
-    file_id, digest = _bytes(value["id"], ID_SIZE), _bytes(value["digest"], HASH_SIZE)
+    file_id, digest = hex_bytes(value["id"], ID_SIZE), hex_bytes(value["digest"], HASH_SIZE)
     return FileInfo(file_id, safe_name(value["name"]), size, digest)
-
-
-def _bytes(value: Any, size: int) -> bytes:
-    data = bytes.fromhex(value)
-    if len(data) != size:
-        raise ValueError("an identifier of another length")
-    return data
 
 
 def _number(value: Any, least: int, most: int) -> int:

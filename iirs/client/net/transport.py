@@ -6,6 +6,7 @@ it arrives, whatever the engine is busy with.
 
 from __future__ import annotations
 
+import hashlib
 import selectors
 import socket
 import threading
@@ -28,9 +29,11 @@ _POLL_SECONDS = 1.0
 class ServerClosedError(ConnectionLostError):
     """The server closed this connection and said why."""
 
-    def __init__(self, reason: CloseReason) -> None:
+    def __init__(self, reason: CloseReason, *, trusted: bool) -> None:
+        """``trusted``: it had proved before that it is the server of our chain, and no stranger."""
         super().__init__(reason.sentence)
         self.reason = reason
+        self.trusted = trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,19 @@ class Transport:
         self._pipe = TlsPipe(client_context(), server_side=False)
         self._reader = MessageReader(client_limits())
         self._last_arrival = 0.0
+        self._is_trusted = False
 
     @classmethod
     def connect(
         cls,
         link: JoinLink,
         pinned: bytes | None,
+        known: Chain | None = None,
     ) -> tuple[Transport, Chain, bytes]:
         """Connect, check the chain against link and pin; return transport, chain, and the epoch keys' bytes.
 
-        Raises ``ConnectionLostError`` if nobody answers, ``ChainError`` if it is not the chain we trust.
+        With ``known``, the chain of an earlier visit, not a word is read before the certificate is checked.
+        Raises ``ConnectionLostError`` if nobody answers, ``ImpostorError`` if it is not the chain we trust.
         """
         try:
             sock = socket.create_connection((link.host, link.port), timeout=CONNECT_SECONDS)
@@ -76,24 +82,31 @@ class Transport:
             ) from error
         transport = cls(sock)
         try:
-            return transport, *transport._greet(link, pinned)
+            return transport, *transport._greet(link, pinned, known)
         except BaseException:
             transport.close()
             raise
 
-    def _greet(self, link: JoinLink, pinned: bytes | None) -> tuple[Chain, bytes]:
+    def _greet(self, link: JoinLink, pinned: bytes | None, known: Chain | None) -> tuple[Chain, bytes]:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         deadline = time.monotonic() + CONNECT_SECONDS
         self._pipe.start()
         self._flush()
         while not self._pipe.established:
             self._fill(deadline, must_come=True)
+        if known is not None:
+            self._trust(known)
         self.send(hello())
-        chain = parse_chain(self.expect(MessageKind.CHAIN, deadline).body)
-        link.check(chain, pinned)
-        self._pipe.check_certificate(chain.entry_certificate)
+        chain_file = self.expect(MessageKind.CHAIN, deadline).body
+        link.check(hashlib.sha256(chain_file).digest(), pinned)  # before anything is made of it
+        chain = parse_chain(chain_file)
+        self._trust(chain)
         self._reader.limits = session_limits(chain.geometry)
         return chain, self.expect(MessageKind.KEYS, deadline).body
+
+    def _trust(self, chain: Chain) -> None:
+        self._pipe.check_certificate(chain.entry_certificate)
+        self._is_trusted = True
 
     def send(self, *messages: Message) -> None:
         """Send messages in one write; safe beside a thread that reads."""
@@ -123,7 +136,7 @@ class Transport:
             message = self._reader.next_message()
             if message is not None:
                 if message.kind is MessageKind.CLOSE:
-                    raise ServerClosedError(_reason(message.body))
+                    raise ServerClosedError(_reason(message.body), trusted=self._is_trusted)
                 return Arrival(message, self._last_arrival)
             if not self._fill(until):
                 return None

@@ -24,15 +24,36 @@ MARGIN_SHARE = (0.15, 0.25)
 """An upload leaves this share of a round before the round closes: one draw a session."""
 
 
+START_STEP = 1.0
+"""After logging in, a client connects for its session a whole number of so many seconds later."""
+
+
+def next_step(planned: float, now: float, step: float) -> float:
+    """Return ``planned``, or if that is over, the first moment a whole number of steps after it.
+
+    So what was not ready in time does not happen the moment it is: that would show its work.
+    """
+    return planned + math.ceil(max(0.0, now - planned) / step) * step
+
+
 class UploadClock(threading.Thread):
     """Sends one write at a time, each at its own moment; that a transport ended is for its reader to say."""
 
-    def __init__(self, sent: Callable[[Message], None]) -> None:
+    def __init__(self, sent: Callable[[Message], None], idle: Callable[[], None]) -> None:
+        """``sent`` is called with each message that has left, ``idle`` when a write is over."""
         super().__init__(name="iirs-upload-clock", daemon=True)
         self._sent = sent
+        self._idle = idle
         self._changed = threading.Condition()
         self._next: tuple[float, Transport, list[Message]] | None = None
+        self._sending = False
         self._over = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something waits to leave, or is just leaving."""
+        with self._changed:
+            return self._next is not None or self._sending
 
     def schedule(self, at: float, transport: Transport, messages: list[Message]) -> None:
         """Send ``messages`` in one write at ``at`` (monotonic seconds), in place of anything scheduled."""
@@ -58,9 +79,12 @@ class UploadClock(threading.Thread):
             try:
                 transport.send(*messages)
             except IirsError:
-                continue
+                messages = []
             for message in messages:
                 self._sent(message)
+            with self._changed:
+                self._sending = False
+            self._idle()
 
     def _wait(self) -> tuple[Transport, list[Message]] | None:
         with self._changed:
@@ -71,7 +95,7 @@ class UploadClock(threading.Thread):
                 at, transport, messages = self._next
                 left = at - time.monotonic()
                 if left <= 0:
-                    self._next = None
+                    self._next, self._sending = None, True
                     return transport, messages
                 self._changed.wait(left)
         return None
@@ -87,12 +111,8 @@ class Timetable:
     step: float
 
     def mark_after(self, now: float) -> float:
-        """Return when to send what is ready at ``now``: at ``send_at``, or a whole number of steps after it.
-
-        So an upload that was not ready in time does not leave the moment it is: that would show its work.
-        """
-        late = max(0.0, now - self.send_at)
-        return self.send_at + math.ceil(late / self.step) * self.step
+        """Return when to send what is ready at ``now``."""
+        return next_step(self.send_at, now, self.step)
 
 
 def upload_margin(round_seconds: float) -> float:

@@ -6,16 +6,48 @@ The journal too. What is seen from outside is the file's size, and when it was w
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sqlcipher3 import dbapi2 as sqlcipher
 
 from iirs.errors import StoreError
 
+CHECKED_AT_ONCE = 32 * 1024 * 1024
+"""A file of up to so many bytes is checked whole when it is opened, in a fraction of a second."""
+SUSPECT = ".check"
+"""Ends the name of a file that lies beside one of which a damaged page was read."""
+
 
 class StoreDamagedError(StoreError):
     """The file is damaged or under another key: set it aside, and begin a new one."""
+
+
+class Rows:
+    """What a statement gives. Reading may find a damaged page too, and raises ``StoreError`` like running."""
+
+    def __init__(self, cursor: sqlcipher.Cursor, naming: Callable[[], AbstractContextManager[None]]) -> None:
+        self._cursor = cursor
+        self._naming_failures = naming
+        self.rowcount: int = cursor.rowcount
+        """How many rows the statement changed."""
+
+    def fetchone(self) -> Any:
+        """Return the next row, or ``None``."""
+        with self._naming_failures():
+            return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows that are left."""
+        with self._naming_failures():
+            return list(self._cursor.fetchall())
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give the rows that are left, one by one."""
+        while (row := self.fetchone()) is not None:
+            yield row
 
 
 class EncryptedFile:
@@ -24,9 +56,11 @@ class EncryptedFile:
     def __init__(self, path: Path | str, key: bytes, schema: str) -> None:
         """Open or create the file and run the statements of ``schema``, the last of which must write.
 
-        Only a write takes the lock that keeps a second window out.
+        Only a write takes the lock that keeps a second window out. Of a large file the pages are checked as
+        they are read, unless one was found damaged before: opening must not take the longer the larger it is.
         Raises ``StoreDamagedError`` if it does not open with this key, ``StoreError`` if it is in use.
         """
+        self._path = path if isinstance(path, Path) else None
         try:
             if isinstance(path, Path):
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -52,8 +86,10 @@ class EncryptedFile:
             # An exclusive lock would leave the journal as it is, with what the last commit erased in it.
             self._db.execute("PRAGMA journal_mode = TRUNCATE")
             self._db.executescript(schema)
-            in_memory = not self._db.execute("PRAGMA database_list").fetchone()[2]
-            if not in_memory and self._db.execute("PRAGMA cipher_integrity_check").fetchone() is not None:
+            if (
+                self._must_check()
+                and self._db.execute("PRAGMA cipher_integrity_check").fetchone() is not None
+            ):
                 raise sqlcipher.DatabaseError("a page that is not as it was written")
         except sqlcipher.OperationalError as error:
             raise StoreError(
@@ -64,11 +100,31 @@ class EncryptedFile:
                 "This account's file on this machine is damaged or another account's."
             ) from error
 
-    def execute(self, sql: str, values: tuple[object, ...] = ()) -> sqlcipher.Cursor:
+    def _must_check(self) -> bool:
+        if self._path is None:
+            return False
+        mark = self._path.with_suffix(SUSPECT)
+        is_suspect = mark.exists()
+        mark.unlink(missing_ok=True)
+        return is_suspect or self._path.stat().st_size <= CHECKED_AT_ONCE
+
+    def _suspect(self, error: Exception) -> None:
+        """Have the whole file checked when it is opened next, if a page of it was damaged."""
+        if type(error) is sqlcipher.DatabaseError and self._path is not None:
+            with suppress(OSError):
+                self._path.with_suffix(SUSPECT).touch()
+
+    def execute(self, sql: str, values: tuple[object, ...] = ()) -> Rows:
         """Run one statement. Raises ``StoreError`` if the file cannot be read or written."""
+        with self._naming_failures():
+            return Rows(self._db.execute(sql, values), self._naming_failures)
+
+    @contextmanager
+    def _naming_failures(self) -> Iterator[None]:
         try:
-            return self._db.execute(sql, values)
+            yield
         except (sqlcipher.Error, OverflowError, ValueError) as error:
+            self._suspect(error)
             raise StoreError(
                 "This account's file on this machine cannot be read or written: is the disk full?"
             ) from error

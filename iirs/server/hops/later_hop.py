@@ -28,9 +28,6 @@ from iirs.server.mix_stage import Batch, MixStage, NextHop, StageView, no_noise
 from iirs.suite import KeyPair
 from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, announcement_hash
 
-MAX_AHEAD_SECONDS = 3600.0
-"""A hop makes no key for a round further ahead of its own clock than this."""
-
 
 class Successor(NextHop, Protocol):
     """All that a hop asks of the one behind it. Every call may raise ``HopError``."""
@@ -110,8 +107,7 @@ class LaterHop:
 
         A hop signs only what continues the directory it signed before, and never two heads of one length.
         """
-        clock_round = (self._environment.clock() + MAX_AHEAD_SECONDS) * 1000 // self._chain.round_ms
-        if request.round_number > clock_round:
+        if request.round_number not in self._chain.rounds_around(self._environment.clock()):
             raise RefusedError(self._hop, Refusal.CLOCK)
         held = self._state.witnessed.length
         if request.base > held:

@@ -64,7 +64,7 @@ _WHY = {
     Refusal.KEY: "has no such epoch key any more: it may have been restarted",
     Refusal.DIRECTORY: "does not sign this directory: it does not continue the one it signed before",
     Refusal.MALFORMED: "got, or gave, something that makes no sense",
-    Refusal.CLOCK: "has a clock that is more than an hour behind, or the entry's is ahead",
+    Refusal.CLOCK: "has a clock that is more than an hour from the entry's rounds",
 }
 
 

@@ -10,19 +10,20 @@ import argparse
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from iirs.chain import MAX_HOPS, Chain, Hop, parse_chain, render_chain
+from iirs.chain import MAX_HOPS, Chain, Hop, parse_chain, read_hop, render_chain
 from iirs.errors import ChainError, ConfigError, IirsError
-from iirs.geometry import REQUEST_SIZE, BatchKind
+from iirs.geometry import HASH_SIZE, REQUEST_SIZE, BatchKind
+from iirs.hexadecimal import hex_bytes
 from iirs.meter.report import MeterSettings, report
 from iirs.noise import NO_NOISE, Noise, OnionCost, noise_for
 from iirs.onion import RoundContext, peel, wrap
+from iirs.plain_toml import parse_plain_toml
 from iirs.server.keystore import (
     CERTIFICATE_FILE,
     CHAIN_FILE,
@@ -216,9 +217,10 @@ def _render_part(part: _PublicPart) -> str:
 
 def _read_part(path: Path) -> _PublicPart:
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-        certificate = bytes.fromhex(table["entry_certificate"]) if "entry_certificate" in table else None
-        hop = Hop(str(table["name"]), str(table["address"]), bytes.fromhex(table["identity"]))
+        table = parse_plain_toml(path.read_text("utf-8"), 0)
+        hop, certificate = read_hop(table), None
+        if "entry_certificate" in table:
+            certificate = hex_bytes(table["entry_certificate"], HASH_SIZE, either_case=True)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is not a hop's public part, as iirs-chain hop makes it.") from error
     _check_part(hop, entry=certificate is not None)

@@ -51,10 +51,12 @@ def invitation() -> Book:
     book.like("open with the second key", "open", keys=[old, key], indifferent=("keys",))
     book.like("open an END", "open", sealed=ending)
 
-    def forged(signer: str = "alice", callee: int = 1, tail: bytes = b"", **but: Any) -> bytes:
+    def forged(
+        signer: str = "alice", callee: int = 1, tail: bytes = b"", end: bytes = b"", **but: Any
+    ) -> bytes:
         content = tail or invitation_content({**talk, **but})
         signed = invitation_signed(CHAIN_ID, entries[0], entries[callee], content)
-        plain = (content + ecdsa_sign(world.scalar(signer), signed)).ljust(320, b"\0")
+        plain = (content + ecdsa_sign(world.scalar(signer), signed) + end).ljust(320, b"\0")
         return seal(SUITE, prekey, invitation_info(CHAIN_ID, BUNDLE_ROUND), plain, drawn)
 
     content = invitation_content(talk)
@@ -75,6 +77,9 @@ def invitation() -> Book:
         "of an unknown version": {"sealed": forged(tail=b"\x02" + content[1:])},
         "with five chain ids": {"sealed": forged(tail=content[:102] + b"\x05" + content[103:])},
         "with three prekey ids": {"sealed": forged(tail=content[:167] + b"\x03" + content[168:])},
+        "with something behind the chain ids": {"sealed": forged(tail=flipped(content, 166))},
+        "with something behind the prekey ids": {"sealed": forged(tail=flipped(content, 183))},
+        "with something behind the signature": {"sealed": forged(end=b"\0" * 71 + b"\1")},
     }  # fmt: skip
     for why, change in changes.items():
         book.like(f"refused: {why}", "open", refused="InvitationError", **change)
@@ -232,6 +237,8 @@ def peer_message() -> Book:
         "an unknown kind": (content_of({**fields, "kind": 5}), "alice"),
         "an unknown phase": (content_of({**fields, "renewal_phase": 4}), "alice"),
         "a time beyond 2^63": (content_of({**fields, "sent_at_ms": 2**63}), "alice"),
+        "something behind the payload": (flipped(content, -1), "alice"),
+        "a payload longer than it says": (flipped(content, 139, 2), "alice"),
         "a length beyond the end": (content[:138] + b"\x03\x05" + content[140:], "alice"),
     }
     for why, (plain, signer) in forged.items():

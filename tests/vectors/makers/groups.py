@@ -108,6 +108,28 @@ def group_item() -> Book:
     return book
 
 
+def group_item_text() -> Book:
+    book = Book("How the values of an item are written: what is refused, though one could read it.")
+    group = founding()["group"]
+    text = unsigned("text", 1, group, text="Soup?")
+    good = signed(text)
+    book.case("as it is", "read_group_item", chain_id=CHAIN_ID, entries=ENTRIES, item=good)
+    refused = {
+        "an id in capitals": {**good, "id": good["id"].upper()},
+        "an id with a space": {**good, "id": f"{good['id'][:2]} {good['id'][2:]}"},
+        "an id signed in capitals": signed({**text, "id": text["id"].upper()}),
+        "a group's id in capitals": {**good, "group": group.upper()},
+        "a group's id with a line end": {**good, "group": group + "\n"},
+        "a signature in capitals": {**good, "signature": good["signature"].upper()},
+        "a signature with a space": {**good, "signature": f"{good['signature'][:2]} {good['signature'][2:]}"},
+        "members that are a text": {**good, "members": ""},
+        "members that are an object": {**good, "members": {}},
+    }
+    for why, item in refused.items():
+        book.like(f"refused: {why}", "as it is", refused="PeerMessageError", item=item)
+    return book
+
+
 def ring() -> Book:
     book = Book("With whom a member of a group keeps conversations, sorted.")
     name = "all of four with three slots"
@@ -134,6 +156,8 @@ def note() -> Book:
     book.case(name, "read_note", note=noted(**file))
     book.like("a file stops", name, note=noted(note="stop", id=digits))
     book.like("a timer", name, note=noted(note="timer", seconds=31_622_400))
+    loose = b' {"more" : [1.5, null] ,\n"seconds":60, "\\u006eote":"timer"}'
+    book.like("white space, another order, another member", name, note=loose)
     book.like("an item of a group", name, note=noted(note="group", item={"kind": "text", "at": 5}))
     changes = {
         "an unknown note": noted(note="poke"),
@@ -153,10 +177,22 @@ def note() -> Book:
         "a timer below 0": noted(note="timer", seconds=-1),
         "a timer that is a truth value": noted(note="timer", seconds=True),
         "an item that is none": noted(note="group", item="text"),
+        "an id in capitals": noted(note="stop", id=digits.upper()),
+        "an id with a space": noted(note="stop", id=f"00 {digits[2:]}"),
+        "a digest in capitals": noted(**{**file, "digest": digest.upper()}),
+        "a digest with a line end": noted(**{**file, "digest": digest + "\n"}),
+        "a byte order mark": b"\xef\xbb\xbf" + noted(note="stop", id=digits),
+        "UTF-16": noted(note="stop", id=digits).decode().encode("utf-16-le"),
+        "UTF-32": noted(note="stop", id=digits).decode().encode("utf-32-be"),
+        "a member twice": b'{"note":"timer","seconds":60,"seconds":5}',
+        "a member twice within an item": b'{"note":"group","item":{"at":5,"at":6}}',
+        "a number that is none": b'{"note":"timer","seconds":60,"more":NaN}',
+        "a number with a sign that means nothing": b'{"note":"timer","seconds":-0}',
+        "a number that is a fraction": b'{"note":"timer","seconds":60.0}',
     }
     for why, changed in changes.items():
         book.like(f"refused: {why}", name, refused="PeerMessageError", note=changed)
     return book
 
 
-FILES = (group_founding, group_item, ring, note)
+FILES = (group_founding, group_item, group_item_text, ring, note)

@@ -5,20 +5,25 @@ from __future__ import annotations
 from tests.reference.accounts import seal_vault
 from tests.reference.directory import name_field
 from tests.reference.frames import ACCOUNT, DIRECTORY, LOGIN, REGISTER, framed
-from tests.reference.primitives import ecdsa_sign, sha256
+from tests.reference.primitives import ecdsa_sign, ed25519_public, sha256
 from tests.vectors.book import Book
 from tests.vectors.makers import world
 from tests.vectors.makers.world import CHAIN_ID, flipped
 
+P256_ORDER = bytes.fromhex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551")
+ARABIC = {ord("0") + digit: chr(0x660 + digit) for digit in range(10)}
+"""Digits that many languages' number readers take as well."""
+
 
 def chain() -> Book:
-    book = Book("The chain file, whose exact bytes have the chain id as their hash, and the join link.")
+    book = Book("The chain file, whose exact bytes have the chain id as their hash.")
     one, three = world.chain_file(1), world.chain_file(3, world.HYBRID, 2)
     book.case("one hop", "read_chain", file=one)
     book.case("three hops", "read_chain", file=three)
     forced = three.replace("noise_mu = 1000", "noise_mu = 0").replace("false", "true")
     book.case("no noise, on purpose", "read_chain", file=forced)
     book.case("one hop needs no noise", "read_chain", file=one.replace("noise_mu = 1000", "noise_mu = 0"))
+    certificate = sha256(b"certificate").hex()
     changes = {
         "noise that protects nothing": ("noise_b = 80", "noise_b = 7"),
         "too little noise": ("noise_mu = 1000", "noise_mu = 100"),
@@ -37,7 +42,7 @@ def chain() -> Book:
         "a number for a truth value": ("noise_forced = false", "noise_forced = 0"),
         "a later hop without an address": ("hop1.example:12346", ""),
         "a port out of range": ("hop1.example:12346", "hop1.example:65536"),
-        "a hash cut off": (sha256(b"certificate").hex(), sha256(b"certificate").hex()[:-2]),
+        "a hash cut off": (certificate, certificate[:-2]),
         "no TOML": ("version = 1", "version 1"),
     }
     for why, (old, new) in changes.items():
@@ -47,10 +52,41 @@ def chain() -> Book:
               file=three.replace(names[1], names[0]))  # fmt: skip
     nine = world.chain_file(9, world.HYBRID, 2)
     book.like("refused: nine hops", "three hops", refused="ChainError", file=nine)
+    return book
+
+
+def chain_text() -> Book:
+    book = Book("How the values of a chain file are written: what is refused, though one could read it.")
+    two = world.chain_file(2)
+    certificate, identity = sha256(b"certificate").hex(), ed25519_public(world.seed(1)).hex()
+    book.case("digits in lower case", "read_chain", file=two)
+    capitals = two.replace(certificate, certificate.upper()).replace(identity, identity.upper())
+    book.like("digits in capitals", "digits in lower case", file=capitals)
+    changes = {
+        "a hash with a space": (certificate, f"{certificate[:2]} {certificate[2:]}"),
+        "a hash with a line end": (certificate, certificate + "\\n"),
+        "an identity with spaces": (identity, identity.replace("e", "e ", 1)),
+        "an identity with digits of another script": (identity, identity.translate(ARABIC)),
+        "a version that is a truth value": ("version = 1", "version = true"),
+        "a version that is a fraction": ("version = 1", "version = 1.0"),
+        "a name that is a number": ('"hop 1"', "1"),
+        "a name that is a list": ('"hop 1"', '["hop 1", {a = 2}]'),
+        "a name of two lines": ('"hop 1"', '"hop\\n1"'),
+        "a name that turns the direction": ('"hop 1"', '"hop \\u202e1"'),
+        "an address that is a number": ('address = ""', "address = 12346"),
+    }
+    for why, (old, new) in changes.items():
+        book.like(f"refused: {why}", "digits in lower case", refused="ChainError", file=two.replace(old, new))
+    return book
+
+
+def join_link() -> Book:
+    book = Book("The join link, which may leave out what is usual.")
     digits = sha256(b"a chain").hex()
     for link in (f"iirs://example.org:12346/#{digits}", "example.org", f"[2001:db8::1]:443#{digits.upper()}",
                  "iirs://192.0.2.7/"):  # fmt: skip
         book.case(f"link {link[:25]}", "read_link", link=link)
+    book.like("white space around a link", "link example.org", link=" example.org\n")
     for link in ("", "https://example.org/", "example.org:0", "example.org:65536", "iirs://2001:db8::1/",
                  f"example.org/#{digits[:-1]}", f"example.org/{digits}"):  # fmt: skip
         book.like(f"refused: link {link[:30]!r}", "link example.org", refused="ConfigError", link=link)
@@ -191,7 +227,7 @@ def passwords() -> Book:
     vault = book.case("seal a vault", "seal_vault", private=private, nonce=nonce, **given)["vault"]
     name = "open a vault"
     book.case(name, "open_vault", vault=vault, **given)
-    zero = seal_vault(private=bytes(32), nonce=nonce, **given)["vault"]
+    zero, order = (seal_vault(private=bad, nonce=nonce, **given)["vault"] for bad in (bytes(32), P256_ORDER))
     changes = {
         "another password": {"vault_key": keys["login_secret"]},
         "another name": {"name": "bob"},
@@ -199,6 +235,7 @@ def passwords() -> Book:
         "altered": {"vault": flipped(vault, 20)},
         "a decoy": {"vault": book.filler("a decoy", 60)},
         "a key of 0": {"vault": zero},
+        "a key that is the curve's order": {"vault": order},
     }
     for why, change in changes.items():
         book.like(f"refused: a vault of {why}", name, refused="AccountError", **change)
@@ -246,4 +283,4 @@ def accounts() -> Book:
     return book
 
 
-FILES = (chain, directory, heads, prekey, safety, passwords, accounts)
+FILES = (chain, chain_text, join_link, directory, heads, prekey, safety, passwords, accounts)

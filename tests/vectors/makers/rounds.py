@@ -57,11 +57,20 @@ def announce() -> Book:
         "a flag that means nothing": flipped(frame, 15, 2),
         "nine entries": flipped(frame, head + 36 + 64 * HOPS + 4, 9),
         "three prekeys": flipped(frame, head + 36 + 64 * HOPS + 5 + 1040, 3),
+        "something behind the entries": flipped(frame, head + 36 + 64 * HOPS + 5 + 1039),
+        "something behind the prekeys": flipped(frame, -33),
         "a byte missing": framed(ANNOUNCE, frame[5:-1]),
         "cut off": frame[:-1],
     }
     for why, changed in changes.items():
         book.like(f"refused: {why}", name, refused="PeerError", frame=changed)
+    counted = book.given("one entry, one prekey")["frame"]
+    for why, place in {
+        "something right behind one entry": head + 36 + 64 * HOPS + 5 + 130,
+        "something right behind one prekey": head + 36 + 64 * HOPS + 5 + 1040 + 1 + 1292,
+    }.items():
+        book.like(f"refused: {why}", "one entry, one prekey", refused="PeerError",
+                  frame=flipped(counted, place))  # fmt: skip
     unsigned = flipped(frame, head + 40)
     book.like("refused: a head that is not signed", name, refused="ChainError", frame=unsigned)
     book.like("refused: of a longer chain", name, refused="PeerError", file=world.chain_file(3))
@@ -84,6 +93,9 @@ def upload() -> Book:
     book.case("a deletion", "read_upload", file=FILE, frame=framed(UPLOAD, start + delete + onions))
     changes = {
         "an unknown errand": flipped(frame, 13, 3),
+        "a login secret without an errand": flipped(frame, 14),
+        "a vault without an errand": flipped(frame, 5 + 8 + 92),
+        "a vault with a deletion": framed(UPLOAD, start + flipped(delete, 92) + onions),
         "an onion too few": framed(UPLOAD, start + nothing + onions[:1136]),
         "invitations in UPLOAD": framed(UPLOAD, start + nothing + onions + posted),
         "none in UPLOAD_INVITE": framed(UPLOAD_INVITE, start + nothing + onions),

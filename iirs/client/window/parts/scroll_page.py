@@ -52,8 +52,9 @@ class ScrollPage(ttk.Frame):
 
     def muted(self, text: str, *, above: int = 2) -> None:
         """Explain something, in as many lines as the column is wide for; ``above`` is in dp."""
-        label = ttk.Label(self.body, text=text, style="Muted.TLabel")
-        label.pack(anchor="w", fill="x", pady=(self._theme.dp(above), self._theme.dp(2)))
+        dp = self._theme.dp
+        label = ttk.Label(self.body, text=text, style="Muted.TLabel", wraplength=dp(self._width))
+        label.pack(anchor="w", fill="x", pady=(dp(above), dp(2)))
         label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
 
     def field(self, label: str, *, secret: bool = False) -> ttk.Entry:
@@ -100,6 +101,8 @@ class ScrollPage(ttk.Frame):
 
     def _fit(self) -> None:
         dp, width, height = self._theme.dp, self.canvas.winfo_width(), self.canvas.winfo_height()
+        if width <= 1:
+            return  # the window has not given it any room yet: lines would be one letter wide, and many
         column = min(dp(self._width), width - dp(32))
         needed = self.body.winfo_reqheight()
         spare = max(0, (height - needed) * 2 // 5)

@@ -104,19 +104,17 @@ class LogView(ttk.Frame):
         """Take in what has changed in the talk."""
         if self._width == 0:
             return  # not on the screen yet; the first resize shows it all
-        rows, emoji = self._talk.rows, self._theme.emoji.safe
-        if emoji != self._with_emoji:
-            self._start_over()
-            return
+        rows = self._talk.rows
+        other_emoji = self._theme.emoji.safe != self._with_emoji
         grown = len(rows) - len(self._layout.rows)
-        if grown == 0 and self._version == self._talk.version:
+        if grown == 0 and self._version == self._talk.version and not other_emoji:
             return
-        new_below = grown if grown > 0 and rows[-1] is not self._last_row() else 0
+        if grown > 0 and rows[-1] is not self._last_row() and not self._at_end:
+            self._unseen += grown
         self._version = self._talk.version
-        if not self._layout.catch_up(rows):
+        if other_emoji or not self._layout.catch_up(rows):
             self._start_over()
             return
-        self._unseen += new_below if not self._at_end else 0
         self._schedule()
         self._redraw()
 
