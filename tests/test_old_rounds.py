@@ -15,8 +15,7 @@ from iirs.epoch import EpochKeyring
 from iirs.errors import OnionError, PeerError
 from iirs.geometry import DROP_ID_SIZE, VAULT_SIZE
 from iirs.onion import EntryChannel, RoundContext, peel
-from iirs.server.accounts.database import Storage
-from iirs.server.announcer import LAST_ROUND
+from iirs.server.accounts.database import LAST_ROUND, Storage
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
