@@ -15,8 +15,7 @@ from iirs.epoch import EpochKeyring
 from iirs.errors import OnionError, PeerError
 from iirs.geometry import DROP_ID_SIZE, VAULT_SIZE
 from iirs.onion import EntryChannel, RoundContext, peel
-from iirs.server.accounts.database import Storage
-from iirs.server.announcer import LAST_ROUND
+from iirs.server.accounts.database import LAST_ROUND, Storage
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
@@ -126,6 +125,6 @@ def test_a_server_whose_rounds_fall_behind_leaves_numbers_out_before_clients_ref
     opened = announcer.open_next(service.accounts, service.prekeys, lambda: round_ms / 1000)
     assert opened is not None
     assert Announcement.decode(opened.announcement, keys.chain.geometry).round_number == number
-    assert announcer.last_round == service._storage.number(LAST_ROUND) == number
+    assert announcer.last_round == number <= service._storage.number(LAST_ROUND)
     clock[0] = CLOCK  # and numbers never go back
     assert announcer._next_number() == number + 1

@@ -59,8 +59,8 @@ class Announcer:
         self._preparer = Preparer(keys.chain, keys.identity, self._keyring, self._successor)
         self._noise = NoiseMaker(keys.chain, 0, settings.random_bytes)
         self.mix_net = MixNet(keys.chain, self._stage(), settings.random_bytes)
-        round_ms = keys.chain.round_ms
-        self._numbers = RoundNumbers(database, lambda: int(settings.clock() * 1000) // round_ms, round_ms)
+        around = keys.chain.rounds_around
+        self._numbers = RoundNumbers(database, lambda: _middle(around(settings.clock())), keys.chain.round_ms)
         self._executed = 0
         self._online = 0
         self._bundle_digest = NO_BUNDLE
@@ -153,9 +153,9 @@ class Announcer:
         Clients and hops refuse what is an hour behind theirs.
         """
         around = self._chain.rounds_around(self._settings.clock())
-        passed_over = self._numbers.pass_over(around[len(around) // 4])
-        if passed_over > 1:
-            _log.warning("rounds had fallen behind the clock: %d numbers are left out", passed_over)
+        left_out = self._numbers.skip_to(around[len(around) // 4])
+        if left_out > 1:
+            _log.warning("rounds had fallen behind the clock: %d numbers are left out", left_out)
         return self._numbers.next
 
     def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
@@ -205,3 +205,7 @@ class Announcer:
         self._noise.close()
         if self._successor is not None:
             self._successor.close()
+
+
+def _middle(rounds: range) -> int:
+    return rounds[len(rounds) // 2]

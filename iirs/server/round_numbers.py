@@ -17,7 +17,9 @@ from iirs.errors import StorageError
 from iirs.server.accounts.database_thread import DatabaseThread
 
 _AHEAD_SECONDS = 2400.0
-"""Clients and later hops refuse a round that is an hour ahead of their clock."""
+"""Clients and later hops refuse a round that is an hour ahead of their clock,"""
+_AHEAD_ROUNDS = 1200
+"""and a gap of more than 4,096 rounds ends the chains of conversations."""
 
 _BLOCK_MIN = 8
 _SOON_ROUNDS = 15
@@ -40,7 +42,7 @@ class RoundNumbers:
         self._round_ms = round_ms
         self._database = database
         self._clock_round = clock_round
-        self._most = int(_AHEAD_SECONDS * 1000) // round_ms
+        self._most = min(_AHEAD_ROUNDS, int(_AHEAD_SECONDS * 1000) // round_ms)
         self.next = max(self._after_restart(), clock_round())
         """The number of the next round."""
 
@@ -55,12 +57,6 @@ class RoundNumbers:
             return min(used + elapsed + _SLACK, behind_all)
         return behind_all
 
-    def pass_over(self, least: int) -> int:
-        """Have the next number be at least this; return how many are left out for it."""
-        left_out = max(0, least - self.next)
-        self.next += left_out
-        return left_out
-
     def may_use_next(self) -> bool:
         """Whether it is kept that the next number may have been used; if not, that has been asked for."""
         if self.next > self._database.reserved:
@@ -74,6 +70,12 @@ class RoundNumbers:
         if number + self._block() // 2 >= self._database.reserved:
             self._reserve(wait=False)
         return number
+
+    def skip_to(self, number: int) -> int:
+        """Leave out all numbers below this one, and return how many those are."""
+        left_out = max(0, number - self.next)
+        self.next += left_out
+        return left_out
 
     @property
     def last_used(self) -> int:

@@ -116,6 +116,9 @@ class DatabaseThread(threading.Thread):
 
     def reserve_now(self, last_round: int) -> None:
         """The same, waiting for it. Raises ``StorageError``."""
+        if not self.is_alive():  # a round is opened before the start, by simulations
+            self._keep_numbers({LAST_ROUND: last_round})
+            return
         self.ask(lambda: self._keep_numbers({LAST_ROUND: last_round}))
 
     def keep_taken_part(self, position: int, round_number: int) -> None:
