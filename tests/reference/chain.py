@@ -62,6 +62,8 @@ def chain_of(file: str) -> Chain:
     """Return the chain of a file that is valid."""
     data = file.encode()
     demand(len(data) <= 65536, "too long")
+    for line in file.split("\n"):
+        _check_plain(line.strip(" \t\r"))
     try:
         table = tomllib.loads(file)
         for key, (least, most) in RANGES.items():
@@ -82,6 +84,40 @@ def chain_of(file: str) -> Chain:
     demand(len({hop["identity"].lower() for hop in hops}) == len(hops), "one identity twice")
     demand(len(hops) == 1 or table["noise_forced"] or _protects(table), "noise that protects nothing")
     return Chain(sha256(data), table)
+
+
+def _check_plain(line: str) -> None:
+    """Return if a line is empty, ``[[hop]]``, or a key and a value; a comment may follow each."""
+    if line.startswith("[["):
+        name, end, rest = line[2:].partition("]]")
+        demand(end != "" and _is_bare(name), "no name of a table")
+    elif line == "" or line.startswith("#"):
+        return
+    else:
+        key, equals, value = line.partition("=")
+        demand(equals != "" and _is_bare(key.rstrip(" \t")), "no bare key")
+        rest = _after_value(value.lstrip(" \t"))
+    rest = rest.lstrip(" \t")
+    demand(rest == "" or rest.startswith("#"), "something follows")
+
+
+def _is_bare(name: str) -> bool:
+    return 1 <= len(name) <= 64 and all(c.isascii() and (c.isalnum() or c in "_-") for c in name)
+
+
+def _after_value(text: str) -> str:
+    """Return what follows a string, a number or a truth."""
+    if text[:1] in {'"', "'"}:
+        place = 1
+        while place < len(text) and text[place] != text[0]:
+            place += 2 if text[0] == '"' and text[place] == "\\" else 1
+        demand(place < len(text), "a string without end")
+        return text[place + 1 :]
+    size = 0
+    while size < len(text) and text[size].isascii() and (text[size].isalnum() or text[size] in "+_.:-"):
+        size += 1
+    demand(1 <= size <= 64, "no value")
+    return text[size:]
 
 
 def _check_hash(text: Any) -> None:

@@ -62,7 +62,19 @@ def chain_text() -> Book:
     book.case("digits in lower case", "read_chain", file=two)
     capitals = two.replace(certificate, certificate.upper()).replace(identity, identity.upper())
     book.like("digits in capitals", "digits in lower case", file=capitals)
+    with_comments = two.replace("version = 1", "# ours\n\tversion=1 # the first").replace(
+        "[[hop]]", "[[hop]] # next"
+    )
+    book.like("comments", "digits in lower case", file=with_comments)
+    book.like("a name in single quotes", "digits in lower case", file=two.replace('"hop 1"', "'hop 1'"))
     changes = {
+        "a dotted key": ("version = 1", "version = 1\nother.key = 1"),
+        "a quoted key": ("version = 1", '"version" = 1'),
+        "a key of 65 characters": ("version = 1", f"version = 1\n{'k' * 65} = 1"),
+        "another table": ("version = 1", "version = 1\n[other]"),
+        "an array": ("version = 1", "version = 1\nother = [1]"),
+        "a table on a line": ("version = 1", "version = 1\nother = {a = 1}"),
+        "a string of three quotes": ('"hop 1"', '"""hop 1"""'),
         "a hash with a space": (certificate, f"{certificate[:2]} {certificate[2:]}"),
         "a hash with a line end": (certificate, certificate + "\\n"),
         "an identity with spaces": (identity, identity.replace("e", "e ", 1)),
