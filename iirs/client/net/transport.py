@@ -74,13 +74,14 @@ class Transport:
         """
         try:
             sock = socket.create_connection((link.host, link.port), timeout=CONNECT_SECONDS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            transport = cls(sock)
         except (OSError, UnicodeError) as error:  # a host name may be one that cannot be looked up at all
             raise ConnectionLostError(
                 "No server answers at {host}, port {port}. Is it running, and on this network?",
                 host=link.host,
                 port=link.port,
             ) from error
-        transport = cls(sock)
         try:
             return transport, *transport._greet(link, pinned, known)
         except BaseException:
@@ -88,7 +89,6 @@ class Transport:
             raise
 
     def _greet(self, link: JoinLink, pinned: bytes | None, known: Chain | None) -> tuple[Chain, bytes]:
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         deadline = time.monotonic() + CONNECT_SECONDS
         self._pipe.start()
         self._flush()
@@ -160,8 +160,12 @@ class Transport:
                 if not data:
                     raise ConnectionLostError("The connection to the server ended.")
                 with self._lock:
+                    in_session = self._pipe.established
                     plain = self._pipe.feed(data)
-                    self._flush()
+                    answer = self._pipe.take_outgoing()
+                    if in_session and answer:  # TLS can be asked for new keys, as often as a server likes
+                        raise PeerError("The server asked for bytes out of turn.")
+                    self._socket.sendall(answer)
                 self._reader.feed(plain)
                 return True
         except (OSError, ValueError) as error:
