@@ -23,12 +23,14 @@ from iirs.errors import AccountError, ConfigError, StorageError
 from iirs.server.accounts.database import LAST_ROUND, USED_ROUND, Storage, StoredAccount
 from iirs.server.accounts.database_thread import DatabaseThread
 from iirs.server.hops.setup_main import main as chain_main
-from iirs.server.keystore import FIRST_START_FILE
+from iirs.server.keystore import FIRST_START_FILE, ServerKeys
 from iirs.server.main import build_service, parse_arguments
 from iirs.server.round_numbers import RoundNumbers
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
+from iirs.tls import make_certificate
 from iirs.wire.accounts import Result
+from tests.builders import make_chain
 from tests.harness import Town, pair, town, wait_until
 
 
@@ -189,9 +191,10 @@ class Numbers:
         database.start()
         numbers = RoundNumbers(database, lambda: self.clock, 2000, lambda: self.uptime)
         for _ in range(rounds):
-            if not numbers.may_use_next():
+            if not numbers.may_use(numbers.next):
                 break
-            self.used.append(numbers.use_next())
+            numbers.use(numbers.next)
+            self.used.append(numbers.last_used)
             wait_until(lambda: not stored or storage.number(USED_ROUND) == self.used[-1])
             self.clock += 1
             self.uptime += 2.0
@@ -235,16 +238,63 @@ def test_numbers_that_are_not_kept_are_not_used(tmp_path: Path) -> None:
     database = DatabaseThread(storage, patience=0.1)
     database.start()
     numbers = RoundNumbers(database, lambda: 1_000_000, 2000)
-    assert numbers.may_use_next()
+    assert numbers.may_use(numbers.next)
     storage.is_full = True
     used = 0
-    while numbers.may_use_next():
-        assert numbers.use_next() <= storage.number(LAST_ROUND)
+    while numbers.may_use(numbers.next):
+        assert numbers.use(numbers.next) == 0
+        assert numbers.last_used <= storage.number(LAST_ROUND)
         used += 1
     assert used > 500  # at two seconds, for a quarter of an hour
     storage.is_full = False
-    wait_until(numbers.may_use_next)
+    wait_until(lambda: numbers.may_use(numbers.next))
     database.stop(numbers.last_used)
+
+
+def test_an_older_number_that_is_stored_late_takes_nothing_back(tmp_path: Path) -> None:
+    storage = Faulty(tmp_path / "server.sqlite")
+    database = DatabaseThread(storage)
+    database.start()
+    storage.is_full = True
+    database.reserve(100)
+    wait_until(lambda: database.failing)
+    storage.is_full = False
+    database.reserve_now(5000)
+    wait_until(lambda: not database._left)
+    database.ask(lambda: None)
+    assert storage.number(LAST_ROUND) == database.reserved == 5000
+    database.stop(7)
+    assert storage.number(LAST_ROUND) == 7
+
+
+def test_what_nobody_expected_is_told_to_who_waits_and_the_thread_goes_on(tmp_path: Path) -> None:
+    database = DatabaseThread(Storage(tmp_path / "server.sqlite"))
+    database.start()
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with pytest.raises(StorageError, match="MemoryError"):
+        database.ask(fail)
+    with pytest.raises(StorageError, match="MemoryError"):
+        database.ask(lambda: None, then=fail)
+    assert database.ask(lambda: "still here") == "still here"
+    database.stop(1)
+
+
+def test_a_number_that_the_hops_refuse_is_not_kept(tmp_path: Path) -> None:
+    """Fixed: one tick with a clock three hours ahead kept rounds from being announced for as long."""
+    storage, now = Storage(tmp_path / "server.sqlite"), [1_000_000.0]
+    two = make_chain(2)
+    keys = ServerKeys(two.chain, two.chain_file, two.identities[0], *make_certificate())
+    service = Service(keys, storage, ServiceSettings(clock=lambda: now[0]))
+    announcer = service._announcer
+    first = announcer._numbers.next
+    now[0] += 3 * 3600
+    refused = announcer.open_next(service.accounts, service.prekeys, lambda: 2.0)
+    assert refused is None, "nobody is behind the entry"
+    assert announcer._numbers.next == first
+    assert storage.number(LAST_ROUND) == 0
 
 
 # -- what errors say ----------------------------------------------------------------------------------------

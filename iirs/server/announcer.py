@@ -129,11 +129,14 @@ class Announcer:
         """Open the next round; ``None`` if a hop does not do its part."""
         number, increment = self._next_number(), accounts.next_increment()
         try:
-            if not self._numbers.may_use_next():
-                raise HopError(0, "cannot keep round numbers: its database does not store anything")
             # A chain of one has nobody who could have fallen behind, and copies no directory each round.
             directory = [] if self._successor is None else accounts.raw_entries()
             ready = self._preparer.prepare(number, increment, directory, self.give_up_at())
+            # Only now: a number that the hops refuse, because a clock is wrong, must not be kept as used.
+            if not self._numbers.may_use(number):
+                raise HopError(0, "cannot keep round numbers: its database does not store anything")
+            announced = prekeys.announce(ready.head.length, number)
+            opened = self._open(number, ready, increment, announced, seconds_to_collect())
         except HopError as error:
             if str(self._standing_by) != str(error):  # the log says the same thing once, not every round
                 _log.warning("no round can be announced: %s", error)
@@ -142,9 +145,11 @@ class Announcer:
         if self._standing_by is not None:
             _log.warning("the chain is complete again")
         self._standing_by = None
-        self._numbers.use_next()
+        left_out = self._numbers.use(number)
+        if left_out > 1:
+            _log.warning("rounds had fallen behind the clock: %d numbers are left out", left_out)
         accounts.publish(ready.head)
-        return self._open(ready, increment, prekeys.announce(ready.head.length, number), seconds_to_collect())
+        return opened
 
     def _next_number(self) -> int:
         """Return the number of the next round: the one after the last, but at most half an hour late.
@@ -153,13 +158,11 @@ class Announcer:
         Clients and hops refuse what is an hour behind theirs.
         """
         around = self._chain.rounds_around(self._settings.clock())
-        left_out = self._numbers.skip_to(around[len(around) // 4])
-        if left_out > 1:
-            _log.warning("rounds had fallen behind the clock: %d numbers are left out", left_out)
-        return self._numbers.next
+        return max(self._numbers.next, around[len(around) // 4])
 
-    def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
-        number = self.last_round
+    def _open(
+        self, number: int, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float
+    ) -> Opened:
         invite_every = self._invite_every()
         invites = self._executed % invite_every == invite_every - 1
         announcement = Announcement(

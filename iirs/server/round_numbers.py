@@ -57,24 +57,24 @@ class RoundNumbers:
             return min(used + elapsed + _SLACK, behind_all)
         return behind_all
 
-    def may_use_next(self) -> bool:
-        """Whether it is kept that the next number may have been used; if not, that has been asked for."""
-        if self.next > self._database.reserved:
-            self._reserve(wait=not self._database.failing)
-        return self.next <= self._database.reserved
+    def may_use(self, number: int) -> bool:
+        """Whether it is kept that a number, the next or a later one, may have been used.
 
-    def use_next(self) -> int:
-        """Return the next number, which is now used, and have more kept in time."""
-        number, self.next = self.next, self.next + 1
+        If not, that has been asked for.
+        """
+        if number > self._database.reserved:
+            self._reserve(number, wait=not self._database.failing)
+        return number <= self._database.reserved
+
+    def use(self, number: int) -> int:
+        """Take it that a number is used, and all below it; have more kept in time.
+
+        Returns how many are left out for it.
+        """
+        left_out, self.next = number - self.next, number + 1
         self._database.note_used(number, self._clock_round(), int(self._uptime() * 1000))
-        if number + self._block() // 2 >= self._database.reserved:
-            self._reserve(wait=False)
-        return number
-
-    def skip_to(self, number: int) -> int:
-        """Leave out all numbers below this one, and return how many those are."""
-        left_out = max(0, number - self.next)
-        self.next += left_out
+        if number + self._block(number) // 2 >= self._database.reserved:
+            self._reserve(self.next, wait=False)
         return left_out
 
     @property
@@ -82,8 +82,8 @@ class RoundNumbers:
         """The number before the next."""
         return self.next - 1
 
-    def _reserve(self, *, wait: bool) -> None:
-        until = self.next + self._block()
+    def _reserve(self, number: int, *, wait: bool) -> None:
+        until = number + self._block(number)
         if not wait:
             self._database.reserve(until)
             return
@@ -92,5 +92,5 @@ class RoundNumbers:
         except StorageError:
             self._database.reserve(until)
 
-    def _block(self) -> int:
-        return max(_BLOCK_MIN, (self._most - max(0, self.next - self._clock_round())) // 2)
+    def _block(self, number: int) -> int:
+        return max(_BLOCK_MIN, (self._most - max(0, number - self._clock_round())) // 2)

@@ -226,9 +226,13 @@ class DatabaseThread(threading.Thread):
             self._failed(error)
         except IirsError as error:
             request.error = error
+        except Exception as error:  # whoever waits is told, and the thread goes on: rounds need it
+            request.error = StorageError(type(error).__name__)
+            self._failed(request.error)
         else:
             self._worked()
-        request.done.set()
+        finally:
+            request.done.set()
 
     def _store(self, left: _Left) -> None:
         try:
@@ -241,8 +245,8 @@ class DatabaseThread(threading.Thread):
                     position: record for position, record in left.prekeys.items() if record is not None
                 }
                 self._storage.keep_prekeys(records, left.prekeys.keys() - records.keys())
-        except StorageError as error:
-            self._failed(error)
+        except Exception as error:  # whatever it was, it is tried again: rounds need this thread
+            self._failed(error if isinstance(error, StorageError) else StorageError(type(error).__name__))
             with self._changed:
                 self._retry_at = time.monotonic() + _RETRY_SECONDS
                 if not self._stopping:
@@ -251,6 +255,11 @@ class DatabaseThread(threading.Thread):
             self._worked()
 
     def _keep_numbers(self, numbers: dict[str, int]) -> None:
+        if not self._stopping and numbers.get(LAST_ROUND, self._reserved) < self._reserved:
+            numbers = {
+                **numbers,
+                LAST_ROUND: self._reserved,
+            }  # an older wish, stored late, takes nothing back
         self._storage.set_numbers(numbers)
         self._reserved = numbers.get(LAST_ROUND, self._reserved)
 

@@ -35,10 +35,17 @@ class NoiseMaker:
         self._work: _Work | None = None
 
     def begin(self, context: RoundContext, keys: Sequence[PublicKey]) -> None:
-        """Start to make the noise of a round; ``keys`` are the hops' behind this one, in order."""
+        """Start to make the noise of a round; ``keys`` are the hops' behind this one, in order.
+
+        Raises ``HopError`` if the system gives no thread.
+        """
         self.close()
-        self._work = _Work(self._chain, self._hop, context, keys, self._random_bytes)
-        self._work.start()
+        work = _Work(self._chain, self._hop, context, keys, self._random_bytes)
+        try:
+            work.start()
+        except RuntimeError as error:
+            raise HopError(self._hop, "has no thread to make its noise with") from error
+        self._work = work
 
     def take(self, context: RoundContext) -> HopNoise:
         """Return the noise begun for this round, once. Raises ``HopError`` if there is none."""
