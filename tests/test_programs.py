@@ -163,7 +163,7 @@ def test_a_terminal_with_nothing_to_say_to_nobody_ends(tmp_path: Path) -> None:
 
 def test_texts_typed_before_a_crash_arrive_after_it(tmp_path: Path) -> None:
     """The outbox outlives the process: killed before its peer ever comes, it delivers when both are there."""
-    with server("--ephemeral", "--round-seconds", "0.5") as (_, link):
+    with server("--ephemeral", "--round-seconds", "1") as (_, link):
         bob = client(link, tmp_path, "bob", peer="alice", action="--register")
         alice = client(link, tmp_path, "alice", peer="bob", action="--register")
         assert alice.stdin is not None

@@ -148,6 +148,7 @@ class DatabaseThread(threading.Thread):
         """
         request = _Request(work, then, undo)
         with self._changed:
+            self._notice_a_hang()
             if self._stopping or self._is_hung():
                 raise StorageError("the database does not answer")
             self._requests.append(request)
