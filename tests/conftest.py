@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -70,8 +71,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is not quick, and have files begin first that take long: nobody waits for them in the end."""
+    """Mark what is not quick, and have long and large files begin first: nobody waits for one in the end."""
     turns: dict[Path, int] = {}
+    sizes = Counter(item.path for item in items)
     for item in items:
         module = item.getparent(pytest.Module)
         assert module is not None
@@ -80,7 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marks = {mark.name for mark in item.iter_markers()}
         turn = 0 if "slow" in marks else 1 if marks & {"realtime", "window"} else 2
         turns[item.path] = min(turn, turns.get(item.path, turn))
-    items.sort(key=lambda item: turns[item.path])
+    items.sort(key=lambda item: (turns[item.path], -sizes[item.path]))
 
 
 def uses(module: ModuleType, wanted: set[str]) -> bool:
