@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import iirs.epoch
 from iirs.client.account.account import Account
 from iirs.client.events import ConnectionChanged, ConnectionState, PeerChanged
 from iirs.client.server_connection import ConnectionOptions
@@ -41,9 +42,15 @@ def _verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(VerifyKey, "verify", verify)
 
 
+@pytest.fixture
+def _lasting_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No round runs while the crowd comes, so nothing renews the entry's key: it must not die meanwhile."""
+    monkeypatch.setattr(iirs.epoch, "_LIFETIME_MIN", 10 * LONG)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("_verified_once")
+@pytest.mark.usefixtures("_verified_once", "_lasting_key")
 def test_a_crowd_chats_for_twenty_rounds_and_loses_nothing(tmp_path: Path) -> None:
     world = {"round_seconds": 0.5, "slots": 1, "invite_every": 12}
     with town(tmp_path, **world, settings=SETTINGS, paced=False) as place:
