@@ -35,7 +35,7 @@ def _data_directory(program: str) -> Path:
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Application Support"
     former = Path(base, program)
-    if former.exists() and not folder.exists():
+    if former.exists() and (former == folder or not folder.exists()):
         return former
     # Without a home directory "~" stays as it is, or nothing takes its place: nowhere to keep anything.
     if not folder.is_absolute() or folder == Path("/.local/share", program):
