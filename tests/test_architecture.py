@@ -6,6 +6,7 @@ Each check is a function of the sources; its companion changes them in one place
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,17 @@ SOURCES: Sources = {
 PACKAGES = {module_name(path) for path in (ROOT / "iirs").rglob("__init__.py")}
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+@functools.cache
+def nodes_of(source: str) -> tuple[ast.AST, ...]:
+    """Return all nodes of a source; parsed once for all rules."""
+    return tuple(ast.walk(parsed(source)))
+
+
 def changed(module: str, addition: str) -> Sources:
     """Return the sources with one line added at the end of a module."""
     assert module in SOURCES
@@ -44,9 +56,9 @@ def imports(sources: Sources, module: str, *, top_level: bool = False) -> Iterat
 
 @cache  # each source is read once, however many checks look at it
 def _written(module: str, source: str, top_level: bool) -> tuple[tuple[str, str], ...]:
-    tree = ast.parse(source)
+    tree = parsed(source)
     written: list[tuple[str, str]] = []
-    for node in _outside_functions(tree) if top_level else ast.walk(tree):
+    for node in _outside_functions(tree) if top_level else nodes_of(source):
         if isinstance(node, ast.Import):
             written += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -364,7 +376,7 @@ def check_whole_classes(sources: Sources) -> None:
     classes = [
         node
         for source in sources.values()
-        for node in ast.walk(ast.parse(source))
+        for node in nodes_of(source)
         if isinstance(node, ast.ClassDef)
     ]
     ours = {node.name for node in classes}
@@ -377,7 +389,7 @@ def check_whole_classes(sources: Sources) -> None:
     made = {
         node.func.id
         for source in sources.values()
-        for node in ast.walk(ast.parse(source))
+        for node in nodes_of(source)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     for name in ours & heirs.keys() - errors - made:
@@ -396,7 +408,7 @@ def test_no_class_is_half_of_another() -> None:
 def check_random(sources: Sources) -> None:
     """``random`` is not used at all: nothing here may be predictable."""
     for module, source in sources.items():
-        for node in ast.walk(ast.parse(source)):
+        for node in nodes_of(source):
             if isinstance(node, ast.ImportFrom) and node.module == "random" and not node.level:
                 raise AssertionError(module)
             if isinstance(node, ast.Import):
@@ -474,7 +486,7 @@ def check_layout(sources: Sources, root: Path) -> None:
     assert all((root / name).is_file() for name in FILES)
     for module, names in CLASSES.items():
         classes = {
-            node.name: node for node in ast.parse(sources[module]).body if isinstance(node, ast.ClassDef)
+            node.name: node for node in parsed(sources[module]).body if isinstance(node, ast.ClassDef)
         }
         assert classes.keys() >= names, module
         for name in names:
@@ -482,7 +494,7 @@ def check_layout(sources: Sources, root: Path) -> None:
             assert methods >= METHODS.get((module, name), set()), f"{module}.{name}"
     offered = {
         alias.asname or alias.name
-        for node in ast.parse(sources["iirs.client"]).body
+        for node in parsed(sources["iirs.client"]).body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
