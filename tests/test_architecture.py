@@ -374,10 +374,7 @@ def check_whole_classes(sources: Sources) -> None:
     heirs: dict[str, list[str]] = {}
     errors: set[str] = set()
     classes = [
-        node
-        for source in sources.values()
-        for node in nodes_of(source)
-        if isinstance(node, ast.ClassDef)
+        node for source in sources.values() for node in nodes_of(source) if isinstance(node, ast.ClassDef)
     ]
     ours = {node.name for node in classes}
     for node in classes:
@@ -485,9 +482,7 @@ def check_layout(sources: Sources, root: Path) -> None:
     """Files, classes, methods and what the client package offers are where they are expected."""
     assert all((root / name).is_file() for name in FILES)
     for module, names in CLASSES.items():
-        classes = {
-            node.name: node for node in parsed(sources[module]).body if isinstance(node, ast.ClassDef)
-        }
+        classes = {node.name: node for node in parsed(sources[module]).body if isinstance(node, ast.ClassDef)}
         assert classes.keys() >= names, module
         for name in names:
             methods = {node.name for node in classes[name].body if isinstance(node, ast.FunctionDef)}
@@ -525,6 +520,7 @@ DEPENDENCIES = {
     *("cryptography", "apscheduler", "sqlalchemy", "sqlcipher3", "segno", "zxingcpp", "PIL", "bidi"),
     "platformdirs",
     "desktop_notifier",
+    "zxcvbn",
 }
 EXTRAS = {"dp_accounting"}
 """Not there on every machine: imported when wanted, never by importing a module."""
@@ -539,6 +535,7 @@ WHERE = {
     "desktop_notifier": "client/desktop",
     "dp_accounting": "meter",
     "platformdirs": ".",
+    "zxcvbn": "client/account",
 }
 
 

@@ -232,6 +232,8 @@ def passwords() -> Book:
     book.like("standard", name, memory_kib=64 * 1024, passes=3, lanes=4)
     book.like("letters that are not English", name, name="b.o-b_7", password="schöne grüße, 你好")
     book.like("another name", name, name="bob")
+    book.like("as another keyboard types it: no-break spaces, and letters in two parts", name, name="b.o-b_7",
+              password="scho\u0308ne\u00a0gru\u0308\u00dfe,\u3000你好")  # fmt: skip
     book.like("a space more", name, password="correct horse battery ")
     entry, private = world.entry("alice"), world.scalar("alice")
     given = {"vault_key": keys["vault_key"], "name": "alice", "entry": entry}
