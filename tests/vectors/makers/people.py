@@ -99,9 +99,20 @@ def join_link() -> Book:
                  "iirs://192.0.2.7/"):  # fmt: skip
         book.case(f"link {link[:25]}", "read_link", link=link)
     book.like("white space around a link", "link example.org", link=" example.org\n")
+    wrapped = f"{digits[:30]}\r\n  {digits[30:]}"
+    for link in (f"IIRS://Example.ORG.:12346/#{digits.upper()}", f"<iirs://example.org/#{digits}>.",
+                 f"Come here: iirs://example.org/#{wrapped} ", f"\u201ciirs://example.org/%23{digits}\u201d",
+                 f"\u200biirs://exam\u00adple.org/#{digits}\ufeff", "EXAMPLE.org."):  # fmt: skip
+        book.case(f"pasted: {link[:28]!r}", "read_link", link=link)
     for link in ("", "https://example.org/", "example.org:0", "example.org:65536", "iirs://2001:db8::1/",
-                 f"example.org/#{digits[:-1]}", f"example.org/{digits}"):  # fmt: skip
-        book.like(f"refused: link {link[:30]!r}", "link example.org", refused="ConfigError", link=link)
+                 f"example.org/#{digits[:-1]}", f"example.org/{digits}", "example.org/#", "example.org..:80",
+                 f"example.org/#{digits} and more", f"iirs://a/#{digits} iirs://b/#{digits}"):  # fmt: skip
+        book.like(
+            f"refused: link {link[:30]!r}, {len(link)} characters",
+            "link example.org",
+            refused="ConfigError",
+            link=link,
+        )
     return book
 
 
