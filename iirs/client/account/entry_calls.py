@@ -26,6 +26,7 @@ from iirs.client.account.password_keys import (
 )
 from iirs.client.net.transport import Transport
 from iirs.client.store.pins import Pins
+from iirs.client.store.whole_files import write_whole
 from iirs.directory import Directory, Entry
 from iirs.epoch import EpochKey
 from iirs.errors import AccountError, IirsError, PeerError
@@ -91,7 +92,7 @@ def register(
         fresh = home.account_file(chain, name, f"vault-{home.random_bytes(4).hex()}")
         if keys_stay_here:
             fresh.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh.write_bytes(vault)
+            write_whole(fresh, vault)
             decoy = PasswordKeys(home.random_bytes(32), home.random_bytes(32))
             vault = seal_vault(decoy, name, Identity.generate(), entry.raw, home.random_bytes)
         try:
@@ -169,7 +170,7 @@ def new_vault(account: Account, home: Home, keys: PasswordKeys, public: bytes) -
     vault = seal_vault(keys, account.name, account.identity, public, home.random_bytes)
     if not _vaults(home, account.chain, account.name):
         return vault
-    home.account_file(account.chain, account.name, "new-vault").write_bytes(vault)
+    write_whole(home.account_file(account.chain, account.name, "new-vault"), vault)
     decoy = PasswordKeys(home.random_bytes(32), home.random_bytes(32))
     return seal_vault(decoy, account.name, Identity.generate(), public, home.random_bytes)
 

@@ -17,6 +17,8 @@ from iirs.message import PAYLOAD_MAX
 
 NAME_MAX = 120
 """Characters of a file's name; the end is kept, as it says what the file is to the person."""
+NAME_BYTES_MAX = 240
+"""Bytes of a file's name in UTF-8: file systems count those, and take 255."""
 _RESERVED = frozenset('/\\:*?"<>|')
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(10))}
@@ -33,6 +35,8 @@ def safe_name(name: str) -> str:
         if unicodedata.category(character) not in {"Cf", "Cc", "Co", "Cn", "Cs"}
     )
     kept = kept.strip(" .")[-NAME_MAX:].strip(" .")
+    while len(kept.encode()) >= NAME_BYTES_MAX:  # one more may come in front
+        kept = kept[1:].lstrip(" .")
     stem = kept.split(".", 1)[0].lower()
     return f"_{kept}" if stem in _DEVICES or not kept else kept
 

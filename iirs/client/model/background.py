@@ -17,6 +17,7 @@ from iirs.client.engine import Engine
 from iirs.client.pictures.thumbnails import thumbnail
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, HistoryPage, LogEntry
+from iirs.client.store.whole_files import read_at_most, write_whole
 from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError
@@ -187,7 +188,7 @@ class BackgroundWork:
 
         def work(engine: Engine) -> None:
             data = engine.messenger.read_file(file_id)
-            self._in_worker(lambda: _write(path, data))
+            self._in_worker(lambda: write_whole(path, data))
 
         self._in_store(work)
 
@@ -195,7 +196,7 @@ class BackgroundWork:
         """Write all that is stored of a talk to ``path``, as text a person can read."""
 
         def write(_engine: Engine, entries: list[LogEntry]) -> None:
-            self._in_worker(lambda: _write(path, exported(entries).encode("utf-8", "replace")))
+            self._in_worker(lambda: write_whole(path, exported(entries).encode("utf-8", "replace")))
 
         self._read_pages(talk, None, lambda page: False, write)
 
@@ -224,21 +225,12 @@ class BackgroundWork:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(FILE_MAX + 1)
+    data = read_at_most(path, FILE_MAX + 1)
     if len(data) > FILE_MAX:
         raise AccountError(
             "A file can have at most {limit} KiB: a larger one would take hours.", limit=FILE_MAX // 1024
         )
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; only the person may read it."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.touch(mode=0o600)
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def exported(entries: Iterable[LogEntry]) -> str:
