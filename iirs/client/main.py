@@ -85,6 +85,8 @@ def _run(options: argparse.Namespace) -> int:
             password=password,
             peer=options.peer,
             say=options.say,
+            new=True if options.register else False if options.login else None,
+            keys_stay_here=options.keys_stay_here,
         )
     except ConfigError as error:
         print(f"iirs-client: {error}", file=sys.stderr)

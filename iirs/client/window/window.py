@@ -75,8 +75,9 @@ class ClientWindow:
             window.bind(sequence, lambda _: window.after_idle(self._take_focus), add=True)
         bind_shortcuts(window, self._shortcuts())
         self.show_login()
-        if start.credentials is not None:
-            self.form.log_in(start.credentials)
+        credentials = start.after(self._last).credentials
+        if credentials is not None:
+            self.form.log_in(credentials)
         self._poll()
 
     @property
@@ -132,8 +133,11 @@ class ClientWindow:
             self.main_page.chat.keep_draft()
 
     def _make_login_page(self) -> LoginPage:
-        last = Remembered(self.state.preferences.link, self.state.preferences.name)
-        return self.form.make(self.window, self.theme, last)
+        return self.form.make(self.window, self.theme, self._last)
+
+    @property
+    def _last(self) -> Remembered:
+        return Remembered(self.state.preferences.link, self.state.preferences.name)
 
     def _make_main_page(self) -> MainPage:
         session = self._inside()

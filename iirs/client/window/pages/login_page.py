@@ -6,12 +6,13 @@ import queue
 import threading
 import tkinter as tk
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tkinter import filedialog, ttk
 
 from iirs.chain import JoinLink
 from iirs.client.account.password_keys import check_password
-from iirs.client.account_tasks import Credentials, Remembered
+from iirs.client.account_tasks import Credentials
 from iirs.client.model.privacy_sentences import HIDDEN
 from iirs.client.pictures.qr import read_qr
 from iirs.client.text.translate import N_, _
@@ -29,6 +30,17 @@ _ONE_OWNER = N_(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What stands in the form, but the password."""
+
+    link: str
+    name: str
+    new: bool
+    """Whether an account is to be created."""
+    keys_stay_here: bool
+
+
 class LoginPage(ScrollPage):
     """Calls ``submit`` with what was typed; afterwards ``wait`` and ``fail`` show what comes of it."""
 
@@ -36,19 +48,17 @@ class LoginPage(ScrollPage):
         self,
         parent: tk.Misc,
         theme: Theme,
-        start: Remembered,
+        written: Written,
         submit: Callable[[Credentials], None],
-        written: Remembered | None = None,
     ) -> None:
-        """``start``: the last time's, or what the program was started with; ``written``: here, before."""
         super().__init__(parent, theme, 400)
         self._theme = theme
         self._submit = submit
-        self._new = tk.BooleanVar(self, not start.name)
-        self._keys_stay_here = tk.BooleanVar(self, False)
-        self._name_written = tk.StringVar(self, (written or start).name)
+        self._new = tk.BooleanVar(self, written.new)
+        self._keys_stay_here = tk.BooleanVar(self, written.keys_stay_here)
+        self._name_written = tk.StringVar(self, written.name)
         self._password = tk.StringVar(self)
-        self._link = tk.StringVar(self, (written or start).link)
+        self._link = tk.StringVar(self, written.link)
         self._shown = tk.BooleanVar(self, False)
         card = self.body
         self._make_heading(card)
@@ -59,9 +69,10 @@ class LoginPage(ScrollPage):
         self.settle()
 
     @property
-    def written(self) -> Remembered:
-        """The server and name as they stand in the form."""
-        return Remembered(self._link.get(), self._name_written.get())
+    def written(self) -> Written:
+        """What stands in the form now."""
+        link, name = self._link.get(), self._name_written.get()
+        return Written(link, name, self._new.get(), self._keys_stay_here.get())
 
     def _make_heading(self, card: ttk.Frame) -> None:
         dp = self._theme.dp
