@@ -11,7 +11,7 @@ import pytest
 
 from iirs.client.model.picture_queue import WANTED_MAX, Picture, PictureQueue
 from iirs.client.pictures.decoder import Task, UndecodedError, Why
-from iirs.errors import AccountError
+from iirs.errors import AccountError, StoreError
 from tests.harness import PATIENT_SECONDS
 from tests.pictures import png
 
@@ -60,6 +60,8 @@ class World:
 
     def read_file(self, file_id: bytes) -> bytes:
         self.read.append(file_id)
+        if file_id == b"damaged":
+            raise StoreError("a page is damaged")
         if file_id not in self.files:
             raise AccountError("gone")
         return self.files[file_id]
@@ -144,3 +146,11 @@ def test_the_end_of_a_session_ends_the_picture_at_work_and_those_that_wait(world
     assert world.next_told() == Picture(b"1", b"")  # stopped, not refused
     world.pictures.want([b"3"], 10)
     assert world.read == [b"1"]
+
+
+def test_a_store_that_cannot_be_read_is_said_and_the_next_picture_made(world: World) -> None:
+    with pytest.raises(StoreError):  # to whoever owns the store: ``BackgroundWork`` says it
+        world.pictures.want([b"damaged", b"1"], 10)
+    assert world.next_told() == Picture(b"damaged", b"")
+    world.let_end()
+    assert world.next_told().file_id == b"1"

@@ -69,7 +69,7 @@ class BackgroundWork:
     def __init__(self, connection: ServerConnection, tell: Callable[[Reading], None]) -> None:
         self._connection = connection
         self._tell = tell
-        self.pictures = PictureQueue(connection.call, tell)
+        self.pictures = PictureQueue(self._in_store, tell)
 
     def send(self, talk: str, text: str) -> None:
         """Send a text; if it is refused after all, ``NotSent`` has it and says why."""

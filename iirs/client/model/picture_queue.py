@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from iirs.client.engine import Engine
 from iirs.client.pictures.decoder import Decoder
 from iirs.client.pictures.thumbnails import may_be_picture, thumbnail
-from iirs.errors import IirsError
+from iirs.errors import AccountError
 
 WANTED_MAX = 64
 """More files than a window shows at once; what is beyond is asked for again when it is looked at."""
@@ -38,7 +39,7 @@ class PictureQueue:
         tell: Callable[[Picture], None],
         decoder: Decoder | None = None,
     ) -> None:
-        """``call`` has something done by the thread that owns the store."""
+        """``call`` has something done by the thread that owns the store, and says where that fails."""
         self._call = call
         self._tell = tell
         self._decoder = decoder or Decoder()
@@ -77,14 +78,13 @@ class PictureQueue:
         self._call(lambda engine: self._read(engine, file_id, longest))
 
     def _read(self, engine: Engine, file_id: bytes, longest: int) -> None:
+        data = b""
         try:
-            data = engine.messenger.read_file(file_id)
-        except IirsError:  # it has gone meanwhile, or cannot be read: saving it says why
-            data = b""
-        work = threading.Thread(
-            target=self._make, args=(file_id, data, longest), name="iirs-picture", daemon=True
-        )
-        work.start()
+            with suppress(AccountError):  # it has gone meanwhile
+                data = engine.messenger.read_file(file_id)
+        finally:
+            arguments = file_id, data, longest
+            threading.Thread(target=self._make, args=arguments, name="iirs-picture", daemon=True).start()
 
     def _make(self, file_id: bytes, data: bytes, longest: int) -> None:
         png = b""
