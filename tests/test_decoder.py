@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import PIL
 import pytest
 
+from iirs.client.model.picture_queue import Picture, PictureQueue
 from iirs.client.pictures import decoder, decoder_process
 from iirs.client.pictures.decoder import Bounds, Decoder, Task, UndecodedError, Why
 from tests.harness import PATIENT_SECONDS, wait_until
@@ -90,6 +95,35 @@ def test_pictures_are_decoded_one_after_another_whoever_asks(started: list[subpr
     assert answers == [decoder_process.small(png("red"), 100)] * 4
 
 
+def test_two_decoders_at_once_would_be_noticed(
+    tmp_path: Path, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder, "_ONE_AT_A_TIME", contextlib.nullcontext())
+    running = Running(Bounds(program=program(tmp_path, HANG)), b"", started)
+    with pytest.raises(AssertionError, match="two at once"):
+        Decoder().decode(SMALL, png("red"))
+    running.end()
+
+
+@pytest.mark.usefixtures("usual_priority")
+def test_ten_hostile_pictures_in_a_window_are_one_process_and_its_end_is_theirs(
+    started: list[subprocess.Popen[bytes]],
+) -> None:
+    told: queue.Queue[Picture] = queue.Queue()
+    messenger = SimpleNamespace(read_file=lambda file_id: BUSY)
+    engine: Any = SimpleNamespace(messenger=messenger)
+    files = [b"%d" % number for number in range(10)]
+    pictures = PictureQueue(lambda work: work(engine), told.put, Decoder(Bounds(cpu_seconds=1)))
+    pictures.want(files, 100)
+    first = told.get(timeout=PATIENT_SECONDS) if POSIX else Picture(b"0", b"", refused=True)
+    assert first == Picture(b"0", b"", refused=True)
+    wait_until(lambda: len(started) == 2 or not POSIX, PATIENT_SECONDS)
+    pictures.stop()
+    told.get(timeout=PATIENT_SECONDS)
+    assert len(started) <= 2
+    assert told.empty()
+
+
 def test_a_decoder_gives_way_to_everything_else(
     tmp_path: Path, started: list[subprocess.Popen[bytes]]
 ) -> None:
@@ -117,6 +151,7 @@ def test_a_decoder_has_given_away_what_decoding_does_not_need(
             return {line[:26].strip(): line[26:].split()[:2] for line in lines}
 
         wait_until(lambda: limits()["Max core file size"] == ["0", "0"], PATIENT_SECONDS)  # it comes last
+        assert os.sched_getscheduler(running.process.pid) != os.SCHED_IDLE, "these tests do not wait for it"
         assert limits()["Max cpu time"] == ["77", "77"]
         assert limits()["Max address space"] == [str(512 * 1024 * 1024)] * 2
         for name in ("open files", "file size", "processes"):
@@ -207,7 +242,7 @@ def test_a_decoder_whose_program_was_killed_ends_by_itself() -> None:
         assert process.poll() is None
         process.stdin.close()  # as the system does it for a program that is no more
         try:
-            assert process.wait(PATIENT_SECONDS) == 1
+            assert process.wait(PATIENT_SECONDS) == decoder_process.NOBODY_WAITS
         finally:
             process.kill()
 

@@ -49,7 +49,7 @@ _LATER = (
 )
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 PIXELS_MAX = 20_000_000
-TOO_LARGE, NO_CODE = 3, 4
+TOO_LARGE, NO_CODE, NOBODY_WAITS = 3, 4, 5
 MEMORY_MAX = 512 * 1024 * 1024
 
 
@@ -107,7 +107,7 @@ def limit(seconds: int) -> None:
 def _end_with_standard_input() -> None:
     """Whoever asked keeps it open; where they are gone nobody waits for an answer."""
     os.read(sys.stdin.fileno(), 1)
-    os._exit(1)
+    os._exit(NOBODY_WAITS)
 
 
 def _answer(task: str, side: int, seconds: int) -> int:
