@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -259,3 +260,9 @@ def test_the_decoder_process_has_nothing_else_of_this_program_in_it() -> None:
 
 def test_both_sides_number_refusals_alike() -> None:
     assert (Why.TOO_LARGE.value, Why.NO_CODE.value) == (decoder_process.TOO_LARGE, decoder_process.NO_CODE)
+
+
+def test_nothing_else_of_this_program_decodes_pictures() -> None:
+    sources = Path(decoder.__file__).parents[2].rglob("*.py")
+    words = re.compile(r"Image\.open\(|read_barcodes\(|ImageFile")
+    assert [path.name for path in sources if words.search(path.read_text())] == ["decoder_process.py"]
