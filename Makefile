@@ -32,6 +32,7 @@ demo:
 bench:
 	python benchmarks/latency.py
 	python benchmarks/meter.py
+	python benchmarks/pictures.py
 	xvfb-run -a python benchmarks/window.py
 
 words:

@@ -126,6 +126,11 @@ PROGRAM_CONSTANTS = {
     "history checked at once, at most": "iirs.client.store.encrypted_file.CHECKED_AT_ONCE",
     "pause in asking": "iirs.client.messenger.slots.PAUSE_IN_ASKING",
     "entries deleted in one go, at most": "iirs.client.messenger.messenger.AT_ONCE_MAX",
+    "pixels a picture, at most": "iirs.client.pictures.decoder_process.PIXELS_MAX",
+    "memory of a decoder, at most": "iirs.client.pictures.decoder_process.MEMORY_MAX",
+    "work on a picture, at most": "iirs.client.pictures.decoder.Bounds.cpu_seconds",
+    "time for a picture, at most": "iirs.client.pictures.decoder.Bounds.seconds",
+    "pictures waiting, at most": "iirs.client.model.picture_queue.WANTED_MAX",
 }
 CONSTANTS = {
     "protocol": (section(PROTOCOL, "15. Constants"), PROTOCOL_CONSTANTS),

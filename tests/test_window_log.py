@@ -14,11 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iirs.client.events import GroupChanged, GroupState, PeerAsks, TextReceived
+from iirs.client.model.picture_queue import Picture
 from iirs.client.model.talk import Row, Talk
 from iirs.client.store.log_entry import EntryKind, FileInfo, HistoryPage, LogEntry, TextState, TransferState
+from iirs.client.window.talk.log_pictures import KEPT_MAX
 from iirs.client.window.talk.log_view import LogView
 from tests.harness import Town
 from tests.offline_page import NOW, OfflinePage, questions
+from tests.pictures import png
 from tests.screen import Screen, ask, can_send, enter, main_page, press, rows, words
 
 pytestmark = [pytest.mark.window, pytest.mark.slow]
@@ -244,3 +247,63 @@ def test_any_text_at_all_is_drawn(offline: OfflinePage, text: str) -> None:
     before = len(offline.model.talk("bob").rows)
     offline.take(TextReceived("bob", before.to_bytes(16), text, NOW))
     assert len(offline.page.chat.log._layout.rows) == before + 1
+
+
+def file_row(number: int) -> Row:
+    file = FileInfo(b"file %d" % number, f"{number}.png", 5000, bytes(32))
+    return Row(file.name, number * 60_000, file.file_id, False, None, "bob", 0, file, TransferState.DONE)
+
+
+def test_only_pictures_in_view_are_asked_for_and_once_they_are_there_no_more(screen: Screen) -> None:
+    log, talk = log_of(screen, 1)
+    asked: list[list[bytes]] = []
+    log.pictures.ask = lambda files: asked.append(list(files))
+    for number in range(200):
+        talk.add(file_row(number))
+    log.refresh()
+    assert asked
+    in_view = asked[-1]
+    assert in_view[-1] == b"file 199"
+    assert len(in_view) < 20
+    log._redraw()
+    assert asked[-1] is in_view, "nothing has changed"
+    assert log.pictures.of(file_row(199)) is None
+    log.take_picture(Picture(b"file 199", png("red", (9, 9))))
+    assert log.pictures.of(file_row(199)) is not None
+    assert b"file 199" not in asked[-1]
+    log.take_picture(Picture(b"file 198", b""))
+    log.take_picture(Picture(b"file 197", b"", refused=True))
+    assert words(log).count("no preview") == 1
+    log._redraw()
+    assert not {b"file 197", b"file 198"} & set(asked[-1])
+    press(log.canvas, "<Home>")
+    screen.pump(lambda: b"file 0" in asked[-1])
+    assert not set(in_view) & set(asked[-1])
+    log.show(Talk("carol"))
+    assert asked[-1] == []
+    log.show(talk)
+    assert asked[-1]
+    log.winfo_toplevel().destroy()
+    assert asked[-1] == [], "nobody looks at them any more"
+
+
+def test_of_pictures_out_of_view_only_so_many_are_kept_and_the_log_keeps_its_place(screen: Screen) -> None:
+    log, talk = log_of(screen, 1)
+    for number in range(KEPT_MAX + 50):
+        talk.add(file_row(number))
+    log.refresh()
+    screen.pump(lambda: log._layout.first == 0)
+    for number in range(KEPT_MAX + 50):
+        log.take_picture(Picture(b"file %d" % number, png("red", (9, 200))))
+    kept = [number for number in range(KEPT_MAX + 50) if log.pictures.of(file_row(number)) is not None]
+    assert len(kept) == KEPT_MAX
+    assert kept[-1] == KEPT_MAX + 49
+    bottom = log._layout.bottom
+    assert log.pictures.size_of(file_row(0)) == (9, 200)
+    asked: list[list[bytes]] = []
+    log.pictures.ask = lambda files: asked.append(list(files))
+    press(log.canvas, "<Home>")
+    screen.pump(lambda: bool(asked) and b"file 0" in asked[-1])
+    log.take_picture(Picture(b"file 0", png("red", (9, 200))))
+    assert log._layout.bottom == bottom
+    log.winfo_toplevel().destroy()

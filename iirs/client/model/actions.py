@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,8 @@ class Actions:
     """Stop a file, ours or one that arrives."""
     save: Callable[[bytes, Path], None]
     """Write a file that has arrived to a place the person has chosen."""
-    picture: Callable[[bytes, int], None]
-    """Make a small picture of a file that is here, of so many pixels a side at most, if it is one."""
+    pictures: Callable[[Sequence[bytes], int], None]
+    """Make small pictures of these files that are here, and of no others; so many pixels a side at most."""
     # -- history
     read: Callable[[str, bytes | None], None]
     """Read a talk's newest entries, or those before one that is known."""
@@ -83,7 +83,7 @@ def actions_for(
         pause=lambda file_id: tell(lambda engine: engine.messenger.pause(file_id)),
         cancel=lambda file_id: tell(lambda engine: engine.messenger.cancel(file_id)),
         save=background.save,
-        picture=background.read_picture,
+        pictures=background.pictures.want,
         read=background.read,
         read_back_to=background.read_back_to,
         search=background.search,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
-from iirs.client.pictures.thumbnails import thumbnail
+from iirs.client.model.picture_queue import Picture, PictureQueue
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, HistoryPage, LogEntry
 from iirs.client.store.whole_files import read_at_most, write_whole
@@ -45,14 +45,6 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A file as a small picture, PNG; b"" if it is none."""
-
-    file_id: bytes
-    png: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Said:
     """A sentence about how something went."""
 
@@ -78,6 +70,7 @@ class BackgroundWork:
     def __init__(self, connection: ServerConnection, tell: Callable[[Reading], None]) -> None:
         self._connection = connection
         self._tell = tell
+        self.pictures = PictureQueue(self._in_store, tell)
 
     def send(self, talk: str, text: str) -> None:
         """Send a text; if it is refused after all, ``NotSent`` has it and says why."""
@@ -157,18 +150,6 @@ class BackgroundWork:
         def work(engine: Engine) -> None:
             if engine.messenger.clear(talk):
                 self._in_store(work)
-
-        self._in_store(work)
-
-    def read_picture(self, file_id: bytes, longest: int) -> None:
-        """Make a small picture of a file that is here, if it is one."""
-
-        def work(engine: Engine) -> None:
-            try:
-                data = engine.messenger.read_file(file_id)
-            except AccountError:
-                return  # it has gone meanwhile
-            self._in_worker(lambda: self._tell(Picture(file_id, thumbnail(data, longest))))
 
         self._in_store(work)
 

@@ -6,8 +6,9 @@ import tkinter as tk
 from tkinter import ttk
 
 from iirs.client.model.actions import Actions
-from iirs.client.model.background import Found, Picture
+from iirs.client.model.background import Found
 from iirs.client.model.chat_model import ChatModel
+from iirs.client.model.picture_queue import Picture
 from iirs.client.store.log_entry import LogEntry
 from iirs.client.text.display import displayable
 from iirs.client.text.translate import _
@@ -181,8 +182,8 @@ class MainPage(ttk.Frame):
     def take(self, reading: Picture | Found) -> None:
         """Show what was read: a picture in the log, or what a search came to."""
         match reading:
-            case Picture(file_id, png):
-                self.chat.log.take_picture(file_id, png)
+            case Picture():
+                self.chat.log.take_picture(reading)
             case Found(talk, _, entries) if talk:
                 self.chat.show_found(list(entries))
             case Found(_, words, entries):

@@ -15,8 +15,9 @@ from iirs.client.account.entry_calls import Home
 from iirs.client.account_tasks import LoggedIn, NotLoggedIn, PasswordTold, Remembered
 from iirs.client.events import ConnectionState, ErrandDone, Notice, PeerChanged
 from iirs.client.model.actions import actions_for
-from iirs.client.model.background import Found, LastEntries, NotSent, Picture, Reading, Said
+from iirs.client.model.background import Found, LastEntries, NotSent, Reading, Said
 from iirs.client.model.chat_model import ChatModel
+from iirs.client.model.picture_queue import Picture
 from iirs.client.store.log_entry import HistoryPage
 from iirs.client.text.translate import _
 from iirs.client.window.alerts import Alerts
@@ -382,6 +383,7 @@ class ClientWindow:
         if session is None or not session.is_over:
             return
         self.session = None
+        session.end()
         if session.leaving is not None:
             session.leaving.then()
         else:

@@ -14,6 +14,7 @@ from iirs.chain import JoinLink
 from iirs.client.account.password_keys import check_password
 from iirs.client.account_tasks import Credentials
 from iirs.client.model.privacy_sentences import HIDDEN
+from iirs.client.pictures.decoder import Decoder
 from iirs.client.pictures.qr import read_qr
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.scroll_page import ScrollPage
@@ -60,6 +61,7 @@ class LoginPage(ScrollPage):
         self._password = tk.StringVar(self)
         self._link = tk.StringVar(self, written.link)
         self._shown = tk.BooleanVar(self, False)
+        self._decoder = Decoder()
         card = self.body
         self._make_heading(card)
         self._make_fields(card)
@@ -67,6 +69,7 @@ class LoginPage(ScrollPage):
         self._password.trace_add("write", lambda *_: self._judge())
         self._change_kind()
         self.settle()
+        self.bind("<Destroy>", lambda _: self._decoder.stop())
 
     @property
     def written(self) -> Written:
@@ -140,25 +143,31 @@ class LoginPage(ScrollPage):
             self.take_link_from(Path(chosen))
 
     def take_link_from(self, path: Path) -> None:
-        """Fill in the link that a picture of a QR code holds, or say why not. Reading is a worker's."""
+        """Fill in the link that a picture of a QR code holds, or say why not, and give up the last one.
+
+        Reading is a worker's.
+        """
+        self._decoder.stop()
+        decoder = self._decoder = Decoder()
+        self.message.configure(text=_("Looking for a QR code in this picture …"), style="Muted.TLabel")
         found: queue.SimpleQueue[str | IirsError] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                text = read_qr(path).strip()
+                text = read_qr(path, decoder).strip()
                 JoinLink.parse(text)
                 found.put(text)
             except IirsError as error:
                 found.put(error)
 
         threading.Thread(target=work, name="iirs-qr", daemon=True).start()
-        self._await_link(found)
+        self._await_link(found, decoder)
 
-    def _await_link(self, found: queue.SimpleQueue[str | IirsError]) -> None:
-        if not self.winfo_exists():
+    def _await_link(self, found: queue.SimpleQueue[str | IirsError], decoder: Decoder) -> None:
+        if not self.winfo_exists() or decoder is not self._decoder:
             return
         if found.empty():
-            self.after(50, self._await_link, found)
+            self.after(50, self._await_link, found, decoder)
             return
         result = found.get()
         if isinstance(result, IirsError):

@@ -12,6 +12,7 @@ from iirs.client.text.links import host_of
 from iirs.client.text.text_layout import clock_time, duration, size_words
 from iirs.client.text.translate import N_, _
 from iirs.client.window.talk.log_layout import RowLayout
+from iirs.client.window.talk.log_pictures import LogPictures
 from iirs.client.window.theme.theme import Theme
 
 _STATE_WORDS = {
@@ -25,6 +26,8 @@ _TRANSFER_WORDS = {
     TransferState.CANCELLED: N_("stopped"),
     TransferState.DAMAGED: N_("arrived damaged, not kept"),
 }
+_NOT_SHOWN = N_("no preview")
+"""Of a picture that could not be read within the bounds; it can be saved like any file."""
 
 
 class Bubbles:
@@ -56,7 +59,7 @@ class Bubbles:
         row: Row,
         place: RowLayout,
         space: tuple[int, int, int],
-        picture: tk.PhotoImage | None,
+        pictures: LogPictures,
         *,
         chosen: bool,
     ) -> None:
@@ -64,6 +67,7 @@ class Bubbles:
         dp, theme = self._theme.dp, self._theme
         top, bottom, width = space
         note = note_of(row)
+        picture = pictures.of(row)
         inside = place.text_width if picture is None else picture.width()
         links = [link_words(link) for link in place.links]
         inside = max([inside, theme.small.measure(note), *map(theme.small.measure, links)])
@@ -88,7 +92,7 @@ class Bubbles:
         elif picture is not None:
             self.canvas.create_image(left + dp(12), top + dp(8), image=picture, anchor="nw")
         else:
-            self._card(row, area)
+            self._card(row, area, refused=pictures.was_refused(row))
         self._note(row, note, area)
 
     def above(self, place: RowLayout) -> int:
@@ -137,7 +141,7 @@ class Bubbles:
             )
             y = canvas.bbox(item)[3] + dp(2)
 
-    def _card(self, row: Row, area: tuple[int, int, int, int]) -> None:
+    def _card(self, row: Row, area: tuple[int, int, int, int], *, refused: bool) -> None:
         dp, theme, canvas, file = self._theme.dp, self._theme, self.canvas, row.file
         assert file is not None  # noqa: S101  # the caller looked
         colours = theme.colours
@@ -156,7 +160,7 @@ class Bubbles:
         canvas.create_text(
             left + dp(40),
             top + dp(27),
-            text=self.progress_words(row),
+            text=self.progress_words(row, refused=refused),
             anchor="w",
             font=theme.small,
             fill=muted,
@@ -170,8 +174,8 @@ class Bubbles:
                 done = left + max(dp(5), round((right - left) * share))
                 theme.box(canvas, (left, y, done, y + dp(5)), 2, muted)
 
-    def progress_words(self, row: Row) -> str:
-        """Return how far a file is, and how long it takes if nothing else is said."""
+    def progress_words(self, row: Row, *, refused: bool = False) -> str:
+        """Return how far a file is, and how long it takes if nothing else is said; or that none is shown."""
         assert row.file is not None  # noqa: S101  # only files have progress
         size = size_words(row.file.size)
         if row.transfer is TransferState.MOVING:
@@ -180,6 +184,7 @@ class Bubbles:
                 share=100 * row.done // row.file.size, size=size, time=duration(left)
             )
         words = _TRANSFER_WORDS.get(row.transfer) if row.transfer is not None else None
+        words = words or (_NOT_SHOWN if refused else None)
         return f"{size} · {_(words)}" if words else size
 
     def _note(self, row: Row, note: str, area: tuple[int, int, int, int]) -> None:

@@ -55,7 +55,7 @@ class ChatPane(ttk.Frame):
         self.log.ask_older = self._read_older
         self.show_safety: Callable[[str], None] = lambda peer: None
         """Called with the peer whose safety number is to be shown."""
-        self.log.ask_picture = lambda file_id: actions.picture(file_id, self.log.picture_side)
+        self.log.pictures.ask = lambda files: actions.pictures(files, self.log.picture_side)
         self.log.open_link = self.warn_of_link
         self.log.open_menu = self._open_row_menu
         self.row_menu = self._menu()
