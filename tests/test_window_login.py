@@ -198,6 +198,7 @@ def test_who_asks_for_a_new_account_gets_no_old_one_and_the_other_way_round(
     for start in (replace(here, new=False), here, replace(here, name="bob", new=True)):
         entered = screen.open(place.home(start.name), start)
         screen.pump(lambda entered=entered: entered.main_page is not None)  # type: ignore[misc]
+        screen.close_all()
 
 
 def test_keys_that_shall_stay_here_are_not_given_to_the_server(screen: Screen, place: Town) -> None:
