@@ -33,6 +33,7 @@ bench:
 	python benchmarks/latency.py
 	python benchmarks/meter.py
 	xvfb-run -a python benchmarks/window.py
+	python benchmarks/send_times.py
 
 words:
 	python packaging/words.py
