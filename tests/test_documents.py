@@ -126,6 +126,7 @@ PROGRAM_CONSTANTS = {
     "history checked at once, at most": "iirs.client.store.encrypted_file.CHECKED_AT_ONCE",
     "pause in asking": "iirs.client.messenger.slots.PAUSE_IN_ASKING",
     "entries deleted in one go, at most": "iirs.client.messenger.messenger.AT_ONCE_MAX",
+    "computing at a stretch, at most": "iirs.client.net.upload_clock.SWITCH_SECONDS",
 }
 CONSTANTS = {
     "protocol": (section(PROTOCOL, "15. Constants"), PROTOCOL_CONSTANTS),

@@ -30,7 +30,7 @@ from iirs.chain import JoinLink
 from iirs.client.account.account import Account
 from iirs.client.engine import Engine
 from iirs.client.net.transport import Arrival, Transport
-from iirs.client.net.upload_clock import BUILD_AHEAD, QUIET_AHEAD, UploadClock
+from iirs.client.net.upload_clock import BUILD_AHEAD, QUIET_AHEAD, SWITCH_SECONDS, UploadClock
 from iirs.client.server_connection import ConnectionOptions, ServerConnection
 from iirs.client.store.store import ClientStore
 from iirs.demo.wiretap import Burst, TrafficDirection, Wiretap
@@ -242,6 +242,19 @@ def test_a_thread_that_sends_when_it_is_woken_is_caught(monkeypatch: pytest.Monk
     monkeypatch.setattr(UploadClock, "_wait", wait_once)
     assert moments_left([]) == pytest.approx([1002.0, 1004.0, 1006.0])
     assert moments_left([0.5])[0] == pytest.approx(1001.5)
+
+
+def test_a_thread_that_computes_soon_gives_way_to_the_one_that_sends() -> None:
+    """Fixed: with a window at work an upload left 5 ms late, as long as Python lets a thread go on."""
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(0.005)
+        sender = UploadClock(lambda _: None, lambda: None)
+        sender.stop()
+        sender.run()
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
+    finally:
+        sys.setswitchinterval(before)
 
 
 # -- between waking and writing -------------------------------------------------------------------------
