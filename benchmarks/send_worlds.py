@@ -21,9 +21,10 @@ from typing import Any, TypeVar
 
 from iirs.chain import JoinLink
 from iirs.client.account.entry_calls import Home, register
-from iirs.client.account.password_keys import STANDARD_COST, storage_key, stretch
+from iirs.client.account.password_keys import STANDARD_COST, opens, storage_key
 from iirs.client.account_tasks import Credentials
 from iirs.client.chat_session import FILE_MAX
+from iirs.client.conversation_values import Gathered
 from iirs.client.engine import Engine
 from iirs.client.events import GroupState, PeerState
 from iirs.client.messenger.group_item import GroupItem, GroupItemKind
@@ -155,15 +156,15 @@ def released(engine: Engine) -> list[Item]:
 class Subject:
     """Alice's window and what is done in it, world by world."""
 
-    def __init__(self, root: tk.Tk, window: ClientWindow, bob: Connection, leak: float) -> None:
+    def __init__(self, window: ClientWindow, bob: Connection, leak: float) -> None:
         """``leak``: by how many seconds the leaky client is late when it has something to send."""
         session, page = window.session, window.main_page
         assert session is not None
         assert page is not None
         self.connection = session.connection
         self._background = session.background
-        self._root = root
         self._page = page
+        self._model = window.model
         self._bob = bob
         self._leak = leak
         self._leaks = False
@@ -215,15 +216,15 @@ class Subject:
 
     def _let_items_come(self, engine: Engine) -> None:
         """Where a contact would have held back one fragment of many, have the items come with any one."""
-        chat = engine.messenger.slots.conversation("bob").chat
-        honest = chat.receive
+        conversation = engine.messenger.slots.conversation("bob")
+        honest = conversation.gather
 
-        def receive(message: Any) -> tuple[list[Item], list[Item]]:
-            arrived, delivered = honest(message)
+        def gather(*of_the_round: Any) -> Gathered:
             items, self._items = self._items, []
-            return [*arrived, *items], delivered
+            gathered = honest(*of_the_round)
+            return replace(gathered, arrived=(*gathered.arrived, *items))
 
-        chat.receive = receive  # type: ignore[method-assign]
+        conversation.gather = gather  # type: ignore[method-assign]
 
     def _release(self, number: int) -> None:
         if number < BLOCK - 1:  # comes with the replies of this round, so before the next upload is planned
@@ -231,13 +232,9 @@ class Subject:
             self._items = self._bob.recv()
 
     def _leave_groups(self) -> None:
-        def work(engine: Engine) -> None:
-            groups = list(engine.messenger.groups._groups.values())
-            for group in groups:
-                if group.state is GroupState.INVITED:
-                    engine.messenger.leave_group(group.key)
-
-        self.connection.call(work)
+        for key, talk in self._model.talks.items():
+            if talk.group is GroupState.INVITED:
+                self.connection.call(lambda engine, key=key: engine.messenger.leave_group(key))
 
     # -- what she does herself --------------------------------------------------------------------------
 
@@ -266,8 +263,9 @@ class Subject:
 
     def _stretch(self, _: int) -> None:
         if self._stretching is None or not self._stretching.is_alive():
+            account = self.connection.account
             self._stretching = threading.Thread(
-                target=stretch, args=(bytes(32), "alice", PASSWORD, STANDARD_COST), daemon=True
+                target=opens, args=(account, PASSWORD, STANDARD_COST), daemon=True
             )
             self._stretching.start()
 
@@ -339,7 +337,7 @@ def run_subject(
     window.main_page.ask("bob")
     bob.send("ask")
     pump(root, lambda: window.model.talk("bob").state is PeerState.CONNECTED)
-    subject = Subject(root, window, bob, leak)
+    subject = Subject(window, bob, leak)
     turns = Turns(root, subject, cycles, parent.send)
     root.mainloop()
     parent.send(turns.plans)
