@@ -34,6 +34,7 @@ bench:
 	python benchmarks/meter.py
 	python benchmarks/pictures.py
 	xvfb-run -a python benchmarks/window.py
+	python benchmarks/send_times.py
 
 words:
 	python packaging/words.py

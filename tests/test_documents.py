@@ -131,6 +131,7 @@ PROGRAM_CONSTANTS = {
     "work on a picture, at most": "iirs.client.pictures.decoder.Bounds.cpu_seconds",
     "time for a picture, at most": "iirs.client.pictures.decoder.Bounds.seconds",
     "pictures waiting, at most": "iirs.client.model.picture_queue.WANTED_MAX",
+    "computing at a stretch, at most": "iirs.client.net.upload_clock.SWITCH_SECONDS",
 }
 CONSTANTS = {
     "protocol": (section(PROTOCOL, "15. Constants"), PROTOCOL_CONSTANTS),

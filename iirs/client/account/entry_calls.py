@@ -14,6 +14,7 @@ from pathlib import Path
 
 from iirs.chain import Chain, JoinLink
 from iirs.client.account.account import Account, SessionStart
+from iirs.client.account.giving_way import giving_way
 from iirs.client.account.password_keys import (
     STANDARD_COST,
     PasswordKeys,
@@ -159,7 +160,7 @@ def new_password(account: Account, home: Home, old: str, new: str) -> PasswordKe
     check_password(account.name, new)
     if not opens(account, old, home.cost):
         raise AccountError("The password is wrong.")
-    return stretch(account.chain.chain_id, account.name, new, home.cost)
+    return giving_way(stretch, account.chain.chain_id, account.name, new, home.cost)
 
 
 def new_vault(account: Account, home: Home, keys: PasswordKeys, public: bytes) -> bytes:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from iirs.client.account.account import Account
+from iirs.client.account.giving_way import giving_way
 from iirs.directory import encode_name
 from iirs.errors import AccountError
 from iirs.geometry import VAULT_NONCE_SIZE, RandomBytes
@@ -123,5 +124,5 @@ def storage_key(identity: Identity) -> bytes:
 
 def opens(account: Account, password: str, cost: StretchCost) -> bool:
     """Return whether this is the account's password. Blocks as long as logging in does: for a worker."""
-    keys = stretch(account.chain.chain_id, account.name, password, cost)
+    keys = giving_way(stretch, account.chain.chain_id, account.name, password, cost)
     return hmac.compare_digest(keys.login_secret, account.login_secret)
