@@ -240,7 +240,10 @@ EXCEPTIONS = {
     "iirs.server.mix_net": ("threads", "one lock: uploads come from every connection's thread"),
     "iirs.server.deaddrop": ("clock", "GarbageCollector, which keeps messages for a time"),
     "iirs.client.server_connection": ("threads clock", "the connection's thread"),
-    "iirs.client.terminal": ("threads clock", "reads the keyboard and waits for events"),
+    "iirs.client.terminal": (
+        "threads clock files",
+        "reads the keyboard, waits for events, asks how wide it is",
+    ),
     "iirs.client.account_tasks": ("threads clock files", "workers for what blocks; when a login ended"),
     "iirs.client.gui": ("windows", "asks for tkinter, and says so in a sentence where there is none"),
     "iirs.client.text.translate": ("files", "where the catalogues are; read when a language is chosen"),
