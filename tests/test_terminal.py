@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 import queue
-import struct
-import termios
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -165,7 +162,7 @@ def test_a_text_of_a_group_names_its_author(terminal: Terminal) -> None:
 
 
 def named(key: str, name: str) -> GroupChanged:
-    return GroupChanged(key, name, ("alice", "mallory"), frozenset(), "mallory", GroupState.INVITED)
+    return GroupChanged(key, name, ("alice", "mallory"), frozenset(), "mallory", GroupState.JOINED)
 
 
 def test_what_a_group_is_called_is_told_once_and_cannot_pass_for_a_person(terminal: Terminal) -> None:
@@ -226,6 +223,10 @@ def pty() -> Iterator[int]:
 def test_lines_fit_the_terminal_they_are_written_to(
     terminal: Terminal, pty: int, columns: int, used: int
 ) -> None:
+    import fcntl
+    import struct
+    import termios
+
     fcntl.ioctl(pty, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     streams = terminal.streams = terminal._chat._streams = Streams(io.StringIO(), Screen(pty), Screen(pty))
     terminal.lines_after(TextReceived("bob", b"", "x" * 300, 0), named(GROUP, "a" * 39))

@@ -25,6 +25,7 @@ from iirs.client.events import (
     Event,
     FileAdded,
     GroupChanged,
+    GroupState,
     Notice,
     PeerAsks,
     PeerChanged,
@@ -111,7 +112,7 @@ class TerminalChat:
         self._paused = False
         self._input_over = False
         self._groups: dict[str, str] = {}
-        """Titles of groups by their keys, as they were told."""
+        """Titles of the groups we are in by their keys, as they were told."""
 
     def run(self) -> int:
         """Chat until the input ends and all is delivered. Returns 0, 1 if cut off, 130 on Ctrl-C.
@@ -245,7 +246,7 @@ class TerminalChat:
                 where = f" in the group {self._short(talk)}" if talk.startswith(GROUP_MARK) else ""
                 wish = f"disappear after {duration(seconds)}" if seconds else "stay"
                 self._say(f"{author} lets texts{where} {wish}, and asks you to; the window has the answer")
-            case GroupChanged(key, name):
+            case GroupChanged(key, name, state=GroupState.JOINED):
                 title = group_title(name, key)
                 if self._groups.get(key) != title:
                     self._groups[key] = title

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from iirs.client.text.display import displayable, is_mark
+from iirs.client.text.display import JOINERS, displayable, is_mark
 from iirs.client.text.text_layout import wrap
 
 USUAL_COLUMNS = 80
@@ -17,6 +17,11 @@ _NARROWEST = 16
 """Columns that a text needs beside its mark."""
 _BELOW = 2
 """How far a text is indented that stands below its mark."""
+_MAY_BE_WIDE = (
+    *(range(0x2600, 0x2700), range(0x4DC0, 0x4E00), range(0x16FF0, 0x1B300)),
+    *(range(0x1D300, 0x1D380), range(0x1F000, 0x1FB00)),
+)
+"""Signs and scripts that newer tables than Python's have as wide."""
 _SELECTORS = str.maketrans(dict.fromkeys("\N{VARIATION SELECTOR-15}\N{VARIATION SELECTOR-16}"))
 """Terminals disagree how wide a character is that is followed by one."""
 _LIKE_A_MARK = re.compile(r"[:>\u02d0\u05c3\u0703\u0704\u16ec\u1803\u1809\u203a\u2236\u226b\u276d-\u2771"
@@ -27,9 +32,11 @@ _LIKE_A_MARK = re.compile(r"[:>\u02d0\u05c3\u0703\u0704\u16ec\u1803\u1809\u203a\
 
 def width_of(character: str) -> int:
     """Return how many columns a character takes; where terminals differ, the most."""
-    if is_mark(character) or unicodedata.category(character) == "Cf":
+    if is_mark(character) or character in JOINERS:
         return 0
-    is_wide = unicodedata.east_asian_width(character) in "WF" or 0x1F000 <= ord(character) < 0x1FB00
+    is_wide = unicodedata.east_asian_width(character) in "WF" or any(
+        ord(character) in r for r in _MAY_BE_WIDE
+    )
     return 2 if is_wide else 1
 
 

@@ -23,7 +23,7 @@ _BIDI_CONTROLS = frozenset(
     "\N{LEFT-TO-RIGHT OVERRIDE}\N{RIGHT-TO-LEFT OVERRIDE}"
     "\N{LEFT-TO-RIGHT ISOLATE}\N{RIGHT-TO-LEFT ISOLATE}\N{FIRST STRONG ISOLATE}\N{POP DIRECTIONAL ISOLATE}"
 )
-_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 _VISIBLE_FORMATS = frozenset("\u06dd\u070f\u08e2\U000110bd\U000110cd") | {
     chr(code) for code in (*range(0x600, 0x606), 0x890, 0x891)
 }
@@ -52,7 +52,7 @@ def displayable(text: str) -> str:
     marks = 0
     before = "\n"
     for character in map(_shown, text.replace("\r\n", "\n").replace("\t", "    ")):
-        if not character or (character in _JOINERS and (before.isspace() or before in _JOINERS)):
+        if not character or (character in JOINERS and (before.isspace() or before in JOINERS)):
             continue
         if is_mark(character):
             marks += 1
@@ -60,13 +60,13 @@ def displayable(text: str) -> str:
                 continue
             if before.isspace():
                 shown.append(_NO_BASE)
-        elif character not in _JOINERS:
+        elif character not in JOINERS:
             marks = 0
-            if character.isspace() and before in _JOINERS:
+            if character.isspace() and before in JOINERS:
                 shown.pop()
         shown.append(character)
         before = character
-    if before in _JOINERS:
+    if before in JOINERS:
         shown.pop()
     return "".join(shown)
 
@@ -80,7 +80,7 @@ def _shown(character: str) -> str:
         return REPLACEMENT
     if category == "Cn":
         return character if ord(character) in _NEW_EMOJI else REPLACEMENT
-    if character in _JOINERS or character in _VISIBLE_FORMATS:
+    if character in JOINERS or character in _VISIBLE_FORMATS:
         return character
     if category == "Cf" or character in _INVISIBLE_LETTERS:
         return ""
@@ -107,11 +107,11 @@ def cut_middle(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     tail = most // 2
-    return _whole_end(text[: most - 1 - tail]) + "…" + text[len(text) - tail :].lstrip(_JOINERS)
+    return _whole_end(text[: most - 1 - tail]) + "…" + text[len(text) - tail :].lstrip(JOINERS)
 
 
 def _whole_end(text: str) -> str:
-    return text.rstrip(_JOINERS + " ")
+    return text.rstrip(JOINERS + " ")
 
 
 def believed_time(sent_ms: int, previous_ms: int, arrival_ms: int) -> int:

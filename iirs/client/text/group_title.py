@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 
 from iirs.client.text.display import one_line
 
@@ -17,6 +18,8 @@ TITLE_MAX = 40
 """Characters of a title."""
 _KEY_DIGITS = 8
 _EMOJI = 0x1F000
+_KNOWN_MAX = 4096
+"""Titles that are not made anew: with each group that comes, all are compared."""
 _PUNCTUATION = frozenset("-_.,'!?&+/()@%*=~°€$£")
 _OUR_MARKS = frozenset("✓✔☑✅☐☒◷●○■□▶►➤★☆⚠⛔🔒🔓🔏🔐🛡🗸🗹✗✘❌❎")
 """Signs that stand for something in this program, or in others: a name has none of them."""
@@ -33,6 +36,7 @@ def has_visible_name(name: str) -> bool:
     return any(character.isalnum() or ord(character) >= _EMOJI for character in _plain(name))
 
 
+@lru_cache(_KNOWN_MAX)
 def group_title(name: str, key: str) -> str:
     """Return the title of a group; the first digits of its key where nobody could read the name."""
     plain = _plain(name)
@@ -66,6 +70,7 @@ def _may_stand(character: str) -> bool:
     return kind[0] in "LMNZ" or kind in {"So", "Sk", "Cf", "Cn"} or character in _PUNCTUATION
 
 
+@lru_cache(_KNOWN_MAX)
 def _seen_as(title: str) -> str:
     """Return what a title looks like at a glance: the same for two that would be mixed up."""
     letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", title).casefold())

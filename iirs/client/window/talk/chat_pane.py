@@ -10,6 +10,7 @@ from pathlib import Path
 from tkinter import filedialog, ttk
 
 from iirs.client.events import GroupState, PeerState
+from iirs.client.messenger.file_transfer import safe_name
 from iirs.client.messenger.timers import OFFERED
 from iirs.client.model.actions import Actions
 from iirs.client.model.chat_model import ChatModel
@@ -309,7 +310,8 @@ class ChatPane(ttk.Frame):
     def save(self, row: Row) -> None:
         """Ask where to put a file that is here, and put it there."""
         if row.file is not None:
-            chosen = filedialog.asksaveasfilename(parent=self, initialfile=row.file.name)
+            name = safe_name(self._theme.drawable(row.file.name))
+            chosen = filedialog.asksaveasfilename(parent=self, initialfile=name)
             if chosen:
                 self._actions.save(row.file.file_id, Path(chosen))
 
