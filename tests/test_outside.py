@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from iirs.client.model.background import exported
 from iirs.client.store.log_entry import EntryKind, LogEntry
 from iirs.client.text.columns import columns_of, marked
-from iirs.client.text.display import MARKS_MAX, believed_time, cut_middle, displayable, one_line
+from iirs.client.text.display import MARKS_MAX, PLAIN, believed_time, cut_middle, displayable, one_line
 from iirs.client.text.group_title import TITLE_MAX, group_title, group_titles, has_visible_name, short_key
 from iirs.client.text.links import host_of, links_in
 from iirs.identity import checked_name
@@ -78,6 +78,16 @@ def test_any_text_is_shown_without_controls_invisible_letters_and_towers_of_mark
 )
 def test_what_languages_need_stays_and_what_deceives_does_not(text: str, shown: str) -> None:
     assert displayable(text) == shown
+
+
+def test_what_is_not_looked_at_needs_no_looking() -> None:
+    for character in map(chr, range(0x10000)):
+        if PLAIN.fullmatch(character):
+            check_safe(character)
+            assert (
+                displayable(f"\u0301{character}\u0301") == f"\u25cc\u0301{character}\u0301"
+                or character in " \n"
+            )
 
 
 @given(TEXTS, st.integers(2, 200))

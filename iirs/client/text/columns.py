@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from iirs.client.text.display import JOINERS, displayable, is_mark
 from iirs.client.text.text_layout import wrap
@@ -30,6 +31,7 @@ _LIKE_A_MARK = re.compile(r"[:>\u02d0\u05c3\u0703\u0704\u16ec\u1803\u1809\u203a\
 """What a speaker's mark, or "iirs:", ends with, and what looks like it."""
 
 
+@lru_cache(4096)
 def width_of(character: str) -> int:
     """Return how many columns a character takes; where terminals differ, the most."""
     if is_mark(character) or character in JOINERS:

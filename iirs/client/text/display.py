@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MARKS_MAX = 4
@@ -16,7 +17,11 @@ MARKS_MAX = 4
 AGE_MAX_MS = 366 * 24 * 3600 * 1000
 """A text that says it was written longer before it arrived is shown as this old."""
 _LINE_MAX = 120
-_PLAIN = re.compile(r"[ -~\n]*")
+PLAIN = re.compile(
+    r"[ -~\n\u00a1-\u00ac\u00ae-\u02ff\u0391-\u03a1\u03a3-\u0482\u048a-\u052f\u05d0-\u05ea\u0620-\u064a"
+    r"\u2010-\u2027\u2030-\u205e\u2190-\u23ff\u2460-\u25ff\u3001-\u3029\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3]*"
+)
+"""Texts of which nothing has to be looked at: most are such, and looking at each character is slow."""
 _BIDI_CONTROLS = frozenset(
     "\N{ARABIC LETTER MARK}\N{LEFT-TO-RIGHT MARK}\N{RIGHT-TO-LEFT MARK}"
     "\N{LEFT-TO-RIGHT EMBEDDING}\N{RIGHT-TO-LEFT EMBEDDING}\N{POP DIRECTIONAL FORMATTING}"
@@ -46,7 +51,7 @@ def displayable(text: str) -> str:
     joiners between two characters; no character carries more than four combining marks, and marks without
     a character stand on a dotted circle.
     """
-    if _PLAIN.fullmatch(text):
+    if PLAIN.fullmatch(text):
         return text
     shown: list[str] = []
     marks = 0
@@ -71,6 +76,7 @@ def displayable(text: str) -> str:
     return "".join(shown)
 
 
+@lru_cache(4096)
 def _shown(character: str) -> str:
     """Return what stands for one character; "" for what nobody sees."""
     category = unicodedata.category(character)
@@ -87,6 +93,7 @@ def _shown(character: str) -> str:
     return " " if character == _BRAILLE_BLANK else character
 
 
+@lru_cache(4096)
 def is_mark(character: str) -> bool:
     """Whether a character is drawn onto the one before it: a combining mark, or the end of a syllable."""
     return (
