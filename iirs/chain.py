@@ -35,7 +35,7 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0
 _NEVER_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, line separators and direction marks. A list: what is printable changes with Unicode."""
 _LINK = re.compile(
-    r"(?:iirs://)?(?P<host>\[[0-9a-fA-F:.]{2,64}\]|[A-Za-z0-9._-]{1,253})(?::(?P<port>[0-9]{1,5}))?/?"
+    r"(?:iirs://)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
     r"(?:#(?P<fingerprint>[0-9a-fA-F]{64}))?"
 )
 

@@ -158,8 +158,7 @@ def read_chain(*, file: str) -> Values:
 
 def read_link(*, link: str) -> Values:
     """A join link; without a fingerprint that field is empty."""
-    host = r"(\[[0-9a-fA-F:.]{2,64}\]|[A-Za-z0-9._-]{1,253})"
-    pattern = rf"(?:iirs://)?{host}(?::([0-9]{{1,5}}))?/?(?:#([0-9a-fA-F]{{64}}))?"
+    pattern = r"(?:iirs://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?/?(?:#([0-9a-fA-F]{64}))?"
     match = re.fullmatch(pattern, link.strip())
     if match is None:
         raise RefusedError("no link")

@@ -17,8 +17,6 @@ from iirs.message import PAYLOAD_MAX
 
 NAME_MAX = 120
 """Characters of a file's name; the end is kept, as it says what the file is to the person."""
-_BYTES_MAX = 200
-"""Bytes of a file's name in UTF-8: no usual disk takes more than 255."""
 _RESERVED = frozenset('/\\:*?"<>|')
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$"}
@@ -35,7 +33,7 @@ def safe_name(name: str) -> str:
         for character in shown
         if unicodedata.category(character) not in {"Cf", "Cc", "Co", "Cn", "Cs"}
     )
-    kept = kept.strip(" .")[-NAME_MAX:].encode()[-_BYTES_MAX:].decode(errors="ignore").strip(" .")
+    kept = kept.strip(" .")[-NAME_MAX:].strip(" .")
     stem = kept.split(".", 1)[0].strip().lower()
     return f"_{kept}" if stem in _DEVICES or not kept else kept
 
