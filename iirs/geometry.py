@@ -30,6 +30,7 @@ PREKEY_SIZE = 4 + 8 + HYBRID.public_size + SIGNATURE_SIZE
 PREKEY_ID_SIZE = 8
 PREKEY_INCREMENT = 2
 LOGIN_SECRET_SIZE = 32
+TICKET_SIZE = 32
 VAULT_NONCE_SIZE = 12
 VAULT_SIZE = VAULT_NONCE_SIZE + 32 + TAG_SIZE
 
@@ -132,8 +133,8 @@ class Geometry:
 
     @property
     def login_size(self) -> int:
-        """Name, login secret, key id, and a 32-byte secret sealed to the entry's epoch key."""
-        return NAME_FIELD_SIZE + LOGIN_SECRET_SIZE + HASH_SIZE + 32 + self.suite.overhead
+        """Name, login secret, ticket, key id, and a 32-byte secret sealed to the entry's epoch key."""
+        return NAME_FIELD_SIZE + LOGIN_SECRET_SIZE + TICKET_SIZE + HASH_SIZE + 32 + self.suite.overhead
 
     def bundle_size(self, invitations: int) -> int:
         """Return the size of a bundle: round, count, invitations, the last hop's signature."""

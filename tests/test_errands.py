@@ -72,6 +72,10 @@ def test_a_new_password_takes_the_old_ones_place_and_conversations_and_history_s
     assert opens(alice.connection.account, NEW, place.home("alice").cost)
     assert not opens(alice.connection.account, PASSWORD, place.home("alice").cost)
     stop(alice)
+    keep_new_vault(alice.account, place.home("alice"))  # as a window does when it hears so
+    new_ticket = place.home("alice").ticket(alice.account.chain, "alice")
+    assert new_ticket != alice.account.ticket, "an old machine that was lost is a stranger again"
+    assert login(place.link, place.home("alice"), "alice", NEW).ticket == new_ticket
     assert not may_log_in(place, "alice", PASSWORD)
     again = place.connect(login(place.link, place.home("elsewhere"), "alice", NEW))
     again.wait_state("bob", PeerState.CONNECTED)

@@ -107,8 +107,8 @@ def test_every_layout_adds_up_to_the_size_the_code_has() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("| `97` | `32 + E` | offer", "| `97` | `33 + E` | offer"),
-        ("| `65` | `32` | key id", "| `64` | `32` | key id"),
+        ("| `129` | `32 + E` | offer", "| `129` | `33 + E` | offer"),
+        ("| `65` | `32` | ticket", "| `64` | `32` | ticket"),
         ("**Layout HEAD: `36 + 64 * n` bytes**", "**Layout HEAD: `37 + 64 * n` bytes**"),
         ("**Layout CLOSE:", "**Layout SHUT:"),
         ("**Layout LINK_PREPARED: `t * (145 + P)`", "**Layout LINK_PREPARED: `t * (144 + P)`"),
@@ -270,7 +270,7 @@ def test_every_size_quoted_is_the_codes() -> None:
     [
         ("| vault | 60 |", "| vault | 61 |"),
         ("| vault | 60 |\n", ""),
-        ("| LOGIN | 1265 | 1265 | 177 | 177 |", "| LOGIN | 1265 | 1265 | 177 | 178 |"),
+        ("| LOGIN | 1297 | 1297 | 209 | 209 |", "| LOGIN | 1297 | 1297 | 209 | 210 |"),
         ("| name | 1 hop, MLKEM768_X25519 |", "| name | 2 hop, MLKEM768_X25519 |"),
     ],
 )

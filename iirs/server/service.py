@@ -18,8 +18,10 @@ from iirs.onion import EntryChannel, entry_offer_info
 from iirs.prekey import Prekey
 from iirs.server.accounts.database import Storage
 from iirs.server.accounts.database_thread import DatabaseThread
+from iirs.server.accounts.guesses import Allowance, GuessBounds, Guesses
 from iirs.server.accounts.prekey_store import PrekeyStore
-from iirs.server.accounts.registry import Accounts, RateLimit
+from iirs.server.accounts.rate_limit import RateLimit
+from iirs.server.accounts.registry import Accounts
 from iirs.server.announcer import Announcer, Opened
 from iirs.server.connectionThread import ConnectionThread
 from iirs.server.event_counts import Counted, EventCounts
@@ -60,7 +62,7 @@ class Service:
             self._announcer.sign_alone if len(keys.chain.hops) == 1 else None,
             settings.random_bytes,
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
-            logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
+            guesses=Guesses(_bounds(settings), settings.random_bytes(32)),
         )
         self.prekeys = PrekeyStore(keys.chain, self._database, self.accounts.entry)
         self._lock = threading.Lock()
@@ -327,6 +329,11 @@ class Service:
                 del self._sessions[connection.position]
         if connection.last_round:
             self.accounts.took_part(connection.position, connection.last_round)
+
+
+def _bounds(settings: ServiceSettings) -> GuessBounds:
+    each = Allowance(settings.failed_logins_burst, settings.failed_logins_per_second)
+    return GuessBounds(each, settings.failed_logins_of_name, settings.failed_logins_of_place)
 
 
 def _announce(announcement: bytes, session: ConnectionThread) -> Message:

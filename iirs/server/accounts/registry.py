@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,35 +14,13 @@ from iirs.errors import AccountError, ConfigError, DirectoryError, HopError, Sto
 from iirs.geometry import DIRECTORY_INCREMENT, VAULT_SIZE, RandomBytes
 from iirs.server.accounts.database import Storage, StoredAccount
 from iirs.server.accounts.database_thread import DatabaseThread
+from iirs.server.accounts.guesses import Attempt, Guesses
+from iirs.server.accounts.rate_limit import RateLimit
 from iirs.server.hops.preparer import Increment
-from iirs.wire.accounts import AccountRecord, Errand, ErrandKind, Login, Registration, Result
+from iirs.wire.accounts import AccountRecord, Errand, ErrandKind, Login, Registration, Result, login_ticket
 from iirs.wire.limits import MAX_ENTRIES
 
 _SALT_SIZE = 16
-
-
-class RateLimit:
-    """At most ``burst`` attempts a key, refilled at ``per_second``. Remembers a bounded number of keys."""
-
-    def __init__(
-        self, burst: float, per_second: float, clock: Callable[[], float] = time.monotonic, keys: int = 10_000
-    ) -> None:
-        self._burst = burst
-        self._per_second = per_second
-        self._clock = clock
-        self._keys = keys
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def allow(self, key: str, cost: int = 1) -> bool:
-        """Count ``cost`` attempts (0: only ask); False if there have been too many."""
-        now = self._clock()
-        left, since = self._left.pop(key, (self._burst, now))
-        left = min(self._burst, left + (now - since) * self._per_second)
-        allowed = left >= 1
-        self._left[key] = (left - cost if allowed else left, now)
-        while len(self._left) > self._keys:
-            self._left.popitem(last=False)
-        return allowed
 
 
 class Accounts:
@@ -62,7 +38,7 @@ class Accounts:
         random_bytes: RandomBytes,
         *,
         registrations: RateLimit,
-        logins: RateLimit,
+        guesses: Guesses,
     ) -> None:
         """Load the directory. ``sign_alone`` signs a head in a chain of one; it is ``None`` in a longer one.
 
@@ -74,7 +50,7 @@ class Accounts:
         self._sign_alone = sign_alone
         self._random_bytes = random_bytes
         self._registrations = registrations
-        self._logins = logins
+        self._guesses = guesses
         self._lock = threading.Lock()
         self._directory = Directory(chain.chain_id)
         self._accounts: dict[str, StoredAccount] = {}
@@ -145,25 +121,34 @@ class Accounts:
         with self._lock:
             self._append(account)
 
-    def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
-        """Check a login secret; return the account's record if it is right."""
+    def login(self, login: Login, place: str) -> tuple[Result, AccountRecord | None]:
+        """Check a login secret; return the account's record if it is right.
+
+        ``place`` is what the client's address counts as: the address, or a network that is one line's.
+        """
         with self._lock:
             account = self._accounts.get(login.name)
-            if account is None:
-                return Result.UNKNOWN_NAME, None
-            # Failures count, by name and address: whoever guesses is stopped, a right guess included, and
-            # nobody can lock a person out from elsewhere.
-            key = f"{login.name} {address}"
-            if not self._logins.allow(key, 0):
+            attempt = Attempt(login.name, place, self._has_ticket(account, login), account is not None)
+            if not self._guesses.may_try(attempt):
                 return Result.TOO_MANY, None
+            if account is None:
+                self._guesses.note_wrong(attempt)
+                return Result.UNKNOWN_NAME, None
             if not account.secret_hash:
                 return Result.DELETED, None
             given = _secret_hash(account.salt, login.login_secret)
             if not hmac.compare_digest(account.secret_hash, given):
-                self._logins.allow(key)
+                self._guesses.note_wrong(attempt)
                 return Result.WRONG_PASSWORD, None
+            self._guesses.note_right(attempt)
             last_round = self._last_rounds[account.position]
         return Result.OK, AccountRecord(account.position, last_round, account.vault)
+
+    def _has_ticket(self, account: StoredAccount | None, login: Login) -> bool:
+        # Of a deleted account the vault is known to everybody: its ticket is worth nothing.
+        if account is None or not account.secret_hash:
+            return False
+        return hmac.compare_digest(login_ticket(self._chain.chain_id, account.vault), login.ticket)
 
     def took_part(self, position: int, round_number: int) -> None:
         """Remember the last round in which an account took part; an earlier one changes nothing."""

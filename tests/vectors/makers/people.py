@@ -265,7 +265,8 @@ def accounts() -> Book:
     book.like("refused: register with an entry that does not verify", "register", refused="DirectoryError",
               frame=flipped(frame, 120))  # fmt: skip
     offer, field = book.filler("an offer", 80), name_field("alice")
-    frame = framed(LOGIN, field + secret + sha256(b"key") + offer)
+    book.case("ticket", "login_ticket", chain_id=chain_id, vault=vault)
+    frame = framed(LOGIN, field + secret + sha256(b"ticket") + sha256(b"key") + offer)
     book.case("login", "read_login", file=file, frame=frame)
     book.like("refused: login by no name", "login", refused="AccountError", frame=flipped(frame, 6, 32))
     book.like("refused: login of another suite", "login", refused="PeerError",
