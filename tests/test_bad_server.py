@@ -382,8 +382,12 @@ TRANSIENT: dict[str, tuple[Callable[[bytes], Message], str]] = {
     ),
     "unknown flags": (lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, 9)), "does not understand"),
     "an announcement too long": (
-        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + a + b"\0"),
+        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + a + bytes(60_000)),
         "wrong length",
+    ),
+    "an announcement with room for nobody": (
+        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + a + bytes(130)),
+        "does not understand",
     ),
     "an announcement too short": (lambda a: Message(MessageKind.ANNOUNCE, a), "wrong length"),
     "no time for uploads": (lambda a: changed_announcement(a, collect_ms=0), "does not fit its rounds"),

@@ -30,7 +30,7 @@ FRAMES: dict[str, Callable[[Geometry], int]] = {
     "REGISTER": lambda g: geometry.REGISTER_SIZE,
     "LOGIN": lambda g: g.login_size,
     "ACCOUNT": lambda g: geometry.ACCOUNT_SIZE,
-    "ANNOUNCE": lambda g: g.announce_size,
+    "ANNOUNCE": lambda g: 1 + g.announcement_with(LETTERS["r"], LETTERS["q"]),
     "UPLOAD": lambda g: g.upload_size,
     "UPLOAD_INVITE": lambda g: g.upload_invite_size,
     "REPLIES": lambda g: g.replies_size,
@@ -44,7 +44,7 @@ FRAMES: dict[str, Callable[[Geometry], int]] = {
 LAYOUTS: dict[str, Callable[[Geometry], int]] = {
     **FRAMES,
     "FRAME": lambda g: message.HEADER_SIZE,
-    "ANNOUNCEMENT": lambda g: g.announcement_size,
+    "ANNOUNCEMENT": lambda g: g.announcement_with(LETTERS["r"], LETTERS["q"]),
     "VAULT": lambda g: geometry.VAULT_SIZE,
     "ERRAND": lambda g: geometry.ERRAND_SIZE,
     "REQUEST": lambda g: geometry.REQUEST_SIZE,
@@ -63,13 +63,13 @@ LAYOUTS: dict[str, Callable[[Geometry], int]] = {
     ),
     "LINK_PREPARED": lambda g: link.Prepared.size(g, LETTERS["t"]),
     "LINK_BEHIND": lambda g: len(link.BehindError(1, 0).encode().body),
-    "LINK_OPEN": lambda g: link.requests(g)[LinkKind.OPEN][0],
+    "LINK_OPEN": lambda g: 4 + g.announcement_with(LETTERS["r"], LETTERS["q"]),
     "LINK_BATCH": lambda g: len(link.BatchHeader(0, BatchKind.CONVERSATION, 0).encode(0).body),
     "LINK_CHUNK": lambda g: len(next(link.chunks([bytes(LETTERS["b"])])).body),
     "LINK_RESULT": lambda g: link.RESULT_SIZE,
     "LINK_REFUSED": lambda g: len(link.encode_refusal(link.RefusedError(1, link.Refusal.KEY)).body),
 }
-LETTERS = {"L": 900, "d": 7, "p": 5, "c": 16, "t": 2, "m": 3, "b": 700}
+LETTERS = {"L": 900, "d": 7, "p": 5, "c": 16, "t": 2, "m": 3, "b": 700, "r": 32, "q": 4}
 LAYOUT = re.compile(r"^\*\*Layout ([A-Z_]+): `([^`]+)` bytes\*\*.*\n\n((?:\|.*\|\n)+)", flags=re.M)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from iirs.chain import Chain
 from iirs.directory import Entry
 from iirs.errors import ConfigError, DirectoryError, PeerError
-from iirs.geometry import PREKEY_INCREMENT
+from iirs.geometry import PREKEY_INCREMENT_MAX
 from iirs.prekey import Prekey, is_current
 
 
@@ -82,7 +82,7 @@ class PrekeyStore:
         return [item.encode() for item in newest if item.position < length and is_current(item.period, now)]
 
     def announce(self, length: int, round_number: int) -> tuple[bytes, ...]:
-        """Return the next prekeys to announce, two at most, each person's newest.
+        """Return the next prekeys to announce, as many as an announcement holds, each person's newest.
 
         Whoever is not among the first ``length`` people waits. What has come is stored, and what nobody
         may use any more forgotten; once a round, so that a thousand renewals are one write to the disk.
@@ -91,7 +91,7 @@ class PrekeyStore:
             over = self._forget(self._chain.period(round_number))
             fresh = {position: self._newest[position].encode() for position in self._to_store}
             self._to_store.clear()
-            chosen = [position for position in self._to_announce if position < length][:PREKEY_INCREMENT]
+            chosen = [position for position in self._to_announce if position < length][:PREKEY_INCREMENT_MAX]
             for position in chosen:
                 del self._to_announce[position]
             announced = tuple(self._newest[position].encode() for position in chosen)

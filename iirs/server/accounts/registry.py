@@ -11,7 +11,7 @@ from dataclasses import replace
 from iirs.chain import Chain
 from iirs.directory import Directory, Entry, Head
 from iirs.errors import AccountError, ConfigError, DirectoryError, HopError, StorageError
-from iirs.geometry import DIRECTORY_INCREMENT, VAULT_SIZE, RandomBytes
+from iirs.geometry import DIRECTORY_INCREMENT_MAX, VAULT_SIZE, RandomBytes
 from iirs.server.accounts.database import Storage, StoredAccount
 from iirs.server.accounts.database_thread import DatabaseThread
 from iirs.server.accounts.guesses import Attempt, Guesses
@@ -220,7 +220,7 @@ class Accounts:
         """Return what the next round is to announce: the next entries, as many as an announcement holds."""
         with self._lock:
             start = self._published
-            entries = self._directory.entries[start : start + DIRECTORY_INCREMENT]
+            entries = self._directory.entries[start : start + DIRECTORY_INCREMENT_MAX]
             digest = self._directory.digests[start + len(entries)]
             return Increment(start, tuple(entry.raw for entry in entries), digest)
 
