@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import iirs.server.accounts.registry
+import iirs.server.connectionThread
 from iirs.directory import Directory, Entry
+from iirs.errors import AccountError
 from iirs.geometry import DIRECTORY_INCREMENT_MAX, PREKEY_INCREMENT_MAX, PREKEY_SIZE, VAULT_SIZE
 from iirs.message import Message, MessageKind
 from iirs.prekey import Prekey
@@ -24,10 +28,14 @@ from iirs.server.accounts.registry import Accounts
 from iirs.server.hops.hop_state import HopState
 from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.link import HEADER_SIZE, LinkKind, Prepare, decode_header, encode_open, requests
-from iirs.wire.accounts import Registration, Result
-from iirs.wire.rounds import Announcement, RoundFlags
+from iirs.wire.accounts import Errand, ErrandKind, Registration, Result
+from iirs.wire.limits import CloseReason
+from iirs.wire.rounds import Announcement, RoundFlags, Upload
 from tests.builders import ChainKeys, make_chain, person, prekey_pair
-from tests.harness import FAST_BACKOFF, knows, town, wait_until
+from tests.harness import FAST_BACKOFF, PATIENT_SECONDS, knows, town, wait_until
+from tests.raw import Session
+from tests.test_late import first_round
+from tests.test_prekeys import Uploading
 
 KEYS = make_chain(2)
 BURST = 1000
@@ -55,6 +63,7 @@ def accounts() -> Iterator[Accounts]:
         os.urandom,
         registrations=RateLimit(100, 0),
         guesses=Guesses(GuessBounds(Allowance(10, 0)), bytes(32)),
+        changes=RateLimit(5, 0),
     )
     database.stop(0)
     storage.close()
@@ -163,3 +172,98 @@ def test_what_a_burst_adds_is_the_same_for_everybody_and_gone_when_it_is_over(tm
         assert all(knows(one, "person19") for one in people)
         grown = 1 + geometry.announcement_with(20, 0)
         assert seen["alice"] == seen["bob"] == [geometry.announce_size, grown, geometry.announce_size]
+
+
+# -- what one account, or one address, can have done --------------------------------------------------------
+
+
+def test_a_place_for_the_last_name_is_given_once_however_many_register_at_once(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed: it was looked up before waiting for the database; a longer directory nobody can log in with."""
+    monkeypatch.setattr(iirs.server.accounts.registry, "MAX_ENTRIES", 2)
+    at_work, may_go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        at_work.set()
+        assert may_go_on.wait(PATIENT_SECONDS)
+
+    with ThreadPoolExecutor(8) as pool:
+        pool.submit(accounts._database.ask, hang)
+        assert at_work.wait(PATIENT_SECONDS)
+        answers = [pool.submit(accounts.register, registration(number), "x") for number in range(4)]
+        wait_until(lambda: len(accounts._database._requests) == 4)
+        may_go_on.set()
+        results = sorted(answer.result() for answer in answers)
+    assert results == [Result.OK, Result.OK, Result.TOO_MANY, Result.TOO_MANY]
+    assert len(accounts.raw_entries()) == len(accounts._storage.accounts()) == 2
+    assert accounts.is_full
+
+
+def new_password() -> Errand:
+    return Errand(ErrandKind.NEW_PASSWORD, os.urandom(32), os.urandom(VAULT_SIZE))
+
+
+def test_one_account_has_few_passwords_stored_however_often_it_sets_one(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed: 245 a second were written, each a transaction on the disk, by one account that set new ones."""
+    register(accounts, 2)
+    writes: list[StoredAccount] = []
+    monkeypatch.setattr(accounts._storage, "change", writes.append)
+    last = new_password()
+    assert [accounts.do_errand(0, errand) for errand in (*(new_password() for _ in range(4)), last)] == [
+        True
+    ] * 5
+    for _ in range(100):
+        with pytest.raises(AccountError, match="too often"):
+            accounts.do_errand(0, new_password())
+        assert accounts.do_errand(0, last), "what is done already is only said again"
+    assert len(writes) == 5
+    assert accounts.do_errand(1, new_password()), "another account"
+    assert accounts.do_errand(0, Errand(ErrandKind.DELETE)), "and an end is never put off"
+    assert len(writes) == 7
+
+
+def test_late_uploads_are_few_at_once_and_their_errands_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed: uploads held back for a day could all come at once, and each had a password stored."""
+    monkeypatch.setattr(iirs.server.connectionThread, "_UPLOADS_DUE_MAX", 8)
+    with town(tmp_path, slots=1, paced=False) as place:
+        writes: list[StoredAccount] = []
+        monkeypatch.setattr(place.service.accounts._storage, "change", writes.append)
+        uploading = Uploading(place, "carol")
+        session = first_round(uploading)
+        with session.end as end:
+            for _ in range(20):
+                place.service.run_round()
+                session.next_announcement()
+            late = [with_errand(session, new_password()) for _ in range(9)]
+            end.say(*late[:8])
+            wait_until(lambda: place.service.mix_net._late == 8)
+            place.service.run_round()
+            assert session.next_announcement() & 1
+            assert len(writes) == 5
+            place.service.tidy()
+            end.say(*late, late[0])
+            assert end.ending() is CloseReason.PROTOCOL
+
+
+def with_errand(session: Session, errand: Errand) -> Message:
+    """An upload of a round that is over, which asks for something all the same."""
+    upload = Upload.decode(session.upload(1, invites=False), session.geometry)
+    return replace(upload, errand=errand).encode()
+
+
+def test_one_account_has_few_prekeys_announced_however_many_it_sends() -> None:
+    """Fixed: it could have one more told to everybody in each round, for ever."""
+    directory = Directory(KEYS.chain.chain_id)
+    directory.append(entry(0))
+    store = PrekeyStore(KEYS.chain, Nowhere(), lambda position: directory.entries[position])
+    announced = 0
+    for number in range(90):
+        public = prekey_pair(f"machine {number % 2}").public_bytes
+        store.take(Prekey.create(person("somebody"), directory, 0, 0, public), number)
+        announced += len(store.announce(1, number))
+    assert announced == 10 + 2

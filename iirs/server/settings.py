@@ -23,6 +23,8 @@ class ServiceSettings:
     """Invitation rounds are stretched so that bundles stay under this for each client."""
     registrations_burst: float = 100
     registrations_per_second: float = 1.0
+    password_changes_burst: float = 5
+    password_changes_per_second: float = 0.02
     failed_logins_burst: float = 10
     failed_logins_per_second: float = 0.02
     """For one name, from each place and from the machines of its owner."""

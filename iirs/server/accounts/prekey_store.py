@@ -11,6 +11,11 @@ from iirs.directory import Entry
 from iirs.errors import ConfigError, DirectoryError, PeerError
 from iirs.geometry import PREKEY_INCREMENT_MAX
 from iirs.prekey import Prekey, is_current
+from iirs.server.accounts.rate_limit import RateLimit
+from iirs.wire.limits import MAX_ENTRIES
+
+_RENEWALS_AT_ONCE = 10
+_ROUNDS_A_RENEWAL = 30
 
 
 class PrekeyDatabase(Protocol):
@@ -41,6 +46,10 @@ class PrekeyStore:
         self._to_announce: dict[int, None] = {}
         self._to_store: set[int] = set()
         self._period = -1
+        self._round = 0
+        # Each costs everybody its bytes and a signature check. A machine has one a period, and says it again.
+        often = 1 / max(1, min(_ROUNDS_A_RENEWAL, chain.prekey_rounds // 2))
+        self._renewals = RateLimit(_RENEWALS_AT_ONCE, often, lambda: self._round, MAX_ENTRIES)
         try:
             for raw in storage.prekeys():
                 prekey = Prekey.decode(raw)
@@ -54,7 +63,8 @@ class PrekeyStore:
     def take(self, prekey: Prekey, round_number: int) -> None:
         """Keep a client's prekey if it is newer than, or differs from, the one before.
 
-        One of a period that is over has come too late and is thrown away. Raises ``PeerError`` if its owner
+        One of a period that is over has come too late and is thrown away, and so is one of too many from one
+        account: ten at once, and one in 30 rounds after. Raises ``PeerError`` if its owner
         did not sign it, or if it is of a period that has not begun.
         """
         now = self._chain.period(round_number)
@@ -69,6 +79,9 @@ class PrekeyStore:
             is_old = known is not None and prekey.period < known.period
             is_same = known is not None and (prekey.period, prekey.public) == (known.period, known.public)
             if not is_current(prekey.period, now) or is_old or is_same:
+                return
+            self._round = round_number
+            if not self._renewals.allow(str(prekey.position)):
                 return
             self._newest[prekey.position] = prekey
             self._to_announce[prekey.position] = None

@@ -23,6 +23,10 @@ from iirs.wire.limits import MAX_ENTRIES
 _SALT_SIZE = 16
 
 
+class _FullError(AccountError):
+    """No more names can be registered."""
+
+
 class Accounts:
     """Who is registered. Safe from any thread; one lock, never held while anything is sent or stored.
 
@@ -39,8 +43,11 @@ class Accounts:
         *,
         registrations: RateLimit,
         guesses: Guesses,
+        changes: RateLimit,
     ) -> None:
         """Load the directory. ``sign_alone`` signs a head in a chain of one; it is ``None`` in a longer one.
+
+        ``registrations`` is by place, ``changes`` by account.
 
         Raises ``ConfigError`` if the database is not this chain's.
         """
@@ -51,6 +58,7 @@ class Accounts:
         self._random_bytes = random_bytes
         self._registrations = registrations
         self._guesses = guesses
+        self._changes = changes
         self._lock = threading.Lock()
         self._directory = Directory(chain.chain_id)
         self._accounts: dict[str, StoredAccount] = {}
@@ -75,11 +83,15 @@ class Accounts:
         self._accounts[account.name] = account
         self._last_rounds[account.position] = account.last_round
 
-    def register(self, registration: Registration, address: str) -> Result:
-        """Take in a new account, or say why not."""
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody can register any more: a longer directory would be refused by every client."""
+        return len(self._directory) >= MAX_ENTRIES
+
+    def register(self, registration: Registration, place: str) -> Result:
+        """Take in a new account, or say why not. ``place`` is what the client's address counts as."""
         with self._lock:
-            # A longer directory would be refused by every client: nobody could log in any more.
-            if len(self._directory) >= MAX_ENTRIES or not self._registrations.allow(address):
+            if self.is_full or not self._registrations.allow(place):
                 return Result.TOO_MANY
             try:
                 entry = Entry.parse(self._chain.chain_id, registration.entry)
@@ -95,14 +107,18 @@ class Accounts:
             )
         except StorageError:
             return Result.NOT_NOW
+        except _FullError:
+            return Result.TOO_MANY
         except AccountError:
             return Result.NAME_TAKEN
         return Result.OK
 
     def _store(self, entry: Entry, registration: Registration) -> StoredAccount:
-        """Store a new account. Raises ``AccountError`` if its name is taken."""
-        with self._lock:
+        """Store a new account. Raises ``AccountError`` if its name is taken, or all are."""
+        with self._lock:  # again: while this one waited, others were stored
             position, is_taken = len(self._directory), entry.name in self._accounts
+            if self.is_full:
+                raise _FullError
         if is_taken:
             raise AccountError("That name is taken.")
         salt = self._random_bytes(_SALT_SIZE)
@@ -163,7 +179,8 @@ class Accounts:
         """Give an account a new password, or delete it: only its name and public keys stay.
 
         Repeated, it changes nothing and writes nothing. Returns False if the account is deleted already, and
-        a password was to be set. Raises ``StorageError`` if it cannot be stored now.
+        a password was to be set. Raises ``StorageError`` if it cannot be stored now, and ``AccountError`` if
+        passwords of this account were set too often just now.
         """
         return self._database.ask(lambda: self._change(position, errand))
 
@@ -179,6 +196,9 @@ class Accounts:
         ):
             return True
         else:
+            with self._lock:
+                if not self._changes.allow(account.name):
+                    raise AccountError("This account was changed too often. Try again in a few minutes.")
             salt = self._random_bytes(_SALT_SIZE)
             fresh = _secret_hash(salt, errand.login_secret)
             changed = replace(account, salt=salt, secret_hash=fresh, vault=errand.vault)
