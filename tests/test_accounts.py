@@ -24,7 +24,7 @@ from iirs.client.account.entry_calls import (
     register,
 )
 from iirs.client.account.password_keys import storage_key, stretch
-from iirs.client.events import ConnectionChanged, ConnectionState, RoundClosed, RoundOpened
+from iirs.client.events import ConnectionChanged, ConnectionState, Notice, RoundClosed, RoundOpened
 from iirs.client.net.transport import Transport
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
@@ -440,6 +440,34 @@ def test_a_session_comes_back_by_itself_after_the_server_restarts(tmp_path: Path
             person.connection.quit(at_once=True)
         for person in place.people.values():
             person.connection.join(60)
+        service.stop()
+
+
+def test_a_server_that_comes_back_with_fewer_people_is_left_at_once_with_an_alarm(tmp_path: Path) -> None:
+    """Fixed: a client that ran on noticed nothing; only one that was started anew did."""
+    folder = tmp_path / "server"
+    service = kept_service(folder)
+    port = service.start("127.0.0.1", 0)
+    place = Town(service, port, tmp_path, [], [])
+    account = place.register("alice")
+    service.stop()
+    older = (folder / "server.sqlite").read_bytes()
+    service = kept_service(folder, slots=None)
+    try:
+        service.start("127.0.0.1", port)
+        alice = place.connect(account)
+        place.register("bob")
+        wait_until(lambda: knows(alice, "bob"))
+        service.stop()
+        (folder / "server.sqlite").write_bytes(older)
+        service = kept_service(folder, slots=None)
+        service.start("127.0.0.1", port)
+        closed = alice.wait_for(ConnectionChanged, is_state(ConnectionState.CLOSED))
+        assert "does not continue the one it showed before" in closed.sentence
+        assert [event.alarm for event in alice.drain() if isinstance(event, Notice)] == [True]
+        assert alice.connection.join(60)
+    finally:
+        place.send_everybody_home()
         service.stop()
 
 
