@@ -213,7 +213,9 @@ def test_forgetting_an_account_removes_its_files_and_no_others(tmp_path: Path) -
         other = replace(account, name="bob")
         ClientStore(home.account_file(account.chain, "bob", "store"), bytes(32)).close()
         forget_account(account, home)
-        kept = {path.suffix for path in home.folder.iterdir() if path.suffix in {".store", ".vault"}}
+        kept = {
+            path.suffix for path in home.folder.iterdir() if path.suffix in {".store", ".vault", ".ticket"}
+        }
         assert kept == {".store"}
         assert home.account_file(other.chain, "bob", "store").exists()
 
