@@ -77,6 +77,8 @@ class Home:
     def keep_ticket(self, chain: Chain, name: str, vault: bytes) -> bytes:
         """Return the ticket that goes with the server's vault, and keep it if the disk lets us."""
         ticket = login_ticket(chain.chain_id, vault)
+        if ticket == self.ticket(chain, name):
+            return ticket  # as a rule, so that a login does not wait for the disk
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.account_file(chain, name, "ticket").write_bytes(ticket)
