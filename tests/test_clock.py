@@ -65,6 +65,20 @@ def test_a_job_is_due_by_the_monotonic_clock_once(step: float) -> None:
     scheduler.shutdown()
 
 
+def test_a_process_that_was_halted_for_years_runs_one_job() -> None:
+    monotonic, wall = [50.0], datetime.now(UTC)
+    jobs = SteadyJobs(lambda: monotonic[0])
+    scheduler = BackgroundScheduler(jobstores={"default": jobs})
+    scheduler.start(paused=True)
+    job = scheduler.add_job(print, "interval", seconds=2, start_date=wall + timedelta(seconds=2))
+    assert jobs.get_due_jobs(wall) == []
+    monotonic[0] += YEAR + 3
+    now = wall + timedelta(seconds=YEAR + 3)
+    assert jobs.get_due_jobs(now) == [job]
+    assert job._get_run_times(now) == [wall + timedelta(seconds=YEAR + 2)]
+    scheduler.shutdown()
+
+
 class Place:
     """An entry that opens rounds by clocks of the test's own, with so many people who take part."""
 
@@ -150,6 +164,7 @@ def test_a_clock_that_nobody_contradicts_is_followed_in_one_step(step: float, pl
     assert place.numbers[-1] - place.numbers[0] == 6, "one empty round says nothing"
     place.open(1)
     assert place.numbers[-1] in place.keys.chain.rounds_around(place.clock)
+    assert len(place.announcer._keyring._keys) == 1, "keys follow in one step, and leave nothing behind"
     place.clock -= step
     place.open(10)
     assert place.numbers == sorted(set(place.numbers)), "numbers never go back"

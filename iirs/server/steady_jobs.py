@@ -10,10 +10,11 @@ from apscheduler.jobstores.memory import MemoryJobStore
 
 
 class SteadyJobs(MemoryJobStore):  # type: ignore[misc]  # APScheduler comes without types
-    """Jobs in memory that move with the wall clock, so that the monotonic one paces them.
+    """Interval jobs in memory that move with the wall clock, so that the monotonic one paces them.
 
     APScheduler waits by the monotonic clock, and then asks the wall clock what is due. If that was set back,
-    nothing would be for as long; if forward, every tick that was missed, one by one.
+    nothing would be for as long. If it was set forward, or the process was halted, every tick that was missed
+    would be computed, one by one, to run the last.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -30,6 +31,8 @@ class SteadyJobs(MemoryJobStore):  # type: ignore[misc]  # APScheduler comes wit
         for job in self.get_all_jobs():
             if job.next_run_time is not None:
                 job.next_run_time += moved
+                missed = max(0, (now - job.next_run_time) // job.trigger.interval)
+                job.next_run_time += missed * job.trigger.interval
                 self.update_job(job)
         due: list[Any] = super().get_due_jobs(now)
         return due
