@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -28,13 +28,15 @@ NO_SCREEN = {name: value for name, value in os.environ.items() if name not in {"
 
 
 @contextmanager
-def server(*arguments: str, program: tuple[str, ...] = ()) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def server(
+    *arguments: str, program: tuple[str, ...] = (), log: int | IO[str] = subprocess.PIPE
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a server on a free port of loopback; give the process and its link."""
     command = program or (sys.executable, "-m", "iirs.server.main")
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=log,
         text=True,
     )
     try:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Hashable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -30,6 +30,7 @@ from iirs.server.mix_net import Collected, RoundOutcome
 from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.server.net.listener import Listener
 from iirs.server.settings import ServiceSettings
+from iirs.server.steady_jobs import SteadyJobs
 from iirs.tls import server_context
 from iirs.wire.accounts import AccountRecord, Errand, Login, Registration, Result, encode_directory
 from iirs.wire.limits import MAX_ENTRIES, CloseReason
@@ -76,9 +77,9 @@ class Service:
         idle_seconds = max(settings.connection.idle_seconds, _IDLE_ROUNDS * keys.chain.round_ms / 1000)
         self._connection_settings = replace(settings.connection, idle_seconds=idle_seconds)
         self._stopping = threading.Event()
-        self._scheduler = BackgroundScheduler(daemon=True)
+        self._scheduler = BackgroundScheduler(daemon=True, jobstores={"default": SteadyJobs(time.monotonic)})
         self._paced = False
-        self._first_tick = 0.0
+        self._first_tick = 0.0  # monotonic seconds, as the next
         self._closes_at = 0.0
         self._writer = LeftoverWriter()
         self._counts = EventCounts()
@@ -101,14 +102,15 @@ class Service:
         )
         self._database.start()
         self._writer.start()
-        self._paced, self._first_tick = paced, time.time() + self.chain.round_ms / 1000
+        period = self.chain.round_ms / 1000
+        self._paced, self._first_tick = paced, time.monotonic() + period
         self._announcer.show_chain(self._open_next())
         if paced:
             self._scheduler.add_job(
                 self._tick,
                 "interval",
-                seconds=self.chain.round_ms / 1000,
-                start_date=datetime.fromtimestamp(self._first_tick, UTC),
+                seconds=period,
+                start_date=datetime.now(UTC) + timedelta(seconds=self._first_tick - time.monotonic()),
                 max_instances=1,
                 coalesce=True,
                 misfire_grace_time=None,
@@ -136,7 +138,7 @@ class Service:
         period = self.chain.round_ms / 1000
         left = period
         if self._paced:
-            left = -(time.time() - self._first_tick) % period
+            left = -(time.monotonic() - self._first_tick) % period
             left += 0.0 if left > period / 2 else period
         self._closes_at = time.monotonic() + left
         return left
@@ -145,6 +147,10 @@ class Service:
         """Forget what is to be forgotten by the clock; to be called now and then, from any thread."""
         self._announcer.erase_keys()
         self._counts.tell()
+        if (
+            self._paced
+        ):  # a wall clock that was set the moment the scheduler looked at it must not be waited for
+            self._scheduler.wakeup()
 
     def stop(self) -> None:
         """Finish the round that runs, tell every client, and let go of everything."""

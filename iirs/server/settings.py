@@ -14,6 +14,11 @@ from iirs.server.deaddrop import DropObserver
 from iirs.server.mix_stage import StageView
 
 
+def seconds_since_boot() -> float:
+    """Return the monotonic clock, with the time that the machine slept where that can be had."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """Bounds and sources of a running server."""
@@ -33,6 +38,7 @@ class ServiceSettings:
     failed_logins_of_place: Allowance = PLACE_ALLOWANCE
     """From one strange place, for all names together."""
     clock: Callable[[], float] = time.time
+    uptime: Callable[[], float] = seconds_since_boot
     random_bytes: RandomBytes = os.urandom
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     hop_seconds: float = 3.0
