@@ -337,7 +337,10 @@ def check_views(hops: int, views: list[dict[str, Any]]) -> None:
     assert ["drops_by_accesses" in view for view in views] == [False] * (hops - 1) + [True]
     accesses = views[-1]["drops_by_accesses"]
     assert set(accesses) <= {"1", "2"}
-    assert ("1" in accesses) == (hops > 1), "singles are noise, and a chain of one adds none"
+    if hops > 1:
+        assert accesses["1"] > 0, "noise has singles"
+    else:  # no noise: only a busy machine, late with one of two uploads, leaves singles
+        assert accesses.get("1", 0) < accesses["2"] / 4
 
 
 @pytest.mark.parametrize(
