@@ -1,0 +1,28 @@
+"""``python -m fuzz TARGET [CORPUS...] [-libfuzzer_option=...]``: needs the extra ``fuzz``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import atheris
+
+LENGTHS = {"decoders": 8192, "peer": 200, "links": 250}
+"""The targets, and the length of an input in bytes, at most."""
+_LIMITS = ("-timeout=60", "-rss_limit_mb=2048", "-len_control=0", "-print_final_stats=1")
+"""Seconds and memory that one input may take, unless the command line says otherwise."""
+
+
+def main() -> None:
+    """Fuzz one target until libFuzzer is told to stop, or finds something."""
+    if len(sys.argv) < 2 or sys.argv[1] not in LENGTHS:
+        raise SystemExit(f"usage: python -m fuzz {{{','.join(LENGTHS)}}} [CORPUS...] [-option=value...]")
+    target = sys.argv.pop(1)
+    with atheris.instrument_imports(include=["iirs"]):
+        check = importlib.import_module(f"fuzz.{target}").check
+    atheris.Setup([sys.argv[0], *_LIMITS, f"-max_len={LENGTHS[target]}", *sys.argv[1:]], check)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
