@@ -49,6 +49,8 @@ KEYS = chain_keys(1)
 CHAIN, GEOMETRY = KEYS.chain, KEYS.chain.geometry
 PEOPLE = directory(KEYS, *NAMES)
 HEAD = KEYS.head(PEOPLE)
+_PROOFS = (HEAD.encode(), KEYS.sign_head(2, bytes(32)).encode(), b"no")
+"""The second is signed by the same hops, of another list of people: it raises the alarm."""
 ALICE, BOB, CAROL, DAVE = range(4)
 FIRST_ROUND = 1000
 _STEPS_MAX = 64
@@ -216,7 +218,7 @@ class Bob:
             lambda: {"renewal_key": choices.take(1).ljust(32, b"\0")},
             lambda: {"end_round": choices.number(8)},
             lambda: {"head_length": choices.below(6), "head_hash": bytes(32)},
-            lambda: {"kind": ContentKind.HEAD_PROOF, "payload": choices.one_of((HEAD.encode(), b"no"))},
+            lambda: {"kind": ContentKind.HEAD_PROOF, "payload": choices.one_of(_PROOFS)},
         )
         for _ in range(choices.below(4)):
             message = replace(message, **choices.one_of(fields)())
