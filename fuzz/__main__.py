@@ -20,7 +20,8 @@ def main() -> None:
     target = sys.argv.pop(1)
     with atheris.instrument_imports(include=["iirs"]):
         check = importlib.import_module(f"fuzz.{target}").check
-    atheris.Setup([sys.argv[0], *_LIMITS, f"-max_len={LENGTHS[target]}", *sys.argv[1:]], check)
+    again = f"{sys.executable} -m fuzz {target}"  # so libFuzzer starts itself, to merge and to minimize
+    atheris.Setup([again, *_LIMITS, f"-max_len={LENGTHS[target]}", *sys.argv[1:]], check)
     atheris.Fuzz()
 
 
