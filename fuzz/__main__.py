@@ -7,9 +7,13 @@ import sys
 
 import atheris
 
-LENGTHS = {"decoders": 8192, "peer": 200, "links": 250}
-"""The targets, and the length of an input in bytes, at most."""
-_LIMITS = ("-timeout=60", "-rss_limit_mb=2048", "-len_control=0", "-print_final_stats=1")
+LENGTHS = {
+    "decoders": ("-max_len=8192",),
+    "peer": ("-max_len=200", "-len_control=0"),
+    "links": ("-max_len=250", "-len_control=0"),
+}
+"""The targets, and how long an input may be, in bytes; with 0 from the start."""
+_LIMITS = ("-timeout=60", "-rss_limit_mb=2048", "-print_final_stats=1")
 """Seconds and memory that one input may take, unless the command line says otherwise."""
 
 
@@ -21,7 +25,7 @@ def main() -> None:
     with atheris.instrument_imports(include=["iirs"]):
         check = importlib.import_module(f"fuzz.{target}").check
     again = f"{sys.executable} -m fuzz {target}"  # so libFuzzer starts itself, to merge and to minimize
-    atheris.Setup([again, *_LIMITS, f"-max_len={LENGTHS[target]}", *sys.argv[1:]], check)
+    atheris.Setup([again, *_LIMITS, *LENGTHS[target], *sys.argv[1:]], check)
     atheris.Fuzz()
 
 
