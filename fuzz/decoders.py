@@ -86,6 +86,8 @@ ALICE, BOB = (entry(KEYS, name) for name in ("alice", "bob"))
 CONTEXT = MessageContext(bytes(16), 7, Direction.FROM_GENERATOR, 0)
 MESSAGE_KEYS = MessageKeys(bytes(32), bytes(32))
 
+ENDS_CONNECTION = (DirectoryError, ChainError, PeerError)
+"""What may come of a list of people that does not fit: each ends the connection."""
 Errors = type[Exception] | tuple[type[Exception], ...]
 _Value = TypeVar("_Value")
 
@@ -171,7 +173,7 @@ def directory_body(data: bytes, mode: int) -> None:
     if decoded is not None:
         head, entries, _ = decoded
         known = Directory(CHAIN.chain_id)
-        with suppress(DirectoryError, ChainError):
+        with suppress(*ENDS_CONNECTION):
             known.extend(0, entries, KEYS.sign_head(head.length, head.digest) if mode else head, CHAIN)
             return
         assert len(known) == 0, "a directory that was refused was taken in"
@@ -184,7 +186,7 @@ def announcement(data: bytes, mode: int) -> None:
         return
     head = KEYS.sign_head(shown.head.length, shown.head.digest) if mode else shown.head
     before = len(PEOPLE)
-    with suppress(DirectoryError, ChainError):
+    with suppress(*ENDS_CONNECTION):
         copy = directory(KEYS, "alice", "bob", "carol")
         copy.extend(shown.increment_start, shown.increment, head, CHAIN)
         assert len(copy) >= before
