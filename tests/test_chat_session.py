@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import replace
 from typing import Any
@@ -359,6 +360,7 @@ def test_both_go_on_after_a_restart_in_the_middle_of_a_text() -> None:
         {"conversation": "not hex"},
         {"out_base": None},
         {"expected": "many"},
+        {"expected": math.inf},
         {"ahead": []},
         {"ahead": {"0": [1]}},
         {"ahead": {"0": ["00", 0, 1, 0, "00"]}},

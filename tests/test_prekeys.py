@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -110,7 +111,16 @@ def test_own_prekeys_are_read_back_and_damaged_ones_are_made_anew() -> None:
     assert again.ids == own.ids
     again.renew(8)
     assert again.ids == own.ids
-    for damaged in (None, 7, "keys", [7], [[7, "ff"]], [[7, 8]], [["x", own.to_state()[0][1]]]):
+    for damaged in (
+        None,
+        7,
+        "keys",
+        [7],
+        [[7, "ff"]],
+        [[7, 8]],
+        [[math.inf, "ff"]],
+        [["x", own.to_state()[0][1]]],
+    ):
         assert OwnPrekeys(damaged).pairs == ()
 
 

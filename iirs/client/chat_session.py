@@ -315,7 +315,7 @@ class ChatSession:
             if state["assembly"] is not None:
                 first, data, have = state["assembly"]
                 self._assembly = _Assembly(_unpack(first), bytearray.fromhex(data), int(have))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise StoreError("The stored state of a chat is damaged.") from error
 
 

@@ -94,7 +94,7 @@ class Conversation:
                 self.confirmed = bool(state["confirmed"])
                 self.end_round = int(state["end_round"])
                 self._told = bool(state["told"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise StoreError("The stored state of a conversation is damaged.") from error
 
     def to_state(self) -> dict[str, Any]:

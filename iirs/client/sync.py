@@ -308,7 +308,7 @@ class DeadDropSync:
                 sync.previous = _unpack_chain(state["previous"])
             if state["next"] is not None:
                 sync.next = _unpack_renewal(state["next"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise StoreError("The stored state of a conversation is damaged.") from error
         return sync
 
