@@ -125,7 +125,16 @@ PROGRAM_CONSTANTS = {
     "characters a new password, at least": "iirs.client.account.password_keys.PASSWORD_MIN",
     "history checked at once, at most": "iirs.client.store.encrypted_file.CHECKED_AT_ONCE",
     "pause in asking": "iirs.client.messenger.slots.PAUSE_IN_ASKING",
-    "entries deleted in one go, at most": "iirs.client.messenger.messenger.AT_ONCE_MAX",
+    "steps a round, at most": "iirs.client.messenger.budget.ROUND_STEPS",
+    "bytes a round, at most": "iirs.client.messenger.budget.ROUND_BYTES",
+    "seconds a round, at most": "iirs.client.messenger.budget.ROUND_SECONDS",
+    "items waiting, at most": "iirs.client.store.incoming.WAITING_MAX",
+    "items delivered at once, at most": "iirs.client.chat_session.DELIVERED_AT_ONCE",
+    "entries deleted in one step, at most": "iirs.client.store.history.ENTRIES_AT_ONCE",
+    "bytes deleted in one step, about": "iirs.client.store.history.STEP_BYTES",
+    "bytes of a page, about": "iirs.client.store.history.PAGE_BYTES",
+    "entries searched in one step, at most": "iirs.client.store.history.SEARCHED_AT_ONCE",
+    "bytes searched in one step, about": "iirs.client.store.history.SEARCHED_BYTES",
 }
 CONSTANTS = {
     "protocol": (section(PROTOCOL, "15. Constants"), PROTOCOL_CONSTANTS),

@@ -83,6 +83,8 @@ class Engine:
         self._restored = False
         self._round: _Round | None = None
         self._last_announced = 0
+        self._has_worked = False
+        """Whether what waits has had its share since the last announcement."""
         self._last_used = int(store.get("last_round", 0))
         self._own_prekeys = OwnPrekeys(self._kept_prekeys())
         self._period_told = -1
@@ -164,7 +166,7 @@ class Engine:
         context = RoundContext(self.chain.chain_id, number, announcement_hash(encoded))
         self._round = _Round(context, announcement, hop_keys)
         self._last_announced = number
-        self.messenger.expire()
+        self._work_once()
         self.slots.begin_round(number)
         if (told := self.account_changes.answered(notice)) is not None:
             self._events.append(told)
@@ -187,7 +189,15 @@ class Engine:
     def stand_by(self, standby: Standby) -> None:
         """Take in that there is no round for now. Nothing is left to upload for; all else stays as it is."""
         self._give_up_round()
+        self._work_once()
+        self._store.commit()
         self._events.append(StandingBy(standby.hop, self._geometry.hops))
+
+    def _work_once(self) -> None:
+        """Do what waits, if the replies just before this have not had it done."""
+        if not self._has_worked:
+            self.messenger.work()
+        self._has_worked = False
 
     def _give_up_round(self) -> None:
         """Take a round that is still open as lost: its replies can come no more."""
@@ -307,6 +317,8 @@ class Engine:
                 clean = clean and tuple(mine) == used.messages[::-1]
             else:
                 clean = self._gather(*used, mine if done else None) and clean
+        self.messenger.work()
+        self._has_worked = True
         self.slots.save_all()
         fate = RoundFate.LOST if not done else RoundFate.CLEAN if clean else RoundFate.TAMPERED
         self._events.append(RoundClosed(current.context.round_number, fate))
