@@ -6,6 +6,7 @@ Counts and bytes are bounded here; how long it takes ``benchmarks/bursts.py`` me
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from iirs.client.messenger import budget
 from iirs.client.messenger.budget import ROUND_STEPS, Budget, Work
 from iirs.client.messenger.group_item import GroupItem, GroupItemKind
 from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, encode_note
+from iirs.client.net.upload_clock import UploadClock
 from iirs.client.store.group_tables import GroupTables
 from iirs.client.store.history import ENTRIES_AT_ONCE, STEP_BYTES
 from iirs.client.store.incoming import WAITING_MAX, Incoming
@@ -501,6 +503,53 @@ def test_a_page_and_a_step_of_a_search_are_short_when_texts_are_long() -> None:
     assert [entry.sent_at_ms for entry in found] == list(range(99, -1, -1))
 
 
+def _instructions(store: ClientStore, work: Callable[[], object]) -> int:
+    """How many hundreds of instructions of SQLite's machine something takes: no clock, and no luck."""
+    count = 0
+
+    def more() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    store._file._db.set_progress_handler(more, 100)
+    work()
+    store._file._db.set_progress_handler(None, 100)
+    return count
+
+
+def test_the_newest_entries_and_one_item_more_cost_the_same_however_many_there_are() -> None:
+    """Fixed: the newest entry of every talk was found by looking at all entries."""
+    victim = Victim()
+
+    def costs() -> dict[str, int]:
+        bringing = {
+            "last": victim.messenger.last_entries,
+            "text": lambda: (victim.bring("bob", text()), victim.work()),
+            "founding": lambda: (victim.bring("mallory", founding()[1]), victim.work()),
+            "acknowledged": lambda: victim.store.dequeue("bob", b"x" * 16),
+            "expire": victim.messenger.expire,
+            "page": lambda: victim.messenger.history("bob", 1),
+        }
+        return {name: _instructions(victim.store, work) for name, work in bringing.items()}
+
+    for peer in ("bob", "carol"):
+        victim.bring(peer, text())
+    victim.settle()
+    before = costs()
+    for number in range(1_000):
+        peer = ("bob", "carol")[number % 2]
+        victim.store.history.add_entry(
+            LogEntry(peer, number.to_bytes(16), EntryKind.TEXT, False, peer, "x", number, expires_at_ms=2**40)
+        )
+        victim.store.queue(peer, text())
+        victim.bring(peer, text())
+        if number % 20 == 0:
+            victim.bring("mallory", founding()[1])
+    victim.settle()
+    assert all(after <= before[name] + 2 for name, after in costs().items())
+
+
 # -- waking ---------------------------------------------------------------------------------------------
 
 
@@ -655,3 +704,19 @@ def test_a_text_that_comes_again_while_the_first_waits_is_shown_once() -> None:
     assert victim.texts("bob") == ["once"]
     received = [event for event in victim.engine.take_events() if isinstance(event, TextReceived)]
     assert len(received) == 1
+
+
+# -- the thread that sends ------------------------------------------------------------------------------
+
+
+def test_no_other_thread_keeps_the_interpreter_for_long_once_uploads_have_a_clock() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)
+    try:
+        clock = UploadClock(lambda _: None, lambda: None)
+        clock.start()
+        clock.stop()
+        clock.join()
+        assert sys.getswitchinterval() <= 0.001
+    finally:
+        sys.setswitchinterval(before)
