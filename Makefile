@@ -31,6 +31,7 @@ demo:
 
 bench:
 	python benchmarks/latency.py
+	python benchmarks/bursts.py
 	python benchmarks/meter.py
 	xvfb-run -a python benchmarks/window.py
 
