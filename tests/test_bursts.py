@@ -53,14 +53,15 @@ NOW = 1_000_000
 class Victim:
     """Alice's engine, given what rounds bring without the rounds; her clock stands still."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = lambda: 0.0) -> None:
         self.store = ClientStore(":memory:", bytes(32))
+        self._monotonic = monotonic
         self.open()
 
     def open(self) -> None:
         """Begin, or begin again with what was committed."""
         account = Account("alice", KEYS.chain, person("alice"), b"")
-        environment = Environment(clock=lambda: NOW / 1000, monotonic=lambda: 0.0)
+        environment = Environment(clock=lambda: NOW / 1000, monotonic=self._monotonic)
         self.engine = Engine(account, self.store, environment)
         self.engine.chain_view.directory.__dict__.update(DIRECTORY.__dict__)
         self.messenger = self.engine.messenger
@@ -189,6 +190,21 @@ def test_a_round_stops_at_its_bytes_and_at_its_time_and_always_does_one_step() -
     times = iter(range(100))
     Work(lambda: done.append(1) or 1).do(Budget(lambda: float(next(times))))  # type: ignore[func-returns-value]
     assert done == [1]
+
+
+def test_what_honest_contacts_send_is_taken_in_however_busy_the_machine_is() -> None:
+    """Or it would pile up: the time that a round may take is over before one step is."""
+    times = iter(range(1_000_000))
+    victim = Victim(lambda: float(next(times)))
+    for number in range(50):
+        for name in NAMES[1:]:
+            victim.bring(name, text(f"{number}"), text(f"{number}"))
+        victim.work()
+        assert victim.waiting() == Counter()
+    for name in NAMES[1:]:
+        victim.bring(name, text("x" * 65_536))
+    victim.work()
+    assert sum(victim.waiting().values()) == 2
 
 
 def test_kinds_of_work_take_turns_and_one_that_never_ends_keeps_none_waiting() -> None:

@@ -128,6 +128,7 @@ PROGRAM_CONSTANTS = {
     "steps a round, at most": "iirs.client.messenger.budget.ROUND_STEPS",
     "bytes a round, at most": "iirs.client.messenger.budget.ROUND_BYTES",
     "seconds a round, at most": "iirs.client.messenger.budget.ROUND_SECONDS",
+    "bytes a round, at least": "iirs.client.messenger.budget.LEAST_BYTES",
     "items waiting, at most": "iirs.client.store.incoming.WAITING_MAX",
     "items delivered at once, at most": "iirs.client.chat_session.DELIVERED_AT_ONCE",
     "entries deleted in one step, at most": "iirs.client.store.history.ENTRIES_AT_ONCE",

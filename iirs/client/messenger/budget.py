@@ -16,17 +16,23 @@ ROUND_BYTES = 512 * 1024
 """Bytes after which a round does no further step: what came, what it makes us send, what was erased."""
 ROUND_SECONDS = 0.02
 """And the time after which it does not."""
+LEAST_BYTES = 64 * 1024
+"""Until so many are moved, the time stops no step of those that keep up with what comes in one round."""
 
 Step = Callable[[], int | None]
 """Does a little, and returns how many bytes it moved; ``None``: there was nothing to do."""
 
 
 class Budget:
-    """One round's. ``monotonic`` returns seconds."""
+    """One round's. ``monotonic`` returns seconds; ``least`` is how many items can come in a round.
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    On a busy machine the time is soon over. As much as comes is done all the same, or it would pile up.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], least: int = 1) -> None:
         self._monotonic = monotonic
         self._until = monotonic() + ROUND_SECONDS
+        self._least = least
         self._steps = ROUND_STEPS
         self._bytes = ROUND_BYTES
 
@@ -34,7 +40,9 @@ class Budget:
         """Count one step; return whether there may be another."""
         self._steps -= 1
         self._bytes -= size
-        return self._steps > 0 and self._bytes > 0 and self._monotonic() < self._until
+        is_left = self._steps > 0 and self._bytes > 0
+        keeps_up = ROUND_STEPS - self._steps < self._least and ROUND_BYTES - self._bytes < LEAST_BYTES
+        return is_left and (keeps_up or self._monotonic() < self._until)
 
 
 class Work:
