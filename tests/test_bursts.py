@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,6 @@ from iirs.client.messenger import budget
 from iirs.client.messenger.budget import ROUND_STEPS, Budget, Work
 from iirs.client.messenger.group_item import GroupItem, GroupItemKind
 from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, encode_note
-from iirs.client.model.background import BackgroundWork
 from iirs.client.net.upload_clock import UploadClock
 from iirs.client.store.group_tables import GroupTables
 from iirs.client.store.history import ENTRIES_AT_ONCE, STEP_BYTES
@@ -40,7 +38,6 @@ from iirs.client.sync import MAX_GAP, DeadDropSync
 from iirs.message import PAYLOAD_MAX, ContentKind, Direction, PeerMessage
 from tests.builders import make_chain, make_directory, person
 from tests.effort import examples
-from tests.harness import wait_until
 
 NAMES = ("alice", "bob", "carol", "mallory")
 KEYS = make_chain(slots=4)
@@ -520,65 +517,6 @@ def test_a_page_and_a_step_of_a_search_are_short_when_texts_are_long() -> None:
         found += more
         steps += 1
     assert [entry.sent_at_ms for entry in found] == list(range(99, -1, -1))
-
-
-class Commands:
-    """A connection that carries out one command at a time, when it is told to."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.waiting: deque[Callable[[Engine], object]] = deque()
-
-    def call(self, function: Callable[[Engine], object]) -> None:
-        self.waiting.append(function)
-
-    def carry_out(self) -> int:
-        """Carry out all, those that follow too; return how many there were."""
-        count = 0
-        while self.waiting:
-            self.waiting.popleft()(self._engine)
-            assert len(self.waiting) <= 1
-            count += 1
-        return count
-
-
-def test_reading_searching_and_exporting_long_texts_are_many_short_commands(tmp_path: Path) -> None:
-    victim = Victim()
-    for number in range(100):
-        words = f"{number} ".ljust(65_536, "x")
-        entry = LogEntry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", words, number)
-        victim.store.history.add_entry(entry)
-    commands, told = Commands(victim.engine), list[Any]()
-    background = BackgroundWork(commands, told.append)  # type: ignore[arg-type]
-
-    background.read("bob")
-    assert commands.carry_out() == 1
-    newest = told.pop()
-    assert (newest.has_more, newest.entries[-1].sent_at_ms) == (True, 99)
-    background.read("bob", (16).to_bytes(16))
-    assert commands.carry_out() == 1
-    assert ([entry.sent_at_ms for entry in told[0].entries], told.pop().has_more) == (list(range(16)), False)
-
-    background.read_back_to("bob", newest.entries[0].item_id, (3).to_bytes(16))
-    assert commands.carry_out() == 6
-    assert [entry.sent_at_ms for entry in told.pop().entries] == list(range(84))
-
-    background.search("bob", "5 xx")
-    assert commands.carry_out() >= 25
-    assert [entry.sent_at_ms for entry in told.pop().entries] == [
-        n for n in range(99, -1, -1) if "5" in str(n)
-    ]
-    background.search("", "x")
-    commands.carry_out()
-    assert [entry.sent_at_ms for entry in told.pop().entries] == list(range(99, -1, -1))
-
-    background.export("bob", tmp_path / "bob.txt")
-    assert commands.carry_out() >= 7
-    wait_until((tmp_path / "bob.txt").exists)
-    assert len((tmp_path / "bob.txt").read_text().splitlines()) == 100
-    background.clear("bob")
-    assert commands.carry_out() == 101
-    assert victim.texts("bob") == []
 
 
 def _instructions(store: ClientStore, work: Callable[[], object]) -> int:
