@@ -361,6 +361,26 @@ def test_what_was_kept_for_a_group_is_taken_in_over_rounds_and_what_comes_meanwh
     assert victim.texts(key) == [f"{n}" for n in range(202)]
 
 
+def test_what_we_pass_on_counts_as_work_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = Victim()
+    key = victim.messenger.create_group("group", ("bob", "carol", "mallory"))
+    group, words = bytes.fromhex(key[1:]), "x" * 50_000
+    for peer in NAMES[1:]:
+        victim.bring(peer, *(group_note(peer, GroupItemKind.TEXT, group, words) for _ in range(3)))
+    victim.work()  # each is 50 kB, and goes on to two others
+    assert sum(victim.waiting().values()) == 9 - 4
+
+    again = Victim()
+    group, found = founding()
+    again.bring("mallory", found)
+    again.bring("mallory", *(group_note("carol", GroupItemKind.TEXT, group, words) for _ in range(5)))
+    again.settle()
+    again.messenger.join_group("#" + group.hex())
+    monkeypatch.setattr(budget, "ROUND_BYTES", 200_000)
+    again.work()
+    assert len(again.texts("#" + group.hex())) == 2
+
+
 def test_somebody_who_leaves_while_very_much_is_on_its_way_to_them_costs_a_little_a_round() -> None:
     """Fixed: each of our texts that had not arrived had all of them read again."""
     victim = Victim()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import Gathered
@@ -19,7 +20,7 @@ from iirs.client.events import (
     TextQueued,
     TextReceived,
 )
-from iirs.client.messenger.budget import Budget, Work
+from iirs.client.messenger.budget import Budget, Step, Work
 from iirs.client.messenger.contacts import Contacts, number_with
 from iirs.client.messenger.context import Context
 from iirs.client.messenger.files import Files
@@ -61,8 +62,8 @@ class Messenger:
         self.timers = Timers(context)
         self.groups = Groups(context, self.slots, self.timers)
         self._work = Work(
-            self._take_next,
-            self.groups.take_held,
+            partial(self._with_notes, self._take_next),
+            partial(self._with_notes, self.groups.take_held),
             self.groups.end_ways,
             self.files.check,
             self.expire,
@@ -311,9 +312,14 @@ class Messenger:
         if taken is None:
             return None
         peer, item = taken
-        queued = self.slots.queued_bytes
         self._take_item(peer, item)
-        return len(item.data) + self.slots.queued_bytes - queued
+        return len(item.data)
+
+    def _with_notes(self, step: Step) -> int | None:
+        """Do a step; what it has us send to others counts as moved, too."""
+        queued = self.slots.queued_bytes
+        size = step()
+        return None if size is None else size + self.slots.queued_bytes - queued
 
     def take_sent(self) -> None:
         """Tell which texts have gone out whole for the first time."""
