@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,12 +24,6 @@ MARGIN_SHARE = (0.15, 0.25)
 """An upload leaves this share of a round before the round closes: one draw a session."""
 
 
-SWITCH_SECONDS = 0.0005
-"""How long another thread of this program may keep the interpreter when the one that sends wants it.
-
-An export is written, or a window drawn, in threads of their own: with Python's 5 ms an upload would leave so
-much later while they work.
-"""
 START_STEP = 1.0
 """After logging in, a client connects for its session a whole number of so many seconds later."""
 
@@ -81,7 +74,6 @@ class UploadClock(threading.Thread):
 
     def run(self) -> None:
         """Wait for each moment and send."""
-        sys.setswitchinterval(SWITCH_SECONDS)
         while (due := self._wait()) is not None:
             transport, messages = due
             try:

@@ -6,7 +6,6 @@ Counts and bytes are bounded here; how long it takes ``benchmarks/bursts.py`` me
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +27,6 @@ from iirs.client.messenger import budget
 from iirs.client.messenger.budget import ROUND_STEPS, Budget, Work
 from iirs.client.messenger.group_item import GroupItem, GroupItemKind
 from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, encode_note
-from iirs.client.net.upload_clock import UploadClock
 from iirs.client.store.group_tables import GroupTables
 from iirs.client.store.history import ENTRIES_AT_ONCE, STEP_BYTES
 from iirs.client.store.incoming import WAITING_MAX, Incoming
@@ -740,19 +738,3 @@ def test_a_text_that_comes_again_while_the_first_waits_is_shown_once() -> None:
     assert victim.texts("bob") == ["once"]
     received = [event for event in victim.engine.take_events() if isinstance(event, TextReceived)]
     assert len(received) == 1
-
-
-# -- the thread that sends ------------------------------------------------------------------------------
-
-
-def test_no_other_thread_keeps_the_interpreter_for_long_once_uploads_have_a_clock() -> None:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(0.005)
-    try:
-        clock = UploadClock(lambda _: None, lambda: None)
-        clock.start()
-        clock.stop()
-        clock.join()
-        assert sys.getswitchinterval() <= 0.001
-    finally:
-        sys.setswitchinterval(before)
