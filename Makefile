@@ -33,7 +33,9 @@ bench:
 	python benchmarks/latency.py
 	python benchmarks/bursts.py
 	python benchmarks/meter.py
+	python benchmarks/pictures.py
 	xvfb-run -a python benchmarks/window.py
+	python benchmarks/send_times.py
 
 words:
 	python packaging/words.py

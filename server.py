@@ -3,13 +3,19 @@
 
 import sys
 
-try:
-    from iirs.server.main import main
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.startswith("iirs"):
-        raise
-    print(f"iirs-server: {error.name} is not installed: run `pip install .` here first", file=sys.stderr)
-    sys.exit(2)
+
+def run() -> int:
+    """Run the program; return 2 with a sentence if something it needs is not installed."""
+    try:
+        from iirs.server.main import main  # noqa: PLC0415  # what it imports may not be there
+
+        return main()
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("iirs"):
+            raise
+        print(f"iirs-server: {error.name} is not installed: run `pip install .` here first", file=sys.stderr)
+        return 2
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

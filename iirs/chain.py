@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +36,11 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0
 _NEVER_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, line separators and direction marks. A list: what is printable changes with Unicode."""
 _LINK = re.compile(
-    r"(?:iirs://)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
-    r"(?:#(?P<fingerprint>[0-9a-fA-F]{64}))?"
+    r"(?:iirs://)?(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]*[a-z0-9_-])\.?(?::(?P<port>[0-9]{1,5}))?/?"
+    r"(?:#(?P<fingerprint>(?:\s*[0-9a-f]){64}))?"
 )
+_AROUND_LINKS = " \t\r\n\v\f\u00a0<>()\"'`,;.!?\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
+"""What stands around a link in a sentence or a mail: white space, brackets, quotes, the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,15 +230,20 @@ class JoinLink:
 
     @classmethod
     def parse(cls, text: str) -> JoinLink:
-        """Read a link or plain ``host[:port]``. Raises ``ConfigError`` with what a link looks like."""
-        match = _LINK.fullmatch(text.strip())
+        """Read a link or plain ``host[:port]``, as people paste it.
+
+        Raises ``ConfigError`` with what a link looks like. A fingerprint that is not whole is never left out.
+        """
+        seen = "".join(character for character in text if unicodedata.category(character) != "Cf").lower()
+        begins = max(seen.find("iirs://"), 0)
+        match = _LINK.fullmatch(seen[begins:].replace("%23", "#").strip(_AROUND_LINKS))
         port = int(match["port"] or DEFAULT_PORT) if match else 0
         if not match or not 0 < port < 65536:
             raise ConfigError(
                 "That is not a join link. One looks like iirs://host:12345/#… with 64 letters and digits "
                 "after the #; host:port alone works too, but then the first visit is taken on trust."
             )
-        fingerprint = bytes.fromhex(match["fingerprint"]) if match["fingerprint"] else None
+        fingerprint = bytes.fromhex("".join(match["fingerprint"].split())) if match["fingerprint"] else None
         return cls(match["host"].strip("[]"), port, fingerprint)
 
     def __str__(self) -> str:

@@ -167,12 +167,18 @@ def knows(person: Person, name: str) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = PATIENT_SECONDS) -> None:
-    """Wait for a condition; fail if it never holds, and say what was awaited."""
+    """Wait for a condition; fail if it never holds, and say what was awaited.
+
+    What is there soon is seen soon; what takes long is looked for ever more rarely: logs of many rounds are
+    read each time, on cores that others need.
+    """
     deadline = time.monotonic() + seconds
+    pause = 0.002
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"in {seconds:.0f} s there never was {awaited(condition)}")
-        time.sleep(0.002)
+        time.sleep(pause)
+        pause = min(1.1 * pause, 0.03)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Each check is a function of the sources; its companion changes them in one place
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,17 @@ SOURCES: Sources = {
 PACKAGES = {module_name(path) for path in (ROOT / "iirs").rglob("__init__.py")}
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+@functools.cache
+def nodes_of(source: str) -> tuple[ast.AST, ...]:
+    """Return all nodes of a source; parsed once for all rules."""
+    return tuple(ast.walk(parsed(source)))
+
+
 def changed(module: str, addition: str) -> Sources:
     """Return the sources with one line added at the end of a module."""
     assert module in SOURCES
@@ -44,9 +56,9 @@ def imports(sources: Sources, module: str, *, top_level: bool = False) -> Iterat
 
 @cache  # each source is read once, however many checks look at it
 def _written(module: str, source: str, top_level: bool) -> tuple[tuple[str, str], ...]:
-    tree = ast.parse(source)
+    tree = parsed(source)
     written: list[tuple[str, str]] = []
-    for node in _outside_functions(tree) if top_level else ast.walk(tree):
+    for node in _outside_functions(tree) if top_level else nodes_of(source):
         if isinstance(node, ast.Import):
             written += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -240,7 +252,11 @@ EXCEPTIONS = {
     "iirs.server.mix_net": ("threads", "one lock: uploads come from every connection's thread"),
     "iirs.server.deaddrop": ("clock", "GarbageCollector, which keeps messages for a time"),
     "iirs.client.server_connection": ("threads clock", "the connection's thread"),
-    "iirs.client.terminal": ("threads clock", "reads the keyboard and waits for events"),
+    "iirs.client.account.giving_way": ("threads", "a priority is a thread's own, and never comes back"),
+    "iirs.client.terminal": (
+        "threads clock files",
+        "reads the keyboard, waits for events, asks how wide it is",
+    ),
     "iirs.client.account_tasks": ("threads clock files", "workers for what blocks; when a login ended"),
     "iirs.client.gui": ("windows", "asks for tkinter, and says so in a sentence where there is none"),
     "iirs.client.text.translate": ("files", "where the catalogues are; read when a language is chosen"),
@@ -362,10 +378,7 @@ def check_whole_classes(sources: Sources) -> None:
     heirs: dict[str, list[str]] = {}
     errors: set[str] = set()
     classes = [
-        node
-        for source in sources.values()
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.ClassDef)
+        node for source in sources.values() for node in nodes_of(source) if isinstance(node, ast.ClassDef)
     ]
     ours = {node.name for node in classes}
     for node in classes:
@@ -377,7 +390,7 @@ def check_whole_classes(sources: Sources) -> None:
     made = {
         node.func.id
         for source in sources.values()
-        for node in ast.walk(ast.parse(source))
+        for node in nodes_of(source)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     for name in ours & heirs.keys() - errors - made:
@@ -396,7 +409,7 @@ def test_no_class_is_half_of_another() -> None:
 def check_random(sources: Sources) -> None:
     """``random`` is not used at all: nothing here may be predictable."""
     for module, source in sources.items():
-        for node in ast.walk(ast.parse(source)):
+        for node in nodes_of(source):
             if isinstance(node, ast.ImportFrom) and node.module == "random" and not node.level:
                 raise AssertionError(module)
             if isinstance(node, ast.Import):
@@ -473,16 +486,14 @@ def check_layout(sources: Sources, root: Path) -> None:
     """Files, classes, methods and what the client package offers are where they are expected."""
     assert all((root / name).is_file() for name in FILES)
     for module, names in CLASSES.items():
-        classes = {
-            node.name: node for node in ast.parse(sources[module]).body if isinstance(node, ast.ClassDef)
-        }
+        classes = {node.name: node for node in parsed(sources[module]).body if isinstance(node, ast.ClassDef)}
         assert classes.keys() >= names, module
         for name in names:
             methods = {node.name for node in classes[name].body if isinstance(node, ast.FunctionDef)}
             assert methods >= METHODS.get((module, name), set()), f"{module}.{name}"
     offered = {
         alias.asname or alias.name
-        for node in ast.parse(sources["iirs.client"]).body
+        for node in parsed(sources["iirs.client"]).body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
@@ -513,6 +524,7 @@ DEPENDENCIES = {
     *("cryptography", "apscheduler", "sqlalchemy", "sqlcipher3", "segno", "zxingcpp", "PIL", "bidi"),
     "platformdirs",
     "desktop_notifier",
+    "zxcvbn",
 }
 EXTRAS = {"dp_accounting"}
 """Not there on every machine: imported when wanted, never by importing a module."""
@@ -527,6 +539,7 @@ WHERE = {
     "desktop_notifier": "client/desktop",
     "dp_accounting": "meter",
     "platformdirs": ".",
+    "zxcvbn": "client/account",
 }
 
 

@@ -17,7 +17,7 @@ from iirs.server.settings import ServiceSettings
 from tests.effort import CI, SOAK
 from tests.harness import Person, Town, town, wait_until
 
-PEOPLE = 200 if CI or SOAK else 80
+PEOPLE = 200 if CI or SOAK else 48
 CHAT_ROUNDS = 20
 PATIENT = ConnectionOptions(silent_seconds=3000)
 LONG = 300.0

@@ -1,8 +1,11 @@
-"""Groups over a real service: on two slots, with people who are away, start anew or leave."""
+"""Groups over a real service: on two slots, with people who are away, start anew or leave.
+
+Rounds run when everybody online has uploaded, so what is awaited is awaited for rounds, not for seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +21,11 @@ from iirs.client.events import (
     TextReceived,
 )
 from iirs.client.store.log_entry import TextState
-from tests.harness import Person, Town, town, wait_until
+from tests.awaited import awaited
+from tests.harness import PATIENT_SECONDS, E, Person, Town, town, wait_until
 
+ROUNDS_MAX = 1000
+"""What takes longer never comes."""
 NAMES = ("alice", "bob", "carol", "dave", "erin")
 
 
@@ -29,9 +35,11 @@ class Circle:
     def __init__(self, place: Town, names: tuple[str, ...]) -> None:
         self.place = place
         self.people = {name: place.person(name) for name in names}
+        self._away: set[str] = set()
         self._seen: dict[str, int] = {}
         """How much of each log has been looked at."""
-        wait_until(
+        self._online()
+        self.until(
             lambda: all(len(who.connection._engine.chain_view.directory) == len(names) for who in self)
         )
         keys: list[str] = []
@@ -45,15 +53,21 @@ class Circle:
     def __iter__(self) -> Iterator[Person]:
         return iter(self.people.values())
 
-    def until(self, condition: object, seconds: float = 90) -> None:
-        """Accept every wish to talk and every group until a condition holds."""
-
-        def holds() -> bool:
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Run rounds, and accept every wish to talk and every group, until a condition holds."""
+        for _ in range(ROUNDS_MAX):
             for who in self:
                 self._accept(who)
-            return bool(condition())  # type: ignore[operator]
+            if condition():
+                return
+            self.place.step(online=len(self.place.service.channels()))
+        raise AssertionError(f"in {ROUNDS_MAX} rounds there never was {awaited(condition)}")
 
-        wait_until(holds, seconds)
+    def _online(self) -> None:
+        """Return when all are logged in and in the next round."""
+        present = self.people.keys() - self._away
+        wait_until(lambda: len(self.place.service.channels()) == len(present))
+        self.place.service.run_round()
 
     def _accept(self, who: Person) -> None:
         log = who.drain()
@@ -68,6 +82,10 @@ class Circle:
         """Who takes part, as this person knows it."""
         changes = [event for event in who.drain() if isinstance(event, GroupChanged)]
         return set(changes[-1].joined) if changes else set()
+
+    def of(self, who: Person, kind: type[E]) -> list[E]:
+        """Give all events of one kind that a person was told."""
+        return [event for event in who.drain() if isinstance(event, kind)]
 
     def say(self, name: str, text: str) -> None:
         """Have somebody say something to the group."""
@@ -85,7 +103,9 @@ class Circle:
     def go(self, name: str) -> None:
         """Have a person's program end as if it had crashed."""
         self.people[name].connection.quit(at_once=True)
-        assert self.people[name].connection.join(60)
+        assert self.people[name].connection.join(PATIENT_SECONDS)
+        self._away.add(name)
+        self._online()
 
     def come_back(self, name: str) -> None:
         """Start a person's program anew; what it was shown before counts on."""
@@ -94,12 +114,14 @@ class Circle:
         back.log = [event for event in gone.drain() if isinstance(event, TextReceived)]
         self.people[name] = back
         self._seen[name] = 0
+        self._away.remove(name)
+        self._online()
 
 
 @contextmanager
 def circle(folder: Path, *names: str) -> Iterator[Circle]:
     """A group of these people, all of whom have joined, on two slots."""
-    with town(folder, round_seconds=0.15) as place:
+    with town(folder, round_seconds=0.15, paced=False) as place:
         yield Circle(place, names)
 
 
@@ -112,7 +134,8 @@ def test_what_everybody_says_reaches_everybody_on_two_slots(tmp_path: Path, coun
         for name in names:
             others = [other for other in names if other != name]
             group.until(lambda name=name, others=others: group.all_heard(f"from {name}", *others))
-        group.people["alice"].wait_for(TextChanged, lambda event: event.state is TextState.DELIVERED)
+        alice = group.people["alice"]
+        group.until(lambda: any(event.state is TextState.DELIVERED for event in group.of(alice, TextChanged)))
         histograms = group.place.histograms[5:]
         assert {size for histogram in histograms for size in histogram} <= {1, 2}
 
@@ -133,7 +156,7 @@ def test_with_one_away_the_others_are_reached_and_the_one_when_back(tmp_path: Pa
 def test_a_text_said_just_before_a_crash_arrives_after_it(tmp_path: Path) -> None:
     with circle(tmp_path, "alice", "bob", "carol") as group:
         group.say("alice", "hello")
-        group.people["alice"].wait_for(TextChanged)
+        group.until(lambda: bool(group.of(group.people["alice"], TextChanged)))
         group.go("alice")
         group.come_back("alice")
         group.until(lambda: group.all_heard("hello", "bob", "carol"))
@@ -164,8 +187,8 @@ def test_a_conversation_in_which_something_was_said_goes_on_when_a_member_leaves
     with circle(tmp_path, "alice", "bob", "carol") as group:
         alice, bob = group.people["alice"], group.people["bob"]
         alice.connection.send("bob", "between us")
-        bob.wait_for(TextReceived, lambda event: event.peer == "alice")
+        group.until(lambda: any(event.peer == "alice" for event in group.of(bob, TextReceived)))
         bob.connection.call(lambda engine: engine.messenger.leave_group(group.key))
         group.until(lambda: group.joined(alice) == {"alice", "carol"})
         bob.connection.send("alice", "still here")
-        alice.wait_for(TextReceived, lambda event: event.text == "still here")
+        group.until(lambda: any(event.text == "still here" for event in group.of(alice, TextReceived)))

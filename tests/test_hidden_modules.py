@@ -14,7 +14,7 @@ from iirs.errors import ConfigError
 from tests.harness import wait_until
 from tests.test_programs import ROOT, server
 
-WINDOW_ONLY = "PIL", "zxingcpp", "desktop_notifier", "segno", "bidi", "sqlcipher3", "tkinter"
+WINDOW_ONLY = "PIL", "zxingcpp", "desktop_notifier", "segno", "bidi", "sqlcipher3", "tkinter", "zxcvbn"
 HIDE = """
 import sys
 
@@ -82,6 +82,16 @@ def test_a_checkout_whose_dependencies_are_not_installed_says_so(
     assert ended.stderr == f"{name}: cryptography is not installed: run `pip install .` here first\n"
     hide((), tmp_path, monkeypatch)
     assert run(str(ROOT / program), "--help").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["segno", "PIL", "bidi"])
+def test_a_checkout_that_lacks_what_only_the_window_needs_says_so(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide((name,), tmp_path, monkeypatch)
+    ended = run(str(ROOT / "client.py"))
+    assert ended.returncode == 2
+    assert ended.stderr == f"iirs-client: {name} is not installed: run `pip install .` here first\n"
 
 
 def test_a_fault_of_the_program_itself_is_not_taken_for_a_missing_dependency(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import wait_until
 from tests.test_programs import CLIENT, NO_SCREEN, client, server
 
 
@@ -158,8 +159,14 @@ def test_ctrl_c_ends_the_other_programs_without_a_traceback(
     assert (ended.returncode, ended.stderr) == (130, "")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_demo_that_is_ended_leaves_no_process_behind(number: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)],
+)
+def test_a_demo_that_is_ended_leaves_nothing_behind(
+    number: signal.Signals, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     demo = subprocess.Popen(
         [sys.executable, "-m", "iirs.demo.main", "--headless", "--round-seconds", "0.5"],
         stdout=subprocess.PIPE,
@@ -171,10 +178,11 @@ def test_a_demo_that_is_ended_leaves_no_process_behind(number: signal.Signals, c
     assert demo.stdout is not None
     assert any("register" in line for line in demo.stdout)
     assert len(group_of(demo.pid)) > 2, "a server and two clients besides the demo"
+    assert list(tmp_path.rglob("*password*"))
     demo.send_signal(number)
     _, status = demo.communicate(timeout=60)
     assert (demo.returncode, status) == (code, "")
-    assert group_of(demo.pid) == []
+    wait_until(lambda: group_of(demo.pid) == [] and list(tmp_path.iterdir()) == [])
 
 
 def group_of(leader: int) -> list[int]:

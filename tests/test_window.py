@@ -223,7 +223,7 @@ def test_a_picture_is_sent_with_a_word_beforehand_and_is_shown_at_the_other_end(
     screen.pump(lambda: any(row.transfer is TransferState.DONE for row in rows(bob, "alice")))
     for window in (alice, bob):
         log = main_page(window).chat.log
-        screen.pump(lambda log=log: any(log._pictures.values()))  # type: ignore[misc]
+        screen.pump(lambda log=log: any(map(log.pictures.of, log._layout.rows)))  # type: ignore[misc]
     bob_row = next(row for row in rows(bob, "alice") if row.file is not None)
     assert bob_row.file is not None
     target = tmp_path / "kept.png"
@@ -231,6 +231,11 @@ def test_a_picture_is_sent_with_a_word_beforehand_and_is_shown_at_the_other_end(
     bob.session.background.save(bob_row.file.file_id, target)
     screen.pump(target.exists)
     assert target.read_bytes() == png("red")
+    pictures = bob.session.background.pictures
+    for _ in range(2):
+        bob.close()
+    screen.pump(lambda: not bob.is_open)
+    assert pictures._over, "nobody looks at pictures any more"
 
 
 def test_a_group_of_three_is_founded_joined_and_talked_in_by_keys_and_clicks(

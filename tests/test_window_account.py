@@ -21,6 +21,7 @@ from iirs.client.window.start import Start
 from iirs.client.window.window import ClientWindow
 from iirs.errors import AccountError
 from tests.harness import PASSWORD, Town
+from tests.pictures import blank
 from tests.screen import (
     Screen,
     ask,
@@ -152,15 +153,28 @@ def test_a_join_link_is_taken_from_a_picture_of_its_qr_code(
         screen.pump(lambda words_to_see=sentence: words_to_see in words(page))  # type: ignore[misc]
     before = page.link_entry.get()
     page.take_link_from(tmp_path / "other.png")
-    screen.pump(lambda: "no picture" not in words(page))
+    assert "Looking for a QR code" in words(page)
+    screen.pump(lambda: "Looking for a QR code" not in words(page))
     assert page.link_entry.get() == before
+    second = "iirs://192.0.2.2:12345/#" + "51" * 32
+    (tmp_path / "second.png").write_bytes(qr_png(second, 4))
+    page.take_link_from(tmp_path / "link.png")
+    first = page._decoder
+    page.take_link_from(tmp_path / "second.png")
+    assert first._stopped, "the person has changed their mind"
+    screen.pump(lambda: page.link_entry.get() == second)
+    screen.pump(lambda: "Looking" not in words(page))
+    page.take_link_from(tmp_path / "link.png")
+    last = page._decoder
+    window.close()
+    assert last._stopped, "nobody waits for it any more"
 
 
 def test_a_qr_code_comes_back_as_it_was_and_a_bomb_is_refused(tmp_path: Path) -> None:
     text = "iirs://192.0.2.2:12345/#" + "51" * 32
     (tmp_path / "code.png").write_bytes(qr_png(text, 3))
     assert read_qr(tmp_path / "code.png") == text
-    Image.new("1", (10_000, 10_000)).save(tmp_path / "bomb.png")
+    (tmp_path / "bomb.png").write_bytes(blank(10_000, 10_000))
     with pytest.raises(AccountError, match="too large"):
         read_qr(tmp_path / "bomb.png")
 

@@ -13,12 +13,16 @@ import webbrowser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iirs.client.events import GroupChanged, GroupState, PeerAsks, TextReceived
+from iirs.client.events import FileAdded, GroupChanged, GroupState, PeerAsks, TextReceived
+from iirs.client.model.picture_queue import Picture
 from iirs.client.model.talk import Row, Talk
 from iirs.client.store.log_entry import EntryKind, FileInfo, HistoryPage, LogEntry, TextState, TransferState
+from iirs.client.window.parts.question import Question
+from iirs.client.window.talk.log_pictures import KEPT_MAX
 from iirs.client.window.talk.log_view import LogView
 from tests.harness import Town
 from tests.offline_page import NOW, OfflinePage, questions
+from tests.pictures import png
 from tests.screen import Screen, ask, can_send, enter, main_page, press, rows, words
 
 pytestmark = [pytest.mark.window, pytest.mark.slow]
@@ -138,6 +142,54 @@ def test_a_link_opens_only_after_a_warning_that_names_where_it_goes(
     assert opened == [link]
 
 
+LONG_HOST = "www.bank.example." + "a.paypal.example." * 13 + "evil.example"
+
+
+def test_the_host_of_a_long_link_is_seen_and_its_answers_stay_on_the_screen(offline: OfflinePage) -> None:
+    """Fixed: a long name hid whose site it is, and a long path pushed the buttons off the screen."""
+    offline.talk_to("bob")
+    link = f"https://login.bank.example@{LONG_HOST}/" + "W" * (1_990 - len(LONG_HOST))
+    offline.take(TextReceived("bob", b"1", link, NOW))
+    offline.screen.pump(lambda: "Open …" in offline.shown())
+    canvas = offline.page.chat.log.canvas
+    (offer,) = canvas.find_withtag("link")
+    assert canvas.itemcget(offer, "text").endswith(".evil.example …")
+    left, _top, right, _bottom = canvas.bbox(offer)
+    assert 0 <= left < right <= canvas.winfo_width()
+    offline.page.chat.warn_of_link(link)
+    (question,) = questions(offline.page)
+    offline.screen.root.update()
+    assert f"\n{LONG_HOST}\n" in words(question)
+    assert "https://login.bank.example@www.bank" in words(question)
+    assert len(words(question)) < 1_200
+    for shown in (*question.buttons.values(), question.cancel_button):
+        assert shown.winfo_rooty() + shown.winfo_height() <= question.winfo_screenheight()
+        assert shown.winfo_width() >= shown.winfo_reqwidth()
+    question.buttons["Copy"].invoke()
+    assert offline.page.clipboard_get() == link
+
+
+def test_whatever_a_question_quotes_its_answers_stay_on_the_screen(offline: OfflinePage) -> None:
+    for quoted in ("W" * 60_000, "\n" * 5_000, "字\n" * 400, "e" + "\u0301" * 5_000):
+        question = Question(offline.page, offline.screen.theme, "?", [("Yes", lambda: None)], quoted, quoted)
+        offline.screen.pump(lambda: bool(question.winfo_viewable()))  # noqa: B023  # pumped at once
+        offline.screen.root.update()
+        bottom = question.cancel_button.winfo_rooty() + question.cancel_button.winfo_height()
+        assert bottom <= question.winfo_rooty() + question.winfo_height() <= question.winfo_screenheight()
+        question.destroy()
+
+
+def test_the_end_of_a_files_long_name_is_seen(offline: OfflinePage) -> None:
+    offline.talk_to("bob")
+    file = FileInfo(b"f" * 16, "holiday.jpg" + "_" * 90 + ".exe", 100_000, bytes(32))
+    entry = LogEntry("bob", b"f" * 16, EntryKind.FILE, False, "bob", file.name, NOW, file=file)
+    offline.take(FileAdded(entry))
+    offline.screen.pump(lambda: "holiday" in offline.shown())
+    (card,) = [line for line in offline.shown().split("\n") if line.startswith("holiday.jpg")]
+    assert card.endswith("_.exe")
+    assert "…" in card
+
+
 def test_a_file_card_says_how_far_it_is_and_its_menu_what_can_be_done(offline: OfflinePage) -> None:
     offline.talk_to("bob")
     file = FileInfo(b"f" * 16, "holiday.png", 100_000, bytes(32))
@@ -244,3 +296,63 @@ def test_any_text_at_all_is_drawn(offline: OfflinePage, text: str) -> None:
     before = len(offline.model.talk("bob").rows)
     offline.take(TextReceived("bob", before.to_bytes(16), text, NOW))
     assert len(offline.page.chat.log._layout.rows) == before + 1
+
+
+def file_row(number: int) -> Row:
+    file = FileInfo(b"file %d" % number, f"{number}.png", 5000, bytes(32))
+    return Row(file.name, number * 60_000, file.file_id, False, None, "bob", 0, file, TransferState.DONE)
+
+
+def test_only_pictures_in_view_are_asked_for_and_once_they_are_there_no_more(screen: Screen) -> None:
+    log, talk = log_of(screen, 1)
+    asked: list[list[bytes]] = []
+    log.pictures.ask = lambda files: asked.append(list(files))
+    for number in range(200):
+        talk.add(file_row(number))
+    log.refresh()
+    assert asked
+    in_view = asked[-1]
+    assert in_view[-1] == b"file 199"
+    assert len(in_view) < 20
+    log._redraw()
+    assert asked[-1] is in_view, "nothing has changed"
+    assert log.pictures.of(file_row(199)) is None
+    log.take_picture(Picture(b"file 199", png("red", (9, 9))))
+    assert log.pictures.of(file_row(199)) is not None
+    assert b"file 199" not in asked[-1]
+    log.take_picture(Picture(b"file 198", b""))
+    log.take_picture(Picture(b"file 197", b"", refused=True))
+    assert words(log).count("no preview") == 1
+    log._redraw()
+    assert not {b"file 197", b"file 198"} & set(asked[-1])
+    press(log.canvas, "<Home>")
+    screen.pump(lambda: b"file 0" in asked[-1])
+    assert not set(in_view) & set(asked[-1])
+    log.show(Talk("carol"))
+    assert asked[-1] == []
+    log.show(talk)
+    assert asked[-1]
+    log.winfo_toplevel().destroy()
+    assert asked[-1] == [], "nobody looks at them any more"
+
+
+def test_of_pictures_out_of_view_only_so_many_are_kept_and_the_log_keeps_its_place(screen: Screen) -> None:
+    log, talk = log_of(screen, 1)
+    for number in range(KEPT_MAX + 50):
+        talk.add(file_row(number))
+    log.refresh()
+    screen.pump(lambda: log._layout.first == 0)
+    for number in range(KEPT_MAX + 50):
+        log.take_picture(Picture(b"file %d" % number, png("red", (9, 200))))
+    kept = [number for number in range(KEPT_MAX + 50) if log.pictures.of(file_row(number)) is not None]
+    assert len(kept) == KEPT_MAX
+    assert kept[-1] == KEPT_MAX + 49
+    bottom = log._layout.bottom
+    assert log.pictures.size_of(file_row(0)) == (9, 200)
+    asked: list[list[bytes]] = []
+    log.pictures.ask = lambda files: asked.append(list(files))
+    press(log.canvas, "<Home>")
+    screen.pump(lambda: bool(asked) and b"file 0" in asked[-1])
+    log.take_picture(Picture(b"file 0", png("red", (9, 200))))
+    assert log._layout.bottom == bottom
+    log.winfo_toplevel().destroy()

@@ -6,13 +6,16 @@ import pytest
 
 pytest.importorskip("tkinter")
 
+from dataclasses import replace
 from pathlib import Path
 
-from iirs.client.account.entry_calls import Home
-from iirs.client.account_tasks import Credentials
+from iirs.client import gui
+from iirs.client.account.entry_calls import Home, login
 from iirs.client.events import ConnectionState, PeerAsks, TextReceived
+from iirs.client.main import main
 from iirs.client.store.log_entry import TextState
 from iirs.client.window.start import Start
+from iirs.errors import AccountError
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Town, wait_until
 from tests.screen import (
     Screen,
@@ -155,8 +158,7 @@ def test_logging_out_leads_back_to_the_form(screen: Screen, place: Town) -> None
 
 def test_given_credentials_register_or_log_in_and_ask_at_once(screen: Screen, place: Town) -> None:
     place.register("alice")
-    credentials = Credentials(str(place.link), "alice", PASSWORD, new=True, or_log_in=True)
-    start = Start(str(place.link), "alice", credentials, "bob", "hello bob", FAST_BACKOFF)
+    start = Start(str(place.link), "alice", PASSWORD, peer="bob", say="hello bob", options=FAST_BACKOFF)
     window = screen.open(place.home("alice"), start)
     screen.pump(lambda: window.main_page is not None)
     bob = place.person("bob")  # the window waits until the server knows him
@@ -165,3 +167,63 @@ def test_given_credentials_register_or_log_in_and_ask_at_once(screen: Screen, pl
     bob.connection.ask("alice")
     screen.pump(lambda: can_send(window))
     bob.wait_for(TextReceived, lambda event: event.text == "hello bob")
+
+
+def test_what_the_command_line_says_stands_in_the_form(screen: Screen, place: Town) -> None:
+    for new, kind in ((True, "Create account"), (False, "Log in"), (None, "Log in")):
+        window = screen.open(
+            place.home("alice"), Start(str(place.link), "alice", new=new, keys_stay_here=True)
+        )
+        page = login_page(window)
+        assert page.name_entry.get() == "alice"
+        assert page.button.cget("text") == kind
+        assert page.written.keys_stay_here
+        page.keys_check.invoke()
+        page.kinds["Register"].invoke()
+        window.state.zoom(1)  # makes the page anew
+        assert login_page(window) is not page
+        assert login_page(window).button.cget("text") == "Create account"
+        assert not login_page(window).written.keys_stay_here
+
+
+def test_who_asks_for_a_new_account_gets_no_old_one_and_the_other_way_round(
+    screen: Screen, place: Town
+) -> None:
+    place.register("alice")
+    here = Start(str(place.link), "alice", PASSWORD, options=FAST_BACKOFF)
+    window = screen.open(place.home("other"), replace(here, new=True))
+    screen.pump(lambda: "That name is taken" in words(login_page(window)))
+    window = screen.open(place.home("other"), replace(here, name="bob", new=False))
+    screen.pump(lambda: "Nobody with that name" in words(login_page(window)))
+    for start in (replace(here, new=False), here, replace(here, name="bob", new=True)):
+        entered = screen.open(place.home(start.name), start)
+        screen.pump(lambda entered=entered: entered.main_page is not None)  # type: ignore[misc]
+        screen.close_all()
+
+
+def test_keys_that_shall_stay_here_are_not_given_to_the_server(screen: Screen, place: Town) -> None:
+    start = Start(str(place.link), "alice", PASSWORD, new=True, keys_stay_here=True, options=FAST_BACKOFF)
+    window = screen.open(place.home("alice"), start)
+    screen.pump(lambda: window.main_page is not None)
+    assert len(list((place.folder / "alice").rglob("*.vault"))) == 1
+    with pytest.raises(AccountError, match="do not open here"):
+        login(place.link, place.home("another machine"), "alice", PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("options", "new", "stay"),
+    [((), None, False), (("--register", "--keys-stay-here"), True, True), (("--login",), False, False)],
+)
+def test_the_program_hands_its_options_to_the_window(
+    options: tuple[str, ...],
+    new: bool | None,
+    stay: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[dict[str, object]] = []
+    monkeypatch.setattr(gui, "run_window", lambda home, link, **values: seen.append(values) or 0)
+    assert main(["host:1", "--username", "alice", "--data-dir", str(tmp_path), *options]) == 0
+    assert [(values["username"], values["new"], values["keys_stay_here"]) for values in seen] == [
+        ("alice", new, stay)
+    ]

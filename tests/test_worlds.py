@@ -2,7 +2,7 @@
 
 The argument is in ``docs/threat-model.md``; this is what it says, measured on real engines, real onions and
 real hops, with everything that the network and the dishonest hops hold handed over. The comparison has teeth:
-it tells the worlds apart where the one honest hop does not mix. Times are ``tests/test_privacy.py``'s.
+it tells the worlds apart where the one honest hop does not mix. Times are ``tests/test_send_times.py``'s.
 """
 
 from __future__ import annotations

@@ -13,11 +13,12 @@ from tests.harness import Town, town
 from tests.offline_page import OfflinePage
 from tests.screen import Screen, the_screen
 
+pytest_plugins = ["tests.decoder_fixtures"]
 root_screen = pytest.fixture(scope="session")(the_screen)
 
 
 @pytest.fixture
-def screen(root_screen: Screen) -> Iterator[Screen]:
+def screen(root_screen: Screen, usual_priority: None) -> Iterator[Screen]:
     """The session's screen: nothing open, light, of the usual size, in English."""
     yield root_screen
     root_screen.close_all()

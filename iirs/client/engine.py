@@ -180,7 +180,7 @@ class Engine:
             RoundOpened(
                 number,
                 announcement.collect_ms / 1000,
-                announcement.online,
+                min(announcement.online, announcement.head.length),
                 announcement.invite_every,
                 self.chain.round_ms / 1000,
             )

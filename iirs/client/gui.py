@@ -17,11 +17,14 @@ def run_window(
     password: str | None = None,
     peer: str | None = None,
     say: str | None = None,
+    new: bool | None = None,
+    keys_stay_here: bool = False,
 ) -> int:
     """Show the window until it is closed. Returns 0, or 2 with a sentence on stderr if there can be none.
 
-    With a name, a password and a link it registers at once (or logs in, if the name is taken), asks for
-    ``peer`` as soon as the server knows them, and sends them ``say`` once the two are in sync.
+    With a name and a password it begins at once: registers if ``new``, logs in if not, and if that is
+    ``None`` registers, or logs in where the name is taken. It asks for ``peer`` as soon as the server knows
+    them, and sends them ``say`` once the two are in sync. Whatever is not given is asked in the form.
     """
     try:
         import tkinter as tk  # noqa: PLC0415  # not there on every machine: everything else works without
@@ -32,7 +35,6 @@ def run_window(
             file=sys.stderr,
         )
         return 2
-    from iirs.client.account_tasks import Credentials  # noqa: PLC0415  # only a window needs it
     from iirs.client.window.application import run_application  # noqa: PLC0415  # needs tkinter
     from iirs.client.window.start import Start  # noqa: PLC0415  # needs tkinter
 
@@ -45,8 +47,6 @@ def run_window(
             file=sys.stderr,
         )
         return 2
-    credentials = None
-    if link and username and password:
-        credentials = Credentials(link, username, password, new=True, or_log_in=True)
-    run_application(root, home, Start(link or "", username or "", credentials, peer or "", say or ""))
+    start = Start(link or "", username or "", password or "", new, keys_stay_here, peer or "", say or "")
+    run_application(root, home, start)
     return 0

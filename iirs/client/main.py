@@ -20,6 +20,9 @@ from iirs.errors import AccountError, ChainError, ConfigError, IirsError
 from iirs.identity import checked_name
 from iirs.paths import data_directory
 
+_PASSWORD_LINE_MAX = 10_000
+"""Characters that are read of a password file: it may be one without an end."""
+
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """Return the command line's values. Exits with 2 and a sentence if they make no sense."""
@@ -74,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
             return run_terminal(options, home, Streams.standard())
         from iirs.client.gui import run_window  # noqa: PLC0415  # tkinter is not there on every machine
 
-        password = _read_password(options.password_file) if options.password_file else None
+        password = read_password(options.password_file) if options.password_file else None
         return run_window(
             home,
             options.link,
@@ -82,6 +85,8 @@ def _run(options: argparse.Namespace) -> int:
             password=password,
             peer=options.peer,
             say=options.say,
+            new=True if options.register else False if options.login else None,
+            keys_stay_here=options.keys_stay_here,
         )
     except ConfigError as error:
         print(f"iirs-client: {error}", file=sys.stderr)
@@ -98,23 +103,25 @@ def run_terminal(options: argparse.Namespace, home: Home, streams: Streams) -> i
     def ask(question: str, flag: str, read: Callable[[str], str] = streams.ask) -> str:
         if not interactive:
             raise ConfigError(f"{flag} is needed when nobody is there to be asked.")
-        return read(question).strip()
+        return read(question)
 
     remembered = Remembered.read(home.folder)
     link_text = options.link
     if not link_text:
         hint = f" [{remembered.link}]" if remembered.link else ""
-        link_text = ask(f"Join link{hint}: ", "LINK") or remembered.link
+        link_text = ask(f"Join link{hint}: ", "LINK").strip() or remembered.link
     JoinLink.parse(link_text)  # a link that is none is said before anything else is asked
     wants_to_register = options.register
     if not (options.register or options.login):
-        wants_to_register = ask("(r)egister or (l)og in? ", "--register or --login").lower().startswith("r")
-    name = checked_name(options.username or ask("Name: ", "--username"))
+        wants_to_register = (
+            ask("(r)egister or (l)og in? ", "--register or --login").strip().lower().startswith("r")
+        )
+    name = checked_name(options.username or ask("Name: ", "--username").strip())
     if options.password_file:
-        password = _read_password(options.password_file)
+        password = read_password(options.password_file)
     else:
         password = ask("Password: ", "--password-file", lambda text: getpass.getpass(text, streams.status))
-    peer = checked_name(options.peer or ask("Whom do you want to talk to? ", "--peer"))
+    peer = checked_name(options.peer or ask("Whom do you want to talk to? ", "--peer").strip())
     if peer == name:
         raise AccountError("That is your own name. Choose somebody else to talk to.")
     credentials = Credentials(
@@ -159,14 +166,17 @@ def _pinned_link(link: str | None, chain_file: Path) -> JoinLink:
     return replace(parsed, fingerprint=chain.chain_id)
 
 
-def _read_password(path: Path) -> str:
+def read_password(path: Path) -> str:
+    """Return the first line, as it stands, without its end and a byte order mark."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            line = file.readline(_PASSWORD_LINE_MAX)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("The password file cannot be read.") from error
-    if not lines:
-        raise ConfigError("The password file is empty.")
-    return lines[0]
+        raise ConfigError("The password file cannot be read as UTF-8 text.") from error
+    password = line.removesuffix("\n").removesuffix("\r")
+    if not password:
+        raise ConfigError("The first line of the password file is empty.")
+    return password
 
 
 if __name__ == "__main__":

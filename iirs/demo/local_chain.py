@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from iirs.chain import JoinLink
+from iirs.demo.leftovers import Leftovers, leftovers
 from iirs.errors import ConfigError
 
+HOST = "127.0.0.1"
 _STOP_SECONDS = 20
 SHOWN_NOISE = ("--noise-mu", "20", "--noise-b", "4", "--force")
 """Enough to be seen at work, and far too little to protect anybody."""
@@ -26,8 +28,10 @@ SHOWN_NOISE = ("--noise-mu", "20", "--noise-b", "4", "--force")
 class LocalChain:
     """A running chain: ``link`` to its entry, and what each hop has seen so far."""
 
-    def __init__(self, link: JoinLink, hops: int, glass_boxes: list[Path]) -> None:
+    def __init__(self, link: JoinLink, hops: int, glass_boxes: list[Path], left: Leftovers) -> None:
         self.link = link
+        self.left = left
+        """Where to say what else there will be to clear up."""
         self.hops = hops
         self._glass_boxes = glass_boxes
 
@@ -69,19 +73,20 @@ def local_chain(hops: int, round_seconds: float, noise: Sequence[str] = SHOWN_NO
 
     Raises ``ConfigError`` if it does not start.
     """
-    with ExitStack() as stack:
+    with leftovers() as left, ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        left.folder(folder)
         glass_boxes = [folder / f"hop{hop}.json" for hop in range(hops)]
         entry = ["--ephemeral", "--round-seconds", str(round_seconds)]
         if hops > 1:
             _make(folder / "chain", hops, round_seconds, noise)
             for hop in range(hops - 1, 0, -1):
                 data = ["--data-dir", str(folder / "chain" / f"hop{hop}")]
-                _start(stack, "iirs.server.hops.main", [*data, "--host", "127.0.0.1"], glass_boxes[hop])
+                _start(stack, left, "iirs.server.hops.main", [*data, "--host", HOST], glass_boxes[hop])
             entry = ["--data-dir", str(folder / "chain" / "hop0")]
-        entry += ["--host", "127.0.0.1", "--port", "0"]
-        line = _start(stack, "iirs.server.main", entry, glass_boxes[0])
-        yield LocalChain(JoinLink.parse(line), hops, glass_boxes)
+        entry += ["--host", HOST, "--port", "0"]
+        line = _start(stack, left, "iirs.server.main", entry, glass_boxes[0])
+        yield LocalChain(JoinLink.parse(line), hops, glass_boxes, left)
 
 
 def _make(folder: Path, hops: int, round_seconds: float, noise: Sequence[str]) -> None:
@@ -94,12 +99,13 @@ def _make(folder: Path, hops: int, round_seconds: float, noise: Sequence[str]) -
         raise ConfigError(f"The chain could not be made. {made.stderr.strip()}")
 
 
-def _start(stack: ExitStack, module: str, arguments: list[str], glass_box: Path) -> str:
+def _start(stack: ExitStack, left: Leftovers, module: str, arguments: list[str], glass_box: Path) -> str:
     """Start a server; return what stands behind "ready: " in its first line."""
     command = [*_python(module), *arguments, "--glass-box", str(glass_box)]
     errors = glass_box.with_suffix(".err")
     with errors.open("wb") as sink:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sink, text=True)
+    left.program(process)
     stack.callback(_stop, process)
     line = process.stdout.readline() if process.stdout is not None else ""
     if "ready: " not in line:

@@ -21,14 +21,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, NoReturn
 
 from iirs.chain import MAX_HOPS, JoinLink
 from iirs.client.net.transport import Transport
 from iirs.client.terminal import ESTABLISHED
-from iirs.demo.local_chain import local_chain
+from iirs.demo.local_chain import LocalChain, local_chain
 from iirs.demo.rounds_seen import RoundSeen, Sizes
 from iirs.demo.wiretap import Wiretap
 from iirs.errors import ConfigError, ConnectionLostError, IirsError
@@ -43,6 +43,8 @@ _SCRIPT = (
     ("bob", "Even then: it only takes more rounds."),
 )
 _LIMIT_SECONDS = 180
+_ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""SIGHUP: the terminal was closed."""
 
 
 Say = Callable[[str], object]
@@ -118,11 +120,12 @@ class TerminalClient:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Show the main job. Returns 0 only if everything was delivered, 130 on Ctrl-C, 143 on SIGTERM."""
+    """Show the main job. Returns 0 only if everything was delivered, 128 + N if signal N ended it."""
     try:
         # SIGINT too: what a script starts in the background inherits that it is ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, _end)
+        for number in _ENDINGS:
+            signal.signal(number, _end)
         return _run(arguments)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -172,12 +175,13 @@ def _has_display() -> bool:
 def _headless(hops: int, round_seconds: float, *, quiet: bool) -> int:
     say: Say = (lambda line: None) if quiet else (lambda line: print(line, flush=True))
     with tempfile.TemporaryDirectory() as name, local_chain(hops, round_seconds) as servers:
+        servers.left.folder(name)
         transport, chain, _ = Transport.connect(servers.link, None)
         transport.close()
         sizes = Sizes(chain, len(_PEOPLE))
         taps = {person: Wiretap(servers.link.port) for person in _PEOPLE}
         try:
-            report = _converse(Path(name), servers.link, taps, sizes, _Options(round_seconds, say))
+            report = _converse(Path(name), servers, taps, sizes, _Options(round_seconds, say))
         finally:
             for tap in taps.values():
                 tap.close()
@@ -190,14 +194,15 @@ def _headless(hops: int, round_seconds: float, *, quiet: bool) -> int:
 
 
 def _converse(
-    folder: Path, link: JoinLink, taps: dict[str, Wiretap], sizes: Sizes, options: _Options
+    folder: Path, servers: LocalChain, taps: dict[str, Wiretap], sizes: Sizes, options: _Options
 ) -> Report:
     others = dict(zip(_PEOPLE, reversed(_PEOPLE), strict=True))
     linger = 3 * options.round_seconds
     clients = {}
     for name, tap in taps.items():
-        tapped = JoinLink(link.host, tap.port, link.fingerprint)
+        tapped = replace(servers.link, port=tap.port)
         clients[name] = TerminalClient(name, others[name], tapped, folder, linger)
+        servers.left.program(clients[name].process)
     printer = _RoundPrinter(taps, sizes, options)
     try:
         _wait_until_ready(list(clients.values()), printer)
@@ -338,7 +343,8 @@ def _windows(hops: int, round_seconds: float) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = stack.enter_context(local_chain(hops, round_seconds))
-        windows = []
+        servers.left.folder(folder)
+        windows: list[subprocess.Popen[str]] = []
         for person, peer in zip(_PEOPLE, reversed(_PEOPLE), strict=True):
             password = folder / f"{person}.password"
             password.write_text("correct horse battery staple\n")
@@ -347,7 +353,8 @@ def _windows(hops: int, round_seconds: float) -> int:
                 "--password-file", str(password), "--data-dir", str(folder / person),
                 "--say", f"Hello {peer}!",
             ]  # fmt: skip
-            windows.append(stack.enter_context(subprocess.Popen(command)))
+            windows.append(stack.enter_context(subprocess.Popen(command, text=True)))
+            servers.left.program(windows[-1])
             stack.callback(windows[-1].terminate)
         print("Two windows: alice and bob ask for each other, which takes a few rounds. Close both to end.")
         codes = [window.wait() for window in windows]

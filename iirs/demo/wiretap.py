@@ -30,8 +30,10 @@ class Burst:
     direction: TrafficDirection
     size: int
     started: float
-    """Monotonic seconds."""
+    """When its first bytes passed, in monotonic seconds."""
     connection: int
+    ended: float = 0.0
+    """When its last bytes passed."""
 
 
 class Wiretap:
@@ -106,9 +108,10 @@ class Wiretap:
             sink.shutdown(socket.SHUT_WR)
 
     def _note(self, direction: TrafficDirection, size: int, connection: int) -> None:
+        now = time.monotonic()
         with self._lock:
             last = self._bursts[-1] if self._bursts else None
             if last is not None and last.direction is direction and last.connection == connection:
-                self._bursts[-1] = Burst(direction, last.size + size, last.started, connection)
+                self._bursts[-1] = Burst(direction, last.size + size, last.started, connection, now)
             else:
-                self._bursts.append(Burst(direction, size, time.monotonic(), connection))
+                self._bursts.append(Burst(direction, size, now, connection, now))

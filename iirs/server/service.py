@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from iirs.errors import PeerError, StorageError
+from iirs.errors import AccountError, PeerError, StorageError
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
 from iirs.prekey import Prekey
 from iirs.server.accounts.database import Storage
 from iirs.server.accounts.database_thread import DatabaseThread
+from iirs.server.accounts.guesses import Allowance, GuessBounds, Guesses
 from iirs.server.accounts.prekey_store import PrekeyStore
-from iirs.server.accounts.registry import Accounts, RateLimit
+from iirs.server.accounts.rate_limit import RateLimit
+from iirs.server.accounts.registry import Accounts
 from iirs.server.announcer import Announcer, Opened
 from iirs.server.connectionThread import ConnectionThread
 from iirs.server.event_counts import Counted, EventCounts
@@ -30,13 +32,14 @@ from iirs.server.net.listener import Listener
 from iirs.server.settings import ServiceSettings
 from iirs.tls import server_context
 from iirs.wire.accounts import AccountRecord, Errand, Login, Registration, Result, encode_directory
-from iirs.wire.limits import CloseReason
+from iirs.wire.limits import MAX_ENTRIES, CloseReason
 from iirs.wire.rounds import NoticeFlags, Upload
 
 _log = logging.getLogger("iirs.server")
 _IDLE_ROUNDS = 5
 _COUNTED_LOGINS = {
     Result.WRONG_PASSWORD: Counted.WRONG_GUESS,
+    Result.UNKNOWN_NAME: Counted.UNKNOWN_NAME,
     Result.TOO_MANY: Counted.LOGIN_LIMITED,
 }
 
@@ -60,7 +63,10 @@ class Service:
             self._announcer.sign_alone if len(keys.chain.hops) == 1 else None,
             settings.random_bytes,
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
-            logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
+            changes=RateLimit(
+                settings.password_changes_burst, settings.password_changes_per_second, keys=MAX_ENTRIES
+            ),
+            guesses=Guesses(_bounds(settings), settings.random_bytes(32)),
         )
         self.prekeys = PrekeyStore(keys.chain, self._database, self.accounts.entry)
         self._lock = threading.Lock()
@@ -245,7 +251,7 @@ class Service:
         """Take in a new account."""
         result = self.accounts.register(registration, address)
         if result is Result.TOO_MANY:
-            self.note(Counted.REGISTRATION_LIMITED)
+            self.note(Counted.DIRECTORY_FULL if self.accounts.is_full else Counted.REGISTRATION_LIMITED)
         return result
 
     def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
@@ -313,6 +319,9 @@ class Service:
             done = self.accounts.do_errand(connection.position, errand)
         except StorageError:
             return NoticeFlags.NONE  # the client asks again with every upload until it is told
+        except AccountError:
+            self.note(Counted.CHANGE_LIMITED)
+            return NoticeFlags.NONE
         return NoticeFlags.ERRAND_DONE if done else NoticeFlags.ERRAND_REFUSED
 
     def note(self, what: Counted) -> None:
@@ -327,6 +336,11 @@ class Service:
                 del self._sessions[connection.position]
         if connection.last_round:
             self.accounts.took_part(connection.position, connection.last_round)
+
+
+def _bounds(settings: ServiceSettings) -> GuessBounds:
+    each = Allowance(settings.failed_logins_burst, settings.failed_logins_per_second)
+    return GuessBounds(each, settings.failed_logins_of_name, settings.failed_logins_of_place)
 
 
 def _announce(announcement: bytes, session: ConnectionThread) -> Message:

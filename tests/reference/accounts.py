@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -11,6 +14,15 @@ from tests.reference.directory import ENTRY_SIZE, PREKEY_SIZE, head_of, name_fie
 from tests.reference.frames import ACCOUNT, DIRECTORY, LOGIN, REGISTER, body_of
 from tests.reference.primitives import RefusedError, Values, cut, demand, ecdsa_public, hkdf, number, sha256
 
+SPACES = "[\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
+"""The characters of category Zs."""
+
+
+def prepared_password(password: str) -> str:
+    """RFC 8265's OpaqueString without its refusals: spaces become U+0020, then normal form C."""
+    spaced = re.sub(SPACES, " ", password)
+    return unicodedata.normalize("NFC", spaced)
+
 
 def stretch_password(
     *, chain_id: bytes, name: str, password: str, memory_kib: int, passes: int, lanes: int
@@ -18,7 +30,7 @@ def stretch_password(
     """What a password stands for. Memory, passes and lanes are constants of the protocol."""
     salt = sha256(b"iirs/1 password", chain_id, name_field(name))
     argon = Argon2id(salt=salt, length=64, iterations=passes, lanes=lanes, memory_cost=memory_kib)
-    stretched = argon.derive(password.encode())
+    stretched = argon.derive(prepared_password(password).encode())
     secret, vault = (hkdf(stretched, b"iirs/1 " + use, digest="sha512") for use in (b"login", b"vault"))
     return {"login_secret": secret, "vault_key": vault}
 
@@ -40,6 +52,11 @@ def open_vault(*, vault_key: bytes, name: str, entry: bytes, vault: bytes) -> Va
     return {"private": private}
 
 
+def login_ticket(*, chain_id: bytes, vault: bytes) -> Values:
+    """The ticket of whoever has had this VAULT."""
+    return {"ticket": sha256(b"iirs/1 login ticket", chain_id, vault)}
+
+
 def read_register(*, chain_id: bytes, frame: bytes) -> Values:
     """REGISTER, with an entry that verifies."""
     entry, secret, vault = cut(body_of(frame, REGISTER), ENTRY_SIZE, 32, 60)
@@ -50,8 +67,14 @@ def read_register(*, chain_id: bytes, frame: bytes) -> Values:
 def read_login(*, file: str, frame: bytes) -> Values:
     """LOGIN."""
     offer_size = 32 + chain_of(file).kem.overhead
-    name, secret, key_id, offer = cut(body_of(frame, LOGIN), 33, 32, 32, offer_size)
-    return {"name": name_of(name), "login_secret": secret, "key_id": key_id, "offer": offer}
+    name, secret, ticket, key_id, offer = cut(body_of(frame, LOGIN), 33, 32, 32, 32, offer_size)
+    return {
+        "name": name_of(name),
+        "login_secret": secret,
+        "ticket": ticket,
+        "key_id": key_id,
+        "offer": offer,
+    }
 
 
 def read_account(*, frame: bytes) -> Values:

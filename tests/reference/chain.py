@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,12 +157,20 @@ def read_chain(*, file: str) -> Values:
     return {"chain_id": chain.chain_id, **values, "entry_certificate": certificate, "hops": hops}
 
 
+AROUND_LINKS = " \t\r\n\v\f\u00a0<>()\"'`,;.!?\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
+
+
 def read_link(*, link: str) -> Values:
-    """A join link; without a fingerprint that field is empty."""
-    pattern = r"(?:iirs://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?/?(?:#([0-9a-fA-F]{64}))?"
-    match = re.fullmatch(pattern, link.strip())
+    """A join link as people paste it; without a fingerprint that field is empty."""
+    link = "".join(letter for letter in link if unicodedata.category(letter) != "Cf").lower()
+    _, scheme, after = link.partition("iirs://")
+    link = (after if scheme else link).replace("%23", "#").strip(AROUND_LINKS)
+    address, mark, digits = link.partition("#")
+    digits = re.sub(r"\s", "", digits)
+    demand(not mark or re.fullmatch("[0-9a-f]{64}", digits) is not None, "no whole fingerprint")
+    match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]*[a-z0-9_-])\.?(?::([0-9]{1,5}))?/?", address)
     if match is None:
         raise RefusedError("no link")
     port = int(match[2] or DEFAULT_PORT)
     demand(0 < port < 65536, "no port")
-    return {"host": match[1].strip("[]"), "port": port, "fingerprint": bytes.fromhex(match[3] or "")}
+    return {"host": match[1].strip("[]"), "port": port, "fingerprint": bytes.fromhex(digits)}

@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from iirs.client.store.whole_files import write_whole
 from iirs.errors import ConfigError
 
 _ICON = Path(__file__).parents[1] / "data" / "iirs.svg"
@@ -43,7 +44,7 @@ def install() -> str:
     try:
         for path, data in ((icon, _ICON.read_bytes()), (entry, text.encode())):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            write_whole(path, data)
     except OSError as error:
         raise ConfigError("The entry in the desktop's menu cannot be written.") from error
     return f"iirs is in the desktop's menu now: {entry}"

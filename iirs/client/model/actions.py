@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,8 @@ class Actions:
     """Stop a file, ours or one that arrives."""
     save: Callable[[bytes, Path], None]
     """Write a file that has arrived to a place the person has chosen."""
-    picture: Callable[[bytes, int], None]
-    """Make a small picture of a file that is here, of so many pixels a side at most, if it is one."""
+    pictures: Callable[[Sequence[bytes], int], None]
+    """Make small pictures of these files that are here, and of no others; so many pixels a side at most."""
     # -- history
     read: Callable[[str, bytes | None], None]
     """Read a talk's newest entries, or those before one that is known."""
@@ -47,7 +47,9 @@ class Actions:
     clear: Callable[[str], None]
     """Delete a talk's entries here."""
     set_timer: Callable[[str, int], None]
-    """Have entries disappear after so many seconds, on both sides; 0: never."""
+    """Have entries disappear here after so many seconds, and ask the others to; 0: never."""
+    leave_timer: Callable[[str], None]
+    """Leave a talk's time as it is, whatever somebody else has set; they are told nothing."""
     # -- groups
     create_group: Callable[[str, tuple[str, ...]], None]
     """Found a group under a name with people."""
@@ -83,7 +85,7 @@ def actions_for(
         pause=lambda file_id: tell(lambda engine: engine.messenger.pause(file_id)),
         cancel=lambda file_id: tell(lambda engine: engine.messenger.cancel(file_id)),
         save=background.save,
-        picture=background.read_picture,
+        pictures=background.pictures.want,
         read=background.read,
         read_back_to=background.read_back_to,
         search=background.search,
@@ -91,6 +93,7 @@ def actions_for(
         delete=lambda talk, item: tell(lambda engine: engine.messenger.delete(talk, item)),
         clear=background.clear,
         set_timer=lambda talk, seconds: tell(lambda engine: engine.messenger.set_timer(talk, seconds)),
+        leave_timer=lambda talk: tell(lambda engine: engine.messenger.leave_timer(talk)),
         create_group=lambda name, people: tell(lambda engine: engine.messenger.create_group(name, people)),
         join_group=lambda key: tell(lambda engine: engine.messenger.join_group(key)),
         leave_group=lambda key: tell(lambda engine: engine.messenger.leave_group(key)),

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
-from iirs.client.pictures.thumbnails import thumbnail
+from iirs.client.model.picture_queue import Picture, PictureQueue
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, HistoryPage, LogEntry
-from iirs.client.text.display import displayable
+from iirs.client.store.whole_files import read_at_most, write_whole
+from iirs.client.text.columns import marked
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError
 
@@ -46,14 +47,6 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A file as a small picture, PNG; b"" if it is none."""
-
-    file_id: bytes
-    png: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Said:
     """A sentence about how something went."""
 
@@ -79,6 +72,7 @@ class BackgroundWork:
     def __init__(self, connection: ServerConnection, tell: Callable[[Reading], None]) -> None:
         self._connection = connection
         self._tell = tell
+        self.pictures = PictureQueue(self._in_store, tell)
 
     def send(self, talk: str, text: str) -> None:
         """Send a text; if it is refused after all, ``NotSent`` has it and says why."""
@@ -169,18 +163,6 @@ class BackgroundWork:
 
         self._in_store(work)
 
-    def read_picture(self, file_id: bytes, longest: int) -> None:
-        """Make a small picture of a file that is here, if it is one."""
-
-        def work(engine: Engine) -> None:
-            try:
-                data = engine.messenger.read_file(file_id)
-            except AccountError:
-                return  # it has gone meanwhile
-            self._in_worker(lambda: self._tell(Picture(file_id, thumbnail(data, longest))))
-
-        self._in_store(work)
-
     # -- the person's own files ---------------------------------------------------------------------
 
     def send_file(self, talk: str, path: Path) -> None:
@@ -197,7 +179,7 @@ class BackgroundWork:
 
         def work(engine: Engine) -> None:
             data = engine.messenger.read_file(file_id)
-            self._in_worker(lambda: _write(path, data))
+            self._in_worker(lambda: write_whole(path, data))
 
         self._in_store(work)
 
@@ -205,7 +187,7 @@ class BackgroundWork:
         """Write all that is stored of a talk to ``path``, as text a person can read."""
 
         def write(_engine: Engine, entries: list[LogEntry]) -> None:
-            self._in_worker(lambda: _write(path, exported(entries).encode("utf-8", "replace")))
+            self._in_worker(lambda: write_whole(path, exported(entries).encode("utf-8", "replace")))
 
         self._read_pages(talk, None, lambda page: False, write)
 
@@ -234,8 +216,7 @@ class BackgroundWork:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(FILE_MAX + 1)
+    data = read_at_most(path, FILE_MAX + 1)
     if len(data) > FILE_MAX:
         raise AccountError(
             "A file can have at most {limit} KiB: a larger one would take hours.", limit=FILE_MAX // 1024
@@ -243,20 +224,16 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; only the person may read it."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.touch(mode=0o600)
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
 def exported(entries: Iterable[LogEntry]) -> str:
-    """Return entries as lines: time, author, text; later lines of a text are indented, so none can pose."""
+    """Return entries as lines: time, author, text; later lines of a text are indented, so none can pose.
+
+    That a line is of a file is said before the colon, where no text comes to stand.
+    """
     lines = []
     for entry in entries:
         at = datetime.datetime.fromtimestamp(min(entry.sent_at_ms / 1000, _LATEST), datetime.UTC)
-        text = displayable(entry.text).replace("\n", "\n    ")
-        what = _("[file] {name}").format(name=text) if entry.kind is EntryKind.FILE else text
-        lines.append(f"{at:%Y-%m-%d %H:%M:%S} UTC  {entry.author}: {what}\n")
+        author = entry.author
+        if entry.kind is EntryKind.FILE:
+            author = _("{author} sends a file").format(author=author)
+        lines.append(marked(f"{at:%Y-%m-%d %H:%M:%S} UTC  {author}: ", entry.text, None, 4) + "\n")
     return "".join(lines)

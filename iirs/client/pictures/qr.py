@@ -7,10 +7,12 @@ from pathlib import Path
 
 import segno
 
+from iirs.client.pictures.decoder import Decoder, Task, UndecodedError, Why
 from iirs.errors import AccountError
 
-PIXELS_MAX = 20_000_000
 _BYTES_MAX = 20 * 1024 * 1024
+_TEXT_MAX = 16 * 1024
+"""More than a QR code can hold, in bytes."""
 _QUIET_ZONE = 4
 
 
@@ -21,22 +23,38 @@ def qr_png(text: str, module: int) -> bytes:
     return written.getvalue()
 
 
-def read_qr(path: Path) -> str:
-    """Return the text of the QR code in a picture. Raises ``AccountError`` with the sentence to show."""
-    import zxingcpp  # noqa: PLC0415  # large, and needed by one button only
-    from PIL import Image  # noqa: PLC0415
+def read_qr(path: Path, decoder: Decoder | None = None) -> str:
+    """Return the text of the QR code in a picture. Blocks. Raises ``AccountError``: what to show."""
+    import PIL  # noqa: PLC0415  # large, and needed by one button only
+    import zxingcpp  # noqa: PLC0415
 
-    Image.MAX_IMAGE_PIXELS = None  # the size is looked at here, before anything is decoded
     try:
-        if path.stat().st_size > _BYTES_MAX:
-            raise AccountError("This picture is too large.")
-        with Image.open(path, formats=("PNG", "JPEG", "GIF", "WEBP", "BMP")) as picture:
-            if picture.width * picture.height > PIXELS_MAX:
-                raise AccountError("This picture is too large.")
-            grey = picture.convert("L")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise AccountError("This file is no picture that can be read.") from error
-    found = zxingcpp.read_barcodes(grey, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode))
-    if not found:
-        raise AccountError("There is no QR code to be found in this picture.")
-    return str(found[0].text)
+        data = _read(path)
+        text = (decoder or Decoder()).decode(Task("code", 0, _TEXT_MAX, (PIL, zxingcpp)), data)
+    except OSError as error:
+        raise _refused(Why.UNREADABLE) from error
+    except UndecodedError as error:
+        raise _refused(error.why) from error
+    return text.decode("utf-8", "replace")
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():  # of a pipe or a device there may be no end
+        raise UndecodedError(Why.UNREADABLE)
+    with path.open("rb") as file:
+        data = file.read(_BYTES_MAX + 1)
+    if len(data) > _BYTES_MAX:
+        raise UndecodedError(Why.TOO_LARGE)
+    return data
+
+
+def _refused(why: Why) -> AccountError:
+    match why:
+        case Why.TOO_LARGE:
+            return AccountError("This picture is too large.")
+        case Why.NO_CODE:
+            return AccountError("There is no QR code to be found in this picture.")
+        case Why.ENDED:
+            return AccountError("This picture takes too long to read.")
+        case Why.UNREADABLE:
+            return AccountError("This file is no picture that can be read.")

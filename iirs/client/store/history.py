@@ -126,6 +126,12 @@ class History:
         """Return whether a talk has entries before one."""
         return bool(self._places(talk, 1, item_id, 0))
 
+    def newest_ms(self, talk: str) -> int:
+        """Return the time of a talk's newest entry, in unix milliseconds; 0 if there is none."""
+        query = "SELECT sent_at_ms FROM entry WHERE talk = ? ORDER BY place DESC LIMIT 1"
+        row = self._file.execute(query, (talk,)).fetchone()
+        return 0 if row is None else int(row[0])
+
     def last_entries(self) -> dict[str, LogEntry]:
         """Return the newest entry of every talk; what it costs grows with the talks, not with the entries."""
         rows = self._file.execute(  # a constant is put in

@@ -14,6 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from iirs.client.store.whole_files import write_whole
+from iirs.errors import IirsError
+
 FILE = "window.json"
 ZOOMS = (0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0)
 LOCK_MINUTES = (0, 1, 5, 15, 30, 60)
@@ -101,11 +104,9 @@ class Preferences:
 
     def write(self, folder: Path) -> None:
         """Keep them, if the disk lets us: they are a convenience. The file is replaced as a whole."""
-        with suppress(OSError):
+        with suppress(OSError, IirsError):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary = folder / f"{FILE}.new"
-            temporary.write_bytes(self.encode())
-            temporary.replace(folder / FILE)
+            write_whole(folder / FILE, self.encode())
 
     def zoomed(self, steps: int) -> float:
         """Return the zoom so many steps larger or smaller, as far as it goes; no steps is the usual one."""

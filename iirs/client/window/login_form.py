@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from iirs.client.account.entry_calls import Home
 from iirs.client.account_tasks import Credentials, LoggedIn, NotLoggedIn, Remembered, log_in
-from iirs.client.window.pages.login_page import LoginPage
+from iirs.client.window.pages.login_page import LoginPage, Written
 from iirs.client.window.start import Start
 from iirs.client.window.theme.theme import Theme
 
@@ -27,18 +27,22 @@ class LoginForm:
         self._sentence = ""
         self._is_waiting = False
         self._on_trust = False
-        self._written: Remembered | None = None
+        self._written: Written | None = None
 
     def make(self, window: tk.Tk | tk.Toplevel, theme: Theme, last: Remembered) -> LoginPage:
         """Return the page; ``last`` has the server and name of the last time."""
-        known = Remembered(self._start.link or last.link, self._start.name or last.name)
-        page = self._page = LoginPage(window, theme, known, self.log_in, self._written)
+        page = self._page = LoginPage(window, theme, self._written or self._begun(last), self.log_in)
         page.focus_first()
         if self._is_waiting:
             page.wait()
         elif self._sentence:
             page.fail(self._sentence)
         return page
+
+    def _begun(self, last: Remembered) -> Written:
+        start = self._start.after(last)
+        new = start.new if start.new is not None else not start.name
+        return Written(start.link, start.name, new, start.keys_stay_here)
 
     def put_away(self) -> None:
         """Keep what is written, but the password, before the page is destroyed."""

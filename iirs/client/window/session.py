@@ -76,6 +76,10 @@ class Session:
         """Delete all that this machine has of the account; its connection is over."""
         forget(self.connection, self._home)
 
+    def end(self) -> None:
+        """End what works beside the connection; that is over."""
+        self.background.pictures.stop()
+
     # -- leaving ------------------------------------------------------------------------------------
 
     def leave(self, leaving: Leaving, *, coming_back: bool) -> None:

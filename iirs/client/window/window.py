@@ -15,8 +15,9 @@ from iirs.client.account.entry_calls import Home
 from iirs.client.account_tasks import LoggedIn, NotLoggedIn, PasswordTold, Remembered
 from iirs.client.events import ConnectionState, ErrandDone, Notice, PeerChanged
 from iirs.client.model.actions import actions_for
-from iirs.client.model.background import Found, LastEntries, NotSent, Picture, Reading, Said
+from iirs.client.model.background import Found, LastEntries, NotSent, Reading, Said
 from iirs.client.model.chat_model import ChatModel
+from iirs.client.model.picture_queue import Picture
 from iirs.client.store.log_entry import HistoryPage
 from iirs.client.text.translate import _
 from iirs.client.window.alerts import Alerts
@@ -75,8 +76,9 @@ class ClientWindow:
             window.bind(sequence, lambda _: window.after_idle(self._take_focus), add=True)
         bind_shortcuts(window, self._shortcuts())
         self.show_login()
-        if start.credentials is not None:
-            self.form.log_in(start.credentials)
+        credentials = start.after(self._last).credentials
+        if credentials is not None:
+            self.form.log_in(credentials)
         self._poll()
 
     @property
@@ -132,8 +134,11 @@ class ClientWindow:
             self.main_page.chat.keep_draft()
 
     def _make_login_page(self) -> LoginPage:
-        last = Remembered(self.state.preferences.link, self.state.preferences.name)
-        return self.form.make(self.window, self.theme, last)
+        return self.form.make(self.window, self.theme, self._last)
+
+    @property
+    def _last(self) -> Remembered:
+        return Remembered(self.state.preferences.link, self.state.preferences.name)
 
     def _make_main_page(self) -> MainPage:
         session = self._inside()
@@ -378,6 +383,7 @@ class ClientWindow:
         if session is None or not session.is_over:
             return
         self.session = None
+        session.end()
         if session.leaving is not None:
             session.leaving.then()
         else:

@@ -99,9 +99,20 @@ def join_link() -> Book:
                  "iirs://192.0.2.7/"):  # fmt: skip
         book.case(f"link {link[:25]}", "read_link", link=link)
     book.like("white space around a link", "link example.org", link=" example.org\n")
+    wrapped = f"{digits[:30]}\r\n  {digits[30:]}"
+    for link in (f"IIRS://Example.ORG.:12346/#{digits.upper()}", f"<iirs://example.org/#{digits}>.",
+                 f"Come here: iirs://example.org/#{wrapped} ", f"\u201ciirs://example.org/%23{digits}\u201d",
+                 f"\u200biirs://exam\u00adple.org/#{digits}\ufeff", "EXAMPLE.org."):  # fmt: skip
+        book.case(f"pasted: {link[:28]!r}", "read_link", link=link)
     for link in ("", "https://example.org/", "example.org:0", "example.org:65536", "iirs://2001:db8::1/",
-                 f"example.org/#{digits[:-1]}", f"example.org/{digits}"):  # fmt: skip
-        book.like(f"refused: link {link[:30]!r}", "link example.org", refused="ConfigError", link=link)
+                 f"example.org/#{digits[:-1]}", f"example.org/{digits}", "example.org/#", "example.org..:80",
+                 f"example.org/#{digits} and more", f"iirs://a/#{digits} iirs://b/#{digits}"):  # fmt: skip
+        book.like(
+            f"refused: link {link[:30]!r}, {len(link)} characters",
+            "link example.org",
+            refused="ConfigError",
+            link=link,
+        )
     return book
 
 
@@ -160,16 +171,16 @@ def heads() -> Book:
               indifferent=("start",))  # fmt: skip
     double = world.head(file, 2, [alice, bob, alice])
     changes = {
-        "a gap": {"start": 2, "entries": [carol]},
         "other entries than held": {"start": 0, "entries": [bob, bob, carol]},
         "an entry that nobody signed for": {"head": world.head(file, 2, [alice, bob])},
-        "fewer entries than the head covers": {"entries": [bob]},
         "another order than signed": {"entries": [carol, bob]},
         "an entry of another chain": {"entries": [bob, world.entry("carol")]},
         "a name twice": {"entries": [bob, alice], "head": double},
     }
     for why, change in changes.items():
         book.like(f"refused: {why}", name, refused="DirectoryError", **change)
+    book.like("refused: a gap", name, refused="PeerError", start=2, entries=[carol])
+    book.like("refused: fewer entries than the head covers", name, refused="PeerError", entries=[bob])
     unsigned = world.head(file, 2, everybody, liar=0)
     book.like("refused: a head that is not signed", name, refused="ChainError", head=unsigned)
     return book
@@ -232,6 +243,8 @@ def passwords() -> Book:
     book.like("standard", name, memory_kib=64 * 1024, passes=3, lanes=4)
     book.like("letters that are not English", name, name="b.o-b_7", password="schöne grüße, 你好")
     book.like("another name", name, name="bob")
+    book.like("as another keyboard types it: no-break spaces, and letters in two parts", name, name="b.o-b_7",
+              password="scho\u0308ne\u00a0gru\u0308\u00dfe,\u3000你好")  # fmt: skip
     book.like("a space more", name, password="correct horse battery ")
     entry, private = world.entry("alice"), world.scalar("alice")
     given = {"vault_key": keys["vault_key"], "name": "alice", "entry": entry}
@@ -265,7 +278,8 @@ def accounts() -> Book:
     book.like("refused: register with an entry that does not verify", "register", refused="DirectoryError",
               frame=flipped(frame, 120))  # fmt: skip
     offer, field = book.filler("an offer", 80), name_field("alice")
-    frame = framed(LOGIN, field + secret + sha256(b"key") + offer)
+    book.case("ticket", "login_ticket", chain_id=chain_id, vault=vault)
+    frame = framed(LOGIN, field + secret + sha256(b"ticket") + sha256(b"key") + offer)
     book.case("login", "read_login", file=file, frame=frame)
     book.like("refused: login by no name", "login", refused="AccountError", frame=flipped(frame, 6, 32))
     book.like("refused: login of another suite", "login", refused="PeerError",

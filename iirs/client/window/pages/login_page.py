@@ -6,13 +6,15 @@ import queue
 import threading
 import tkinter as tk
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tkinter import filedialog, ttk
 
 from iirs.chain import JoinLink
 from iirs.client.account.password_keys import check_password
-from iirs.client.account_tasks import Credentials, Remembered
+from iirs.client.account_tasks import Credentials
 from iirs.client.model.privacy_sentences import HIDDEN
+from iirs.client.pictures.decoder import Decoder
 from iirs.client.pictures.qr import read_qr
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.scroll_page import ScrollPage
@@ -29,6 +31,17 @@ _ONE_OWNER = N_(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What stands in the form, but the password."""
+
+    link: str
+    name: str
+    new: bool
+    """Whether an account is to be created."""
+    keys_stay_here: bool
+
+
 class LoginPage(ScrollPage):
     """Calls ``submit`` with what was typed; afterwards ``wait`` and ``fail`` show what comes of it."""
 
@@ -36,20 +49,19 @@ class LoginPage(ScrollPage):
         self,
         parent: tk.Misc,
         theme: Theme,
-        start: Remembered,
+        written: Written,
         submit: Callable[[Credentials], None],
-        written: Remembered | None = None,
     ) -> None:
-        """``start``: the last time's, or what the program was started with; ``written``: here, before."""
         super().__init__(parent, theme, 400)
         self._theme = theme
         self._submit = submit
-        self._new = tk.BooleanVar(self, not start.name)
-        self._keys_stay_here = tk.BooleanVar(self, False)
-        self._name_written = tk.StringVar(self, (written or start).name)
+        self._new = tk.BooleanVar(self, written.new)
+        self._keys_stay_here = tk.BooleanVar(self, written.keys_stay_here)
+        self._name_written = tk.StringVar(self, written.name)
         self._password = tk.StringVar(self)
-        self._link = tk.StringVar(self, (written or start).link)
+        self._link = tk.StringVar(self, written.link)
         self._shown = tk.BooleanVar(self, False)
+        self._decoder = Decoder()
         card = self.body
         self._make_heading(card)
         self._make_fields(card)
@@ -57,11 +69,13 @@ class LoginPage(ScrollPage):
         self._password.trace_add("write", lambda *_: self._judge())
         self._change_kind()
         self.settle()
+        self.bind("<Destroy>", lambda _: self._decoder.stop())
 
     @property
-    def written(self) -> Remembered:
-        """The server and name as they stand in the form."""
-        return Remembered(self._link.get(), self._name_written.get())
+    def written(self) -> Written:
+        """What stands in the form now."""
+        link, name = self._link.get(), self._name_written.get()
+        return Written(link, name, self._new.get(), self._keys_stay_here.get())
 
     def _make_heading(self, card: ttk.Frame) -> None:
         dp = self._theme.dp
@@ -129,25 +143,31 @@ class LoginPage(ScrollPage):
             self.take_link_from(Path(chosen))
 
     def take_link_from(self, path: Path) -> None:
-        """Fill in the link that a picture of a QR code holds, or say why not. Reading is a worker's."""
+        """Fill in the link that a picture of a QR code holds, or say why not, and give up the last one.
+
+        Reading is a worker's.
+        """
+        self._decoder.stop()
+        decoder = self._decoder = Decoder()
+        self.message.configure(text=_("Looking for a QR code in this picture …"), style="Muted.TLabel")
         found: queue.SimpleQueue[str | IirsError] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                text = read_qr(path).strip()
+                text = read_qr(path, decoder).strip()
                 JoinLink.parse(text)
                 found.put(text)
             except IirsError as error:
                 found.put(error)
 
         threading.Thread(target=work, name="iirs-qr", daemon=True).start()
-        self._await_link(found)
+        self._await_link(found, decoder)
 
-    def _await_link(self, found: queue.SimpleQueue[str | IirsError]) -> None:
-        if not self.winfo_exists():
+    def _await_link(self, found: queue.SimpleQueue[str | IirsError], decoder: Decoder) -> None:
+        if not self.winfo_exists() or decoder is not self._decoder:
             return
         if found.empty():
-            self.after(50, self._await_link, found)
+            self.after(50, self._await_link, found, decoder)
             return
         result = found.get()
         if isinstance(result, IirsError):

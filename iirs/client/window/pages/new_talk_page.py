@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.model.chat_model import ChatModel
+from iirs.client.model.talk_sentences import group_offer
 from iirs.client.text.translate import N_, _
 from iirs.client.window.theme.theme import Theme, window_keys_first
 
@@ -17,13 +18,21 @@ _RULE = N_(
 
 
 class NewTalkPage(ttk.Frame):
-    """A name to type, and who asks for us; ``ask`` is called with a name."""
+    """A name to type, and who asks for us; ``ask`` gets a name, ``look`` the key of a group that asks."""
 
-    def __init__(self, parent: tk.Misc, theme: Theme, model: ChatModel, ask: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        parent: tk.Misc,
+        theme: Theme,
+        model: ChatModel,
+        ask: Callable[[str], None],
+        look: Callable[[str], None],
+    ) -> None:
         super().__init__(parent)
         self._theme = theme
         self._model = model
         self._ask = ask
+        self._look = look
         self._offered: list[str] = []
         dp = theme.dp
         card = ttk.Frame(self)
@@ -69,9 +78,12 @@ class NewTalkPage(ttk.Frame):
         dp = self._theme.dp
         row = ttk.Frame(self._asking, style="Warn.TFrame", padding=(dp(14), dp(8)))
         row.pack(fill="x", pady=(0, dp(6)))
-        text = _("{peer} wants to talk to you").format(peer=peer)
-        ttk.Label(row, text=text, style="Warn.TLabel", font=self._theme.bold).pack(side="left")
-        accept = ttk.Button(
-            row, text=_("Accept"), style="Warn.Accent.TButton", command=lambda: self._ask(peer)
-        )
-        accept.pack(side="right")
+        talk = self._model.talk(peer)
+        if talk.is_group:
+            text, words, act = self._theme.visual(group_offer(talk)), _("Look"), self._look
+        else:
+            text, words, act = _("{peer} wants to talk to you").format(peer=peer), _("Accept"), self._ask
+        button = ttk.Button(row, text=words, style="Warn.Accent.TButton", command=lambda: act(peer))
+        button.pack(side="right")
+        label = ttk.Label(row, text=text, style="Warn.TLabel", font=self._theme.bold, wraplength=dp(280))
+        label.pack(side="left")

@@ -9,6 +9,7 @@ from tkinter import filedialog, ttk
 
 from iirs.client.chat_session import FILE_MAX
 from iirs.client.messenger.file_transfer import safe_name, seconds_for
+from iirs.client.store.whole_files import is_ordinary
 from iirs.client.text.text_layout import duration, size_words
 from iirs.client.text.translate import _, n_
 from iirs.client.window.theme.theme import Theme, window_keys_first
@@ -161,10 +162,7 @@ class Composer(ttk.Frame):
 
     def offer_file(self, path: Path) -> None:
         """Say how long a file will take, before it is sent; or why it cannot be."""
-        try:
-            size = path.stat().st_size
-        except OSError:
-            size = -1
+        size = path.stat().st_size if is_ordinary(path) else -1
         self._path = path if 0 < size <= FILE_MAX else None
         if size < 0:
             words = _("This file cannot be read.")
@@ -179,7 +177,7 @@ class Composer(ttk.Frame):
                 "{name}, {size}: about {time}, while texts go first. It goes as it is: pictures may hold "
                 "where and when they were taken."
             ).format(
-                name=safe_name(path.name),
+                name=self._theme.drawable(safe_name(path.name)),
                 size=size_words(size),
                 time=duration(seconds_for(size, self.round_seconds)),
             )

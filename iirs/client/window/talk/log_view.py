@@ -12,12 +12,13 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
+from iirs.client.model.picture_queue import Picture
 from iirs.client.model.talk import Row, Talk
-from iirs.client.store.log_entry import TransferState
 from iirs.client.text.emoji import spelled_out
 from iirs.client.text.translate import n_
 from iirs.client.window.talk.bubbles import Bubbles
 from iirs.client.window.talk.log_layout import PICTURE_MAX, LogLayout, Metrics
+from iirs.client.window.talk.log_pictures import LogPictures
 from iirs.client.window.theme.theme import Theme
 
 _SLICE_SECONDS = 0.008
@@ -28,8 +29,8 @@ _NEAR_TOP = 600
 class LogView(ttk.Frame):
     """Shows a ``Talk``: call ``show`` for another one and ``refresh`` when it may have changed.
 
-    ``ask_older`` is called when the reader comes near the top and the store has more, ``ask_picture`` with a
-    file that may be a picture, ``open_link`` with a link, ``open_menu`` with a row and a place on the screen.
+    ``ask_older`` is called when the reader comes near the top and the store has more, ``pictures.ask`` with
+    files that may be pictures, ``open_link`` with a link, ``open_menu`` with a row and a place on the screen.
     """
 
     def __init__(self, parent: tk.Misc, theme: Theme) -> None:
@@ -45,9 +46,8 @@ class LogView(ttk.Frame):
         self._with_emoji = False
         self._next_slice = ""
         self._asked_from: bytes | None = None
-        self._pictures: dict[bytes, tk.PhotoImage | None] = {}
+        self.pictures = LogPictures(self)
         self.ask_older: Callable[[str], None] = lambda talk: None
-        self.ask_picture: Callable[[bytes], None] = lambda file_id: None
         self.open_link: Callable[[str], None] = lambda link: None
         self.open_menu: Callable[[Row, int, int], None] = lambda row, x, y: None
         self.canvas = tk.Canvas(
@@ -60,7 +60,7 @@ class LogView(ttk.Frame):
         self._pill = ttk.Button(self, style="Accent.TButton", command=self.go_to_end, takefocus=False)
         self._layout = self._fresh_layout()
         self._bind_input()
-        self.bind("<Destroy>", lambda _: self._stop_slices())
+        self.bind("<Destroy>", lambda _: self._stop_work())
 
     def _bind_input(self) -> None:
         canvas, step = self.canvas, self._theme.dp(60)
@@ -97,7 +97,8 @@ class LogView(ttk.Frame):
         """Show another talk, from its end."""
         self._talk, self._version, self._chosen, self._unseen = talk, -1, None, 0
         self._at_end, self._asked_from = True, None
-        self._pictures.clear()
+        self.pictures.look_for(())
+        self.pictures.clear()
         self._start_over()
 
     def refresh(self) -> None:
@@ -149,15 +150,13 @@ class LogView(ttk.Frame):
         self._redraw()
         return True
 
-    def take_picture(self, file_id: bytes, png: bytes) -> None:
-        """Show a small picture in place of its file; with nothing, it is no picture."""
-        if not png:
-            return
-        self._pictures[file_id] = tk.PhotoImage(master=self, data=png, format="png")
-        for row in self._layout.rows:
-            if row.file is not None and row.file.file_id == file_id:
-                self._layout.lay_out_again(row)
-        self._redraw()
+    def take_picture(self, picture: Picture) -> None:
+        """Show a small picture in place of its file; or that there is none, if there should be."""
+        if self.pictures.take(picture):
+            for row in self._layout.rows:
+                if row.file is not None and row.file.file_id == picture.file_id:
+                    self._layout.lay_out_again(row)
+            self._redraw()
 
     # -- layout -------------------------------------------------------------------------------------
 
@@ -170,13 +169,9 @@ class LogView(ttk.Frame):
             theme.small.metrics("linespace"),
             self._width,
             (lambda text: text) if self._with_emoji else spelled_out,
-            self._picture_size,
+            self.pictures.size_of,
         )
         return LogLayout(self._talk, metrics, datetime.datetime.now().astimezone().date())
-
-    def _picture_size(self, row: Row) -> tuple[int, int] | None:
-        picture = self._pictures.get(row.file.file_id) if row.file is not None else None
-        return None if picture is None else (picture.width(), picture.height())
 
     def _start_over(self) -> None:
         if self._width == 0:
@@ -219,7 +214,8 @@ class LogView(ttk.Frame):
         if self._layout.first > 0:
             self._next_slice = self.after(10, self._work_on)
 
-    def _stop_slices(self) -> None:
+    def _stop_work(self) -> None:
+        self.pictures.look_for(())
         if self._next_slice:
             self.after_cancel(self._next_slice)
             self._next_slice = ""
@@ -246,11 +242,14 @@ class LogView(ttk.Frame):
         self._offset = last if self._at_end else min(max(first, self._offset), last)
         self._at_end = self._offset >= last
         canvas.delete("all")
+        in_view = []
         if layout.places:
             for index in range(layout.index_at(self._offset), len(layout.rows)):
                 if layout.place(index).top - self._offset > height:
                     break
                 self._draw(index)
+                in_view.append(layout.rows[index])
+        self.pictures.look_for(in_view)
         self._show_bar()
         self._show_pill()
         self._want_older()
@@ -265,17 +264,8 @@ class LogView(ttk.Frame):
         if not row.text_id:
             self.bubbles.remark(row, top, self._width)
             return
-        self._want_picture(row)
-        picture = self._pictures.get(row.file.file_id) if row.file is not None else None
-        bottom = place.bottom - self._offset
-        self.bubbles.bubble(row, place, (top, bottom, self._width), picture, chosen=row is self._chosen)
-
-    def _want_picture(self, row: Row) -> None:
-        file = row.file
-        is_here = file is not None and (row.outgoing or row.transfer is TransferState.DONE)
-        if file is not None and is_here and file.file_id not in self._pictures:
-            self._pictures[file.file_id] = None
-            self.ask_picture(file.file_id)
+        space = top, place.bottom - self._offset, self._width
+        self.bubbles.bubble(row, place, space, self.pictures, chosen=row is self._chosen)
 
     def _want_older(self) -> None:
         near = self._offset - self._layout.top < self._theme.dp(_NEAR_TOP)
