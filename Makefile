@@ -33,6 +33,7 @@ demo:
 
 bench:
 	python benchmarks/latency.py
+	python benchmarks/bursts.py
 	python benchmarks/meter.py
 	python benchmarks/pictures.py
 	xvfb-run -a python benchmarks/window.py

@@ -249,6 +249,7 @@ class Alice:
         item = Item(b"c" * 16, ItemKind.TEXT, b"and for you", 1)
         carol = self.engine.slots.conversations["carol"]
         self.engine.messenger.take_in(carol, Gathered(True, False, (item,), ()))
+        self.engine.messenger.work()
         self.engine.slots.save_all()
 
     def _begin(self) -> None:
@@ -372,7 +373,19 @@ class Alice:
     # -- what must hold -------------------------------------------------------------------------------------
 
     def rows(self) -> int:
-        tables = ("value", "outbox", "seen", "entry", "file", "piece")
+        tables = (
+            "value",
+            "outbox",
+            "seen",
+            "entry",
+            "file",
+            "piece",
+            "fragment",
+            "inbox",
+            "held",
+            "recent",
+            "way",
+        )
         return sum(self._count(f"SELECT count(*) FROM {table}") for table in tables)  # noqa: S608
 
     def _count(self, query: str) -> int:
@@ -381,6 +394,9 @@ class Alice:
     def check(self) -> None:
         """Raise ``AssertionError`` if anything of what is kept is not as it must be."""
         messenger = self.engine.messenger
+        for _ in range(_STEPS_MAX):
+            messenger.work()  # all that waits for later rounds
+        assert self._count("SELECT count(*) FROM inbox") == 0
         assert self._count("SELECT count(*) FROM piece WHERE file_id NOT IN (SELECT file_id FROM file)") == 0
         assert (
             self._count(
@@ -413,7 +429,8 @@ class Alice:
         """Return what an engine holds of bob, as it must be the same after a restart."""
         conversation = self.engine.slots.conversation("bob")
         outbox = [(item.item_id.hex(), item.part, item.data.hex()) for item in conversation.chat.outbox]
-        return json.dumps([conversation.to_state(), conversation.chat.to_state(), outbox])
+        fragments = repr(sorted(conversation.chat.fragments().items()))
+        return json.dumps([conversation.to_state(), conversation.chat.to_state(), outbox, fragments])
 
 
 def _step(alice: Alice, choices: Choices) -> None:
