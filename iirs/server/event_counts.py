@@ -20,8 +20,10 @@ class Counted(Enum):
 
     WRONG_GUESS = "wrong passwords"
     LOGIN_LIMITED = "logins refused after too many wrong passwords"
+    LOGINS_TOO_MANY = "logins refused because the account had just logged in too often"
     REGISTRATION_LIMITED = "registrations refused as too many"
     FULL = "connections refused because the server is full"
+    CROWDED = "connections closed because too many had not logged in"
     NO_RESOURCES = "connections lost for want of file descriptors or threads"
     PROTOCOL_BROKEN = "connections closed because they broke the protocol"
     TIMED_OUT = "connections closed because time was up"

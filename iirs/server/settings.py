@@ -11,6 +11,7 @@ from iirs.geometry import RandomBytes
 from iirs.server.connectionThread import ConnectionSettings
 from iirs.server.deaddrop import DropObserver
 from iirs.server.mix_stage import StageView
+from iirs.server.net.lobby import LobbySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,10 @@ class ServiceSettings:
     registrations_per_second: float = 1.0
     failed_logins_burst: float = 10
     failed_logins_per_second: float = 0.2
+    logins_burst: float = 30
+    logins_per_second: float = 0.2
+    lobby: LobbySettings = field(default_factory=LobbySettings)
+    """How many may be there who have not logged in; the times are the connection's."""
     clock: Callable[[], float] = time.time
     random_bytes: RandomBytes = os.urandom
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
