@@ -153,6 +153,8 @@ class Guest:
             if not data:
                 return Wants.CLOSE
             self.said += data
+        if b"!" in self.said:
+            raise ValueError("nobody has thought of this")
         self.is_proven = b"p" in self.said
         return Wants.ENTRY if b"e" in self.said else Wants.TIME if b"t" in self.said else Wants.BYTES
 
@@ -276,6 +278,22 @@ def test_a_share_is_kept_and_those_who_go_are_counted() -> None:
         assert len(place.refused) == 1
         for sock in socks:
             sock.close()
+
+
+def test_an_error_that_nobody_has_thought_of_costs_the_others_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with hall(TIMES) as place:
+        sock, guest = place.visit()
+        with sock:
+            sock.sendall(b"!")
+            wait_until(lambda: guest.events == ["closed"])
+            assert sock.recv(1) == b""
+        assert "is given up" in caplog.text
+        other, second = place.visit()
+        with other:
+            other.sendall(b"e")
+            wait_until(lambda: second.events == ["entered"])
 
 
 def test_each_address_has_its_turn() -> None:

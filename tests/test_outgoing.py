@@ -97,6 +97,19 @@ def test_of_a_directory_only_as_much_is_made_as_the_socket_takes() -> None:
     assert directory.made <= 6 * RECORD_MAX // ENTRY_SIZE + 1
 
 
+def test_of_a_directory_that_waits_no_more_than_a_record_is_held() -> None:
+    crowd = [outgoing()[0] for _ in range(40)]
+    tracemalloc.start()
+    try:
+        for one in crowd:
+            one.put((bytes(1000) for _ in range(10_000)), 0)
+            one.flush()
+        held = tracemalloc.get_traced_memory()[0] / len(crowd)
+    finally:
+        tracemalloc.stop()
+    assert held < 1.3 * RECORD_MAX  # the pipe here keeps a whole record
+
+
 def test_one_turn_has_an_end_however_fast_the_client_reads() -> None:
     waiting, sock = outgoing(room=10**9)
     waiting.put(Endless(), 0)

@@ -8,6 +8,7 @@ when many want something, each address has its turn.
 from __future__ import annotations
 
 import contextlib
+import logging
 import selectors
 import socket
 import threading
@@ -21,6 +22,7 @@ from typing import Protocol
 from iirs.server.net.listener import Listener
 from iirs.server.net.shares import Shares, share_of
 
+_log = logging.getLogger("iirs.server")
 _ACCEPTED_AT_ONCE = 256
 _TURN_SECONDS = 0.01
 """CPU after which others have their turn: those who still want something are asked again."""
@@ -245,7 +247,13 @@ class Lobby(threading.Thread):
             self._hear_out(visit)
             return
         was_proven = visit.visitor.is_proven
-        self._obey(visit, visit.visitor.go_on())
+        try:
+            self._obey(visit, visit.visitor.go_on())
+        except Exception:  # nobody has thought of it; it must not cost the others the door
+            _log.exception("a connection that has not logged in is given up")
+            if visit in self._visits:
+                self._forget(visit)
+            visit.visitor.close()
         if visit in self._visits and visit.visitor.is_proven and not was_proven:
             self._shares.prove(visit)
 

@@ -28,8 +28,10 @@ def records(pieces: Iterable[bytes]) -> Iterator[bytes]:
         rest = memoryview(piece)
         while size + len(rest) > RECORD_MAX:
             cut = RECORD_MAX - size
-            yield b"".join([*waiting, rest[:cut]])
+            waiting.append(rest[:cut])
+            record = [b"".join(waiting)]
             waiting, size, rest = [], 0, rest[cut:]
+            yield record.pop()  # while it waits to be asked again, it holds none of what it gave
         waiting.append(rest)
         size += len(rest)
     if size:
