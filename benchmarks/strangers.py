@@ -169,7 +169,9 @@ def _measure(options: argparse.Namespace) -> dict[str, object]:
             newcomers = Newcomers(servers.link, folder)
             before = servers.views()[-1]["rounds"]
             began = time.monotonic()
-            with strangers(_port(servers.link, folder, options.hop), options) as process:
+            hops = people[0].account.chain.hops
+            port = hops[options.hop].host_and_port[1] if options.hop else servers.link.port
+            with strangers(port, options) as process:
                 newcomers.start()
                 latencies: list[float] = []
                 while time.monotonic() - began < options.seconds:
@@ -193,13 +195,6 @@ def _measure(options: argparse.Namespace) -> dict[str, object]:
         "newcomers_s": [round(item, 2) for item in newcomers.took],
         "newcomers_failed": newcomers.failed,
     }
-
-
-def _port(link: JoinLink, folder: Path, hop: int) -> int:
-    if not hop:
-        return link.port
-    account = login(link, Home(folder / "alice", StretchCost(64, 1, 1)), "alice", "correct horse battery")
-    return account.chain.hops[hop].host_and_port[1]
 
 
 class Newcomers(threading.Thread):
