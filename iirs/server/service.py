@@ -165,10 +165,8 @@ class Service:
         """Forget what is to be forgotten by the clock; to be called now and then, from any thread."""
         self._announcer.erase_keys()
         self._counts.tell()
-        if (
-            self._paced
-        ):  # a wall clock that was set the moment the scheduler looked at it must not be waited for
-            self._scheduler.wakeup()
+        if self._paced:
+            self._scheduler.wakeup()  # the wall clock may have been set the moment it looked at it
 
     def stop(self) -> None:
         """Finish the round that runs, tell every client, and let go of everything."""
