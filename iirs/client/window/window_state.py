@@ -103,8 +103,8 @@ class WindowState:
     def _place(self) -> None:
         theme, window = self.theme, self.window
         screen = (window.winfo_screenwidth(), window.winfo_screenheight())
-        least = WindowPlace(theme.dp(640), theme.dp(560), 0, 0).fitted(*screen)
-        window.minsize(min(least.width, 960), min(least.height, 720))
+        least = WindowPlace(theme.dp(340), theme.dp(360), 0, 0).fitted(screen[0] // 2, screen[1] * 9 // 10)
+        window.minsize(least.width, least.height)
         place = self.preferences.place
         if place is not None:
             window.geometry(place.fitted(*screen).geometry)

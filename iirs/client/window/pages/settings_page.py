@@ -16,6 +16,7 @@ from iirs.client.model.privacy_sentences import explained
 from iirs.client.pictures.qr import qr_png
 from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, ColourScheme, Notify, Preferences
 from iirs.client.text.translate import N_, _, languages
+from iirs.client.window.parts.flow import Columns, Flow, wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 
@@ -103,7 +104,6 @@ class SettingsPage(ScrollPage):
         self._button(self.body, "keys", _("Show all keys"), actions.show_shortcuts).pack(
             anchor="w", pady=dp(10)
         )
-        self.settle()
 
     @property
     def position(self) -> SettingsPosition:
@@ -159,25 +159,22 @@ class SettingsPage(ScrollPage):
             self._copyable("number", "\n".join((" ".join(groups[:half]), " ".join(groups[half:]))))
         who = _("You are logged in as {name}.").format(name=account.name)
         self.section(_("Account"), f"{who} {_(_OUT_ABOUT)}")
-        row = ttk.Frame(self.body)
-        row.pack(anchor="w", pady=(dp(8), 0))
-        self._button(row, "sign_out", _("Log out"), self._actions.sign_out, "Danger.TButton").pack(
-            side="left"
-        )
+        row = Flow(self.body, dp(8))
+        row.pack(fill="x", pady=(dp(8), 0))
+        out = self._button(row, "sign_out", _("Log out"), self._actions.sign_out, "Danger.TButton")
         words = _("Change the password, or end the account …")
-        self._button(row, "account", words, self._actions.show_account).pack(side="left", padx=dp(8))
+        row.show(out, self._button(row, "account", words, self._actions.show_account))
 
     # -- pieces -------------------------------------------------------------------------------------
 
     def _choice(self, name: str, title: str, values: list[tuple[Any, str]]) -> None:
         dp = self._theme.dp
         self.muted(title, above=6)
-        row = ttk.Frame(self.body)
+        row = Columns(self.body, dp(4))
         row.pack(fill="x")
         chosen = self.kept(tk.StringVar(self, str(getattr(self._preferences, name))))
-        columns = min(4, len(values))
-        row.columnconfigure(tuple(range(columns)), weight=1, uniform="values")
-        for place, (value, text) in enumerate(values):
+        buttons = []
+        for value, text in values:
             button = ttk.Radiobutton(
                 row,
                 text=text,
@@ -186,19 +183,17 @@ class SettingsPage(ScrollPage):
                 style="Segment.Toolbutton",
                 command=partial(self._actions.change, name, value),
             )
-            line, column = divmod(place, columns)
-            button.grid(row=line, column=column, sticky="ew", padx=dp(2), pady=dp(2))
+            buttons.append(button)
             self.controls[f"{name} {value}"] = button
+        row.show(*buttons)
 
     def _copyable(self, name: str, text: str) -> None:
         dp = self._theme.dp
-        row = ttk.Frame(self.body)
+        row = Flow(self.body, dp(12))
         row.pack(fill="x", pady=(dp(6), 0))
+        label = wrapping(ttk.Label(row, text=text, font=self._theme.text))
         button = self._button(row, f"copy {name}", _("Copy"), lambda: self._copy(button, text))
-        button.pack(side="right", anchor="n", padx=(dp(12), 0))
-        label = ttk.Label(row, text=text, font=self._theme.text)
-        label.pack(side="left", fill="x", expand=True)
-        label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
+        row.show(label, button, growing=label, least=dp(180))
 
     def _copy(self, button: ttk.Button, text: str) -> None:
         self.clipboard_clear()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tkinter import ttk
 
 from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.flow import wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 
@@ -74,17 +75,17 @@ class ShortcutsPage(ScrollPage):
         super().__init__(parent, theme, 460)
         dp = theme.dp
         body = self.body
-        ttk.Label(body, text=_("Keys"), style="Title.TLabel").pack(anchor="w", pady=(0, dp(14)))
+        title = wrapping(ttk.Label(body, text=_("Keys"), style="Title.TLabel"))
+        title.pack(fill="x", pady=(0, dp(14)))
         command = is_mac(self)
         lines = [(_(key.about), key.shown) for key in SHORTCUTS]
         for about, shown in [*lines, *((_(about), shown) for about, shown in _WITHOUT_ACTION)]:
             row = ttk.Frame(body)
             row.pack(fill="x")
-            ttk.Label(row, text=about).pack(side="left", pady=dp(5))
             keys = shown.replace("Ctrl", "Cmd") if command else shown
-            ttk.Label(row, text=keys, style="Bold.TLabel").pack(side="right")
+            ttk.Label(row, text=keys, style="Bold.TLabel").pack(side="right", padx=(dp(12), 0))
+            wrapping(ttk.Label(row, text=about)).pack(side="left", fill="x", expand=True, pady=dp(5))
             ttk.Frame(body, style="Line.TFrame", height=1).pack(fill="x")
         self.button = ttk.Button(body, text=_("Back"), style="Accent.TButton", command=close)
         self.button.pack(anchor="e", pady=(dp(18), 0))
-        self.settle()
         self.button.focus_set()

@@ -19,6 +19,7 @@ from iirs.client.text.links import host_of, whole_link
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.find_strip import FindStrip
+from iirs.client.window.parts.flow import Flow, wrapping
 from iirs.client.window.parts.question import Question
 from iirs.client.window.talk.bubbles import note_of
 from iirs.client.window.talk.composer import Composer
@@ -90,25 +91,22 @@ class ChatPane(ttk.Frame):
 
     def _make_header(self) -> None:
         dp, theme = self._theme.dp, self._theme
-        header = ttk.Frame(self, padding=(dp(16), dp(10)))
-        header.pack(fill="x")
+        header = self._header = Flow(self, dp(10))
+        header.pack(fill="x", padx=dp(16), pady=dp(10))
         self._face = tk.Canvas(
             header, width=dp(40), height=dp(40), background=theme.colours.background, highlightthickness=0
         )
-        self._face.pack(side="left", padx=(0, dp(12)))
+        names = self._names = ttk.Frame(header)
+        self._name_label = wrapping(ttk.Label(names, style="Heading.TLabel"))
+        self._name_label.pack(fill="x")
+        self._brief = wrapping(ttk.Label(names, style="Muted.TLabel"))
+        self._brief.pack(fill="x")
+        self.ask_button = ttk.Button(header, style="Accent.TButton", command=self._ask)
+        self.decline_button = ttk.Button(header, text=_("Decline"), command=self._decline)
+        self.end_button = ttk.Button(header, style="Danger.TButton", command=self._end)
         self.more_button = ttk.Button(
             header, text="⋯", width=2, style="Quiet.TButton", command=self.open_talk_menu
         )
-        self.more_button.pack(side="right", padx=(dp(4), 0))
-        self.end_button = ttk.Button(header, style="Danger.TButton", command=self._end)
-        self.decline_button = ttk.Button(header, text=_("Decline"), command=self._decline)
-        self.ask_button = ttk.Button(header, style="Accent.TButton", command=self._ask)
-        names = ttk.Frame(header)
-        names.pack(side="left", fill="x", expand=True)
-        self._name_label = ttk.Label(names, style="Heading.TLabel")
-        self._name_label.pack(anchor="w")
-        self._brief = ttk.Label(names, style="Muted.TLabel")
-        self._brief.pack(anchor="w")
         self.talk_menu = self._menu()
 
     # -- what is shown ------------------------------------------------------------------------------
@@ -166,11 +164,9 @@ class ChatPane(ttk.Frame):
             self.ask_button.configure(text=_("Accept") if talk.asks else _("Ask to talk"))
             waits = talk.state in {PeerState.ASKING, PeerState.WAITING}
             self.end_button.configure(text=_("Stop asking") if waits else _("End conversation"))
-        for button, is_wanted in wanted.items():
-            if is_wanted and not button.winfo_manager():
-                button.pack(side="right", padx=(self._theme.dp(8), 0))
-            elif not is_wanted and button.winfo_manager():
-                button.pack_forget()
+        buttons = [button for button, is_wanted in wanted.items() if is_wanted]
+        names, least = self._names, self._theme.dp(150)
+        self._header.show(self._face, names, *buttons, self.more_button, growing=names, least=least)
 
     # -- asking and ending --------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from iirs.client.messenger.file_transfer import safe_name, seconds_for
 from iirs.client.store.whole_files import is_ordinary
 from iirs.client.text.text_layout import duration, size_words
 from iirs.client.text.translate import _, n_
+from iirs.client.window.parts.flow import Flow, wrapping
 from iirs.client.window.theme.theme import Theme, window_keys_first
 
 _TALLEST = 6
@@ -45,34 +46,30 @@ class Composer(ttk.Frame):
         self.round_seconds = 2.0
         self._blocked = False
         self._make_strip()
-        self.reason = ttk.Label(self, style="Muted.TLabel", font=theme.small, padding=(dp(14), 0, 0, dp(6)))
-        self.reason.pack(fill="x")
+        self.reason = wrapping(ttk.Label(self, style="Muted.TLabel", font=theme.small))
+        self.reason.pack(fill="x", padx=(dp(14), 0), pady=(0, dp(6)))
         self._make_field()
-        self.bind("<Configure>", lambda event: self.reason.configure(wraplength=event.width - dp(40)))
 
     def _make_strip(self) -> None:
         dp = self._theme.dp
         self.strip = ttk.Frame(self, style="Warn.TFrame", padding=(dp(12), dp(6)))
-        self.strip_text = ttk.Label(self.strip, style="Warn.TLabel", font=self._theme.small)
-        self.strip_text.pack(side="left", fill="x", expand=True)
-        self.strip_cancel = ttk.Button(
-            self.strip, text=_("Cancel"), style="Warn.TButton", command=self.drop_file
-        )
-        self.strip_cancel.pack(side="right", padx=(dp(8), 0))
+        row = self._strip_row = Flow(self.strip, dp(8), "Warn.TFrame")
+        row.pack(fill="x")
+        self.strip_text = wrapping(ttk.Label(row, style="Warn.TLabel", font=self._theme.small))
         self.strip_send = ttk.Button(
-            self.strip, text=_("Send file"), style="Warn.Accent.TButton", command=self._confirm_file
+            row, text=_("Send file"), style="Warn.Accent.TButton", command=self._confirm_file
         )
-        self.strip_send.pack(side="right")
+        self.strip_cancel = ttk.Button(row, text=_("Cancel"), style="Warn.TButton", command=self.drop_file)
 
     def _make_field(self) -> None:
         dp, theme = self._theme.dp, self._theme
-        self.send_button = ttk.Button(self, text=_("Send"), style="Accent.TButton", command=self.send_written)
-        self.send_button.pack(side="right", anchor="s", padx=(dp(10), 0))
         self.clip_button = ttk.Button(
-            self, text=_("File"), style="Quiet.TButton", command=self.choose_file, width=4
+            self, text=_("File"), style="Quiet.TButton", command=self.choose_file, width=-4
         )
         self.clip_button.pack(side="left", anchor="s", padx=(0, dp(6)))
         field = ttk.Frame(self, style="Composer.TFrame", padding=(dp(14), dp(8)))
+        self.send_button = ttk.Button(self, text=_("Send"), style="Accent.TButton", command=self.send_written)
+        self.send_button.pack(side="right", anchor="s", padx=(dp(10), 0))
         field.pack(side="left", fill="both", expand=True)
         self.entry = tk.Text(
             field,
@@ -181,13 +178,13 @@ class Composer(ttk.Frame):
                 size=size_words(size),
                 time=duration(seconds_for(size, self.round_seconds)),
             )
-        self.strip_text.configure(text=words, wraplength=max(self._theme.dp(200), self.winfo_width() // 2))
-        if self._path is None:
-            self.strip_send.pack_forget()
-        else:
-            self.strip_send.pack(side="right")
-            self.strip_send.focus_set()
+        self.strip_text.configure(text=words)
+        send = () if self._path is None else (self.strip_send,)
+        text, least = self.strip_text, self._theme.dp(200)
+        self._strip_row.show(text, *send, self.strip_cancel, growing=text, least=least)
         self.strip.pack(fill="x", pady=(0, self._theme.dp(6)), before=self.reason)
+        if send:
+            self.strip_send.focus_set()
 
     def drop_file(self) -> None:
         """Send no file after all."""
