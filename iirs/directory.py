@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidSignature
 
 from iirs.chain import Chain
-from iirs.errors import AccountError, DirectoryError
+from iirs.errors import AccountError, DirectoryError, PeerError
 from iirs.geometry import ENTRY_SIZE, HASH_SIZE, NAME_FIELD_SIZE, NAME_MAX, SIGNATURE_SIZE
 from iirs.identity import Identity, VerifyKey, checked_name
 
@@ -143,16 +143,18 @@ class Directory:
     def extend(self, start: int, entries: Iterable[bytes], head: Head, chain: Chain) -> None:
         """Take in entries from position ``start`` on; afterwards this copy agrees with ``head``.
 
-        Entries already held must be the same. Raises ``DirectoryError`` on a gap, a difference or a head
-        that does not fit, ``ChainError`` if the head is not signed; then nothing has been taken in.
+        Entries already held must be the same. Raises ``DirectoryError`` on a difference or a head that does
+        not fit, ``ChainError`` if the head is not signed, and ``PeerError`` if a part is missing: whoever
+        connects again gets all of it. Then nothing has been taken in.
         """
         head.verify(chain)
         raws = list(entries)
         if start + len(raws) > head.length:
             # Nobody vouches for those: one person could be shown people who do not exist for anyone else.
             raise DirectoryError("The server showed directory entries that its chain did not sign.")
+        missing = PeerError("A part of the directory is missing; it will be fetched again.")
         if start > len(self):
-            raise DirectoryError("A part of the directory is missing; it will be fetched again.")
+            raise missing
         known = self.entries[start : start + len(raws)]
         if any(entry.raw != raw for entry, raw in zip(known, raws, strict=False)):
             raise DirectoryError("The server changed a directory entry that was already there.")
@@ -165,7 +167,9 @@ class Directory:
         for entry in trial:
             digest = self.next_digest(digest, entry.raw)
             digests.append(digest)
-        if head.length >= len(digests) or digests[head.length] != head.digest:
+        if head.length >= len(digests):
+            raise missing
+        if digests[head.length] != head.digest:
             raise DirectoryError("The directory does not agree with the head its servers signed.")
         for entry in trial:
             self.append(entry)

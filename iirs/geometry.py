@@ -26,10 +26,14 @@ NAME_FIELD_SIZE = 1 + NAME_MAX
 SIGNING_KEY_SIZE = 33
 ENTRY_SIZE = NAME_FIELD_SIZE + SIGNING_KEY_SIZE + SIGNATURE_SIZE
 DIRECTORY_INCREMENT = 8
+"""New entries for which every announcement has room; there is more where more wait, as ``room`` says."""
+DIRECTORY_INCREMENT_MAX = 255
 PREKEY_SIZE = 4 + 8 + HYBRID.public_size + SIGNATURE_SIZE
 PREKEY_ID_SIZE = 8
 PREKEY_INCREMENT = 2
+PREKEY_INCREMENT_MAX = 16
 LOGIN_SECRET_SIZE = 32
+TICKET_SIZE = 32
 VAULT_NONCE_SIZE = 12
 VAULT_SIZE = VAULT_NONCE_SIZE + 32 + TAG_SIZE
 
@@ -108,17 +112,31 @@ class Geometry:
         """Length, hash and one signature a hop."""
         return 4 + HASH_SIZE + self.hops * SIGNATURE_SIZE
 
-    @property
-    def announcement_size(self) -> int:
+    def announcement_with(self, entries: int, prekeys: int) -> int:
         """What every client is shown alike, and what enters every layer's ``info`` as a hash."""
         fixed = 1 + 8 + 1 + 4 + 2 + 4
-        increment = 4 + 1 + DIRECTORY_INCREMENT * ENTRY_SIZE + 1 + PREKEY_INCREMENT * PREKEY_SIZE
+        increment = 4 + 1 + entry_room(entries) * ENTRY_SIZE + 1 + prekey_room(prekeys) * PREKEY_SIZE
         return fixed + self.hops * HASH_SIZE + self.head_size + increment + HASH_SIZE
 
     @property
+    def announcement_size(self) -> int:
+        """An announcement of no more than every one has room for."""
+        return self.announcement_with(0, 0)
+
+    @property
+    def announcement_max(self) -> int:
+        """The longest announcement there is."""
+        return self.announcement_with(DIRECTORY_INCREMENT_MAX, PREKEY_INCREMENT_MAX)
+
+    @property
     def announce_size(self) -> int:
-        """The announcement and one byte of notice for this client alone."""
+        """The announcement, as short as it is as a rule, and one byte of notice for this client alone."""
         return 1 + self.announcement_size
+
+    @property
+    def announce_max(self) -> int:
+        """The same for the longest announcement."""
+        return 1 + self.announcement_max
 
     @property
     def epoch_key_size(self) -> int:
@@ -132,12 +150,29 @@ class Geometry:
 
     @property
     def login_size(self) -> int:
-        """Name, login secret, key id, and a 32-byte secret sealed to the entry's epoch key."""
-        return NAME_FIELD_SIZE + LOGIN_SECRET_SIZE + HASH_SIZE + 32 + self.suite.overhead
+        """Name, login secret, ticket, key id, and a 32-byte secret sealed to the entry's epoch key."""
+        return NAME_FIELD_SIZE + LOGIN_SECRET_SIZE + TICKET_SIZE + HASH_SIZE + 32 + self.suite.overhead
 
     def bundle_size(self, invitations: int) -> int:
         """Return the size of a bundle: round, count, invitations, the last hop's signature."""
         return 8 + 4 + invitations * INVITATION_SIZE + SIGNATURE_SIZE
+
+
+def entry_room(entries: int) -> int:
+    """Return for how many new entries an announcement of so many has room: 8, 16, 32, 64, 128 or 255."""
+    return _room(entries, DIRECTORY_INCREMENT, DIRECTORY_INCREMENT_MAX)
+
+
+def prekey_room(prekeys: int) -> int:
+    """Return for how many prekeys an announcement of so many has room: 2, 4, 8 or 16."""
+    return _room(prekeys, PREKEY_INCREMENT, PREKEY_INCREMENT_MAX)
+
+
+def _room(count: int, least: int, most: int) -> int:
+    room = least
+    while room < count:
+        room *= 2
+    return min(room, most)
 
 
 def padded_invitations(count: int) -> int:

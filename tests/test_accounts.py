@@ -24,7 +24,7 @@ from iirs.client.account.entry_calls import (
     register,
 )
 from iirs.client.account.password_keys import storage_key, stretch
-from iirs.client.events import ConnectionChanged, ConnectionState, RoundClosed, RoundOpened
+from iirs.client.events import ConnectionChanged, ConnectionState, Notice, RoundClosed, RoundOpened
 from iirs.client.net.transport import Transport
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
@@ -36,13 +36,12 @@ from iirs.identity import Identity
 from iirs.message import Message, MessageKind
 from iirs.onion import entry_offer_info
 from iirs.server.accounts.database import Storage
-from iirs.server.accounts.registry import RateLimit
 from iirs.server.keystore import ChainOptions, ServerKeys, load_or_make_keys, make_keys
 from iirs.server.main import build_service, parse_arguments
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.tls import make_certificate
-from iirs.wire.accounts import Login, RefusedError, Registration, Result
+from iirs.wire.accounts import NO_TICKET, Login, RefusedError, Registration, Result
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, ROUND_SECONDS, Person, Town, knows, town, wait_until
 from tests.raw import greeted, login_message
 
@@ -235,12 +234,7 @@ def test_a_directory_longer_than_what_may_wait_does_not_keep_people_out(
 
 
 def test_guessing_a_password_is_stopped_where_it_is_done_and_nowhere_else(tmp_path: Path) -> None:
-    settings = ServiceSettings(failed_logins_burst=3, failed_logins_per_second=0)
-    with town(tmp_path, settings=settings, paced=False) as place:
-        alice, bob = place.register("alice"), place.register("bob")
-        for _ in range(3):
-            with pytest.raises(AccountError, match="password is wrong"):
-                login(place.link, place.home("bob"), "alice", "a guessed password")
+    with guessed_at(tmp_path) as (place, alice):
         for password in ("a guessed password", PASSWORD):
             with pytest.raises(TryLaterError, match="Too many attempts"):
                 login(place.link, place.home("bob"), "alice", password)
@@ -248,25 +242,63 @@ def test_guessing_a_password_is_stopped_where_it_is_done_and_nowhere_else(tmp_pa
         right = Login("alice", alice.login_secret, bytes(32), b"")
         assert place.service.accounts.login(right, "127.0.0.1")[0] is Result.TOO_MANY
         assert place.service.accounts.login(right, "192.0.2.7")[0] is Result.OK
-        wrong = Login("alice", bob.login_secret, bytes(32), b"")
+        wrong = Login("alice", os.urandom(32), bytes(32), b"")
         assert place.service.accounts.login(wrong, "192.0.2.7")[0] is Result.WRONG_PASSWORD
 
 
-def test_a_rate_limit_refills_with_time_and_remembers_a_bounded_number_of_keys() -> None:
-    now = [0.0]
-    limit = RateLimit(2, 0.5, lambda: now[0], keys=3)
-    assert [limit.allow("one") for _ in range(4)] == [True, True, False, False]
-    assert limit.allow("two")
-    now[0] = 1.0
-    assert not limit.allow("one", 0)
-    now[0] = 2.0
-    assert limit.allow("one", 0)
-    assert [limit.allow("one") for _ in range(2)] == [True, False]
-    now[0] = 1000.0
-    assert [limit.allow("one") for _ in range(3)] == [True, True, False]
-    for other in ("three", "four", "five"):
-        limit.allow(other)
-    assert limit.allow("one")
+@contextmanager
+def guessed_at(folder: Path) -> Iterator[tuple[Town, Account]]:
+    """A town in which somebody behind the same address as everybody has used up his guesses at alice."""
+    settings = ServiceSettings(failed_logins_burst=3, failed_logins_per_second=0)
+    with town(folder, settings=settings, paced=False) as place:
+        alice, _ = place.register("alice"), place.register("bob")
+        for _ in range(3):
+            with pytest.raises(AccountError, match="password is wrong"):
+                login(place.link, place.home("bob"), "alice", "a guessed password")
+        yield place, alice
+
+
+def use_up(place: Town) -> None:
+    """Guess on, from the address that everybody has, until nothing is looked at any more."""
+    wrong = Login("alice", os.urandom(32), bytes(32), b"")
+    while place.service.accounts.login(wrong, "127.0.0.1")[0] is not Result.TOO_MANY:
+        pass
+
+
+def test_a_neighbour_who_guesses_keeps_nobody_out_from_a_machine_that_was_there_before(
+    tmp_path: Path,
+) -> None:
+    """Fixed: a wrong guess every few seconds from behind her own address kept an owner out for ever."""
+    with guessed_at(tmp_path) as (place, alice):
+        for _ in range(2):
+            assert login(place.link, place.home("alice"), "alice", PASSWORD).ticket == alice.ticket
+            use_up(place)  # it was a usual place, from then on
+        elsewhere = place.home("her other machine")
+        with pytest.raises(TryLaterError):
+            login(place.link, elsewhere, "alice", PASSWORD)
+        ticket = elsewhere.account_file(alice.chain, "alice", "ticket")
+        for wrong in (b"", b"short", alice.ticket + b"x", os.urandom(32)):
+            ticket.write_bytes(wrong)
+            with pytest.raises(TryLaterError):
+                login(place.link, elsewhere, "alice", PASSWORD)
+        ticket.write_bytes(alice.ticket)
+        assert login(place.link, elsewhere, "alice", PASSWORD).name == "alice"
+
+
+def test_a_client_that_reconnects_shows_its_ticket(tmp_path: Path) -> None:
+    with guessed_at(tmp_path) as (place, alice):
+        person = place.connect(alice)
+        person.wait_for(ConnectionChanged, is_state(ConnectionState.ONLINE))
+        person.connection.quit(at_once=True)
+        assert person.connection.join(60)
+        use_up(place)
+        again = place.connect(alice)
+        again.wait_for(ConnectionChanged, is_state(ConnectionState.ONLINE))
+        again.connection.quit(at_once=True)
+        assert again.connection.join(60)
+        use_up(place)
+        stranger = place.connect(replace(alice, ticket=NO_TICKET))
+        assert "Too many" in stranger.wait_for(ConnectionChanged, is_state(ConnectionState.WAITING)).sentence
 
 
 # -- a key that went stale -----------------------------------------------------------------------------
@@ -408,6 +440,34 @@ def test_a_session_comes_back_by_itself_after_the_server_restarts(tmp_path: Path
             person.connection.quit(at_once=True)
         for person in place.people.values():
             person.connection.join(60)
+        service.stop()
+
+
+def test_a_server_that_comes_back_with_fewer_people_is_left_at_once_with_an_alarm(tmp_path: Path) -> None:
+    """Fixed: a client that ran on noticed nothing; only one that was started anew did."""
+    folder = tmp_path / "server"
+    service = kept_service(folder)
+    port = service.start("127.0.0.1", 0)
+    place = Town(service, port, tmp_path, [], [])
+    account = place.register("alice")
+    service.stop()
+    older = (folder / "server.sqlite").read_bytes()
+    service = kept_service(folder, slots=None)
+    try:
+        service.start("127.0.0.1", port)
+        alice = place.connect(account)
+        place.register("bob")
+        wait_until(lambda: knows(alice, "bob"))
+        service.stop()
+        (folder / "server.sqlite").write_bytes(older)
+        service = kept_service(folder, slots=None)
+        service.start("127.0.0.1", port)
+        closed = alice.wait_for(ConnectionChanged, is_state(ConnectionState.CLOSED))
+        assert "does not continue the one it showed before" in closed.sentence
+        assert [event.alarm for event in alice.drain() if isinstance(event, Notice)] == [True]
+        assert alice.connection.join(60)
+    finally:
+        place.send_everybody_home()
         service.stop()
 
 

@@ -253,7 +253,10 @@ EXCEPTIONS = {
     "iirs.server.deaddrop": ("clock", "GarbageCollector, which keeps messages for a time"),
     "iirs.client.server_connection": ("threads clock", "the connection's thread"),
     "iirs.client.account.giving_way": ("threads", "a priority is a thread's own, and never comes back"),
-    "iirs.client.terminal": ("threads clock", "reads the keyboard and waits for events"),
+    "iirs.client.terminal": (
+        "threads clock files",
+        "reads the keyboard, waits for events, asks how wide it is",
+    ),
     "iirs.client.account_tasks": ("threads clock files", "workers for what blocks; when a login ended"),
     "iirs.client.gui": ("windows", "asks for tkinter, and says so in a sentence where there is none"),
     "iirs.client.text.translate": ("files", "where the catalogues are; read when a language is chosen"),

@@ -40,7 +40,7 @@ from iirs.tls import server_context
 from iirs.wire.accounts import AccountRecord, RefusedError, Result
 from iirs.wire.limits import CloseReason
 from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, Replies, RoundStatus, Standby
-from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Person, Town, town, wait_until
+from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Person, Town, knows, town, wait_until
 from tests.raw import RawEnd
 
 KEYS = make_keys(ChainOptions(slots=1, round_seconds=0.2, invite_every=2))
@@ -382,8 +382,12 @@ TRANSIENT: dict[str, tuple[Callable[[bytes], Message], str]] = {
     ),
     "unknown flags": (lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, 9)), "does not understand"),
     "an announcement too long": (
-        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + a + b"\0"),
+        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + a + bytes(60_000)),
         "wrong length",
+    ),
+    "an announcement with room for nobody": (
+        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + a + bytes(130)),
+        "does not understand",
     ),
     "an announcement too short": (lambda a: Message(MessageKind.ANNOUNCE, a), "wrong length"),
     "no time for uploads": (lambda a: changed_announcement(a, collect_ms=0), "does not fit its rounds"),
@@ -429,12 +433,35 @@ def test_a_round_that_makes_no_sense_ends_the_connection_and_the_next_one_works(
         bad.replace_with = None
 
 
+@pytest.mark.parametrize("start", [1, 2], ids=["from its end on", "before its end"])
+def test_a_part_of_the_directory_that_was_left_out_is_fetched_again(bad: Misbehaving, start: int) -> None:
+    """Fixed: a gap ended the session for good, with an alarm, though connecting again was all it took."""
+
+    def leave_out(announcement: bytes) -> Message:
+        if Announcement.decode(announcement, GEOMETRY).head.length < 3:
+            return Message(MessageKind.STANDBY, b"\xff")
+        return changed_announcement(announcement, increment_start=start, increment=())
+
+    with connected(bad.place.link, bad.account) as alice:
+        alice.wait_for(RoundClosed, lambda e: e.clean)
+        bad.replace_with = leave_out
+        for name in ("bob", "carol"):
+            bad.place.register(name)
+        waiting = alice.wait_for(ConnectionChanged, lambda e: e.state is ConnectionState.WAITING)
+        assert "is missing" in waiting.sentence
+        wait_until(lambda: knows(alice, "bob") and knows(alice, "carol"))
+        bad.replace_with = None
+        seen = len(alice.drain())
+        alice.wait_for(RoundClosed, lambda e: e.clean and e in alice.log[seen:])
+        assert not any(isinstance(e, Notice) and e.alarm for e in alice.drain())
+
+
 FINAL: dict[str, tuple[Callable[[bytes], Message], str]] = {
     "a head nobody signed": (
         lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, 20 + 32 + 4 + 32)),
         "did not sign",
     ),
-    "a gap in the directory": (
+    "entries beyond the head": (
         lambda a: changed_announcement(a, increment_start=99),
         "did not sign",
     ),

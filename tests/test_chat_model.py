@@ -14,6 +14,8 @@ from iirs.client.events import (
     ROUNDS_GO_ON,
     ConnectionChanged,
     ConnectionState,
+    GroupChanged,
+    GroupState,
     Notice,
     PeerAsks,
     PeerChanged,
@@ -24,6 +26,8 @@ from iirs.client.events import (
     TextChanged,
     TextQueued,
     TextReceived,
+    TimerAsked,
+    TimerChanged,
 )
 from iirs.client.messenger.safety_number import identicon
 from iirs.client.model.chat_model import ESTABLISHED, ChatModel
@@ -209,6 +213,55 @@ def test_words_are_kept_whole_where_they_fit() -> None:
 
 def test_short_texts_are_not_shortened() -> None:
     assert shorten("hello\nyou") == "hello\nyou"
+
+
+YEAR_9999_MS = 253_402_300_799_000
+
+
+def test_no_time_that_a_peer_claims_pins_a_talk_on_top_or_makes_days_that_have_not_come() -> None:
+    """Fixed: both were so, until the year 9999."""
+    now = [NOW_MS / 1000]
+    model = ChatModel("alice", now=lambda: now[0])
+    entries = [
+        LogEntry("bob", b"1", EntryKind.TEXT, False, "bob", "hello", YEAR_9999_MS),
+        LogEntry("carol", b"2", EntryKind.TEXT, False, "carol", "hello", NOW_MS + 1000),
+    ]
+    now[0] += 5
+    model.take_last_entries(entries)
+    model.take_history(HistoryPage("bob", entries[:1]))
+    model.take(TextReceived("bob", b"3", "again", YEAR_9999_MS))
+    now[0] += 5
+    model.take(TextReceived("carol", b"4", "later", NOW_MS))
+    assert model.order() == ["carol", "bob"]
+    assert [row.at_ms for row in model.talk("bob").rows] == [NOW_MS + 5000] * 2
+    last = model.talk("bob").last
+    assert last is not None
+    assert last.at_ms == NOW_MS + 5000
+
+
+def test_a_group_is_never_called_like_a_person_or_like_another_group() -> None:
+    model = online("bob")
+    keys = ["#" + digit * 32 for digit in "abc"]
+    for key, name in zip(keys, ("bob", "bob ✓", "bob\u200b"), strict=True):
+        model.take(GroupChanged(key, name, ("alice", "bob"), frozenset(), "bob", GroupState.INVITED))
+    assert [model.talk(key).title for key in keys] == [f"#bob (#{digit * 8})" for digit in "abc"]
+    assert model.talk("bob").title == "bob"
+
+
+def test_what_others_set_a_timer_to_is_said_in_the_talk_and_waits_for_an_answer() -> None:
+    model = online("bob")
+    model.take(TimerAsked("bob", "bob", 300, is_new=True))
+    talk = model.talk("bob")
+    assert [row.shown for row in talk.rows] == [
+        "bob lets messages disappear after 5 min, and would like you to do so"
+    ]
+    assert (talk.timer, talk.timer_by, talk.timer_asked) == (0, "bob", 300)
+    model.take(TimerAsked("bob"))
+    model.take(TimerChanged("bob", 300, is_new=True))
+    assert (talk.timer, talk.timer_by) == (300, "")
+    assert talk.rows[-1].shown == "From now on messages disappear here after 5 min"
+    model.take(TimerChanged("bob", 300))
+    assert len(talk.rows) == 2
 
 
 @pytest.mark.parametrize("at_ms", [2**63, -(2**62), 10**18])

@@ -72,6 +72,10 @@ def test_a_new_password_takes_the_old_ones_place_and_conversations_and_history_s
     assert opens(alice.connection.account, NEW, place.home("alice").cost)
     assert not opens(alice.connection.account, PASSWORD, place.home("alice").cost)
     stop(alice)
+    keep_new_vault(alice.account, place.home("alice"))  # as a window does when it hears so
+    new_ticket = place.home("alice").ticket(alice.account.chain, "alice")
+    assert new_ticket != alice.account.ticket, "an old machine that was lost is a stranger again"
+    assert login(place.link, place.home("alice"), "alice", NEW).ticket == new_ticket
     assert not may_log_in(place, "alice", PASSWORD)
     again = place.connect(login(place.link, place.home("elsewhere"), "alice", NEW))
     again.wait_state("bob", PeerState.CONNECTED)
@@ -209,7 +213,9 @@ def test_forgetting_an_account_removes_its_files_and_no_others(tmp_path: Path) -
         other = replace(account, name="bob")
         ClientStore(home.account_file(account.chain, "bob", "store"), bytes(32)).close()
         forget_account(account, home)
-        kept = {path.suffix for path in home.folder.iterdir() if path.suffix in {".store", ".vault"}}
+        kept = {
+            path.suffix for path in home.folder.iterdir() if path.suffix in {".store", ".vault", ".ticket"}
+        }
         assert kept == {".store"}
         assert home.account_file(other.chain, "bob", "store").exists()
 

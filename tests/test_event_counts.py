@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+import iirs.server.accounts.registry
 from iirs.client.account.entry_calls import login
 from iirs.errors import AccountError, PeerError
+from iirs.server.connectionThread import ConnectionThread
 from iirs.server.event_counts import Counted, EventCounts
 from iirs.server.net.listener import Listener
 from iirs.server.settings import ServiceSettings
+from iirs.wire.accounts import Errand, ErrandKind
 from iirs.wire.limits import CloseReason
+from iirs.wire.rounds import NoticeFlags
 from tests.harness import PASSWORD, town, wait_until
 from tests.raw import dial, dial_tls
 
@@ -80,6 +87,43 @@ def test_a_crowd_of_guesses_and_strangers_is_one_line_without_names(
         ]
         assert "alice" not in caplog.text
         assert "127.0.0.1" not in caplog.text
+
+
+def test_what_is_asked_too_often_or_in_vain_is_counted_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed: names that nobody has, a full directory and new passwords without end were in no count."""
+    few = replace(SMALL, registrations_burst=4, registrations_per_second=0.0, password_changes_burst=1)
+    with town(tmp_path, paced=False, settings=few) as place:
+        service = place.service
+        place.register("alice")
+        place.register("bob")
+        with pytest.raises(AccountError):
+            place.register("bob")
+        monkeypatch.setattr(iirs.server.accounts.registry, "MAX_ENTRIES", 2)
+        with pytest.raises(AccountError):
+            place.register("carol")
+        monkeypatch.undo()
+        place.register("carol")
+        for _ in range(2):
+            with pytest.raises(AccountError):
+                place.register("dave")
+        for name in ("dave", "erin", "frank"):
+            with pytest.raises(AccountError):
+                login(place.link, place.home("mallory"), name, PASSWORD)
+        session = cast(ConnectionThread, SimpleNamespace(position=0))
+        done = [
+            service.do_errand(session, Errand(ErrandKind.NEW_PASSWORD, os.urandom(32), bytes(60)))
+            for _ in range(3)
+        ]
+        assert done == [NoticeFlags.ERRAND_DONE, NoticeFlags.NONE, NoticeFlags.NONE]
+        service.tidy()
+        assert caplog.messages == [
+            "since this was said last: logins under names that nobody has: 3, "
+            "registrations refused as too many: 2, "
+            "registrations refused because the directory is full: 1, "
+            "new passwords put off as too many for one account: 2"
+        ]
 
 
 def test_a_lack_of_descriptors_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -282,6 +282,10 @@ def test_an_empty_file_and_one_that_is_too_long_are_refused() -> None:
         ("x" * 500 + ".png", "x" * 116 + ".png"),
         ("\ud800.txt", "_.txt"),
         ("zero\u200bwidth", "zerowidth"),
+        ("holiday.jpg" + " " * 90 + ".exe", "holiday.jpg .exe"),
+        ("holiday.jpg" + "\u3164\u2800\u00a0" * 30 + ".exe", "holiday.jpg .exe"),
+        ("com\u00b9.txt", "_com\u00b9.txt"),
+        ("aux .txt", "_aux .txt"),
     ],
 )
 def test_a_name_is_made_safe(name: str, safe: str) -> None:

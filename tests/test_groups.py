@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iirs.client.account.account import Account, Environment
-from iirs.client.events import EventLog, GroupChanged, GroupState, TextChanged, TextReceived
+from iirs.client.events import (
+    EventLog,
+    GroupChanged,
+    GroupState,
+    TextChanged,
+    TextQueued,
+    TextReceived,
+    TimerAsked,
+)
 from iirs.client.messenger.context import Context
 from iirs.client.messenger.group_item import GroupItem, GroupItemKind, neighbours, rounds_around
 from iirs.client.messenger.group_store import HELD_BYTES_MAX, RECENT_TEXT_MAX
@@ -45,13 +53,14 @@ class Member:
         self.let_go_of: list[str] = []
         self.sendings = 0
         self.slots = 2
+        self.clock = 1.0
         self.open()
 
     def open(self) -> None:
         """Begin, or begin again with what is stored."""
         chain = replace(KEYS.chain, slots=self.slots)
         account = Account(self.name, chain, person(self.name), b"")
-        context = Context(account, self.store, DIRECTORY, Environment(lambda: 1.0), self._log)
+        context = Context(account, self.store, DIRECTORY, Environment(lambda: self.clock), self._log)
         self.groups = Groups(context, self, Timers(context))
 
     @property
@@ -259,6 +268,38 @@ def test_whoever_is_not_in_a_group_sets_no_timer_and_says_nothing(when: str) -> 
     for forbidden in (lambda: bob.groups.set_timer(key, 60), lambda: bob.groups.send(key, "hello")):
         with pytest.raises(AccountError, match="Join"):
             forbidden()
+
+
+def test_a_members_timer_asks_the_others_and_deletes_nothing_of_theirs() -> None:
+    """Fixed: any member let what everybody had written disappear after a second."""
+    world, key = founded("alice", "bob", "carol")
+    world.people["bob"].groups.set_timer(key, 1)
+    world.settle()
+    for name in ("alice", "carol"):
+        member = world.people[name]
+        member.groups.send(key, "stays")
+        asked = [event for event in member.events if isinstance(event, TimerAsked)]
+        assert asked == [TimerAsked(key, "bob", 300, is_new=True)]
+        queued = [event for event in member.events if isinstance(event, TextQueued)]
+        assert [event.expires_at_ms for event in queued] == [0]
+
+
+def test_the_time_a_member_claims_is_not_shown_if_it_cannot_be() -> None:
+    world, key = founded("alice", "bob", "carol")
+    bob = world.people["bob"]
+    far = 253_402_300_799_000
+    bob.clock = far / 1000
+    bob.groups.send(key, "from the year 9999")
+    world.settle()
+    (told,) = [event for event in world.people["carol"].events if isinstance(event, TextReceived)]
+    assert told.sent_at_ms < far
+
+
+def test_a_group_without_a_name_that_can_be_read_is_not_founded() -> None:
+    world = World("alice", "bob")
+    for name in ("", " \n ", "\u200b\u3164", "…", "✓"):
+        with pytest.raises(AccountError, match="needs a name"):
+            world.people["alice"].groups.create(name, ("bob",))
 
 
 def test_what_is_held_for_an_invitation_has_bounds_and_no_repeats() -> None:

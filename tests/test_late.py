@@ -24,7 +24,7 @@ def test_first_uploads_that_arrive_rounds_late_and_together_cost_nobody_the_conn
 ) -> None:
     with town(tmp_path, paced=False) as place:
         carol = Uploading(place, "carol")
-        session = _first_round(carol)
+        session = first_round(carol)
         with session.end as end:
             held = []
             for _ in range(3):
@@ -44,7 +44,7 @@ def test_first_uploads_that_arrive_rounds_late_and_together_cost_nobody_the_conn
 def test_a_prekey_of_the_last_period_may_come_late_too(tmp_path: Path) -> None:
     with town(tmp_path, paced=False, prekey_rounds=1) as place:
         carol = Uploading(place, "carol")
-        session = _first_round(carol)
+        session = first_round(carol)
         with session.end as end:
             held = [carol.prekey(session), session.upload()]
             place.service.run_round()
@@ -57,7 +57,7 @@ def test_a_prekey_of_the_last_period_may_come_late_too(tmp_path: Path) -> None:
 def test_more_uploads_than_rounds_were_announced_end_the_session(tmp_path: Path) -> None:
     with town(tmp_path, paced=False) as place:
         carol = Uploading(place, "carol")
-        session = _first_round(carol)
+        session = first_round(carol)
         with session.end as end:
             end.say(session.upload(0), session.upload(1))
             assert end.ending() is CloseReason.PROTOCOL
@@ -80,7 +80,7 @@ def test_on_a_line_with_jitter_nobody_is_thrown_out_and_texts_arrive(tmp_path: P
         assert [_times_online(person) for person in people] == [1] * len(people)
 
 
-def _first_round(who: Uploading) -> Session:
+def first_round(who: Uploading) -> Session:
     """Log in and read the first announcement, in a town where nobody else runs rounds."""
     with ThreadPoolExecutor(1) as pool:
         logging_in = pool.submit(who.session)

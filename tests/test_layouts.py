@@ -30,7 +30,7 @@ FRAMES: dict[str, Callable[[Geometry], int]] = {
     "REGISTER": lambda g: geometry.REGISTER_SIZE,
     "LOGIN": lambda g: g.login_size,
     "ACCOUNT": lambda g: geometry.ACCOUNT_SIZE,
-    "ANNOUNCE": lambda g: g.announce_size,
+    "ANNOUNCE": lambda g: 1 + g.announcement_with(LETTERS["r"], LETTERS["q"]),
     "UPLOAD": lambda g: g.upload_size,
     "UPLOAD_INVITE": lambda g: g.upload_invite_size,
     "REPLIES": lambda g: g.replies_size,
@@ -44,7 +44,7 @@ FRAMES: dict[str, Callable[[Geometry], int]] = {
 LAYOUTS: dict[str, Callable[[Geometry], int]] = {
     **FRAMES,
     "FRAME": lambda g: message.HEADER_SIZE,
-    "ANNOUNCEMENT": lambda g: g.announcement_size,
+    "ANNOUNCEMENT": lambda g: g.announcement_with(LETTERS["r"], LETTERS["q"]),
     "VAULT": lambda g: geometry.VAULT_SIZE,
     "ERRAND": lambda g: geometry.ERRAND_SIZE,
     "REQUEST": lambda g: geometry.REQUEST_SIZE,
@@ -63,13 +63,13 @@ LAYOUTS: dict[str, Callable[[Geometry], int]] = {
     ),
     "LINK_PREPARED": lambda g: link.Prepared.size(g, LETTERS["t"]),
     "LINK_BEHIND": lambda g: len(link.BehindError(1, 0).encode().body),
-    "LINK_OPEN": lambda g: link.requests(g)[LinkKind.OPEN][0],
+    "LINK_OPEN": lambda g: 4 + g.announcement_with(LETTERS["r"], LETTERS["q"]),
     "LINK_BATCH": lambda g: len(link.BatchHeader(0, BatchKind.CONVERSATION, 0).encode(0).body),
     "LINK_CHUNK": lambda g: len(next(link.chunks([bytes(LETTERS["b"])])).body),
     "LINK_RESULT": lambda g: link.RESULT_SIZE,
     "LINK_REFUSED": lambda g: len(link.encode_refusal(link.RefusedError(1, link.Refusal.KEY)).body),
 }
-LETTERS = {"L": 900, "d": 7, "p": 5, "c": 16, "t": 2, "m": 3, "b": 700}
+LETTERS = {"L": 900, "d": 7, "p": 5, "c": 16, "t": 2, "m": 3, "b": 700, "r": 32, "q": 4}
 LAYOUT = re.compile(r"^\*\*Layout ([A-Z_]+): `([^`]+)` bytes\*\*.*\n\n((?:\|.*\|\n)+)", flags=re.M)
 
 
@@ -107,8 +107,8 @@ def test_every_layout_adds_up_to_the_size_the_code_has() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("| `97` | `32 + E` | offer", "| `97` | `33 + E` | offer"),
-        ("| `65` | `32` | key id", "| `64` | `32` | key id"),
+        ("| `129` | `32 + E` | offer", "| `129` | `33 + E` | offer"),
+        ("| `65` | `32` | ticket", "| `64` | `32` | ticket"),
         ("**Layout HEAD: `36 + 64 * n` bytes**", "**Layout HEAD: `37 + 64 * n` bytes**"),
         ("**Layout CLOSE:", "**Layout SHUT:"),
         ("**Layout LINK_PREPARED: `t * (145 + P)`", "**Layout LINK_PREPARED: `t * (144 + P)`"),
@@ -270,7 +270,7 @@ def test_every_size_quoted_is_the_codes() -> None:
     [
         ("| vault | 60 |", "| vault | 61 |"),
         ("| vault | 60 |\n", ""),
-        ("| LOGIN | 1265 | 1265 | 177 | 177 |", "| LOGIN | 1265 | 1265 | 177 | 178 |"),
+        ("| LOGIN | 1297 | 1297 | 209 | 209 |", "| LOGIN | 1297 | 1297 | 209 | 210 |"),
         ("| name | 1 hop, MLKEM768_X25519 |", "| name | 2 hop, MLKEM768_X25519 |"),
     ],
 )

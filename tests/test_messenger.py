@@ -17,8 +17,9 @@ from iirs.client.events import (
     Event,
     PeerAsks,
     PeerState,
+    TextQueued,
     TextReceived,
-    TimerChanged,
+    TimerAsked,
 )
 from iirs.client.messenger.contacts import KEYS_CHANGED, TWO_DIRECTORIES
 from iirs.client.messenger.messenger import AT_ONCE_MAX
@@ -49,15 +50,20 @@ def history(person: Person, talk: str) -> list[LogEntry]:
     return found[0]
 
 
-def test_entries_disappear_on_both_sides_after_the_time_either_has_set(place: Town) -> None:
+def test_entries_disappear_on_both_sides_after_a_time_that_both_have_agreed_on(place: Town) -> None:
     alice, bob = pair(place)
     alice.connection.call(lambda engine: engine.messenger.set_timer("bob", 3600))
-    bob.wait_for(TimerChanged, lambda event: event.seconds == 3600)
+    bob.wait_for(TimerAsked, lambda event: (event.author, event.seconds) == ("alice", 3600))
     bob.connection.send("alice", "for an hour")
     text = alice.wait_for(TextReceived)
     assert 0 < text.expires_at_ms - text.sent_at_ms < 3_700_000
+    assert bob.wait_for(TextQueued).expires_at_ms == 0
+    bob.connection.call(lambda engine: engine.messenger.set_timer("alice", 3600))
+    bob.connection.send("alice", "here, too")
+    queued = bob.wait_for(TextQueued, lambda event: event.text == "here, too")
+    assert queued.expires_at_ms - queued.sent_at_ms == 3_600_000
     alice.connection.call(lambda engine: engine.messenger.set_timer("bob", 0))
-    bob.wait_for(TimerChanged, lambda event: event.seconds == 0)
+    bob.wait_for(TimerAsked, lambda event: (event.author, event.seconds) == ("alice", 0))
 
 
 def test_a_third_conversation_waits_for_a_place_and_gets_the_first_that_is_free(place: Town) -> None:

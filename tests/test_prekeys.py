@@ -22,7 +22,7 @@ from iirs.client.invitations import Invitation
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
 from iirs.errors import ConfigError, DirectoryError, InvitationError, PeerError
-from iirs.geometry import PREKEY_INCREMENT, PREKEY_SIZE, VAULT_SIZE
+from iirs.geometry import PREKEY_SIZE, VAULT_SIZE
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel
 from iirs.prekey import KnownPrekeys, Prekey, is_current
@@ -417,7 +417,11 @@ def test_what_is_new_is_announced_once_and_what_is_the_same_is_not() -> None:
     assert kept.known(3, 1007) == [alice.encode()]
 
 
-def test_two_are_announced_a_round_and_only_of_people_who_have_been() -> None:
+def test_so_many_are_announced_a_round_and_only_of_people_who_have_been(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("iirs.server.accounts.prekey_store.PREKEY_INCREMENT_MAX", 2)
+
     kept = prekey_store()
     prekeys = [make_prekey(DIRECTORY, name, 100) for name in ("carol", "alice", "bob")]
     for prekey in prekeys:
@@ -428,7 +432,9 @@ def test_two_are_announced_a_round_and_only_of_people_who_have_been() -> None:
     assert kept.known(2, 1000) == [raws[1], raws[2]]
     assert kept.announce(2, 1001) == ()
     assert kept.announce(3, 1002) == (raws[0],)
-    assert PREKEY_INCREMENT == 2
+    for prekey in (make_prekey(DIRECTORY, name, 100, "another") for name in ("carol", "alice", "bob")):
+        kept.take(prekey, 1003)
+    assert [len(kept.announce(3, 1003)) for _ in range(3)] == [2, 1, 0]
 
 
 def test_a_renewed_prekey_takes_the_place_of_one_not_yet_announced() -> None:

@@ -35,6 +35,7 @@ from iirs.client.events import (
     RoundFate,
     RoundOpened,
     TextReceived,
+    TimerAsked,
     TransferChanged,
 )
 from iirs.client.model.background import exported
@@ -159,6 +160,10 @@ def alice_sets_a_timer(alice: Person, bob: Person) -> None:
     alice.connection.call(lambda engine: engine.messenger.set_timer("bob", 3600))
 
 
+def bob_agrees_to_the_timer(alice: Person, bob: Person) -> None:
+    bob.connection.call(lambda engine: engine.messenger.set_timer("alice", 3600))
+
+
 def alice_founds_a_group(alice: Person, *others: Person) -> None:
     names = tuple(person.name for person in others)
     alice.connection.call(lambda engine: engine.messenger.create_group("Chess", names))
@@ -204,7 +209,13 @@ SENDING_A_FILE: Script = {
 STOPPING_A_FILE: Script = {2: both_ask, 9: alice_sends_a_file, 17: bob_stops_the_file}
 DECLINING: Script = {2: only_alice_asks, 12: bob_declines}
 NEW_PASSWORD: Script = {**CHATTING, 12: alice_changes_her_password}
-READING: Script = {**CHATTING, 22: alice_sets_a_timer, 24: talk_more, 28: everybody_reads_and_deletes}
+READING: Script = {
+    **CHATTING,
+    22: alice_sets_a_timer,
+    24: talk_more,
+    26: bob_agrees_to_the_timer,
+    28: everybody_reads_and_deletes,
+}
 GROUP: Script = {
     2: alice_founds_a_group,
     **dict.fromkeys((6, 9, 12, 15, 18, 21, 24), everybody_accepts),
@@ -349,6 +360,7 @@ def test_the_worlds_really_differ_for_the_people_in_them(worlds: Callable[[str],
     assert [event.asks for event in worlds("declining").events("bob", PeerAsks)] == [True, False]
     assert [event.accepted for event in worlds("a new password").events("alice", ErrandDone)] == [True]
     assert worlds("reading and deleting").events("bob", EntriesRemoved)
+    assert worlds("reading and deleting").events("bob", TimerAsked)[0].seconds == 3600
     for name in THREE:
         others = {f"{other} is here" for other in THREE if other != name}
         assert set(worlds("a group of three").texts(name)) == others

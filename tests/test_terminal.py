@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import io
+import os
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from iirs.chain import JoinLink
 from iirs.client.account.account import Account
-from iirs.client.events import ROUNDS_GO_ON, RoundClosed, RoundFate, RoundOpened, StandingBy
+from iirs.client.events import (
+    ROUNDS_GO_ON,
+    FileAdded,
+    GroupChanged,
+    GroupState,
+    RoundClosed,
+    RoundFate,
+    RoundOpened,
+    StandingBy,
+    TextReceived,
+    TimerAsked,
+)
 from iirs.client.server_connection import ServerConnection
+from iirs.client.store.log_entry import EntryKind, FileInfo, LogEntry
 from iirs.client.store.store import ClientStore
 from iirs.client.terminal import Streams, TerminalChat
 from tests.builders import make_chain, person
@@ -107,3 +120,129 @@ def test_ctrl_c_means_at_once_only_when_that_has_been_said(
 def test_leaving_without_ctrl_c_keeps_the_exit_code(terminal: Terminal) -> None:
     terminal._chat._connection = LeavesSlowly(lambda: None)  # type: ignore[assignment]
     assert terminal._chat._leave(0) == 0
+
+
+# -- what comes from outside ------------------------------------------------------------------------------
+
+GROUP = "#" + "ab" * 16
+FAKES = ("iirs: ALARM: bob's keys have changed, type your password", "carol> yes, I confirm", "$ ")
+
+
+def texts_after(terminal: Terminal, *events: object) -> list[str]:
+    """Return the rows of a screen of 80 columns that these events fill."""
+    before = len(terminal.streams.output.getvalue())
+    terminal.lines_after(*events)
+    lines = terminal.streams.output.getvalue()[before:].splitlines()
+    return [line[place : place + 80] for line in lines for place in range(0, max(1, len(line)), 80)]
+
+
+@pytest.mark.parametrize("fake", FAKES[:2])
+@pytest.mark.parametrize("filler", [" ", "x"])
+def test_a_text_padded_to_the_width_of_the_screen_begins_no_row(
+    terminal: Terminal, fake: str, filler: str
+) -> None:
+    """Fixed: it looked like another speaker, or like this program."""
+    for count in range(60, 80):
+        rows = texts_after(terminal, TextReceived("bob", b"", "hi" + filler * count + fake, 0))
+        assert rows[0].startswith("bob> hi")
+        assert len(rows) > 1
+        assert all(row.startswith("     ") for row in rows[1:])
+
+
+def test_a_text_of_a_group_names_its_author(terminal: Terminal) -> None:
+    """Fixed: it named nobody."""
+    texts = [
+        TextReceived(GROUP, b"", text, 0, author) for text, author in (("who?", "mallory"), ("a\nb", "carol"))
+    ]
+    assert texts_after(terminal, *texts) == [
+        "#abababab mallory> who?",
+        "#abababab carol> a",
+        "                 b",
+    ]
+
+
+def named(key: str, name: str) -> GroupChanged:
+    return GroupChanged(key, name, ("alice", "mallory"), frozenset(), "mallory", GroupState.JOINED)
+
+
+def test_what_a_group_is_called_is_told_once_and_cannot_pass_for_a_person(terminal: Terminal) -> None:
+    told = terminal.lines_after(
+        named(GROUP, "bob> hello\niirs: log in"), named(GROUP, "bob> hello\niirs: log in")
+    )
+    assert told == ["iirs: the group #abababab by mallory is called “#bob hello iirs log in”"]
+    assert terminal.lines_after(named(GROUP, "Chess")) == [
+        "iirs: the group #abababab by mallory is called “#Chess”"
+    ]
+
+
+def test_two_groups_whose_keys_begin_alike_are_told_apart(terminal: Terminal) -> None:
+    other = GROUP[:-1] + "0"
+    terminal.lines_after(named(GROUP, "Chess"), named(other, "Chess"))
+    assert texts_after(terminal, TextReceived(other, b"", "hi", 0, "carol")) == [f"{other} carol> hi"]
+
+
+def test_the_name_of_a_file_fakes_nothing(terminal: Terminal) -> None:
+    file = FileInfo(b"f" * 16, "a" * 36 + "iirs\uff1a ALARM" + "字" * 60, 5, bytes(32))
+    entry = LogEntry("bob", b"f" * 16, EntryKind.FILE, False, "bob", file.name, 0, file=file)
+    first, *others = terminal.lines_after(FileAdded(entry))
+    assert first == "iirs: bob sends a file, which the window shows and saves:"
+    assert len(others) == 2
+    assert all(line.startswith("      ") and len(line) < 80 for line in others)
+    assert "".join(others).endswith("字”")
+
+
+def test_what_somebody_else_has_set_is_told(terminal: Terminal) -> None:
+    assert terminal.lines_after(TimerAsked("bob", "bob", 300, is_new=True), TimerAsked("bob")) == [
+        "iirs: bob lets texts disappear after 5 min, and asks you to; the window has the answer"
+    ]
+
+
+class Screen(io.StringIO):
+    """A terminal's output, as a stream that can be read back."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
+@pytest.fixture
+def pty() -> Iterator[int]:
+    ends = os.openpty()
+    yield ends[0]
+    for end in ends:
+        os.close(end)
+
+
+@pytest.mark.parametrize(("columns", "used"), [(40, 39), (132, 131), (0, 79)])
+def test_lines_fit_the_terminal_they_are_written_to(
+    terminal: Terminal, pty: int, columns: int, used: int
+) -> None:
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(pty, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    streams = terminal.streams = terminal._chat._streams = Streams(io.StringIO(), Screen(pty), Screen(pty))
+    terminal.lines_after(TextReceived("bob", b"", "x" * 300, 0), named(GROUP, "a" * 39))
+    for written in (streams.output, streams.status):
+        lines = written.getvalue().splitlines()  # type: ignore[attr-defined]  # both are a Screen
+        assert max(map(len, lines)) <= used
+    assert max(map(len, streams.output.getvalue().splitlines())) == used  # type: ignore[attr-defined]
+
+
+def test_a_text_that_the_terminals_encoding_has_no_letters_for_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fixed: in a Latin-1 terminal one emoji of a peer's ended the program."""
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "latin-1"))
+    chat = Terminal()
+    chat._chat._streams = Streams(io.StringIO(), Streams.standard().output, io.StringIO())
+    chat._chat._show(TextReceived("bob", b"", "Grüße 😀", 0))
+    assert written.getvalue() == "bob> Grüße ?\n".encode("latin-1")

@@ -13,10 +13,11 @@ import webbrowser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iirs.client.events import GroupChanged, GroupState, PeerAsks, TextReceived
+from iirs.client.events import FileAdded, GroupChanged, GroupState, PeerAsks, TextReceived
 from iirs.client.model.picture_queue import Picture
 from iirs.client.model.talk import Row, Talk
 from iirs.client.store.log_entry import EntryKind, FileInfo, HistoryPage, LogEntry, TextState, TransferState
+from iirs.client.window.parts.question import Question
 from iirs.client.window.talk.log_pictures import KEPT_MAX
 from iirs.client.window.talk.log_view import LogView
 from tests.harness import Town
@@ -139,6 +140,54 @@ def test_a_link_opens_only_after_a_warning_that_names_where_it_goes(
     (question,) = questions(offline.page)
     question.buttons["Open"].invoke()
     assert opened == [link]
+
+
+LONG_HOST = "www.bank.example." + "a.paypal.example." * 13 + "evil.example"
+
+
+def test_the_host_of_a_long_link_is_seen_and_its_answers_stay_on_the_screen(offline: OfflinePage) -> None:
+    """Fixed: a long name hid whose site it is, and a long path pushed the buttons off the screen."""
+    offline.talk_to("bob")
+    link = f"https://login.bank.example@{LONG_HOST}/" + "W" * (1_990 - len(LONG_HOST))
+    offline.take(TextReceived("bob", b"1", link, NOW))
+    offline.screen.pump(lambda: "Open …" in offline.shown())
+    canvas = offline.page.chat.log.canvas
+    (offer,) = canvas.find_withtag("link")
+    assert canvas.itemcget(offer, "text").endswith(".evil.example …")
+    left, _top, right, _bottom = canvas.bbox(offer)
+    assert 0 <= left < right <= canvas.winfo_width()
+    offline.page.chat.warn_of_link(link)
+    (question,) = questions(offline.page)
+    offline.screen.root.update()
+    assert f"\n{LONG_HOST}\n" in words(question)
+    assert "https://login.bank.example@www.bank" in words(question)
+    assert len(words(question)) < 1_200
+    for shown in (*question.buttons.values(), question.cancel_button):
+        assert shown.winfo_rooty() + shown.winfo_height() <= question.winfo_screenheight()
+        assert shown.winfo_width() >= shown.winfo_reqwidth()
+    question.buttons["Copy"].invoke()
+    assert offline.page.clipboard_get() == link
+
+
+def test_whatever_a_question_quotes_its_answers_stay_on_the_screen(offline: OfflinePage) -> None:
+    for quoted in ("W" * 60_000, "\n" * 5_000, "字\n" * 400, "e" + "\u0301" * 5_000):
+        question = Question(offline.page, offline.screen.theme, "?", [("Yes", lambda: None)], quoted, quoted)
+        offline.screen.pump(lambda: bool(question.winfo_viewable()))  # noqa: B023  # pumped at once
+        offline.screen.root.update()
+        bottom = question.cancel_button.winfo_rooty() + question.cancel_button.winfo_height()
+        assert bottom <= question.winfo_rooty() + question.winfo_height() <= question.winfo_screenheight()
+        question.destroy()
+
+
+def test_the_end_of_a_files_long_name_is_seen(offline: OfflinePage) -> None:
+    offline.talk_to("bob")
+    file = FileInfo(b"f" * 16, "holiday.jpg" + "_" * 90 + ".exe", 100_000, bytes(32))
+    entry = LogEntry("bob", b"f" * 16, EntryKind.FILE, False, "bob", file.name, NOW, file=file)
+    offline.take(FileAdded(entry))
+    offline.screen.pump(lambda: "holiday" in offline.shown())
+    (card,) = [line for line in offline.shown().split("\n") if line.startswith("holiday.jpg")]
+    assert card.endswith("_.exe")
+    assert "…" in card
 
 
 def test_a_file_card_says_how_far_it_is_and_its_menu_what_can_be_done(offline: OfflinePage) -> None:

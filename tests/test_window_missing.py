@@ -19,7 +19,7 @@ _NEEDED_BY = {
     "zxingcpp": "iirs.client.pictures.qr; iirs.client.pictures.qr.read_qr(sys.argv[0])",
     "desktop_notifier": "desktop_notifier",
     "segno": "iirs.client.pictures.qr",
-    "bidi": "iirs.client.text.text_layout",
+    "bidi": "iirs.client.text.visual_order",
     "tkinter": "iirs.client.window.window",
 }
 _CALL = "sys.exit(run_window(Home(Path(sys.argv[1])), 'iirs://127.0.0.1:1/'))"

@@ -20,6 +20,7 @@ from iirs.geometry import (
     LOGIN_SECRET_SIZE,
     NAME_FIELD_SIZE,
     PREKEY_INCREMENT,
+    PREKEY_INCREMENT_MAX,
     PREKEY_SIZE,
     REGISTER_SIZE,
     STANDBY_SIZE,
@@ -145,11 +146,20 @@ def test_a_directory_whose_count_is_a_lie_is_refused(claimed: int) -> None:
         decode_directory(bytes(body), GEOMETRY)
 
 
-@pytest.mark.parametrize("entries", range(DIRECTORY_INCREMENT + 1))
-@pytest.mark.parametrize("prekeys", range(PREKEY_INCREMENT + 1))
-def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: int, prekeys: int) -> None:
+@pytest.mark.parametrize(
+    ("entries", "entry_space"),
+    [(0, 8), (1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (100, 128), (128, 128), (129, 255), (255, 255)],
+)
+@pytest.mark.parametrize(
+    ("prekeys", "prekey_space"), [(0, 2), (2, 2), (3, 4), (4, 4), (5, 8), (9, 16), (16, 16)]
+)
+def test_an_announcement_comes_back_as_it_was_and_has_one_of_few_sizes(
+    entries: int, entry_space: int, prekeys: int, prekey_space: int
+) -> None:
     encoded = announcement(entries, prekeys).encode()
-    assert len(encoded) == GEOMETRY.announcement_size
+    more = (entry_space - DIRECTORY_INCREMENT) * ENTRY_SIZE + (prekey_space - PREKEY_INCREMENT) * PREKEY_SIZE
+    assert len(encoded) == GEOMETRY.announcement_size + more == GEOMETRY.announcement_with(entries, prekeys)
+    assert len(encoded) <= GEOMETRY.announcement_max
     assert Announcement.decode(encoded, GEOMETRY) == announcement(entries, prekeys)
     assert announcement(entries).has_invitations
     assert accepted(Message(MessageKind.ANNOUNCE, b"\0" + encoded), wire_limits.session_limits(GEOMETRY))
@@ -164,6 +174,7 @@ def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: i
         (9, 255),
         (20 + 2 * 32 + 4 + 32 + 2 * 64 + 4, DIRECTORY_INCREMENT + 1),
         (-33 - PREKEY_INCREMENT * PREKEY_SIZE, PREKEY_INCREMENT + 1),
+        (-33 - PREKEY_INCREMENT * PREKEY_SIZE, PREKEY_INCREMENT_MAX + 1),
         (-33 - PREKEY_INCREMENT * PREKEY_SIZE - 1, 1),
         (-33, 1),
     ],
@@ -172,7 +183,8 @@ def test_an_announcement_comes_back_as_it_was_and_always_has_one_size(entries: i
         "older version",
         "unknown flag",
         "all flags",
-        "too many entries",
+        "more entries than there is room",
+        "more prekeys than there is room",
         "too many prekeys",
         "something behind the entries",
         "something behind the prekeys",
@@ -299,6 +311,7 @@ def test_any_body_of_a_right_size_gives_a_value_or_one_named_error(data: st.Data
         small.login_size: Login.decode,
         ACCOUNT_SIZE: AccountRecord.decode,
         small.announcement_size: lambda body: Announcement.decode(body, small),
+        small.announcement_max: lambda body: Announcement.decode(body, small),
         small.replies_size: lambda body: Replies.decode(body, small),
         small.upload_size: lambda body: Upload.decode(Message(MessageKind.UPLOAD, body), small),
         small.head_size + 4 + ENTRY_SIZE: lambda body: decode_directory(body, small),
@@ -352,10 +365,10 @@ def test_neither_side_may_send_what_is_the_others_to_say() -> None:
     assert from_server | from_client | {MessageKind.CHAIN} == set(MessageKind)
 
 
-def test_every_frame_of_a_round_has_one_size_but_bundles_and_directories() -> None:
+def test_what_the_server_says_has_one_size_but_for_what_is_public() -> None:
     limits = wire_limits.session_limits(GEOMETRY)
     varying = {kind for kind, (smallest, largest) in limits.items() if smallest != largest}
-    assert varying == {MessageKind.DIRECTORY, MessageKind.BUNDLE}
+    assert varying == {MessageKind.DIRECTORY, MessageKind.BUNDLE, MessageKind.ANNOUNCE}
 
 
 @pytest.mark.parametrize("value", [*Result, *CloseReason])

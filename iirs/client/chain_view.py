@@ -32,6 +32,7 @@ class ChainView:
         self._epoch_keys: dict[tuple[int, bytes], EpochKey] = {}
         self._prekeys = KnownPrekeys()
         self._announced_length = 0
+        """Up to where the list was announced, in all sessions: it never goes back, whoever starts anew."""
         self._bundle: Bundle | None = None
         self._bundle_due = -1
         """The round whose bundle has come or must come before the next announcement."""
@@ -43,12 +44,14 @@ class ChainView:
     def begin_session(self, start: SessionStart) -> bool:
         """Take in the list of people and prekeys that login gave; return whether the list has grown.
 
-        Nothing is left of the session before but the list. Raises ``DirectoryError`` or ``ChainError``.
+        Nothing is left of the session before but the list. Raises ``DirectoryError``, ``ChainError``, or
+        ``PeerError`` if a part is missing.
         """
         length, digest = self._store.get("head", [0, self.directory.digests[0].hex()])
         before = len(self.directory)
         self.directory.extend(0, start.entries, start.head, self._chain)
-        if length > len(self.directory) or self.directory.digests[length].hex() != digest:
+        # Also where memory holds all of it: the server may not have as many any more.
+        if length > start.head.length or self.directory.digests[length].hex() != digest:
             raise DirectoryError(
                 "The server's list of people does not continue the one it showed before. "
                 "It was set up anew, or somebody is being shown a different list."
@@ -58,7 +61,6 @@ class ChainView:
             raise DirectoryError("The server's list of people shows another key under this account's name.")
         self._prekeys.take_in(start.prekeys, self.directory)
         self._keep_head(start.head)
-        self._announced_length = 0
         self._bundle, self._bundle_due, self._announced = None, -1, -1
         self._epoch_keys = {}
         return len(self.directory) != before
@@ -66,7 +68,8 @@ class ChainView:
     def take_directory(self, announcement: Announcement) -> bool:
         """Take in the people and prekeys an announcement adds; return whether the list has grown.
 
-        Raises ``DirectoryError`` if it is not a continuation of what was announced before.
+        Raises ``DirectoryError`` if it is not a continuation of what was announced before, ``PeerError`` if a
+        part is missing.
         """
         before = len(self.directory)
         self.directory.extend(

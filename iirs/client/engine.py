@@ -98,7 +98,10 @@ class Engine:
         """Take in what login gave. Raises ``DirectoryError`` or ``ChainError`` if it is not to be trusted."""
         last_round = start.record.last_round
         if last_round >= self._rounds_around().stop:
-            raise PeerError("The server says this account was used in a round far ahead: check the clock.")
+            raise PeerError(
+                "The server says this account was used in a round far ahead of this machine's clock. One of "
+                "the clocks is or was wrong: if the time shown here is right, tell the server's owner."
+            )
         grew = self.chain_view.begin_session(start)
         self._give_up_round()
         self._channel = start.channel
@@ -146,11 +149,15 @@ class Engine:
             raise PeerError("The server announced a round that is over. It may have lost its memory.")
         around = self._rounds_around()
         if number >= around.stop:
-            raise PeerError("The server's rounds are far ahead of this machine's clock: check the clock.")
+            raise PeerError(
+                "The server's rounds are far ahead of this machine's clock. One of the two clocks is wrong: "
+                "if the time shown here is right, tell the server's owner."
+            )
         if number < around.start:
             raise PeerError(
-                "The server's rounds are more than an hour behind this machine's clock. Check the clock. "
-                "If it is right, the server's is wrong, or somebody repeats old rounds: tell its owner."
+                "The server's rounds are more than an hour behind this machine's clock. One of the two "
+                "clocks is wrong, or somebody repeats old rounds: if the time shown here is right, tell the "
+                "server's owner."
             )
         if not announcement.has_time_for_uploads(self.chain.round_ms):
             raise PeerError("The server gives a time for uploads that does not fit its rounds.")
@@ -176,7 +183,7 @@ class Engine:
             RoundOpened(
                 number,
                 announcement.collect_ms / 1000,
-                announcement.online,
+                min(announcement.online, announcement.head.length),
                 announcement.invite_every,
                 self.chain.round_ms / 1000,
             )

@@ -188,10 +188,24 @@ class EntriesRemoved:
 
 @dataclass(frozen=True, slots=True)
 class TimerChanged:
-    """Entries of a talk disappear this many seconds after they were sent or read; 0: they stay."""
+    """Entries of a talk disappear here this many seconds after they were sent or arrived; 0: they stay."""
 
     talk: str
     seconds: int
+    is_new: bool = False
+    """It has just been set."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerAsked:
+    """Somebody else has set a time for a talk, which counts here once our person agrees."""
+
+    talk: str
+    author: str = ""
+    """Who it was; "": nobody waits for an answer any more."""
+    seconds: int = 0
+    is_new: bool = False
+    """They have just done so."""
 
 
 class GroupState(Enum):
@@ -268,6 +282,7 @@ Event = (
     | TransferChanged
     | EntriesRemoved
     | TimerChanged
+    | TimerAsked
     | GroupChanged
     | ContactChanged
     | ErrandDone

@@ -236,15 +236,11 @@ class ServerConnection:
         known = self.account.chain
         transport, chain, keys = Transport.connect(self._link, known.chain_id, known)
         try:
-            start = enter(
-                transport,
-                chain,
-                keys,
-                self.account.name,
-                login_secret,
-                self._options.environment.random_bytes,
-            )
+            name, ticket = self.account.name, self.account.ticket
+            draw = self._options.environment.random_bytes
+            start = enter(transport, chain, keys, name, login_secret, draw, ticket)
             self._engine.begin_session(start)
+            self.account = replace(self.account, ticket=start.ticket(chain))
         except BaseException:
             transport.close()
             raise

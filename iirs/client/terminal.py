@@ -1,11 +1,13 @@
 """The client in a terminal: for scripts, for screen readers, and where there is no window.
 
-Texts go to standard output as ``PEER> text``; everything else goes to standard error.
+Texts go to standard output as ``PEER> text``, those of a group as ``#KEY AUTHOR> text``; everything else goes
+to standard error. What comes from outside never begins a line (``iirs.client.text.columns``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import signal
 import sys
@@ -22,6 +24,8 @@ from iirs.client.events import (
     ConnectionState,
     Event,
     FileAdded,
+    GroupChanged,
+    GroupState,
     Notice,
     PeerAsks,
     PeerChanged,
@@ -34,15 +38,24 @@ from iirs.client.events import (
     TextChanged,
     TextQueued,
     TextReceived,
+    TimerAsked,
 )
 from iirs.client.model.round_health import RoundHealth
 from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
-from iirs.client.store.log_entry import ItemKind, TextState
-from iirs.client.text.display import displayable
+from iirs.client.store.log_entry import GROUP_MARK, ItemKind, TextState
+from iirs.client.text.columns import USUAL_COLUMNS, marked
+from iirs.client.text.display import cut_middle, one_line
+from iirs.client.text.group_title import group_title, short_key
+from iirs.client.text.text_layout import duration
 
 INTERRUPTED = 130
 """What a program ends with after Ctrl-C: 128 and the signal's number."""
 ESTABLISHED = "Connection established successfully"
+
+_MARK = "iirs: "
+"""What all begins with that is no text: no name has a colon."""
+_SENTENCE_MAX = 1_000
+_NAME_SHOWN = 60
 
 _STATE_SENTENCES = {
     PeerState.ASKING: "asking {peer} to talk; both sides have to ask",
@@ -64,9 +77,10 @@ class Streams:
 
     @classmethod
     def standard(cls) -> Streams:
-        """Return this process's own. Input that is not UTF-8 is replaced, not lost."""
-        if isinstance(sys.stdin, TextIOWrapper):
-            sys.stdin.reconfigure(errors="replace")
+        """Return this process's own. What cannot be read or written in their encoding is replaced."""
+        for stream in (sys.stdin, sys.stdout):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")
         return cls(sys.stdin, sys.stdout, sys.stderr)
 
     def ask(self, question: str) -> str:
@@ -97,6 +111,8 @@ class TerminalChat:
         self._health = RoundHealth()
         self._paused = False
         self._input_over = False
+        self._groups: dict[str, str] = {}
+        """Titles of the groups we are in by their keys, as they were told."""
 
     def run(self) -> int:
         """Chat until the input ends and all is delivered. Returns 0, 1 if cut off, 130 on Ctrl-C.
@@ -205,7 +221,7 @@ class TerminalChat:
                 self._peer_changed(state, established=established)
             case RoundOpened() | RoundClosed() | StandingBy():
                 self._take_round(event)
-            case PeerAsks() | FileAdded():
+            case PeerAsks() | FileAdded() | TimerAsked() | GroupChanged():
                 self._tell(event)
             case TextQueued(_, text_id):
                 self._unqueued = max(0, self._unqueued - 1)
@@ -219,13 +235,22 @@ class TerminalChat:
                 self._say(f"{'ALARM: ' if alarm else ''}{sentence}")
         return True
 
-    def _tell(self, event: PeerAsks | FileAdded) -> None:
-        if isinstance(event, FileAdded):
-            if not event.entry.outgoing:
-                name = displayable(event.entry.text)
-                self._say(f"{event.entry.author} sends a file, {name}: the window shows and saves it")
-        elif event.asks:
-            self._say(f"{event.peer} asks to talk to you")
+    def _tell(self, event: PeerAsks | FileAdded | TimerAsked | GroupChanged) -> None:
+        match event:
+            case PeerAsks(peer, True):
+                self._say(f"{peer} asks to talk to you")
+            case FileAdded(entry) if not entry.outgoing:
+                name = cut_middle(one_line(entry.text), _NAME_SHOWN)
+                self._quote(f"{entry.author} sends a file, which the window shows and saves: “{name}”")
+            case TimerAsked(talk, author, seconds) if author:
+                where = f" in the group {self._short(talk)}" if talk.startswith(GROUP_MARK) else ""
+                wish = f"disappear after {duration(seconds)}" if seconds else "stay"
+                self._say(f"{author} lets texts{where} {wish}, and asks you to; the window has the answer")
+            case GroupChanged(key, name, state=GroupState.JOINED):
+                title = group_title(name, key)
+                if self._groups.get(key) != title:
+                    self._groups[key] = title
+                    self._quote(f"the group {self._short(key)} by {event.founder} is called “{title}”")
 
     def _ask_when_known(self, names: tuple[str, ...], outboxes: queue.SimpleQueue[set[bytes]]) -> None:
         if self._peer not in names:
@@ -266,10 +291,32 @@ class TerminalChat:
             self._say(self._health.meaning)
 
     def _show(self, event: TextReceived) -> None:
-        # Later lines are indented, so that no text can pass itself off as another person's.
-        indent = "\n" + " " * (len(event.peer) + 2)
-        text = displayable(event.text).replace("\n", indent)
-        print(f"{event.peer}> {text}", file=self._streams.output, flush=True)
+        mark = f"{event.peer}> "
+        if event.peer.startswith(GROUP_MARK):
+            mark = f"{self._short(event.peer)} {event.author}> "
+        columns = _columns(self._streams.output)
+        print(marked(mark, event.text, columns), file=self._streams.output, flush=True)
+
+    def _short(self, key: str) -> str:
+        """Return by which digits a group is known here: more where another one has the same."""
+        short = short_key(key)
+        return key if any(other != key and short_key(other) == short for other in self._groups) else short
 
     def _say(self, sentence: str) -> None:
-        print(f"iirs: {sentence}", file=self._streams.status, flush=True)
+        print(f"{_MARK}{one_line(sentence, _SENTENCE_MAX)}", file=self._streams.status, flush=True)
+
+    def _quote(self, sentence: str) -> None:
+        """Say a sentence in which there is something from outside."""
+        columns = _columns(self._streams.status) or USUAL_COLUMNS
+        print(marked(_MARK, sentence, columns), file=self._streams.status, flush=True)
+
+
+def _columns(stream: TextIO) -> int | None:
+    """Return how many columns can be written on; ``None`` if the stream is no terminal."""
+    if not stream.isatty():
+        return None
+    try:
+        # The last column stays free: some terminals begin a line when it is written, others after it.
+        return (os.get_terminal_size(stream.fileno()).columns or USUAL_COLUMNS) - 1
+    except OSError:  # a terminal that does not say
+        return USUAL_COLUMNS - 1

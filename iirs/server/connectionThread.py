@@ -35,6 +35,7 @@ from iirs.wire.rounds import NoticeFlags, Upload
 
 _RECEIVE_CHUNK = 65536
 _BACKLOG_MAX = 64 * 1024 * 1024
+_UPLOADS_DUE_MAX = 64
 
 
 class State(Enum):
@@ -130,7 +131,7 @@ class ConnectionThread(threading.Thread):
         self.position = -1
         self.last_round = 0
         self._uploads_due = 0
-        """Uploads that may still come: one for each announcement sent to this client."""
+        """Uploads that may still come: one for each announcement sent to this client, of the last so many."""
         self.prekey_period = -1
         self.prekey_round = -1
         self.channel: EntryChannel | None = None
@@ -141,7 +142,7 @@ class ConnectionThread(threading.Thread):
         """Send messages in one write; never blocks. A client too slow to take them is cut off."""
         announced = sum(message.kind is MessageKind.ANNOUNCE for message in messages)
         with self._lock:
-            self._uploads_due += announced
+            self._uploads_due = min(self._uploads_due + announced, _UPLOADS_DUE_MAX)
         self._send(b"".join(message.encode() for message in messages))
 
     def close(self, reason: CloseReason) -> None:

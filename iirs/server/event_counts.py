@@ -19,8 +19,11 @@ class Counted(Enum):
     """What is counted, in the words of the log."""
 
     WRONG_GUESS = "wrong passwords"
+    UNKNOWN_NAME = "logins under names that nobody has"
     LOGIN_LIMITED = "logins refused after too many wrong passwords"
     REGISTRATION_LIMITED = "registrations refused as too many"
+    DIRECTORY_FULL = "registrations refused because the directory is full"
+    CHANGE_LIMITED = "new passwords put off as too many for one account"
     FULL = "connections refused because the server is full"
     NO_RESOURCES = "connections lost for want of file descriptors or threads"
     PROTOCOL_BROKEN = "connections closed because they broke the protocol"

@@ -15,7 +15,14 @@ from iirs.meter.report import MeterSettings, read_meter
 from iirs.paths import data_directory
 from iirs.server.accounts.database import Storage
 from iirs.server.glass_box import GlassBox
-from iirs.server.keystore import FIRST_START_FILE, ChainOptions, hold_folder, load_or_make_keys, make_keys
+from iirs.server.keystore import (
+    CLOCK_FILE,
+    FIRST_START_FILE,
+    ChainOptions,
+    hold_folder,
+    load_or_make_keys,
+    make_keys,
+)
 from iirs.server.net.addresses import is_loopback, reachable
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
@@ -75,7 +82,11 @@ def build_service(options: argparse.Namespace, settings: ServiceSettings) -> Ser
         return Service(make_keys(chain_options), Storage("sqlite://"), settings)
     folder = _folder(options)
     keys = load_or_make_keys(folder, chain_options)
-    return Service(keys, _storage(options.database_url, folder), settings)
+    storage = _storage(options.database_url, folder)
+    if (folder / CLOCK_FILE).exists():
+        storage.number_rounds_from(int(settings.clock() * 1000) // keys.chain.round_ms)
+        (folder / CLOCK_FILE).unlink()
+    return Service(keys, storage, settings)
 
 
 def _storage(url: str | None, folder: Path) -> Storage:

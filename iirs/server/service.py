@@ -8,18 +8,20 @@ import threading
 import time
 from collections.abc import Hashable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from iirs.errors import PeerError, StorageError
+from iirs.errors import AccountError, PeerError, StorageError
 from iirs.message import Message, MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
 from iirs.prekey import Prekey
 from iirs.server.accounts.database import Storage
 from iirs.server.accounts.database_thread import DatabaseThread
+from iirs.server.accounts.guesses import Allowance, GuessBounds, Guesses
 from iirs.server.accounts.prekey_store import PrekeyStore
-from iirs.server.accounts.registry import Accounts, RateLimit
+from iirs.server.accounts.rate_limit import RateLimit
+from iirs.server.accounts.registry import Accounts
 from iirs.server.announcer import Announcer, Opened
 from iirs.server.connectionThread import ConnectionThread
 from iirs.server.event_counts import Counted, EventCounts
@@ -28,15 +30,17 @@ from iirs.server.mix_net import Collected, RoundOutcome
 from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.server.net.listener import Listener
 from iirs.server.settings import ServiceSettings
+from iirs.server.steady_jobs import SteadyJobs
 from iirs.tls import server_context
 from iirs.wire.accounts import AccountRecord, Errand, Login, Registration, Result, encode_directory
-from iirs.wire.limits import CloseReason
+from iirs.wire.limits import MAX_ENTRIES, CloseReason
 from iirs.wire.rounds import NoticeFlags, Upload
 
 _log = logging.getLogger("iirs.server")
 _IDLE_ROUNDS = 5
 _COUNTED_LOGINS = {
     Result.WRONG_PASSWORD: Counted.WRONG_GUESS,
+    Result.UNKNOWN_NAME: Counted.UNKNOWN_NAME,
     Result.TOO_MANY: Counted.LOGIN_LIMITED,
 }
 
@@ -60,7 +64,10 @@ class Service:
             self._announcer.sign_alone if len(keys.chain.hops) == 1 else None,
             settings.random_bytes,
             registrations=RateLimit(settings.registrations_burst, settings.registrations_per_second),
-            logins=RateLimit(settings.failed_logins_burst, settings.failed_logins_per_second),
+            changes=RateLimit(
+                settings.password_changes_burst, settings.password_changes_per_second, keys=MAX_ENTRIES
+            ),
+            guesses=Guesses(_bounds(settings), settings.random_bytes(32)),
         )
         self.prekeys = PrekeyStore(keys.chain, self._database, self.accounts.entry)
         self._lock = threading.Lock()
@@ -70,9 +77,9 @@ class Service:
         idle_seconds = max(settings.connection.idle_seconds, _IDLE_ROUNDS * keys.chain.round_ms / 1000)
         self._connection_settings = replace(settings.connection, idle_seconds=idle_seconds)
         self._stopping = threading.Event()
-        self._scheduler = BackgroundScheduler(daemon=True)
+        self._scheduler = BackgroundScheduler(daemon=True, jobstores={"default": SteadyJobs(time.monotonic)})
         self._paced = False
-        self._first_tick = 0.0
+        self._first_tick = 0.0  # monotonic seconds, as the next
         self._closes_at = 0.0
         self._writer = LeftoverWriter()
         self._counts = EventCounts()
@@ -95,14 +102,15 @@ class Service:
         )
         self._database.start()
         self._writer.start()
-        self._paced, self._first_tick = paced, time.time() + self.chain.round_ms / 1000
+        period = self.chain.round_ms / 1000
+        self._paced, self._first_tick = paced, time.monotonic() + period
         self._announcer.show_chain(self._open_next())
         if paced:
             self._scheduler.add_job(
                 self._tick,
                 "interval",
-                seconds=self.chain.round_ms / 1000,
-                start_date=datetime.fromtimestamp(self._first_tick, UTC),
+                seconds=period,
+                start_date=datetime.now(UTC) + timedelta(seconds=self._first_tick - time.monotonic()),
                 max_instances=1,
                 coalesce=True,
                 misfire_grace_time=None,
@@ -130,7 +138,7 @@ class Service:
         period = self.chain.round_ms / 1000
         left = period
         if self._paced:
-            left = -(time.time() - self._first_tick) % period
+            left = -(time.monotonic() - self._first_tick) % period
             left += 0.0 if left > period / 2 else period
         self._closes_at = time.monotonic() + left
         return left
@@ -139,6 +147,10 @@ class Service:
         """Forget what is to be forgotten by the clock; to be called now and then, from any thread."""
         self._announcer.erase_keys()
         self._counts.tell()
+        if (
+            self._paced
+        ):  # a wall clock that was set the moment the scheduler looked at it must not be waited for
+            self._scheduler.wakeup()
 
     def stop(self) -> None:
         """Finish the round that runs, tell every client, and let go of everything."""
@@ -245,7 +257,7 @@ class Service:
         """Take in a new account."""
         result = self.accounts.register(registration, address)
         if result is Result.TOO_MANY:
-            self.note(Counted.REGISTRATION_LIMITED)
+            self.note(Counted.DIRECTORY_FULL if self.accounts.is_full else Counted.REGISTRATION_LIMITED)
         return result
 
     def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
@@ -313,6 +325,9 @@ class Service:
             done = self.accounts.do_errand(connection.position, errand)
         except StorageError:
             return NoticeFlags.NONE  # the client asks again with every upload until it is told
+        except AccountError:
+            self.note(Counted.CHANGE_LIMITED)
+            return NoticeFlags.NONE
         return NoticeFlags.ERRAND_DONE if done else NoticeFlags.ERRAND_REFUSED
 
     def note(self, what: Counted) -> None:
@@ -327,6 +342,11 @@ class Service:
                 del self._sessions[connection.position]
         if connection.last_round:
             self.accounts.took_part(connection.position, connection.last_round)
+
+
+def _bounds(settings: ServiceSettings) -> GuessBounds:
+    each = Allowance(settings.failed_logins_burst, settings.failed_logins_per_second)
+    return GuessBounds(each, settings.failed_logins_of_name, settings.failed_logins_of_place)
 
 
 def _announce(announcement: bytes, session: ConnectionThread) -> Message:

@@ -8,9 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from iirs.geometry import RandomBytes
+from iirs.server.accounts.guesses import NAME_ALLOWANCE, PLACE_ALLOWANCE, Allowance
 from iirs.server.connectionThread import ConnectionSettings
 from iirs.server.deaddrop import DropObserver
 from iirs.server.mix_stage import StageView
+
+
+def seconds_since_boot() -> float:
+    """Return the monotonic clock, with the time that the machine slept where that can be had."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +28,17 @@ class ServiceSettings:
     """Invitation rounds are stretched so that bundles stay under this for each client."""
     registrations_burst: float = 100
     registrations_per_second: float = 1.0
+    password_changes_burst: float = 5
+    password_changes_per_second: float = 0.02
     failed_logins_burst: float = 10
-    failed_logins_per_second: float = 0.2
+    failed_logins_per_second: float = 0.02
+    """For one name, from each place and from the machines of its owner."""
+    failed_logins_of_name: Allowance = NAME_ALLOWANCE
+    """For one name, from all strange places together."""
+    failed_logins_of_place: Allowance = PLACE_ALLOWANCE
+    """From one strange place, for all names together."""
     clock: Callable[[], float] = time.time
+    uptime: Callable[[], float] = seconds_since_boot
     random_bytes: RandomBytes = os.urandom
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     hop_seconds: float = 3.0

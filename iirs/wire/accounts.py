@@ -5,6 +5,7 @@ Byte tables: ``docs/protocol.md`` sections 3 and 4.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,12 +19,15 @@ from iirs.geometry import (
     LOGIN_SECRET_SIZE,
     NAME_FIELD_SIZE,
     PREKEY_SIZE,
+    TICKET_SIZE,
     VAULT_SIZE,
     Geometry,
     pieces,
 )
 from iirs.message import Message, MessageKind
 from iirs.wire.limits import COUNT
+
+_TICKET_LABEL = b"iirs/1 login ticket"
 
 
 class ErrandKind(IntEnum):
@@ -63,6 +67,16 @@ class Errand:
 
 
 NO_ERRAND = Errand()
+
+NO_TICKET = bytes(TICKET_SIZE)
+
+
+def login_ticket(chain_id: bytes, vault: bytes) -> bytes:
+    """Return what shows that a machine has had the vault, so that somebody could log in there before.
+
+    It opens nothing, and without the vault no password can be tried against it.
+    """
+    return hashlib.sha256(_TICKET_LABEL + chain_id + vault).digest()
 
 
 class Result(IntEnum):
@@ -128,26 +142,28 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Name, login secret, and the offer of a session secret to the entry's epoch key."""
+    """Name, login secret, ticket, and the offer of a session secret to the entry's epoch key."""
 
     name: str
     login_secret: bytes = field(repr=False)
     key_id: bytes
     offer: bytes = field(repr=False)
+    ticket: bytes = field(default=NO_TICKET, repr=False)
 
     def encode(self) -> Message:
         """Return the LOGIN message."""
-        return Message(
-            MessageKind.LOGIN, encode_name(self.name) + self.login_secret + self.key_id + self.offer
-        )
+        fields = (encode_name(self.name), self.login_secret, self.ticket, self.key_id, self.offer)
+        return Message(MessageKind.LOGIN, b"".join(fields))
 
     @classmethod
     def decode(cls, body: bytes) -> Login:
         """Read a LOGIN body. Raises ``AccountError`` if the name is not one."""
         name = decode_name(body[:NAME_FIELD_SIZE])
         rest = body[NAME_FIELD_SIZE:]
-        key_end = LOGIN_SECRET_SIZE + HASH_SIZE
-        return cls(name, rest[:LOGIN_SECRET_SIZE], rest[LOGIN_SECRET_SIZE:key_end], rest[key_end:])
+        ticket_end = LOGIN_SECRET_SIZE + TICKET_SIZE
+        key_end = ticket_end + HASH_SIZE
+        secret, ticket = rest[:LOGIN_SECRET_SIZE], rest[LOGIN_SECRET_SIZE:ticket_end]
+        return cls(name, secret, rest[ticket_end:key_end], rest[key_end:], ticket)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The bodies of messages between client and server, as values.
 
-Every body has one size per kind, except CHAIN, DIRECTORY and BUNDLE, whose sizes depend on public facts
-only (the chain, who is registered, who is online). Byte tables: ``docs/protocol.md`` section 3.
+Every body has one size per kind, except CHAIN, DIRECTORY, BUNDLE and ANNOUNCE, whose sizes depend on public
+facts only (the chain, who is registered, who is online, and when they came). Byte tables:
+``docs/protocol.md`` section 3.
 """
 
 from __future__ import annotations
@@ -70,12 +71,12 @@ def session_limits(geometry: Geometry) -> Limits:
         MessageKind.KEYS: geometry.keys_size,
         MessageKind.RESULT: RESULT_SIZE,
         MessageKind.ACCOUNT: ACCOUNT_SIZE,
-        MessageKind.ANNOUNCE: geometry.announce_size,
         MessageKind.REPLIES: geometry.replies_size,
         MessageKind.CLOSE: CLOSE_SIZE,
         MessageKind.STANDBY: STANDBY_SIZE,
     }
     limits = {kind: (size, size) for kind, size in fixed.items()}
+    limits[MessageKind.ANNOUNCE] = (geometry.announce_size, geometry.announce_max)
     empty = geometry.head_size + COUNT.size
     limits[MessageKind.DIRECTORY] = (empty, empty + MAX_ENTRIES * (ENTRY_SIZE + PREKEY_SIZE))
     limits[MessageKind.BUNDLE] = (geometry.bundle_size(0), geometry.bundle_size(MAX_INVITATIONS))

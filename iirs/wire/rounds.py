@@ -12,17 +12,18 @@ from iirs.chain import Chain
 from iirs.directory import Head
 from iirs.errors import PeerError
 from iirs.geometry import (
-    DIRECTORY_INCREMENT,
     ENTRY_SIZE,
     ERRAND_SIZE,
     HASH_SIZE,
     INVITATION_SIZE,
-    PREKEY_INCREMENT,
+    PREKEY_INCREMENT_MAX,
     PREKEY_SIZE,
     SIGNATURE_SIZE,
     BatchKind,
     Geometry,
+    entry_room,
     pieces,
+    prekey_room,
 )
 from iirs.message import Message, MessageKind
 from iirs.wire.accounts import NO_ERRAND, Errand
@@ -74,7 +75,7 @@ class Announcement:
     """``Bundle.digest`` of the round executed before, or zeros if it had none."""
 
     def encode(self) -> bytes:
-        """Return the announcement, ``Geometry.announcement_size`` bytes."""
+        """Return the announcement, as long as ``Geometry.announcement_with`` says."""
         start = _ANNOUNCEMENT.pack(
             PROTOCOL_VERSION,
             self.round_number,
@@ -83,28 +84,33 @@ class Announcement:
             self.invite_every,
             self.online,
         )
-        entries = b"".join(self.increment)
-        filler = bytes(DIRECTORY_INCREMENT * ENTRY_SIZE - len(entries))
-        increment = struct.pack(">IB", self.increment_start, len(self.increment)) + entries + filler
-        records = b"".join(self.prekeys).ljust(PREKEY_INCREMENT * PREKEY_SIZE, b"\0")
+        entries = b"".join(self.increment).ljust(entry_room(len(self.increment)) * ENTRY_SIZE, b"\0")
+        increment = struct.pack(">IB", self.increment_start, len(self.increment)) + entries
+        records = b"".join(self.prekeys).ljust(prekey_room(len(self.prekeys)) * PREKEY_SIZE, b"\0")
         prekeys = bytes([len(self.prekeys)]) + records
         return start + b"".join(self.key_ids) + self.head.encode() + increment + prekeys + self.bundle_digest
 
     @classmethod
     def decode(cls, data: bytes, geometry: Geometry) -> Announcement:
         """Read an announcement. Raises ``PeerError`` if it makes no sense."""
+        no_sense = PeerError("The server announced a round this program does not understand.")
+        if len(data) < geometry.announcement_size:
+            raise no_sense
         version, number, flags, collect_ms, invite_every, online = _ANNOUNCEMENT.unpack_from(data)
         rest = data[_ANNOUNCEMENT.size :]
         keys_end = geometry.hops * HASH_SIZE
         head_end = keys_end + geometry.head_size
         start, count = struct.unpack_from(">IB", rest, head_end)
-        entries_end = head_end + 5 + DIRECTORY_INCREMENT * ENTRY_SIZE
+        if len(data) < geometry.announcement_with(count, 0):
+            raise no_sense
+        entries_end = head_end + 5 + entry_room(count) * ENTRY_SIZE
         prekeys = rest[entries_end]
-        too_many = count > DIRECTORY_INCREMENT or prekeys > PREKEY_INCREMENT
+        if prekeys > PREKEY_INCREMENT_MAX or len(data) != geometry.announcement_with(count, prekeys):
+            raise no_sense
         entries, no_entries = _cut(rest[head_end + 5 : entries_end], count * ENTRY_SIZE)
         records, no_records = _cut(rest[entries_end + 1 : -HASH_SIZE], prekeys * PREKEY_SIZE)
-        if version != PROTOCOL_VERSION or too_many or flags > 1 or any(no_entries) or any(no_records):
-            raise PeerError("The server announced a round this program does not understand.")
+        if version != PROTOCOL_VERSION or flags > 1 or any(no_entries) or any(no_records):
+            raise no_sense
         return cls(
             number,
             RoundFlags(flags),

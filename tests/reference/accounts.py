@@ -52,6 +52,11 @@ def open_vault(*, vault_key: bytes, name: str, entry: bytes, vault: bytes) -> Va
     return {"private": private}
 
 
+def login_ticket(*, chain_id: bytes, vault: bytes) -> Values:
+    """The ticket of whoever has had this VAULT."""
+    return {"ticket": sha256(b"iirs/1 login ticket", chain_id, vault)}
+
+
 def read_register(*, chain_id: bytes, frame: bytes) -> Values:
     """REGISTER, with an entry that verifies."""
     entry, secret, vault = cut(body_of(frame, REGISTER), ENTRY_SIZE, 32, 60)
@@ -62,8 +67,14 @@ def read_register(*, chain_id: bytes, frame: bytes) -> Values:
 def read_login(*, file: str, frame: bytes) -> Values:
     """LOGIN."""
     offer_size = 32 + chain_of(file).kem.overhead
-    name, secret, key_id, offer = cut(body_of(frame, LOGIN), 33, 32, 32, offer_size)
-    return {"name": name_of(name), "login_secret": secret, "key_id": key_id, "offer": offer}
+    name, secret, ticket, key_id, offer = cut(body_of(frame, LOGIN), 33, 32, 32, 32, offer_size)
+    return {
+        "name": name_of(name),
+        "login_secret": secret,
+        "ticket": ticket,
+        "key_id": key_id,
+        "offer": offer,
+    }
 
 
 def read_account(*, frame: bytes) -> Values:

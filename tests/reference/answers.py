@@ -24,6 +24,7 @@ OPERATIONS: dict[str, Callable[..., Values]] = {
         accounts.open_vault,
         accounts.read_account,
         accounts.read_directory,
+        accounts.login_ticket,
         accounts.read_login,
         accounts.read_register,
         accounts.seal_vault,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.reference.chain import chain_of
-from tests.reference.directory import ENTRY_SIZE, head_signed
+from tests.reference.directory import ENTRY_SIZE, PREKEY_SIZE, head_signed
 from tests.reference.frames import split
 from tests.reference.onions import read_epoch_key
 from tests.reference.primitives import Values, cut, demand, number, sha256
@@ -25,7 +25,10 @@ def read_link_request(*, file: str, frame: bytes) -> Values:
         place = {"round_number": round_number, "base": base}
         return {"kind": kind, "budget_ms": budget, **place, "entries": entries}
     if kind == OPEN:
-        budget_field, announcement = cut(body, 4, 3718 + 96 * chain.hops)
+        budget_field, announcement = body[:4], body[4:]
+        shortest = 3718 + 96 * chain.hops
+        longest = shortest + (255 - 8) * ENTRY_SIZE + (16 - 2) * PREKEY_SIZE
+        demand(shortest <= len(announcement) <= longest, "another length")
         values = {"announcement_hash": sha256(announcement)}
         return {"kind": kind, "budget_ms": number(budget_field), **values}
     budget, round_number, batch, count = (number(piece) for piece in cut(body, 4, 8, 1, 4))

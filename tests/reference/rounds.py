@@ -19,19 +19,34 @@ INVITATION_SIZE = 1456
 NEW_PASSWORD = 1
 
 
+def room_for(count: int, least: int, most: int) -> int:
+    """For how many there is room in an announcement of so many."""
+    room = least
+    while room < count and room < most:
+        room *= 2
+    return min(room, most)
+
+
 def read_announce(*, file: str, frame: bytes) -> Values:
     """ANNOUNCE: the notice, the fields, and the announcement hash. The head must be signed."""
     chain = chain_of(file)
-    notice, announcement = cut(body_of(frame, ANNOUNCE), 1, 3718 + 96 * chain.hops)
+    body = body_of(frame, ANNOUNCE)
+    demand(len(body) >= 3719 + 96 * chain.hops, "cut off")
+    notice, announcement = body[:1], body[1:]
+    counted = 60 + 96 * chain.hops
+    entry_room = room_for(announcement[counted], 8, 255)
+    after = counted + 1 + ENTRY_SIZE * entry_room
+    demand(len(announcement) > after, "cut off")
+    prekey_room = room_for(announcement[after], 2, 16)
     demand(number(notice) <= 7, "a bit of the notice that means nothing")
     version, *numbers, keys, head, start, count, entries, prekeys, records, bundle = cut(
         announcement, 1, 8, 1, 4, 2, 4, 32 * chain.hops, 36 + 64 * chain.hops,
-        4, 1, 8 * ENTRY_SIZE, 1, 2 * PREKEY_SIZE, 32,
+        4, 1, entry_room * ENTRY_SIZE, 1, prekey_room * PREKEY_SIZE, 32,
     )  # fmt: skip
     round_number, flags, collect_ms, invite_every, online = (number(piece) for piece in numbers)
     demand(number(version) == 2, "another version")
     demand(flags <= 1, "a flag that means nothing")
-    demand(number(count) <= 8 and number(prekeys) <= 2, "more than it can hold")
+    demand(number(prekeys) <= 16, "more than it can hold")
     length, digest = head_of(chain, head)
     demand_zeros(entries[number(count) * ENTRY_SIZE :] + records[number(prekeys) * PREKEY_SIZE :])
     increment = cut(entries[: number(count) * ENTRY_SIZE], *[ENTRY_SIZE] * number(count))

@@ -13,7 +13,7 @@ from iirs.errors import DirectoryError
 from iirs.geometry import RandomBytes
 from iirs.identity import Identity
 from iirs.onion import EntryChannel
-from iirs.wire.accounts import AccountRecord
+from iirs.wire.accounts import NO_TICKET, AccountRecord, login_ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Account:
     chain: Chain
     identity: Identity = field(repr=False)
     login_secret: bytes = field(repr=False)
+    ticket: bytes = field(default=NO_TICKET, repr=False)
+    """What this machine shows at a login to be told from whoever guesses; see ``login_ticket``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,10 @@ class SessionStart:
         directory.extend(0, self.entries, self.head, chain)
         self.own_entry(directory, name)
         return directory
+
+    def ticket(self, chain: Chain) -> bytes:
+        """Return the ticket for the next login."""
+        return login_ticket(chain.chain_id, self.record.vault)
 
     def own_entry(self, directory: Directory, name: str) -> Entry:
         """Return the entry at the account's position. Raises ``DirectoryError`` if it is not ``name``'s."""

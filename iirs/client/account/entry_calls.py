@@ -31,11 +31,20 @@ from iirs.client.store.whole_files import write_whole
 from iirs.directory import Directory, Entry
 from iirs.epoch import EpochKey
 from iirs.errors import AccountError, IirsError, PeerError
-from iirs.geometry import RandomBytes
+from iirs.geometry import TICKET_SIZE, RandomBytes
 from iirs.identity import Identity, checked_name
 from iirs.message import MessageKind
 from iirs.onion import EntryChannel, entry_offer_info
-from iirs.wire.accounts import AccountRecord, Login, RefusedError, Registration, Result, decode_directory
+from iirs.wire.accounts import (
+    NO_TICKET,
+    AccountRecord,
+    Login,
+    RefusedError,
+    Registration,
+    Result,
+    decode_directory,
+    login_ticket,
+)
 
 
 class TryLaterError(RefusedError):
@@ -59,6 +68,23 @@ class Home:
         """Return where a file of this account is kept; the file name does not say whose it is."""
         digest = hashlib.sha256(b"iirs/1 account file" + chain.chain_id + name.encode()).hexdigest()
         return self.folder / f"{digest[:32]}.{kind}"
+
+    def ticket(self, chain: Chain, name: str) -> bytes:
+        """Return the ticket of a former login, or one that is none."""
+        with suppress(OSError):
+            kept = self.account_file(chain, name, "ticket").read_bytes()
+            return kept if len(kept) == TICKET_SIZE else NO_TICKET
+        return NO_TICKET
+
+    def keep_ticket(self, chain: Chain, name: str, vault: bytes) -> bytes:
+        """Return the ticket that goes with the server's vault, and keep it if the disk lets us."""
+        ticket = login_ticket(chain.chain_id, vault)
+        if ticket == self.ticket(chain, name):
+            return ticket  # as a rule, so that a login does not wait for the disk
+        with suppress(OSError, AccountError):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(self.account_file(chain, name, "ticket"), ticket)
+        return ticket
 
 
 def open_transport(link: JoinLink, home: Home) -> tuple[Transport, Chain, bytes, bool]:
@@ -108,7 +134,8 @@ def register(
             raise
         if keys_stay_here:
             fresh.replace(home.account_file(chain, name, "vault"))
-        return Account(name, chain, identity, keys.login_secret)
+        ticket = home.keep_ticket(chain, name, vault)
+        return Account(name, chain, identity, keys.login_secret, ticket)
     finally:
         transport.close()
 
@@ -119,13 +146,15 @@ def login(link: JoinLink, home: Home, name: str, password: str) -> Account:
     transport, chain, epoch_keys, _ = open_transport(link, home)
     try:
         keys = stretch(chain.chain_id, name, password, home.cost)
-        start = enter(transport, chain, epoch_keys, name, keys.login_secret, home.random_bytes)
+        ticket = home.ticket(chain, name)
+        start = enter(transport, chain, epoch_keys, name, keys.login_secret, home.random_bytes, ticket)
+        ticket = home.keep_ticket(chain, name, start.record.vault)
         entry = start.checked_directory(chain, name).entries[start.record.position]
         identity = _open_any(keys, name, entry.raw, _vaults(home, chain, name) or [start.record.vault])
         if identity.verify_key_bytes != entry.verify_key.raw:
             raise AccountError("The keys of this account are not the ones the server lists under its name.")
         _keep_if_newer(keys, home, chain, name, entry.raw)
-        return Account(name, chain, identity, keys.login_secret)
+        return Account(name, chain, identity, keys.login_secret, ticket)
     finally:
         transport.close()
 
@@ -167,25 +196,29 @@ def new_vault(account: Account, home: Home, keys: PasswordKeys, public: bytes) -
     """Return the vault for the server under a new password; ``public`` is the account's directory entry.
 
     Where keys stay on this machine, the real one is written beside the old one, and the server gets a decoy.
+    The ticket that goes with the server's is written beside the one of now.
     """
     vault = seal_vault(keys, account.name, account.identity, public, home.random_bytes)
-    if not _vaults(home, account.chain, account.name):
-        return vault
-    write_whole(home.account_file(account.chain, account.name, "new-vault"), vault)
-    decoy = PasswordKeys(home.random_bytes(32), home.random_bytes(32))
-    return seal_vault(decoy, account.name, Identity.generate(), public, home.random_bytes)
+    if _vaults(home, account.chain, account.name):
+        write_whole(home.account_file(account.chain, account.name, "new-vault"), vault)
+        decoy = PasswordKeys(home.random_bytes(32), home.random_bytes(32))
+        vault = seal_vault(decoy, account.name, Identity.generate(), public, home.random_bytes)
+    ticket = login_ticket(account.chain.chain_id, vault)
+    write_whole(home.account_file(account.chain, account.name, "new-ticket"), ticket)
+    return vault
 
 
 def keep_new_vault(account: Account, home: Home) -> None:
-    """Put the new vault in the old one's place: the server knows the new password."""
-    fresh = home.account_file(account.chain, account.name, "new-vault")
-    if fresh.exists():
-        fresh.replace(home.account_file(account.chain, account.name, "vault"))
+    """Put the new vault, and its ticket, in the old one's place: the server knows the new password."""
+    for kind in ("vault", "ticket"):
+        fresh = home.account_file(account.chain, account.name, f"new-{kind}")
+        if fresh.exists():
+            fresh.replace(home.account_file(account.chain, account.name, kind))
 
 
 def forget_account(account: Account, home: Home) -> None:
     """Remove everything this machine has of an account; nothing else may have its file open."""
-    for kind in ("vault", "new-vault", "store", "store-journal", "check"):
+    for kind in ("vault", "new-vault", "ticket", "new-ticket", "store", "store-journal", "check"):
         home.account_file(account.chain, account.name, kind).unlink(missing_ok=True)
 
 
@@ -201,6 +234,7 @@ def enter(
     name: str,
     login_secret: bytes,
     random_bytes: RandomBytes,
+    ticket: bytes = NO_TICKET,
 ) -> SessionStart:
     """Log in on an open transport and return what the session begins with.
 
@@ -211,7 +245,7 @@ def enter(
     info = entry_offer_info(chain.chain_id, chain.entry_certificate, entry_key.key_id)
     secret = random_bytes(32)
     offer = chain.geometry.suite.seal(public, secret, info)
-    transport.send(Login(name, login_secret, entry_key.key_id, offer).encode())
+    transport.send(Login(name, login_secret, entry_key.key_id, offer, ticket).encode())
     _check(transport.expect(MessageKind.RESULT).body)
     record = AccountRecord.decode(transport.expect(MessageKind.ACCOUNT).body)
     head, entries, prekeys = decode_directory(transport.expect(MessageKind.DIRECTORY).body, chain.geometry)

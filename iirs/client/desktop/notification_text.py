@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.store.preferences import Notify, Preferences
-from iirs.client.text.display import displayable
+from iirs.client.text.display import one_line
 from iirs.client.text.translate import _, n_
 
 BADGE_MOST = 99
@@ -52,7 +52,7 @@ def notification(
     if locked or preferences.notifications is Notify.WITHOUT_TEXT or len(arrived) > 1:
         return _counted(len(arrived))
     (_talk, author, text) = arrived[0]
-    return Notification(displayable(author), displayable(text)[:_TEXT_MOST])
+    return Notification(one_line(author), one_line(text, _TEXT_MOST))
 
 
 def title(model: ChatModel, *, locked: bool, inside: bool) -> str:

@@ -21,14 +21,15 @@ NAME_BYTES_MAX = 240
 """Bytes of a file's name in UTF-8: file systems count those, and take 255."""
 _RESERVED = frozenset('/\\:*?"<>|')
 _DEVICES = frozenset(
-    {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(10))}
+    {"con", "prn", "aux", "nul", "conin$", "conout$"}
+    | {f"{name}{digit}" for name in ("com", "lpt") for digit in "0123456789\u00b9\u00b2\u00b3"}
 )
 
 
 def safe_name(name: str) -> str:
-    """Return a name fit for a screen and for any system's disk: no folder, no control, no hidden file."""
+    """Return a name fit for a screen and for any system's disk: no folder, control, padding, hidden file."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    shown = displayable(unicodedata.normalize("NFC", last[-4 * NAME_MAX :])).replace("\n", " ")
+    shown = " ".join(displayable(unicodedata.normalize("NFC", last[-4 * NAME_MAX :])).split())
     kept = "".join(
         "_" if character in _RESERVED or character == "\N{REPLACEMENT CHARACTER}" else character
         for character in shown
@@ -37,7 +38,7 @@ def safe_name(name: str) -> str:
     kept = kept.strip(" .")[-NAME_MAX:].strip(" .")
     while len(kept.encode()) >= NAME_BYTES_MAX:  # one more may come in front
         kept = kept[1:].lstrip(" .")
-    stem = kept.split(".", 1)[0].lower()
+    stem = kept.split(".", 1)[0].strip().lower()
     return f"_{kept}" if stem in _DEVICES or not kept else kept
 
 

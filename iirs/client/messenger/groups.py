@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 from iirs.client.chat_session import clean_text
@@ -33,6 +34,7 @@ from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import GroupNote, encode_note
 from iirs.client.messenger.timers import Timers
 from iirs.client.store.log_entry import EntryKind, Item, LogEntry, TextState
+from iirs.client.text.group_title import has_visible_name
 from iirs.errors import AccountError, PeerMessageError
 
 _PREFIX = "group:"
@@ -76,7 +78,7 @@ class Groups:
     def create(self, name: str, people: tuple[str, ...]) -> str:
         """Found a group with people and return its key. Raises ``AccountError``."""
         name = clean_text(name).strip()
-        if not 0 < len(name) <= NAME_MAX:
+        if not has_visible_name(name) or len(name) > NAME_MAX:
             raise AccountError("A group needs a name of at most {count} characters.", count=NAME_MAX)
         directory = self._context.directory
         positions = {directory.position(directory.lookup(person).name) for person in people}
@@ -135,7 +137,7 @@ class Groups:
         return _entry_id(item)
 
     def set_timer(self, key: str, seconds: int) -> None:
-        """Have what is said in a group disappear after so many seconds, for everybody; 0: never."""
+        """Have what is said in a group disappear here after so many seconds, and ask for it; 0: never."""
         self._check_joined(key)
         self._say(key, GroupItemKind.TIMER, seconds=seconds)
 
@@ -198,7 +200,8 @@ class Groups:
             self._show(item)
         elif item.kind is GroupItemKind.TIMER:
             self._backlog.note(item)
-            self._timers.set(item.key, item.seconds)
+            if item.author != self._me:
+                self._timers.ask(item.key, self._name(item.author), item.seconds)
         elif after != group:
             self._backlog.note(item)
             self._keep(after)
@@ -207,11 +210,12 @@ class Groups:
 
     def _show(self, item: GroupItem) -> None:
         expires = self._timers.expiry(item.key, self._context.now_ms())
-        self._log(item, expires, None)
+        shown = replace(item, sent_at_ms=self._context.believed_ms(item.key, item.sent_at_ms))
+        self._log(shown, expires, None)
         self._backlog.note_text(item, _entry_id(item))
         author = self._name(item.author)
         self._events.append(
-            TextReceived(item.key, _entry_id(item), item.text, item.sent_at_ms, author, expires)
+            TextReceived(item.key, _entry_id(item), item.text, shown.sent_at_ms, author, expires)
         )
 
     def _close_ring(self, before: Group, after: Group, item: GroupItem) -> Collection[int]:

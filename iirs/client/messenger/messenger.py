@@ -121,13 +121,18 @@ class Messenger:
         self._store.commit()
 
     def set_timer(self, talk: str, seconds: int) -> None:
-        """Have what is said from now on disappear after so many seconds, on both sides; 0: never."""
+        """Have what is said from now on disappear here after so many seconds, and ask for it; 0: never."""
         if talk.startswith(GROUP_MARK):
             self.groups.set_timer(talk, seconds)
         else:
             person = self._may_send(talk)
             self.slots.send_note(person.name, encode_note(TimerNote(seconds)))
             self.timers.set(person.name, seconds)
+        self._store.commit()
+
+    def leave_timer(self, talk: str) -> None:
+        """Leave the time after which entries disappear as it is, whatever somebody else has set."""
+        self.timers.leave(talk)
         self._store.commit()
 
     def _may_send(self, talk: str) -> Entry:
@@ -301,6 +306,7 @@ class Messenger:
         match item.kind:
             case ItemKind.TEXT:
                 expires = self.timers.expiry(peer, self._context.now_ms())
+                at = self._context.believed_ms(peer, item.sent_at_ms)
                 entry = LogEntry(
                     peer,
                     item.item_id,
@@ -308,14 +314,12 @@ class Messenger:
                     False,
                     peer,
                     item.text,
-                    item.sent_at_ms,
+                    at,
                     expires_at_ms=expires,
                 )
                 self.slots.note_talk(peer)
                 if self._store.history.add_entry(entry):
-                    self._events.append(
-                        TextReceived(peer, item.item_id, item.text, item.sent_at_ms, peer, expires)
-                    )
+                    self._events.append(TextReceived(peer, item.item_id, item.text, at, peer, expires))
             case ItemKind.NOTE:
                 self._store.history.mark_seen(peer, item.item_id)
                 with suppress(PeerMessageError):  # a note of a newer program, or of a dishonest one
@@ -328,10 +332,15 @@ class Messenger:
             case FileOffer() as offer:
                 self.slots.note_talk(peer)
                 now = self._context.now_ms()
-                self.files.offered(peer, offer, item.sent_at_ms, self.timers.expiry(peer, now))
+                self.files.offered(
+                    peer,
+                    offer,
+                    self._context.believed_ms(peer, item.sent_at_ms),
+                    self.timers.expiry(peer, now),
+                )
             case FileStop() as stop:
                 self.files.stopped(peer, stop)
             case TimerNote(seconds):
-                self.timers.set(peer, seconds)
+                self.timers.ask(peer, peer, seconds)
             case GroupNote() as note:
                 self.groups.take(peer, note)

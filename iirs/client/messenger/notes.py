@@ -35,7 +35,7 @@ class FileStop:
 
 @dataclass(frozen=True, slots=True)
 class TimerNote:
-    """From now on entries disappear after so many seconds; 0: they stay."""
+    """From now on its sender has entries disappear after so many seconds, and asks for it; 0: they stay."""
 
     seconds: int
 

@@ -47,7 +47,9 @@ class Actions:
     clear: Callable[[str], None]
     """Delete a talk's entries here."""
     set_timer: Callable[[str, int], None]
-    """Have entries disappear after so many seconds, on both sides; 0: never."""
+    """Have entries disappear here after so many seconds, and ask the others to; 0: never."""
+    leave_timer: Callable[[str], None]
+    """Leave a talk's time as it is, whatever somebody else has set; they are told nothing."""
     # -- groups
     create_group: Callable[[str, tuple[str, ...]], None]
     """Found a group under a name with people."""
@@ -91,6 +93,7 @@ def actions_for(
         delete=lambda talk, item: tell(lambda engine: engine.messenger.delete(talk, item)),
         clear=background.clear,
         set_timer=lambda talk, seconds: tell(lambda engine: engine.messenger.set_timer(talk, seconds)),
+        leave_timer=lambda talk: tell(lambda engine: engine.messenger.leave_timer(talk)),
         create_group=lambda name, people: tell(lambda engine: engine.messenger.create_group(name, people)),
         join_group=lambda key: tell(lambda engine: engine.messenger.join_group(key)),
         leave_group=lambda key: tell(lambda engine: engine.messenger.leave_group(key)),

@@ -18,7 +18,7 @@ from iirs.client.model.picture_queue import Picture, PictureQueue
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, HistoryPage, LogEntry
 from iirs.client.store.whole_files import read_at_most, write_whole
-from iirs.client.text.display import displayable
+from iirs.client.text.columns import marked
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError
 
@@ -215,11 +215,15 @@ def _read(path: Path) -> bytes:
 
 
 def exported(entries: Iterable[LogEntry]) -> str:
-    """Return entries as lines: time, author, text; later lines of a text are indented, so none can pose."""
+    """Return entries as lines: time, author, text; later lines of a text are indented, so none can pose.
+
+    That a line is of a file is said before the colon, where no text comes to stand.
+    """
     lines = []
     for entry in entries:
         at = datetime.datetime.fromtimestamp(min(entry.sent_at_ms / 1000, _LATEST), datetime.UTC)
-        text = displayable(entry.text).replace("\n", "\n    ")
-        what = _("[file] {name}").format(name=text) if entry.kind is EntryKind.FILE else text
-        lines.append(f"{at:%Y-%m-%d %H:%M:%S} UTC  {entry.author}: {what}\n")
+        author = entry.author
+        if entry.kind is EntryKind.FILE:
+            author = _("{author} sends a file").format(author=author)
+        lines.append(marked(f"{at:%Y-%m-%d %H:%M:%S} UTC  {author}: ", entry.text, None, 4) + "\n")
     return "".join(lines)

@@ -27,12 +27,15 @@ from iirs.client.events import (
     TextChanged,
     TextQueued,
     TextReceived,
+    TimerAsked,
     TimerChanged,
     TransferChanged,
 )
 from iirs.client.model.round_health import RoundHealth
 from iirs.client.model.talk import BUSY_STATES, Row, Talk
+from iirs.client.model.timer_sentences import timer_set, timer_wish
 from iirs.client.store.log_entry import HistoryPage, LogEntry, TextState
+from iirs.client.text.group_title import group_titles
 from iirs.client.text.translate import N_, _
 
 ESTABLISHED = N_("Connection established successfully")
@@ -143,7 +146,9 @@ class ChatModel:
                 self._take_text(event)
             case FileAdded() | TransferChanged() | EntriesRemoved():
                 self._take_entry(event)
-            case PeopleChanged() | GroupChanged() | TimerChanged() | ContactChanged():
+            case TimerChanged() | TimerAsked():
+                self._take_timer(event)
+            case PeopleChanged() | GroupChanged() | ContactChanged():
                 self._take_facts(event)
 
     def _take_people(self, names: tuple[str, ...], numbers: tuple[str, ...]) -> None:
@@ -203,7 +208,7 @@ class ChatModel:
         outgoing = isinstance(event, TextQueued)
         row = Row(
             event.text,
-            event.sent_at_ms,
+            min(event.sent_at_ms, self._now_ms()),
             event.text_id,
             outgoing,
             TextState.QUEUED if outgoing else None,
@@ -222,22 +227,38 @@ class ChatModel:
     def _take_entry(self, event: FileAdded | TransferChanged | EntriesRemoved) -> None:
         match event:
             case FileAdded(entry):
-                self._add(self.talk(entry.talk), Row.of(entry))
+                self._add(self.talk(entry.talk), Row.of(entry, self._now_ms()))
             case TransferChanged(peer, file_id, state, done):
                 self.talk(peer).move(file_id, state, done)
             case EntriesRemoved(peer, item_ids):
                 self.talk(peer).remove(item_ids)
 
-    def _take_facts(self, event: PeopleChanged | GroupChanged | TimerChanged | ContactChanged) -> None:
+    def _take_timer(self, event: TimerChanged | TimerAsked) -> None:
+        talk = self.talk(event.talk)
+        if isinstance(event, TimerAsked):
+            talk.timer_by, talk.timer_asked = event.author, event.seconds
+            words = timer_wish(event.author, event.seconds)
+        else:
+            talk.timer = event.seconds
+            words = timer_set(event.seconds)
+        if event.is_new:
+            self._remark(talk, words)
+
+    def _take_group(self, event: GroupChanged) -> None:
+        talk = self.talk(event.key)
+        talk.group, talk.group_name, talk.founder = event.state, event.name, event.founder
+        talk.members, talk.joined = event.members, event.joined
+        groups = {talk.peer: talk for talk in self.talks.values() if talk.is_group}
+        titles = group_titles({key: talk.group_name for key, talk in groups.items()})
+        for key, title in titles.items():
+            groups[key].group_title = title
+
+    def _take_facts(self, event: PeopleChanged | GroupChanged | ContactChanged) -> None:
         match event:
             case PeopleChanged(names, numbers):
                 self._take_people(names, numbers)
             case GroupChanged():
-                talk = self.talk(event.key)
-                talk.group, talk.group_name, talk.founder = event.state, event.name, event.founder
-                talk.members, talk.joined = event.members, event.joined
-            case TimerChanged(peer, seconds):
-                self.talk(peer).timer = seconds
+                self._take_group(event)
             case ContactChanged(name, number, verified, blocked):
                 talk = self.talk(name)
                 talk.number, talk.verified, talk.blocked = number, verified, blocked
@@ -245,15 +266,15 @@ class ChatModel:
 
     def take_history(self, history: HistoryPage) -> None:
         """Take in what was read of a talk's history."""
-        self.talk(history.peer).take_history(history)
+        self.talk(history.peer).take_history(history, self._now_ms())
 
     def take_last_entries(self, entries: Iterable[LogEntry]) -> None:
         """Take in the newest entry of every talk, for the list, after logging in."""
         for entry in entries:
             talk = self.talk(entry.talk)
             if talk.last is None:
-                talk.last = Row.of(entry)
-            talk.last_ms = max(talk.last_ms, entry.sent_at_ms)
+                talk.last = Row.of(entry, self._now_ms())
+            talk.last_ms = max(talk.last_ms, min(entry.sent_at_ms, self._now_ms()))
 
     def _now_ms(self) -> int:
         return int(self._now() * 1000)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 from iirs.client.events import GroupState, PeerState
 from iirs.client.messenger.limits import text_limit, text_size
 from iirs.client.store.log_entry import GROUP_MARK, FileInfo, HistoryPage, LogEntry, TextState, TransferState
 from iirs.client.text.display import displayable
+from iirs.client.text.group_title import group_title
 from iirs.client.text.text_layout import shorten
 
 HISTORY_CHARACTERS = 200_000
@@ -52,11 +54,11 @@ class Row:
         self.shown = displayable(shorten(self.text))
 
     @classmethod
-    def of(cls, entry: LogEntry) -> Row:
+    def of(cls, entry: LogEntry, latest_ms: int = sys.maxsize) -> Row:
         """Return the row of a stored entry. A remark of the store has an id, and no author or state."""
         return cls(
             entry.text,
-            entry.sent_at_ms,
+            min(entry.sent_at_ms, latest_ms),
             entry.item_id,
             entry.outgoing,
             entry.state,
@@ -97,6 +99,10 @@ class Talk:
     """The newest text or file, for the list; also before the history has been read."""
     timer: int = 0
     """Seconds after which entries disappear; 0: never."""
+    timer_asked: int = 0
+    """Seconds that ``timer_by`` would like it to be."""
+    timer_by: str = ""
+    """Who waits for an answer about that; "": nobody."""
     draft: str = field(default="", repr=False)
     number: str = ""
     """The safety number with a person, 60 digits; "" where there is none."""
@@ -106,6 +112,8 @@ class Talk:
     group: GroupState | None = None
     """For a group: where we stand in it."""
     group_name: str = field(default="", repr=False)
+    group_title: str = ""
+    """What to call a group, told apart from others that look alike."""
     members: tuple[str, ...] = ()
     joined: frozenset[str] = frozenset()
     founder: str = ""
@@ -118,8 +126,8 @@ class Talk:
 
     @property
     def title(self) -> str:
-        """What to call it: a person's name, or a group's, made safe."""
-        return displayable(self.group_name).replace("\n", " ") if self.is_group else self.peer
+        """What to call it: a person's name, or a group's title, which never looks like one."""
+        return self.group_title or group_title(self.group_name, self.peer) if self.is_group else self.peer
 
     def row(self, item_id: bytes) -> Row | None:
         """Return the row of an entry, if it is here."""
@@ -158,13 +166,16 @@ class Talk:
         if self.last is not None and self.last.text_id in item_ids:
             self.last = next((row for row in reversed(self.rows) if row.text_id), None)
 
-    def take_history(self, history: HistoryPage) -> None:
-        """Put what the store holds before what happened since, or older entries before all."""
+    def take_history(self, history: HistoryPage, latest_ms: int = sys.maxsize) -> None:
+        """Put what the store holds before what happened since, or older entries before all.
+
+        None is shown to be of later than ``latest_ms``, now.
+        """
         live, self.rows, known = self.rows, [], self._by_id
         self._by_id = {}
         entries = history.entries if history.is_older else _newest(history.entries)
         for entry in entries:
-            self._put(known.get(entry.item_id) or Row.of(entry))
+            self._put(known.get(entry.item_id) or Row.of(entry, latest_ms))
         for row in live:
             self._put(row)
         for transfer in history.transfers:

@@ -62,6 +62,11 @@ _ABOUT = {
 }
 
 
+def group_offer(talk: Talk) -> str:
+    """Return a sentence about a group that asks us to join; its title stands in quotation marks of ours."""
+    return _("{peer} asks you to join the group “{name}”.").format(peer=talk.founder, name=talk.title)
+
+
 def _about_group(model: ChatModel, talk: Talk) -> str:
     if talk.group is GroupState.INVITED:
         return _("{peer} asks you to join this group.").format(peer=talk.founder)

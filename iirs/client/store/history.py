@@ -94,6 +94,12 @@ class History:
         ).fetchall()
         return [_entry(row) for row in reversed(rows)]
 
+    def newest_ms(self, talk: str) -> int:
+        """Return the time of a talk's newest entry, in unix milliseconds; 0 if there is none."""
+        query = "SELECT sent_at_ms FROM entry WHERE talk = ? ORDER BY place DESC LIMIT 1"
+        row = self._file.execute(query, (talk,)).fetchone()
+        return 0 if row is None else int(row[0])
+
     def last_entries(self) -> dict[str, LogEntry]:
         """Return the newest entry of every talk."""
         rows = self._file.execute(

@@ -10,6 +10,10 @@ _LINK = re.compile(r"https?://[^\s<>\"'\\\ufffd]{1,2000}", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
 _TRAILING = ".,;:!?)]}"
 LINKS_MAX = 3
+_HOST_MAX = 253
+"""Characters of a host: no longer name can be looked up."""
+ADDRESS_SHOWN = 400
+"""Characters of an address that are shown at most; what is left out is its middle."""
 
 
 def links_in(text: str) -> list[str]:
@@ -30,7 +34,7 @@ def host_of(link: str) -> str:
         _ = parts.port  # raises where it is no port
     except (ValueError, UnicodeError):
         return ""
-    return host if _HOST.fullmatch(host) else ""
+    return host if _HOST.fullmatch(host) and len(host) <= _HOST_MAX else ""
 
 
 def whole_link(link: str) -> str:

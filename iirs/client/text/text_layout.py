@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
-from bidi import get_display
-
 from iirs.client.text.translate import N_, _
 
 SHOWN_CHARACTERS = 6_000
@@ -45,14 +43,6 @@ def _wrap_paragraph(text: str, width: float, measure: Callable[[str], float]) ->
             start, used = cut, sum(measure(kept) for kept in text[cut : place + 1])
     lines.append(text[start:])
     return lines
-
-
-def visual(text: str) -> str:
-    """Return a line in the order in which it is drawn, for screens that do not turn right-to-left text."""
-    if text.isascii():
-        return text
-    turned = get_display(text)
-    return turned if isinstance(turned, str) else text
 
 
 def clock_time(at_ms: int) -> str:

@@ -9,8 +9,11 @@ from iirs.client.model.actions import Actions
 from iirs.client.model.background import Found
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.picture_queue import Picture
+from iirs.client.model.talk import Talk
+from iirs.client.model.talk_sentences import group_offer
+from iirs.client.model.timer_sentences import timer_wish
 from iirs.client.store.log_entry import LogEntry
-from iirs.client.text.display import displayable
+from iirs.client.text.display import displayable, one_line
 from iirs.client.text.translate import _
 from iirs.client.window.pages.group_page import NewGroupPage
 from iirs.client.window.pages.new_talk_page import NewTalkPage
@@ -27,6 +30,10 @@ _STANDBY = "standby"
 _BLOCKED = "blocked"
 _ROOM_FOR_BOTH = 620
 """The width from which people and a talk fit beside each other, in dp."""
+_TIMER = "timer"
+_NOTICE_MAX = 400
+_OFFERS_MAX = 3
+"""Banners of who asks: others are first in the list, and do not push the talk off the screen."""
 
 
 class MainPage(ttk.Frame):
@@ -59,7 +66,7 @@ class MainPage(ttk.Frame):
         self.banners = Banners(self._right, theme)
         self.banners.pack(fill="x")
         self.found = FindStrip(self._right, theme, self._search, self._go_to, self._close_found)
-        self.new_talk_page = NewTalkPage(self._right, theme, model, self.ask)
+        self.new_talk_page = NewTalkPage(self._right, theme, model, self.ask, self.open)
         self.chat = ChatPane(self._right, theme, model, actions)
         self.chat.show_safety = self.show_safety
         self.open(model.open_peer)
@@ -186,8 +193,8 @@ class MainPage(ttk.Frame):
         self._show_offers()
         self._show_warnings()
         if model.notice:
-            self.status.say(displayable(model.notice))
-            self.new_talk_page.say(displayable(model.notice))
+            self.status.say(self._theme.visual(one_line(model.notice, _NOTICE_MAX)))
+            self.new_talk_page.say(one_line(model.notice, _NOTICE_MAX))
             model.notice = ""
         if isinstance(self._page, NewGroupPage | SafetyPage):
             self._page.refresh()
@@ -295,17 +302,15 @@ class MainPage(ttk.Frame):
 
     def _show_offers(self) -> None:
         model, actions = self._model, self._actions
-        asking = [peer for peer in model.asking if peer != model.open_peer and model.open_peer]
+        others = [peer for peer in model.asking if peer != model.open_peer and model.open_peer]
+        asking = others[:_OFFERS_MAX]
         for peer in asking:
             talk = model.talks[peer]
             if talk.is_group:
-                text = _("{peer} asks you to join the group {name}.").format(
-                    peer=talk.founder, name=talk.title
-                )
                 self.banners.show(
                     f"ask {peer}",
                     "Warn",
-                    text,
+                    self._theme.visual(group_offer(talk)),
                     [(_("Look"), "Accent.", lambda p=peer: self.open(p))],  # type: ignore[misc]
                 )
             else:
@@ -339,6 +344,20 @@ class MainPage(ttk.Frame):
             peer = talk.peer
             answer = (_("Compare safety numbers"), "", lambda: self.show_safety(peer))
             self.banners.show(blocked, "Bad", _(talk.blocked), [answer])
+        self._show_timer_wish(talk)
         for sentence in model.alarms:
             self.warn(sentence, alarm=True)
         model.alarms.clear()
+
+    def _show_timer_wish(self, talk: Talk | None) -> None:
+        wish = f"{_TIMER} {talk.timer_by} {talk.timer_asked} {talk.peer}" if talk and talk.timer_by else ""
+        for key in self.banners.shown:
+            if key.startswith(_TIMER) and key != wish:
+                self.banners.drop(key)
+        if talk is not None and wish:
+            peer, seconds = talk.peer, talk.timer_asked
+            answers = [
+                (_("Agree"), "Accent.", lambda: self._actions.set_timer(peer, seconds)),
+                (_("Leave it"), "", lambda: self._actions.leave_timer(peer)),
+            ]
+            self.banners.show(wish, "Warn", timer_wish(talk.timer_by, seconds) + ".", answers)

@@ -9,8 +9,13 @@ from typing import Protocol
 from iirs.chain import Chain
 from iirs.directory import Entry
 from iirs.errors import ConfigError, DirectoryError, PeerError
-from iirs.geometry import PREKEY_INCREMENT
+from iirs.geometry import PREKEY_INCREMENT_MAX
 from iirs.prekey import Prekey, is_current
+from iirs.server.accounts.rate_limit import RateLimit
+from iirs.wire.limits import MAX_ENTRIES
+
+_RENEWALS_AT_ONCE = 10
+_ROUNDS_A_RENEWAL = 30
 
 
 class PrekeyDatabase(Protocol):
@@ -41,6 +46,10 @@ class PrekeyStore:
         self._to_announce: dict[int, None] = {}
         self._to_store: set[int] = set()
         self._period = -1
+        self._round = 0
+        # Each costs everybody its bytes and a signature check. A machine has one a period, and says it again.
+        often = 1 / max(1, min(_ROUNDS_A_RENEWAL, chain.prekey_rounds // 2))
+        self._renewals = RateLimit(_RENEWALS_AT_ONCE, often, lambda: self._round, MAX_ENTRIES)
         try:
             for raw in storage.prekeys():
                 prekey = Prekey.decode(raw)
@@ -54,7 +63,8 @@ class PrekeyStore:
     def take(self, prekey: Prekey, round_number: int) -> None:
         """Keep a client's prekey if it is newer than, or differs from, the one before.
 
-        One of a period that is over has come too late and is thrown away. Raises ``PeerError`` if its owner
+        One of a period that is over has come too late and is thrown away, and so is one of too many from one
+        account: ten at once, and one in 30 rounds after. Raises ``PeerError`` if its owner
         did not sign it, or if it is of a period that has not begun.
         """
         now = self._chain.period(round_number)
@@ -70,6 +80,9 @@ class PrekeyStore:
             is_same = known is not None and (prekey.period, prekey.public) == (known.period, known.public)
             if not is_current(prekey.period, now) or is_old or is_same:
                 return
+            self._round = round_number
+            if not self._renewals.allow(str(prekey.position)):
+                return
             self._newest[prekey.position] = prekey
             self._to_announce[prekey.position] = None
             self._to_store.add(prekey.position)
@@ -82,7 +95,7 @@ class PrekeyStore:
         return [item.encode() for item in newest if item.position < length and is_current(item.period, now)]
 
     def announce(self, length: int, round_number: int) -> tuple[bytes, ...]:
-        """Return the next prekeys to announce, two at most, each person's newest.
+        """Return the next prekeys to announce, as many as an announcement holds, each person's newest.
 
         Whoever is not among the first ``length`` people waits. What has come is stored, and what nobody
         may use any more forgotten; once a round, so that a thousand renewals are one write to the disk.
@@ -91,7 +104,7 @@ class PrekeyStore:
             over = self._forget(self._chain.period(round_number))
             fresh = {position: self._newest[position].encode() for position in self._to_store}
             self._to_store.clear()
-            chosen = [position for position in self._to_announce if position < length][:PREKEY_INCREMENT]
+            chosen = [position for position in self._to_announce if position < length][:PREKEY_INCREMENT_MAX]
             for position in chosen:
                 del self._to_announce[position]
             announced = tuple(self._newest[position].encode() for position in chosen)

@@ -5,46 +5,26 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
 from iirs.chain import Chain
 from iirs.directory import Directory, Entry, Head
 from iirs.errors import AccountError, ConfigError, DirectoryError, HopError, StorageError
-from iirs.geometry import DIRECTORY_INCREMENT, VAULT_SIZE, RandomBytes
+from iirs.geometry import DIRECTORY_INCREMENT_MAX, VAULT_SIZE, RandomBytes
 from iirs.server.accounts.database import Storage, StoredAccount
 from iirs.server.accounts.database_thread import DatabaseThread
+from iirs.server.accounts.guesses import Attempt, Guesses
+from iirs.server.accounts.rate_limit import RateLimit
 from iirs.server.hops.preparer import Increment
-from iirs.wire.accounts import AccountRecord, Errand, ErrandKind, Login, Registration, Result
+from iirs.wire.accounts import AccountRecord, Errand, ErrandKind, Login, Registration, Result, login_ticket
 from iirs.wire.limits import MAX_ENTRIES
 
 _SALT_SIZE = 16
 
 
-class RateLimit:
-    """At most ``burst`` attempts a key, refilled at ``per_second``. Remembers a bounded number of keys."""
-
-    def __init__(
-        self, burst: float, per_second: float, clock: Callable[[], float] = time.monotonic, keys: int = 10_000
-    ) -> None:
-        self._burst = burst
-        self._per_second = per_second
-        self._clock = clock
-        self._keys = keys
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def allow(self, key: str, cost: int = 1) -> bool:
-        """Count ``cost`` attempts (0: only ask); False if there have been too many."""
-        now = self._clock()
-        left, since = self._left.pop(key, (self._burst, now))
-        left = min(self._burst, left + (now - since) * self._per_second)
-        allowed = left >= 1
-        self._left[key] = (left - cost if allowed else left, now)
-        while len(self._left) > self._keys:
-            self._left.popitem(last=False)
-        return allowed
+class _FullError(AccountError):
+    """No more names can be registered."""
 
 
 class Accounts:
@@ -62,9 +42,12 @@ class Accounts:
         random_bytes: RandomBytes,
         *,
         registrations: RateLimit,
-        logins: RateLimit,
+        guesses: Guesses,
+        changes: RateLimit,
     ) -> None:
         """Load the directory. ``sign_alone`` signs a head in a chain of one; it is ``None`` in a longer one.
+
+        ``registrations`` is by place, ``changes`` by account.
 
         Raises ``ConfigError`` if the database is not this chain's.
         """
@@ -74,7 +57,8 @@ class Accounts:
         self._sign_alone = sign_alone
         self._random_bytes = random_bytes
         self._registrations = registrations
-        self._logins = logins
+        self._guesses = guesses
+        self._changes = changes
         self._lock = threading.Lock()
         self._directory = Directory(chain.chain_id)
         self._accounts: dict[str, StoredAccount] = {}
@@ -99,11 +83,15 @@ class Accounts:
         self._accounts[account.name] = account
         self._last_rounds[account.position] = account.last_round
 
-    def register(self, registration: Registration, address: str) -> Result:
-        """Take in a new account, or say why not."""
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody can register any more: a longer directory would be refused by every client."""
+        return len(self._directory) >= MAX_ENTRIES
+
+    def register(self, registration: Registration, place: str) -> Result:
+        """Take in a new account, or say why not. ``place`` is what the client's address counts as."""
         with self._lock:
-            # A longer directory would be refused by every client: nobody could log in any more.
-            if len(self._directory) >= MAX_ENTRIES or not self._registrations.allow(address):
+            if self.is_full or not self._registrations.allow(place):
                 return Result.TOO_MANY
             try:
                 entry = Entry.parse(self._chain.chain_id, registration.entry)
@@ -119,14 +107,18 @@ class Accounts:
             )
         except StorageError:
             return Result.NOT_NOW
+        except _FullError:
+            return Result.TOO_MANY
         except AccountError:
             return Result.NAME_TAKEN
         return Result.OK
 
     def _store(self, entry: Entry, registration: Registration) -> StoredAccount:
-        """Store a new account. Raises ``AccountError`` if its name is taken."""
-        with self._lock:
+        """Store a new account. Raises ``AccountError`` if its name is taken, or all are."""
+        with self._lock:  # again: while this one waited, others were stored
             position, is_taken = len(self._directory), entry.name in self._accounts
+            if self.is_full:
+                raise _FullError
         if is_taken:
             raise AccountError("That name is taken.")
         salt = self._random_bytes(_SALT_SIZE)
@@ -145,25 +137,34 @@ class Accounts:
         with self._lock:
             self._append(account)
 
-    def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
-        """Check a login secret; return the account's record if it is right."""
+    def login(self, login: Login, place: str) -> tuple[Result, AccountRecord | None]:
+        """Check a login secret; return the account's record if it is right.
+
+        ``place`` is what the client's address counts as: the address, or a network that is one line's.
+        """
         with self._lock:
             account = self._accounts.get(login.name)
-            if account is None:
-                return Result.UNKNOWN_NAME, None
-            # Failures count, by name and address: whoever guesses is stopped, a right guess included, and
-            # nobody can lock a person out from elsewhere.
-            key = f"{login.name} {address}"
-            if not self._logins.allow(key, 0):
+            attempt = Attempt(login.name, place, self._has_ticket(account, login), account is not None)
+            if not self._guesses.may_try(attempt):
                 return Result.TOO_MANY, None
+            if account is None:
+                self._guesses.note_wrong(attempt)
+                return Result.UNKNOWN_NAME, None
             if not account.secret_hash:
                 return Result.DELETED, None
             given = _secret_hash(account.salt, login.login_secret)
             if not hmac.compare_digest(account.secret_hash, given):
-                self._logins.allow(key)
+                self._guesses.note_wrong(attempt)
                 return Result.WRONG_PASSWORD, None
+            self._guesses.note_right(attempt)
             last_round = self._last_rounds[account.position]
         return Result.OK, AccountRecord(account.position, last_round, account.vault)
+
+    def _has_ticket(self, account: StoredAccount | None, login: Login) -> bool:
+        # Of a deleted account the vault is known to everybody: its ticket is worth nothing.
+        if account is None or not account.secret_hash:
+            return False
+        return hmac.compare_digest(login_ticket(self._chain.chain_id, account.vault), login.ticket)
 
     def took_part(self, position: int, round_number: int) -> None:
         """Remember the last round in which an account took part; an earlier one changes nothing."""
@@ -178,7 +179,8 @@ class Accounts:
         """Give an account a new password, or delete it: only its name and public keys stay.
 
         Repeated, it changes nothing and writes nothing. Returns False if the account is deleted already, and
-        a password was to be set. Raises ``StorageError`` if it cannot be stored now.
+        a password was to be set. Raises ``StorageError`` if it cannot be stored now, and ``AccountError`` if
+        passwords of this account were set too often just now.
         """
         return self._database.ask(lambda: self._change(position, errand))
 
@@ -194,6 +196,9 @@ class Accounts:
         ):
             return True
         else:
+            with self._lock:
+                if not self._changes.allow(account.name):
+                    raise AccountError("This account was changed too often. Try again in a few minutes.")
             salt = self._random_bytes(_SALT_SIZE)
             fresh = _secret_hash(salt, errand.login_secret)
             changed = replace(account, salt=salt, secret_hash=fresh, vault=errand.vault)
@@ -235,7 +240,7 @@ class Accounts:
         """Return what the next round is to announce: the next entries, as many as an announcement holds."""
         with self._lock:
             start = self._published
-            entries = self._directory.entries[start : start + DIRECTORY_INCREMENT]
+            entries = self._directory.entries[start : start + DIRECTORY_INCREMENT_MAX]
             digest = self._directory.digests[start + len(entries)]
             return Increment(start, tuple(entry.raw for entry in entries), digest)
 

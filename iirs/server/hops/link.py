@@ -105,7 +105,7 @@ def requests(geometry: Geometry) -> dict[LinkKind, tuple[int, int]]:
     """Return what the hop before may ask, and how long each request may be."""
     return {
         LinkKind.PREPARE: (_PREPARE.size, _PREPARE.size + ENTRIES_MAX * ENTRY_SIZE),
-        LinkKind.OPEN: (_BUDGET.size + geometry.announcement_size,) * 2,
+        LinkKind.OPEN: (_BUDGET.size + geometry.announcement_size, _BUDGET.size + geometry.announcement_max),
         LinkKind.BATCH: (_BATCH.size,) * 2,
     }
 

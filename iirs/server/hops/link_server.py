@@ -54,6 +54,8 @@ class LinkServer:
         self._current: FrameStream | None = None
         self._newcomers: dict[socket.socket, None] = {}
         """Who shakes hands, oldest first."""
+        self._told: set[str] = set()
+        """What was said since a round was done last; each thing is said once."""
         self._refused = 0
         self._flood_began = -math.inf
         self._stopping = threading.Event()
@@ -164,12 +166,17 @@ class LinkServer:
         except BehindError as error:
             reply = [error.encode()]
         except HopError as error:
-            _log.warning("%s", error)
+            self._tell(error)
             reply = [link.encode_refusal(error)]
         except StoreError as error:
-            _log.error("%s", error)
+            self._tell(error)
             reply = [link.encode_refusal(RefusedError(self._hop, Refusal.UNREACHABLE))]
         stream.send(reply, time.monotonic() + _FRAME_SECONDS)
+
+    def _tell(self, error: HopError | StoreError) -> None:
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            _log.warning("%s", error)
 
     def _run(self, stream: FrameStream, frame: Frame) -> list[Frame]:
         header, budget = BatchHeader.decode(frame.body)
@@ -190,6 +197,9 @@ class LinkServer:
         else:
             answers = self._later_hop.exchange(batch)
             _log.info("round %d: done", header.round_number)
+            if self._told:
+                self._told.clear()
+                _log.warning("rounds go on")
         return [link.result_header(sum(map(len, answers))), *link.chunks(answers)]
 
 

@@ -96,6 +96,10 @@ def open_vault(vault_key: bytes, name: str, entry: bytes, vault: bytes) -> Value
     return {"private": password_keys.open_vault(PasswordKeys(b"", vault_key), name, entry, vault).to_bytes()}
 
 
+def login_ticket(chain_id: bytes, vault: bytes) -> Values:
+    return {"ticket": accounts.login_ticket(chain_id, vault)}
+
+
 def read_register(chain_id: bytes, frame: bytes) -> Values:
     size = (limits.REGISTER_SIZE, limits.REGISTER_SIZE)
     registration = accounts.Registration.decode(message_in(frame, {MessageKind.REGISTER: size}).body)
@@ -127,6 +131,7 @@ OPERATIONS: dict[str, Callable[..., Values]] = {
     for function in (
         directory_digests,
         extend_directory,
+        login_ticket,
         open_vault,
         read_account,
         read_chain,

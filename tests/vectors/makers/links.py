@@ -49,6 +49,7 @@ def link_request() -> Book:
         "prepare: no fields": framed(PREPARE, start[:-1]),
         "open: a byte missing": framed(OPEN, numbers((1920, 4)) + shown[:-1]),
         "open: of another chain": framed(OPEN, numbers((1920, 4)) + shown[:-96]),
+        "open: longer than any announcement": framed(OPEN, numbers((1920, 4)) + shown.ljust(54_205, b"\0")),
         "batch: an unknown kind": flipped(batch, 17, 2),
         "batch: too many onions": flipped(batch, -1),
         "batch: a byte too many": framed(BATCH, batch[5:] + b"\0"),

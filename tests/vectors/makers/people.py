@@ -171,16 +171,16 @@ def heads() -> Book:
               indifferent=("start",))  # fmt: skip
     double = world.head(file, 2, [alice, bob, alice])
     changes = {
-        "a gap": {"start": 2, "entries": [carol]},
         "other entries than held": {"start": 0, "entries": [bob, bob, carol]},
         "an entry that nobody signed for": {"head": world.head(file, 2, [alice, bob])},
-        "fewer entries than the head covers": {"entries": [bob]},
         "another order than signed": {"entries": [carol, bob]},
         "an entry of another chain": {"entries": [bob, world.entry("carol")]},
         "a name twice": {"entries": [bob, alice], "head": double},
     }
     for why, change in changes.items():
         book.like(f"refused: {why}", name, refused="DirectoryError", **change)
+    book.like("refused: a gap", name, refused="PeerError", start=2, entries=[carol])
+    book.like("refused: fewer entries than the head covers", name, refused="PeerError", entries=[bob])
     unsigned = world.head(file, 2, everybody, liar=0)
     book.like("refused: a head that is not signed", name, refused="ChainError", head=unsigned)
     return book
@@ -278,7 +278,8 @@ def accounts() -> Book:
     book.like("refused: register with an entry that does not verify", "register", refused="DirectoryError",
               frame=flipped(frame, 120))  # fmt: skip
     offer, field = book.filler("an offer", 80), name_field("alice")
-    frame = framed(LOGIN, field + secret + sha256(b"key") + offer)
+    book.case("ticket", "login_ticket", chain_id=chain_id, vault=vault)
+    frame = framed(LOGIN, field + secret + sha256(b"ticket") + sha256(b"key") + offer)
     book.case("login", "read_login", file=file, frame=frame)
     book.like("refused: login by no name", "login", refused="AccountError", frame=flipped(frame, 6, 32))
     book.like("refused: login of another suite", "login", refused="PeerError",

@@ -12,7 +12,7 @@ from tests.reference.frames import (
     framed,
 )
 from tests.reference.primitives import ed25519_sign, sha256
-from tests.reference.rounds import bundle_signed
+from tests.reference.rounds import bundle_signed, room_for
 from tests.vectors.book import Book
 from tests.vectors.makers import world
 from tests.vectors.makers.world import flipped
@@ -32,9 +32,9 @@ def announcement(book: Book, entries: list[bytes], prekeys: int, flags: int = 0)
             *(value.to_bytes(size, "big") for value, size in numbers),
             *(sha256(b"epoch key %d" % hop) for hop in range(HOPS)),
             world.head(FILE, HOPS, everybody),
-            (2 - len(entries)).to_bytes(4, "big") + bytes([len(entries)]),
-            b"".join(entries).ljust(8 * 130, b"\0"),
-            bytes([prekeys]) + b"".join(records).ljust(2 * 1292, b"\0"),
+            max(0, 2 - len(entries)).to_bytes(4, "big") + bytes([len(entries)]),
+            b"".join(entries).ljust(room_for(len(entries), 8, 255) * 130, b"\0"),
+            bytes([prekeys]) + b"".join(records).ljust(room_for(prekeys, 2, 16) * 1292, b"\0"),
             sha256(b"a bundle") if flags else bytes(32),
         ]
     )
@@ -74,6 +74,25 @@ def announce() -> Book:
     unsigned = flipped(frame, head + 40)
     book.like("refused: a head that is not signed", name, refused="ChainError", frame=unsigned)
     book.like("refused: of a longer chain", name, refused="PeerError", file=world.chain_file(3))
+    return book
+
+
+def announce_grown() -> Book:
+    book = Book("ANNOUNCE where more wait than every announcement has room for.")
+    head = 6 + 20 + 32 * HOPS
+    many = [book.filler(f"entry {place}", 130) for place in range(17)]
+    for entries, prekeys in ((9, 0), (0, 3), (17, 9)):
+        grown = framed(ANNOUNCE, b"\0" + announcement(book, many[:entries], prekeys))
+        book.case(f"{entries} entries, {prekeys} prekeys", "read_announce", file=FILE, frame=grown)
+    nine = book.given("9 entries, 0 prekeys")["frame"]
+    for why, changed in {
+        "more room than nine entries need": framed(ANNOUNCE, nine[5:-32] + bytes(16 * 130) + nine[-32:]),
+        "less room than nine entries need": framed(ANNOUNCE, nine[5 : -32 - 130] + nine[-32:]),
+        "eight entries with the room for nine": flipped(nine, head + 36 + 64 * HOPS + 4, 1),
+        "something behind nine entries": flipped(nine, head + 36 + 64 * HOPS + 5 + 16 * 130 - 1),
+        "seventeen prekeys": flipped(nine, head + 36 + 64 * HOPS + 5 + 16 * 130, 17),
+    }.items():
+        book.like(f"refused: {why}", "9 entries, 0 prekeys", refused="PeerError", frame=changed)
     return book
 
 
@@ -169,4 +188,4 @@ def bundle() -> Book:
     return book
 
 
-FILES = (announce, upload, replies, bundle)
+FILES = (announce, announce_grown, upload, replies, bundle)

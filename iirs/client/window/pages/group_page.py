@@ -8,6 +8,7 @@ from tkinter import ttk
 
 from iirs.client.messenger.group_item import MEMBERS_MAX, NAME_MAX, neighbours, rounds_around
 from iirs.client.model.chat_model import ChatModel
+from iirs.client.text.group_title import has_visible_name
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.flow import Flow, wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
@@ -122,7 +123,7 @@ class NewGroupPage(ScrollPage):
     def create(self) -> None:
         """Found the group, or say what is missing."""
         name = self.name_entry.get().strip()
-        if not 0 < len(name) <= NAME_MAX:
+        if not has_visible_name(name) or len(name) > NAME_MAX:
             words = _("Give the group a name of at most {count} characters.").format(count=NAME_MAX)
             self.message.configure(text=words)
             self.name_entry.focus_set()

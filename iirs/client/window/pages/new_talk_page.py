@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.model.chat_model import ChatModel
+from iirs.client.model.talk_sentences import group_offer
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.flow import Flow, wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
@@ -19,12 +20,20 @@ _RULE = N_(
 
 
 class NewTalkPage(ScrollPage):
-    """A name to type, and who asks for us; ``ask`` is called with a name."""
+    """A name to type, and who asks for us; ``ask`` gets a name, ``look`` the key of a group that asks."""
 
-    def __init__(self, parent: tk.Misc, theme: Theme, model: ChatModel, ask: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        parent: tk.Misc,
+        theme: Theme,
+        model: ChatModel,
+        ask: Callable[[str], None],
+        look: Callable[[str], None],
+    ) -> None:
         super().__init__(parent, theme, 420)
         self._model = model
         self._ask = ask
+        self._look = look
         self._offered: list[str] = []
         dp, card = theme.dp, self.body
         wrapping(ttk.Label(card, text=_("Whom do you want to talk to?"), font=theme.heading)).pack(fill="x")
@@ -65,9 +74,11 @@ class NewTalkPage(ScrollPage):
         ground.pack(fill="x", pady=(0, dp(6)))
         row = Flow(ground, dp(8), "Warn.TFrame")
         row.pack(fill="x")
-        text = _("{peer} wants to talk to you").format(peer=peer)
+        talk = self._model.talk(peer)
+        if talk.is_group:
+            text, words, act = self._theme.visual(group_offer(talk)), _("Look"), self._look
+        else:
+            text, words, act = _("{peer} wants to talk to you").format(peer=peer), _("Accept"), self._ask
         label = wrapping(ttk.Label(row, text=text, style="Warn.TLabel", font=self._theme.bold))
-        accept = ttk.Button(
-            row, text=_("Accept"), style="Warn.Accent.TButton", command=lambda: self._ask(peer)
-        )
-        row.show(label, accept, growing=label, least=dp(140))
+        button = ttk.Button(row, text=words, style="Warn.Accent.TButton", command=lambda: act(peer))
+        row.show(label, button, growing=label, least=dp(140))

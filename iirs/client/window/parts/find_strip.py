@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.store.log_entry import LogEntry
-from iirs.client.text.display import displayable
+from iirs.client.text.display import one_line
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import _, n_
 from iirs.client.window.parts.flow import Flow
@@ -30,6 +30,7 @@ class FindStrip(ttk.Frame):
     ) -> None:
         dp = theme.dp
         super().__init__(parent, style="Side.TFrame", padding=(dp(16), dp(8)))
+        self._theme = theme
         self._choose = choose
         self._search = search
         self._entries: list[LogEntry] = []
@@ -69,7 +70,7 @@ class FindStrip(ttk.Frame):
         self._entries = entries[:_SHOWN]
         self.list.delete(0, "end")
         for entry in self._entries:
-            line = displayable(entry.text[: 4 * _LINE]).replace("\n", " ")[:_LINE]
+            line = self._theme.visual(one_line(entry.text, _LINE))
             day = day_of(entry.sent_at_ms)
             when = f"{day:%d.%m.%y} " if day is not None else ""
             self.list.insert("end", f"{when}{clock_time(entry.sent_at_ms)}  {entry.author}: {line}")

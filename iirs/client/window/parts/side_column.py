@@ -10,6 +10,7 @@ from iirs.client.events import GroupState, PeerState
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Talk
 from iirs.client.model.talk_sentences import brief
+from iirs.client.text.display import one_line
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import _
 from iirs.client.window.parts.flow import Flow, wrapping
@@ -104,13 +105,17 @@ class SideColumn(ttk.Frame):
 
 
 def _line(talk: Talk) -> str:
-    """Return the last thing said, on one line; "" while something else matters more."""
+    """Return the last thing said, on one line; "" while something else matters more.
+
+    It begins with who said it, so that nobody's words can pass for ours, and a file is said before the colon.
+    """
     row = talk.last
     if row is None or talk.asks or talk.group is GroupState.INVITED:
         return ""
-    text = row.shown[:_LINE_MAX].replace("\n", " ")
-    if row.file is not None:
-        text = _("[file] {name}").format(name=text)
+    text = one_line(row.shown, _LINE_MAX)
     if row.outgoing:
-        return _("You: {text}").format(text=text)
-    return f"{row.author}: {text}" if talk.is_group and row.author else text
+        return (_("You: {text}") if row.file is None else _("You send a file: {text}")).format(text=text)
+    author = row.author or talk.peer
+    if row.file is not None:
+        author = _("{author} sends a file").format(author=author)
+    return f"{author}: {text}"

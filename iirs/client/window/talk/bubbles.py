@@ -11,7 +11,7 @@ from iirs.client.store.log_entry import TextState, TransferState
 from iirs.client.text.links import host_of
 from iirs.client.text.text_layout import clock_time, duration, size_words
 from iirs.client.text.translate import N_, _
-from iirs.client.window.talk.log_layout import RowLayout
+from iirs.client.window.talk.log_layout import RowLayout, widest_inside
 from iirs.client.window.talk.log_pictures import LogPictures
 from iirs.client.window.theme.theme import Theme
 
@@ -69,7 +69,7 @@ class Bubbles:
         note = note_of(row)
         picture = pictures.of(row)
         inside = place.text_width if picture is None else picture.width()
-        links = [link_words(link) for link in place.links]
+        links = [self._link_words(link, width) for link in place.links]
         inside = max([inside, theme.small.measure(note), *map(theme.small.measure, links)])
         wide = inside + 2 * dp(12) + 2
         left = width - dp(14) - wide if row.outgoing else dp(18)
@@ -88,7 +88,7 @@ class Bubbles:
         area = (left, top, left + wide, bottom)
         self._ground(row, area, chosen=chosen)
         if row.file is None:
-            self._text(row, place, area)
+            self._text(row, place, links, area)
         elif picture is not None:
             self.canvas.create_image(left + dp(12), top + dp(8), image=picture, anchor="nw")
         else:
@@ -111,7 +111,13 @@ class Bubbles:
                 theme.box(canvas, inner, 16, colours.accent_pale)
         theme.box(canvas, area, 14, colours.own_bubble if row.outgoing else colours.bubble)
 
-    def _text(self, row: Row, place: RowLayout, area: tuple[int, int, int, int]) -> None:
+    def _link_words(self, link: str, width: int) -> str:
+        """Return how a link is offered: by the host it goes to, whose end says whose it is."""
+        font, words = self._theme.small_bold, _("Open {host} …")
+        room = widest_inside(self._theme.dp, width) - font.measure(words.format(host=""))
+        return words.format(host=self._theme.fit_start(host_of(link), room, font))
+
+    def _text(self, row: Row, place: RowLayout, links: list[str], area: tuple[int, int, int, int]) -> None:
         dp, theme, canvas = self._theme.dp, self._theme, self.canvas
         left, top = area[0] + dp(12), area[1] + dp(8)
         line_height = theme.text.metrics("linespace")
@@ -129,11 +135,11 @@ class Bubbles:
             tags="text",
         )
         y = top + len(place.lines) * line_height + dp(2)
-        for number, link in enumerate(place.links):
+        for number, words in enumerate(links):
             item = canvas.create_text(
                 left,
                 y,
-                text=link_words(link),
+                text=words,
                 anchor="nw",
                 font=theme.small_bold,
                 fill=theme.colours.on_own_bubble if row.outgoing else theme.colours.accent,
@@ -151,9 +157,13 @@ class Bubbles:
         canvas.create_image(left + dp(16), top + dp(18), image=theme.disc(32, muted))
         ground = colours.own_bubble if row.outgoing else colours.bubble
         canvas.create_text(
-            left + dp(16), top + dp(18), text=kind_word(row.shown), font=theme.small_bold, fill=ground
+            left + dp(16),
+            top + dp(18),
+            text=theme.visual(kind_word(row.shown)),
+            font=theme.small_bold,
+            fill=ground,
         )
-        name = theme.fit(theme.visual(row.shown), right - left - dp(42), theme.bold)
+        name = theme.visual(theme.fit_middle(row.shown, right - left - dp(42), theme.bold))
         canvas.create_text(
             left + dp(40), top + dp(8), text=name, anchor="w", font=theme.bold, fill=ink, tags="text"
         )
@@ -205,11 +215,6 @@ def kind_word(name: str) -> str:
     """Return the end of a file's name, as the person would read it: it is shown, never believed."""
     _, dot, end = name.rpartition(".")
     return end[:3].upper() if dot and end.isalnum() else "···"
-
-
-def link_words(link: str) -> str:
-    """Return how a link is offered: by the host it goes to."""
-    return _("Open {host} …").format(host=host_of(link))
 
 
 def note_of(row: Row) -> str:

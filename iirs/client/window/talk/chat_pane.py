@@ -10,16 +10,19 @@ from pathlib import Path
 from tkinter import filedialog, ttk
 
 from iirs.client.events import GroupState, PeerState
+from iirs.client.messenger.file_transfer import safe_name
+from iirs.client.messenger.timers import OFFERED
 from iirs.client.model.actions import Actions
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, brief, why_not
 from iirs.client.store.log_entry import LogEntry, TransferState
-from iirs.client.text.links import host_of, whole_link
+from iirs.client.text.display import cut_middle
+from iirs.client.text.links import ADDRESS_SHOWN, host_of, whole_link
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.find_strip import FindStrip
-from iirs.client.window.parts.flow import Flow, wrapping
+from iirs.client.window.parts.flow import Flow
 from iirs.client.window.parts.question import Question
 from iirs.client.window.talk.bubbles import note_of
 from iirs.client.window.talk.composer import Composer
@@ -27,13 +30,8 @@ from iirs.client.window.talk.log_view import LogView
 from iirs.client.window.theme.avatars import number_of
 from iirs.client.window.theme.theme import Theme
 
-TIMERS = (
-    (0, N_("Off")),
-    (300, N_("5 minutes")),
-    (3600, N_("1 hour")),
-    (86_400, N_("1 day")),
-    (604_800, N_("1 week")),
-)
+_TIMER_WORDS = (N_("Off"), N_("5 minutes"), N_("1 hour"), N_("1 day"), N_("1 week"))
+TIMERS = tuple(zip(OFFERED, _TIMER_WORDS, strict=True))
 
 
 class ChatPane(ttk.Frame):
@@ -97,9 +95,10 @@ class ChatPane(ttk.Frame):
             header, width=dp(40), height=dp(40), background=theme.colours.background, highlightthickness=0
         )
         names = self._names = ttk.Frame(header)
-        self._name_label = wrapping(ttk.Label(names, style="Heading.TLabel"))
+        names.bind("<Configure>", lambda _: self._show_names(self._talk))
+        self._name_label = ttk.Label(names, style="Heading.TLabel")
         self._name_label.pack(fill="x")
-        self._brief = wrapping(ttk.Label(names, style="Muted.TLabel"))
+        self._brief = ttk.Label(names, style="Muted.TLabel")
         self._brief.pack(fill="x")
         self.ask_button = ttk.Button(header, style="Accent.TButton", command=self._ask)
         self.decline_button = ttk.Button(header, text=_("Decline"), command=self._decline)
@@ -138,15 +137,21 @@ class ChatPane(ttk.Frame):
             self.log.bubbles.round_seconds = self.composer.round_seconds = model.round.round_seconds
         reason = why_not(model, talk)
         self.composer.show(reason or about(model, talk), blocked=bool(reason), files=not talk.is_group)
-        marks = ["✓"] if talk.verified else []
-        marks += ["◷"] if talk.timer else []
-        title = self._theme.visual(self._theme.fit(talk.title, self._theme.dp(420), self._theme.heading))
-        self._name_label.configure(text=" ".join([title, *marks]))
-        self._brief.configure(text=self._theme.visual(brief(talk)) or _("not in a conversation"))
         self._show_buttons(talk)
+        self._show_names(talk)
         self.log.refresh()
         if self._wanted_entry and self.log.jump_to(self._wanted_entry):
             self._wanted_entry = b""
+
+    def _show_names(self, talk: Talk) -> None:
+        theme, room = self._theme, self._theme.dp(420)
+        if self._names.winfo_width() > 1:
+            room = min(room, self._names.winfo_width())
+        marks = "".join([" ✓"] * talk.verified + [" ◷"] * bool(talk.timer))
+        title = theme.fit(talk.title, room - theme.heading.measure(marks), theme.heading)
+        self._name_label.configure(text=theme.visual(title) + marks)
+        where = theme.fit(brief(talk), room, theme.small) or _("not in a conversation")
+        self._brief.configure(text=theme.visual(where))
 
     def _show_buttons(self, talk: Talk) -> None:
         if talk.is_group:
@@ -300,7 +305,8 @@ class ChatPane(ttk.Frame):
     def save(self, row: Row) -> None:
         """Ask where to put a file that is here, and put it there."""
         if row.file is not None:
-            chosen = filedialog.asksaveasfilename(parent=self, initialfile=row.file.name)
+            name = safe_name(self._theme.drawable(row.file.name))
+            chosen = filedialog.asksaveasfilename(parent=self, initialfile=name)
             if chosen:
                 self._actions.save(row.file.file_id, Path(chosen))
 
@@ -342,11 +348,17 @@ class ChatPane(ttk.Frame):
         """Say what opening a link means before anything is opened."""
         address = whole_link(link)
         words = _(
-            "This opens {host} in your browser, outside iirs: the site sees your address, and that somebody "
-            "gave you this link. The whole address is:"
-        ).format(host=host_of(link))
+            "This site opens in your browser, outside iirs: it sees your address, and that somebody gave you "
+            "this link. The whole address is:"
+        )
+        if len(address) > ADDRESS_SHOWN:
+            words = _(
+                "This site opens in your browser, outside iirs: it sees your address, and that somebody gave "
+                "you this link. The whole address has {count} characters; copying takes all of it:"
+            ).format(count=len(address))
         answers = [(_("Open"), lambda: _open(address)), (_("Copy"), lambda: self._copy(address))]
-        Question(self, self._theme, words, answers, detail=address)
+        shown = cut_middle(address, ADDRESS_SHOWN)
+        Question(self, self._theme, words, answers, detail=shown, head=host_of(link))
 
     def _copy(self, text: str) -> None:
         self.clipboard_clear()

@@ -174,7 +174,7 @@ class Composer(ttk.Frame):
                 "{name}, {size}: about {time}, while texts go first. It goes as it is: pictures may hold "
                 "where and when they were taken."
             ).format(
-                name=safe_name(path.name),
+                name=self._theme.drawable(safe_name(path.name)),
                 size=size_words(size),
                 time=duration(seconds_for(size, self.round_seconds)),
             )

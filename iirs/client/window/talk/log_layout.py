@@ -58,8 +58,12 @@ class Metrics:
     @property
     def widest(self) -> int:
         """The widest a bubble's inside may be."""
-        wide = min(self.dp(_WIDEST), self.width * 7 // 10)
-        return max(self.dp(_NARROWEST), wide) - 2 * self.dp(12)
+        return widest_inside(self.dp, self.width)
+
+
+def widest_inside(dp: Callable[[float], int], width: int) -> int:
+    """Return how wide the inside of a bubble may be on a log of some width, in pixels."""
+    return max(dp(_NARROWEST), min(dp(_WIDEST), width * 7 // 10)) - 2 * dp(12)
 
 
 class LogLayout:

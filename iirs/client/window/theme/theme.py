@@ -10,8 +10,9 @@ from tkinter import ttk
 from typing import Any
 
 from iirs.client.messenger.safety_number import identicon
-from iirs.client.text.emoji import EmojiProbe
-from iirs.client.text.text_layout import visual
+from iirs.client.text.display import cut_middle
+from iirs.client.text.emoji import EmojiProbe, spelled_out
+from iirs.client.text.visual_order import visual
 from iirs.client.window.theme.avatars import paint
 from iirs.client.window.theme.palette import LIGHT, Palette
 from iirs.client.window.theme.shapes import RoundedBox
@@ -20,6 +21,10 @@ _FAMILIES = ("Inter", "Noto Sans", "Cantarell", "Ubuntu", "Open Sans", "DejaVu S
 
 WIDEST_BUTTON = 270
 """Words on buttons take a second line beyond this, in dp: half a small screen has 340 at twice the size."""
+
+
+_MEASURED_MAX = 400
+"""Characters of a line that are measured: no screen is wider."""
 
 
 def window_keys_first(widget: tk.Misc) -> None:
@@ -54,8 +59,7 @@ class Theme:
         self.text, self.small, self.heading, self.title = make(), make(), make(), make()
         self.bold, self.small_bold = make(), make()
         on_x11 = root.tk.call("tk", "windowingsystem") == "x11"
-        self.visual: Callable[[str], str] = visual if on_x11 else str
-        """Return a line as it has to be handed to this screen: Tk on X11 turns nothing by itself."""
+        self._turns = on_x11
         self.emoji = EmojiProbe(needed=on_x11)
         self.restyle(colours, zoom)
 
@@ -71,6 +75,15 @@ class Theme:
         self.measure: Callable[[str], float] = _Widths(self.text).__getitem__
         """Return a character's width in the text font, in pixels."""
         self._style(ttk.Style(self.root))
+
+    def drawable(self, text: str) -> str:
+        """Return a text that this screen survives: with emoji spelled out where they cannot be drawn."""
+        return text if self.emoji.safe else spelled_out(text)
+
+    def visual(self, line: str) -> str:
+        """Return a line as it has to be handed to this screen: Tk on X11 turns nothing by itself."""
+        line = self.drawable(line)
+        return visual(line) if self._turns else line
 
     def dp(self, length: float) -> int:
         """Return a length at 96 dots per inch in this screen's pixels."""
@@ -94,7 +107,8 @@ class Theme:
         """Draw around a point the picture of a person's or group's number, and the title's first letter."""
         canvas.create_image(*place, image=self._avatar(number or title, diameter))
         font = self.heading if diameter > 48 else self.bold if diameter > 28 else self.small_bold
-        canvas.create_text(*place, text=title[:1].upper(), fill=self.colours.on_own_bubble, font=font)
+        letter = self.visual(title[:1].upper())
+        canvas.create_text(*place, text=letter, fill=self.colours.on_own_bubble, font=font)
 
     def _avatar(self, number: str, diameter: int) -> tk.PhotoImage:
         size = self.dp(diameter)
@@ -147,15 +161,27 @@ class Theme:
         return self.colours.names[sum(name.encode()) % len(self.colours.names)]
 
     def fit(self, text: str, room: int, font: tkfont.Font) -> str:
-        """Return a text cut with … to at most ``room`` pixels."""
-        text = text[:400]
-        if font.measure(text) <= room:
-            return text
-        low, high = 0, len(text)
+        """Return a text cut with … at its end to at most ``room`` pixels."""
+        return self._fit(text, lambda length: text[:length] + "…", room, font)
+
+    def fit_middle(self, text: str, room: int, font: tkfont.Font) -> str:
+        """Return a text cut with … in its middle: of a file's name the end matters too."""
+        return self._fit(text, lambda length: cut_middle(text, length + 1), room, font)
+
+    def fit_start(self, text: str, room: int, font: tkfont.Font) -> str:
+        """Return a text cut with … at its start: of a host the end says whose it is."""
+        return self._fit(text, lambda length: "…" + text[len(text) - length :], room, font)
+
+    def _fit(self, text: str, cut: Callable[[int], str], room: int, font: tkfont.Font) -> str:
+        whole = self.drawable(text)
+        if len(text) <= _MEASURED_MAX and font.measure(whole) <= room:
+            return whole
+        low, high = 0, min(len(text), _MEASURED_MAX)
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if font.measure(text[:middle] + "…") <= room else (low, middle - 1)
-        return text[:low] + "…"
+            fits = font.measure(self.drawable(cut(middle))) <= room
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return self.drawable(cut(low))
 
     def _family(self) -> str:
         usual = str(tkfont.nametofont("TkDefaultFont", root=self.root).actual("family"))
