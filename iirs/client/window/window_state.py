@@ -20,6 +20,7 @@ from iirs.client.desktop.colour_scheme import is_dark
 from iirs.client.model.lock import IdleClock
 from iirs.client.store.preferences import ColourScheme, Preferences, WindowPlace
 from iirs.client.text.translate import set_language
+from iirs.client.window.parts.pasting import refuse_what_is_no_text
 from iirs.client.window.theme.palette import DARK, LIGHT
 from iirs.client.window.theme.theme import Theme
 
@@ -68,6 +69,7 @@ class WindowState:
         self._place()
         for sequence in ("<Key>", "<Motion>", "<Button>", "<MouseWheel>"):
             window.bind(sequence, lambda _: self.touch(), add=True)
+        refuse_what_is_no_text(window)
         self.ask_desktop()
 
     # -- preferences --------------------------------------------------------------------------------

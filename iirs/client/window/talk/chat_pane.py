@@ -25,7 +25,7 @@ from iirs.client.window.parts.find_strip import FindStrip
 from iirs.client.window.parts.flow import Flow
 from iirs.client.window.parts.question import Question
 from iirs.client.window.talk.bubbles import note_of
-from iirs.client.window.talk.composer import Composer
+from iirs.client.window.talk.composer import Composer, FileToSend
 from iirs.client.window.talk.log_view import LogView
 from iirs.client.window.theme.avatars import number_of
 from iirs.client.window.theme.theme import Theme
@@ -215,8 +215,11 @@ class ChatPane(ttk.Frame):
         if talk is self._talk:
             self.composer.text = talk.draft
 
-    def _send_file(self, path: Path) -> None:
-        self._actions.send_file(self._talk.peer, path)
+    def _send_file(self, file: FileToSend) -> None:
+        if isinstance(file, Path):
+            self._actions.send_file(self._talk.peer, file)
+        else:
+            self._actions.send_pasted(self._talk.peer, *file)
 
     # -- finding ------------------------------------------------------------------------------------
 
