@@ -48,7 +48,7 @@ class AccountPage(ScrollPage):
         dp = theme.dp
         self.close_button = self.heading(_("Account {name}").format(name=name), _("Back"), actions.close)
         self.section(_("New password"), _(_PASSWORD_ABOUT))
-        self.old = self.field(_("The password of now"), secret=True)
+        self.old = self.field(_("Current password"), secret=True)
         self.new = self.field(_("The new password"), secret=True)
         self.again = self.field(_("The new password once more"), secret=True)
         for entry in (self.old, self.new, self.again):

@@ -21,7 +21,7 @@ from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 
 _THEMES = (
-    (ColourScheme.SYSTEM, N_("As the system")),
+    (ColourScheme.SYSTEM, N_("Same as system")),
     (ColourScheme.LIGHT, N_("Light")),
     (ColourScheme.DARK, N_("Dark")),
 )
@@ -101,7 +101,7 @@ class SettingsPage(ScrollPage):
             self._make_account(account)
         servers = 1 if account is None else account.servers
         self.section(_("What is hidden, and what is not"), explained(servers).replace("\n", "\n\n"))
-        self._button(self.body, "keys", _("Show all keys"), actions.show_shortcuts).pack(
+        self._button(self.body, "keys", _("Show all keyboard shortcuts"), actions.show_shortcuts).pack(
             anchor="w", pady=dp(10)
         )
 
@@ -123,13 +123,13 @@ class SettingsPage(ScrollPage):
     def _make_appearance(self) -> None:
         self.section(_("Appearance"))
         self._choice("theme", _("Colours"), [(value, _(text)) for value, text in _THEMES])
-        self._choice("zoom", _("Size of words"), [(zoom, f"{zoom:.0%}") for zoom in ZOOMS])
-        codes = [("", _("As the system")), *((code, _NAMES.get(code, code)) for code in languages())]
+        self._choice("zoom", _("Text size"), [(zoom, f"{zoom:.0%}") for zoom in ZOOMS])
+        codes = [("", _("Same as system")), *((code, _NAMES.get(code, code)) for code in languages())]
         self._choice("language", _("Language"), codes)
 
     def _make_notifications(self) -> None:
         self.section(_("Notifications"))
-        self._choice("notifications", _("When a text comes unseen"), [(v, _(t)) for v, t in _NOTIFY])
+        self._choice("notifications", _("When a new message arrives"), [(v, _(t)) for v, t in _NOTIFY])
         self.muted(_(_NOTIFY_ABOUT))
         sound = self.kept(tk.BooleanVar(self, self._preferences.sound))
         check = ttk.Checkbutton(

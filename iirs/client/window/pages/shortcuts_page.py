@@ -36,7 +36,7 @@ SHORTCUTS = (
     Shortcut("smaller", N_("Smaller"), "Ctrl+-", ("Control-minus", "Control-KP_Subtract")),
     Shortcut("usual", N_("Usual size"), "Ctrl+0", ("Control-0", "Control-KP_0")),
     Shortcut("lock", N_("Lock the window"), "Ctrl+L", ("Control-l",)),
-    Shortcut("help", N_("These keys"), "F1", ("F1",)),
+    Shortcut("help", N_("Keyboard shortcuts"), "F1", ("F1",)),
     Shortcut("quit", N_("Leave and close"), "Ctrl+Q", ("Control-q",)),
 )
 _WITHOUT_ACTION = (
@@ -75,7 +75,7 @@ class ShortcutsPage(ScrollPage):
         super().__init__(parent, theme, 460)
         dp = theme.dp
         body = self.body
-        title = wrapping(ttk.Label(body, text=_("Keys"), style="Title.TLabel"))
+        title = wrapping(ttk.Label(body, text=_("Keyboard shortcuts"), style="Title.TLabel"))
         title.pack(fill="x", pady=(0, dp(14)))
         command = is_mac(self)
         lines = [(_(key.about), key.shown) for key in SHORTCUTS]
