@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def test_what_cannot_be_written_has_not_happened(tmp_path: Path, monkeypatch: py
         {"announced": None},
         {"digest": "00"},
         {"length": "x"},
+        {"length": math.inf},
     ],
     ids=str,
 )
@@ -90,6 +92,9 @@ def test_a_damaged_file_is_refused(tmp_path: Path, change: dict[str, object]) ->
         path.write_text(json.dumps(table))
         with pytest.raises(ConfigError, match=r"hop.json in the data directory is damaged"):
             HopState(tmp_path, CHAIN_ID)
+    path.write_text("[" * 100_000)  # deeper than any parser follows
+    with pytest.raises(ConfigError, match=r"hop.json in the data directory is damaged"):
+        HopState(tmp_path, CHAIN_ID)
     path.write_text(json.dumps(whole))
     assert HopState(tmp_path, CHAIN_ID).announced == 8
 

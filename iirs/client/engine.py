@@ -22,12 +22,12 @@ from iirs.client.chain_view import ChainView
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import InvitationPrekeys, Posted
 from iirs.client.events import Event, EventLog, Notice, RoundClosed, RoundFate, RoundOpened, StandingBy
-from iirs.client.invitations import Invitation
 from iirs.client.messenger.context import Context
 from iirs.client.messenger.messenger import Messenger
+from iirs.client.opening_bundle import OpeningBundle
 from iirs.client.store.store import ClientStore
 from iirs.client.text.translate import _
-from iirs.errors import InvitationError, OnionError, PeerError, StoreError
+from iirs.errors import OnionError, PeerError, StoreError
 from iirs.geometry import DROP_ID_SIZE, ONIONS_PER_SLOT, PEER_MESSAGE_SIZE, BatchKind
 from iirs.message import ContentKind, Message, MessageKind, PeerMessage
 from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
@@ -36,7 +36,6 @@ from iirs.suite import PublicKey
 from iirs.wire.accounts import Errand, ErrandKind
 from iirs.wire.rounds import (
     Announcement,
-    Bundle,
     NoticeFlags,
     Replies,
     RoundStatus,
@@ -83,6 +82,9 @@ class Engine:
         self._restored = False
         self._round: _Round | None = None
         self._last_announced = 0
+        self._bundle: OpeningBundle | None = None
+        self._has_worked = False
+        """Whether what waits has had its share since the last announcement."""
         self._last_used = int(store.get("last_round", 0))
         self._own_prekeys = OwnPrekeys(self._kept_prekeys())
         self._period_told = -1
@@ -162,16 +164,18 @@ class Engine:
         if not announcement.has_time_for_uploads(self.chain.round_ms):
             raise PeerError("The server gives a time for uploads that does not fit its rounds.")
         hop_keys = self.chain_view.keys_for(announcement)
+        self._open_all_invitations()  # of an earlier bundle, if no upload was built for the last round
         bundle = self.chain_view.settle_bundle(announcement)
         if bundle is not None:
-            self._open_bundle(bundle, announcement.invite_every)
+            self._bundle = OpeningBundle(bundle, announcement.invite_every)
+            self.open_invitations()
         if self.chain_view.take_directory(announcement):
             self.messenger.people_changed()
         self._give_up_round()
         context = RoundContext(self.chain.chain_id, number, announcement_hash(encoded))
         self._round = _Round(context, announcement, hop_keys)
         self._last_announced = number
-        self.messenger.expire()
+        self._work_once()
         self.slots.begin_round(number)
         if (told := self.account_changes.answered(notice)) is not None:
             self._events.append(told)
@@ -194,7 +198,15 @@ class Engine:
     def stand_by(self, standby: Standby) -> None:
         """Take in that there is no round for now. Nothing is left to upload for; all else stays as it is."""
         self._give_up_round()
+        self._work_once()
+        self._store.commit()
         self._events.append(StandingBy(standby.hop, self._geometry.hops))
+
+    def _work_once(self) -> None:
+        """Do what waits, if the replies just before this have not had it done."""
+        if not self._has_worked:
+            self.messenger.work()
+        self._has_worked = False
 
     def _give_up_round(self) -> None:
         """Take a round that is still open as lost: its replies can come no more."""
@@ -214,6 +226,7 @@ class Engine:
         if current is None or current.built or self._channel is None:
             return []
         current.built = True
+        self._open_all_invitations()  # both who agree begin in the same round
         number = current.context.round_number
         try:
             self._channel.advance(number // self.chain.epoch_rounds)
@@ -314,6 +327,8 @@ class Engine:
                 clean = clean and tuple(mine) == used.messages[::-1]
             else:
                 clean = self._gather(*used, mine if done else None) and clean
+        self.messenger.work()
+        self._has_worked = True
         self.slots.save_all()
         fate = RoundFate.LOST if not done else RoundFate.CLEAN if clean else RoundFate.TAMPERED
         self._events.append(RoundClosed(current.context.round_number, fate))
@@ -346,19 +361,24 @@ class Engine:
 
     # -- invitations ----------------------------------------------------------------------------------
 
-    def _open_bundle(self, bundle: Bundle, invite_every: int) -> None:
-        """Take in the invitations of a settled bundle that are for us, one of each person."""
-        everything = frozenset(bundle.invitations)
-        me = self._context.me
-        met: set[str] = set()
-        for sealed in bundle.invitations:
-            with suppress(InvitationError):
-                caller, invitation = Invitation.open(
-                    sealed, self.chain_view.directory, self._own_prekeys.pairs, me, bundle.round_number
-                )
-                if caller.name != me.name and caller.name not in met:
-                    met.add(caller.name)
-                    self.slots.meet(caller, invitation, everything)
-        self._store.commit()
-        self.slots.note_states()
-        self.slots.forget_asking(bundle.round_number, invite_every)
+    def open_invitations(self) -> bool:
+        """Try a few of the invitations that are left of a settled bundle; return whether there are more.
+
+        The next upload needs all of them; until then there is time for other things between.
+        """
+        bundle = self._bundle
+        if bundle is None:
+            return False
+        step = bundle.step(self.chain_view.directory, self._own_prekeys.pairs, self._context.me)
+        for caller, invitation in step:
+            self.slots.meet(caller, invitation, bundle.everything)
+        if bundle.is_over:
+            self._bundle = None
+            self._store.commit()
+            self.slots.note_states()
+            self.slots.forget_asking(bundle.round_number, bundle.invite_every)
+        return not bundle.is_over
+
+    def _open_all_invitations(self) -> None:
+        while self.open_invitations():
+            pass

@@ -46,7 +46,7 @@ class HopState:
         if self._path is not None and self._path.exists():
             try:
                 self._take(json.loads(self._path.read_text("ascii")))
-            except (OSError, KeyError, TypeError, ValueError) as error:
+            except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
                 raise ConfigError(
                     f"{_FILE} in the data directory is damaged or another chain's. Restore it from a copy, "
                     "or delete it while the chain is stopped: then the directory is signed from its start."
