@@ -50,6 +50,8 @@ def pages_outside(screen: Screen, top: tk.Toplevel, folder: Path) -> Iterator[tu
         "leaving": lambda: LeavingPage(top, theme, "Then this window closes by itself.", nothing),
     }
     for name, make in makers.items():
+        top.focus_force()  # as a window manager would have it
+        settle(screen)
         page = make()
         page.pack(fill="both", expand=True)
         if isinstance(page, LoginPage) and name == "register":
@@ -177,9 +179,13 @@ def holders(widget: tk.Misc) -> list[tk.Misc]:
 def unseen(screen: Screen, page: tk.Misc) -> list[str]:
     """Give each stop the focus, and return those of which a part is out of view then."""
     wrong = []
-    for widget in stops(page.winfo_toplevel()):
-        widget.focus_force()
-        settle(screen)
+    window = page.winfo_toplevel()
+    focus = window.focus_get()
+    there = stops(window)
+    for widget in there if focus not in there else (focus, *there):  # the one that has it already, as it is
+        if widget is not window.focus_get():
+            widget.focus_force()
+            settle(screen)
         left, top, right, bottom = box(widget)
         for holder in holders(widget):
             inside = box(holder)

@@ -75,8 +75,7 @@ class ShortcutsPage(ScrollPage):
         super().__init__(parent, theme, 460)
         dp = theme.dp
         body = self.body
-        title = wrapping(ttk.Label(body, text=_("Keyboard shortcuts"), style="Title.TLabel"))
-        title.pack(fill="x", pady=(0, dp(14)))
+        self.button = self.heading(_("Keyboard shortcuts"), _("Back"), close)
         command = is_mac(self)
         lines = [(_(key.about), key.shown) for key in SHORTCUTS]
         for about, shown in [*lines, *((_(about), shown) for about, shown in _WITHOUT_ACTION)]:
@@ -86,6 +85,4 @@ class ShortcutsPage(ScrollPage):
             ttk.Label(row, text=keys, style="Bold.TLabel").pack(side="right", padx=(dp(12), 0))
             wrapping(ttk.Label(row, text=about)).pack(side="left", fill="x", expand=True, pady=dp(5))
             ttk.Frame(body, style="Line.TFrame", height=1).pack(fill="x")
-        self.button = ttk.Button(body, text=_("Back"), style="Accent.TButton", command=close)
-        self.button.pack(anchor="e", pady=(dp(18), 0))
         self.button.focus_set()

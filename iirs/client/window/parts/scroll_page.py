@@ -23,6 +23,7 @@ class ScrollPage(ttk.Frame):
         self._theme = theme
         self._kept: list[tk.Variable] = []
         self._sizes = (0, 0, 0, 0)
+        self._focus_at = 0
         self._width = width
         ground = theme.colours.background
         self.canvas = tk.Canvas(
@@ -99,6 +100,13 @@ class ScrollPage(ttk.Frame):
             self.canvas.yview_moveto((top + height + room - seen) / whole)
         self.update_idletasks()
 
+    def follow(self, widget: tk.Misc) -> None:
+        """Keep what has the focus in view, if it is elsewhere in the body than it was."""
+        place = widget.winfo_rooty() - self.body.winfo_rooty()
+        if place != self._focus_at:
+            self._focus_at = place
+            self.see(widget)
+
     def scroll(self, step: int, what: Literal["units", "pages"]) -> bool:
         """Move what is seen down or up by so many steps; False if all of it is seen already."""
         has_more = self.body.winfo_height() > self.canvas.winfo_height()
@@ -114,9 +122,7 @@ class ScrollPage(ttk.Frame):
             return  # no room has been given yet: lines would be one letter wide; or it was but scrolled
         self._sizes = sizes
         self._fit(width, height)
-        focus = _focus_of(self)
-        if focus is not None and self in _pages_of(focus):
-            self.after_idle(_see, focus)
+        self.after_idle(_see_focus, self)
 
     def _fit(self, width: int, height: int) -> None:
         dp = self._theme.dp
@@ -162,7 +168,10 @@ def _bind_scrolling(window: tk.Misc) -> None:
     )
     window.bind("<Prior>", lambda event: _scroll(event.widget, -1, "pages"), add=True)
     window.bind("<Next>", lambda event: _scroll(event.widget, 1, "pages"), add=True)
-    window.bind("<FocusIn>", lambda event: event.widget.after_idle(_see, event.widget), add=True)
+    for sequence in ("<Configure>", "<Map>"):
+        window.bind(sequence, lambda _: _follow(window), add=True)
+    # What the focus came through on its way is told of it as well: only where it is now counts.
+    window.bind("<FocusIn>", lambda _: window.after_idle(_see_focus, window), add=True)
 
 
 def _pages_of(widget: tk.Misc) -> list[ScrollPage]:
@@ -181,10 +190,19 @@ def _scroll(widget: tk.Misc, step: int, what: Literal["units", "pages"]) -> None
         any(page.scroll(step, what) for page in _pages_of(widget))
 
 
-def _see(widget: tk.Misc) -> None:
-    if widget.winfo_exists():
-        for page in _pages_of(widget):
-            page.see(widget)
+def _follow(window: tk.Misc) -> None:
+    focus = _focus_of(window)
+    if focus is not None and focus.winfo_ismapped():
+        for page in _pages_of(focus):
+            page.follow(focus)
+
+
+def _see_focus(window: tk.Misc) -> None:
+    if window.winfo_exists():
+        focus = _focus_of(window)
+        if focus is not None:
+            for page in _pages_of(focus):
+                page.see(focus)
 
 
 def _focus_of(widget: tk.Misc) -> tk.Misc | None:
