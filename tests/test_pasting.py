@@ -41,7 +41,7 @@ Copy = Callable[..., None]
 
 
 @pytest.fixture
-def copy() -> Iterator[Copy]:
+def copy(screen: Screen) -> Iterator[Copy]:
     """Have another program own both selections: these bytes, of this type, under these targets."""
     owners: list[subprocess.Popen[str]] = []
 
@@ -51,6 +51,7 @@ def copy() -> Iterator[Copy]:
         owners.append(owner)
         assert owner.stdout is not None
         assert owner.stdout.readline()
+        screen.root.update()  # so that Tk hears that the selection is no longer ours
 
     yield start
     for owner in owners:
