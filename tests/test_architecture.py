@@ -523,6 +523,7 @@ def test_something_that_has_moved_is_caught(tmp_path: Path) -> None:
 
 DEPENDENCIES = {
     *("cryptography", "apscheduler", "sqlalchemy", "sqlcipher3", "segno", "zxingcpp", "PIL", "bidi"),
+    "arabic_reshaper",
     "platformdirs",
     "desktop_notifier",
     "zxcvbn",
@@ -537,6 +538,7 @@ WHERE = {
     "zxingcpp": "client/pictures",
     "PIL": "client/pictures client/window/theme",
     "bidi": "client/text",
+    "arabic_reshaper": "client/text",
     "desktop_notifier": "client/desktop",
     "dp_accounting": "meter",
     "platformdirs": ".",
