@@ -21,6 +21,7 @@ from iirs.client.events import (
 )
 from iirs.client.messenger.contacts import Contacts, number_with
 from iirs.client.messenger.context import Context
+from iirs.client.messenger.drafts import Drafts
 from iirs.client.messenger.files import Files
 from iirs.client.messenger.groups import Groups
 from iirs.client.messenger.limits import check_text
@@ -55,6 +56,7 @@ class Messenger:
         self._store = context.store
         self._events = context.events
         self.contacts = Contacts(context.store)
+        self.drafts = Drafts(context.store)
         # Each needs the other: files are announced in conversations, and those fetch the pieces.
         self.files = Files(context, self._send_note)
         self.slots = Slots(context, self.contacts, self.files.supply)
@@ -176,6 +178,11 @@ class Messenger:
         """Return entries that hold all the words, newest first, of one talk or of all."""
         return self._store.history.search(words, talk or None, limit)
 
+    def keep_draft(self, talk: str, text: str) -> None:
+        """Keep what is being written in a talk; on return it is on disk."""
+        self.drafts.keep(talk, text)
+        self._store.commit()
+
     def transfers(self, entries: Iterable[LogEntry]) -> tuple[TransferProgress, ...]:
         """Return where the files among some entries stand."""
         found = [self.files.transfer(entry.file.file_id) for entry in entries if entry.file is not None]
@@ -197,7 +204,7 @@ class Messenger:
         self._store.commit()
 
     def clear(self, talk: str) -> bool:
-        """Delete a talk's newest entries on this machine; return whether there are more.
+        """Delete a talk's draft and newest entries on this machine; return whether there are more.
 
         A few at a time, as all at once could make an upload late, and show.
         """
@@ -205,6 +212,7 @@ class Messenger:
         for item_id in item_ids:
             self._store.history.delete_entry(talk, item_id)
         self._removed(talk, item_ids)
+        self.drafts.keep(talk, "")
         self._store.commit()
         return len(item_ids) == AT_ONCE_MAX
 

@@ -104,6 +104,8 @@ class Talk:
     timer_by: str = ""
     """Who waits for an answer about that; "": nobody."""
     draft: str = field(default="", repr=False)
+    kept_draft: str | None = field(default="", repr=False)
+    """What the store has, or is about to have, of the draft; ``None``: not known."""
     number: str = ""
     """The safety number with a person, 60 digits; "" where there is none."""
     verified: bool = False

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from tkinter import filedialog, ttk
 
-from iirs.client.events import GroupState, PeerState
+from iirs.client.events import ConnectionState, GroupState, PeerState
 from iirs.client.messenger.file_transfer import safe_name
 from iirs.client.messenger.timers import OFFERED
 from iirs.client.model.actions import Actions
@@ -127,6 +127,11 @@ class ChatPane(ttk.Frame):
         self.refresh()
         self.entry.focus_set()
 
+    def show_kept_draft(self) -> None:
+        """Show what was written in an earlier session, unless something is being written already."""
+        if not self.composer.text:
+            self.composer.text = self._talk.draft
+
     def keep_draft(self) -> None:
         """Keep what is being written with its talk."""
         if self._talk.peer:
@@ -171,7 +176,9 @@ class ChatPane(ttk.Frame):
             self.ask_button.configure(text=_("Accept") if talk.asks else _("Ask to talk"))
             waits = talk.state in {PeerState.ASKING, PeerState.WAITING}
             self.end_button.configure(text=_("Stop asking") if waits else _("End conversation"))
+        ended = self._model.connection is ConnectionState.CLOSED
         for button, is_wanted in wanted.items():
+            button.state(["disabled" if ended else "!disabled"])
             if is_wanted and not button.winfo_manager():
                 # Before the names in order: they get what room the buttons leave, however long they are.
                 button.pack(side="right", padx=(self._theme.dp(8), 0), before=self._names)
@@ -342,7 +349,14 @@ class ChatPane(ttk.Frame):
     def _confirm_clear(self) -> None:
         peer = self._talk.peer
         words = _("Delete all that is kept of this talk on this machine? The others keep what they have.")
-        Question(self, self._theme, words, [(_("Delete"), lambda: self._actions.clear(peer))])
+        Question(self, self._theme, words, [(_("Delete"), lambda: self._clear(peer))])
+
+    def _clear(self, peer: str) -> None:
+        talk = self._model.talk(peer)
+        talk.draft = ""
+        if talk is self._talk:
+            self.composer.text = ""
+        self._actions.clear(peer)
 
     def _confirm_leave(self) -> None:
         key = self._talk.peer
