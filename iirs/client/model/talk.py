@@ -194,6 +194,11 @@ class Talk:
         if row.text_id:
             self._by_id[row.text_id] = row
 
+    @property
+    def has_transfer(self) -> bool:
+        """Whether a file is on its way, as far as what is shown goes back."""
+        return any(row.transfer in {TransferState.MOVING, TransferState.PAUSED} for row in self.rows)
+
     def room_for(self, text: str) -> int:
         """Return how many bytes more a text could have and be sent here; negative if it is too long."""
         return text_limit(self.peer) - text_size(text)

@@ -110,8 +110,17 @@ class MainPage(ttk.Frame):
             self.open(names[(here + step) % len(names)])
 
     def focus_writing(self) -> None:
-        """Put the cursor where the person writes: to a peer, or whom to talk to."""
-        (self.chat.entry if self._model.open_peer else self.new_talk_page.entry).focus_set()
+        """Put the cursor where the person writes, to a peer or whom to talk to, if that is what is shown."""
+        if self._page is None:
+            (self.chat.entry if self._model.open_peer else self.new_talk_page.entry).focus_set()
+
+    def back(self) -> None:
+        """Put away what is searched for, and the page in place of a talk, and go back to writing."""
+        self._wanted.set("")
+        self._close_found()
+        if self._page is not None:
+            self._close_page()
+        self.focus_writing()
 
     def find_people(self) -> None:
         """Put the cursor where people and messages are looked for."""
@@ -237,7 +246,9 @@ class MainPage(ttk.Frame):
             self._actions.ask(name)
         elif not self._model.people:
             self.new_talk_page.say(_("The list of people has not come yet. Try again in a moment."))
-        elif name:
+        elif not name:
+            self.new_talk_page.say(_("Type a name first."))
+        else:
             self.new_talk_page.say(
                 _(
                     "Nobody with that name is registered on this server. Names appear some rounds after "
@@ -251,7 +262,7 @@ class MainPage(ttk.Frame):
         menu.add_command(label=_("Open"), command=lambda: self.open(key))
         if talk is None or not talk.is_group:
             if talk is not None and talk.may_end:
-                menu.add_command(label=_("End conversation"), command=lambda: actions.hang_up(key))
+                menu.add_command(label=_("End conversation"), command=lambda: self.chat.end(talk))
             else:
                 menu.add_command(label=_("Ask to talk"), command=lambda: actions.ask(key))
             if talk is not None and talk.asks:

@@ -99,7 +99,7 @@ class ClientWindow:
             "new_group": lambda: self._on_main_page(MainPage.new_group),
             "previous": lambda: self._on_main_page(lambda page: page.step(-1)),
             "next": lambda: self._on_main_page(lambda page: page.step(1)),
-            "back": self._back,
+            "back": lambda: self._on_main_page(MainPage.back),
             "settings": lambda: self.navigator.open(Page.SETTINGS),
             "larger": lambda: self.state.zoom(1),
             "smaller": lambda: self.state.zoom(-1),

@@ -200,7 +200,17 @@ class ChatPane(ttk.Frame):
             self._actions.decline(self._talk.peer)
 
     def _end(self) -> None:
-        self._actions.hang_up(self._talk.peer)
+        self.end(self._talk)
+
+    def end(self, talk: Talk) -> None:
+        """End a conversation; ask first if a file is on its way in it."""
+        if not talk.has_transfer:
+            self._actions.hang_up(talk.peer)
+            return
+        words = _("A file is still on its way. It stops until you two talk again.")
+        Question(
+            self, self._theme, words, [(_("End conversation"), lambda: self._actions.hang_up(talk.peer))]
+        )
 
     # -- writing ------------------------------------------------------------------------------------
 
