@@ -25,6 +25,8 @@ _HEADER = struct.Struct(">BQQ")
 GRACE_ROUNDS = 2
 _LIFETIME_MIN = 60.0
 """Seconds a key lasts at least, however short the rounds."""
+_RENEWED_AFTER = 0.75
+"""Share of its life after which another takes its place, if rounds have not come to its end by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class EpochKey:
 class _OwnKey:
     public: EpochKey
     pair: KeyPair = field(repr=False)
+    renew_at: float
+    """Monotonic seconds: from when another is shown, so that nobody is shown one about to die."""
     dies_at: float
     """Monotonic seconds."""
 
@@ -110,7 +114,12 @@ class EpochKeyring:
         self.erase()
         with self._lock:
             self._keys = [key for key in self._keys if key.public.last_round + GRACE_ROUNDS >= round_number]
-            if not self._keys or self._keys[-1].public.last_round < round_number:
+            newest = self._keys[-1] if self._keys else None
+            if (
+                newest is None
+                or not newest.public.first_round <= round_number <= newest.public.last_round
+                or newest.renew_at <= self._clock()
+            ):
                 self._keys.append(self._make(round_number))
             return self._keys[-1].public
 
@@ -138,4 +147,5 @@ class EpochKeyring:
         rounds = last - round_number + 1 + GRACE_ROUNDS
         lifetime = max(_LIFETIME_MIN, 2 * rounds * self._chain.round_ms / 1000)
         public = EpochKey(self._hop, round_number, last, pair.public_bytes, signature)
-        return _OwnKey(public, pair, self._clock() + lifetime)
+        now = self._clock()
+        return _OwnKey(public, pair, now + _RENEWED_AFTER * lifetime, now + lifetime)

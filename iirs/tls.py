@@ -34,6 +34,8 @@ def on_the_wire(plaintext_size: int) -> int:
     return plaintext_size + -(-plaintext_size // RECORD_MAX) * RECORD_OVERHEAD
 
 
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME."""
 _VALID_FROM = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 _SignedBy = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
@@ -116,6 +118,7 @@ def link_context(identity: Ed25519PrivateKey, neighbour: bytes, *, server_side: 
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= _NO_CHECK_TIME  # identities have no end, and a wrong clock is no stranger
     if server_side:
         context.num_tickets = 0
     own, other = (_issuer(key) for key in (identity.public_key().public_bytes_raw(), neighbour))
@@ -167,9 +170,9 @@ class TlsPipe:
         except ssl.SSLError as error:  # the other end disturbed the connection before
             raise PeerError("The TLS connection was disturbed.") from error
 
-    def take_outgoing(self) -> bytes:
-        """Return all bytes waiting to go out, and forget them."""
-        return self._outgoing.read()
+    def take_outgoing(self, most: int = -1) -> bytes:
+        """Return all bytes waiting to go out, or ``most``, and forget them."""
+        return self._outgoing.read(most)
 
     def check_certificate(self, expected: bytes) -> None:
         """Return if the server's certificate has this SHA-256. Raises ``ImpostorError`` if not."""

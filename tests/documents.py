@@ -27,7 +27,7 @@ SPECIFICATION = "\n".join((PROTOCOL, LINKS, GROUPS))
 """All that is normative."""
 ARCHITECTURE = page("docs/architecture.md")
 COMMANDS = page("docs/commands.md")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "fuzz" / "README.md"])
 GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
 SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "iirs").rglob("*.py"))}
 GEOMETRIES = [Geometry(suite, hops, 2) for suite in (HYBRID, X25519) for hops in (1, 3)]

@@ -20,7 +20,7 @@ from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import InvitationPrekeys, Me, Posted
 from iirs.client.invitations import Invitation
-from iirs.client.store.log_entry import Item, ItemKind
+from iirs.client.store.log_entry import Fragment, Item, ItemKind
 from iirs.client.sync import PATIENCE
 from iirs.directory import Directory, Entry, Head
 from iirs.errors import InvitationError
@@ -157,7 +157,13 @@ class Side:
         )
         kept_items = kept.get("outbox", ())
         outbox = [Item(bytes.fromhex(i), ItemKind.TEXT, text.encode(), at) for i, text, at in kept_items]
-        chat = ChatSession(os.urandom, self._has, outbox, kept.get("chat"))
+        fragments = {
+            int(number): Fragment(
+                bytes.fromhex(item), index, count, ItemKind(kind), at, bytes.fromhex(payload)
+            )
+            for number, (item, index, count, kind, at, payload) in kept.get("fragments", {}).items()
+        }
+        chat = ChatSession(os.urandom, self._has, outbox, kept.get("chat"), fragments=fragments)
         return Conversation(me, self.peer, chat, kept.get("sync"))
 
     def _has(self, text_id: bytes) -> bool:
@@ -180,6 +186,17 @@ class Side:
             {
                 "sync": self.conversation.to_state(),
                 "chat": chat.to_state(),
+                "fragments": {
+                    number: [
+                        item.item_id.hex(),
+                        item.index,
+                        item.count,
+                        item.kind,
+                        item.sent_at_ms,
+                        item.payload.hex(),
+                    ]
+                    for number, item in chat.fragments().items()
+                },
                 "outbox": [[item.item_id.hex(), item.text, item.sent_at_ms] for item in chat.outbox],
                 "history": [text_id.hex() for text_id in self.history],
                 "shown": self.shown,

@@ -9,19 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from iirs.client import opening_bundle
 from iirs.client.account.account import SessionStart
 from iirs.client.engine import Engine
 from iirs.client.events import ConnectionChanged, Notice, RoundClosed, RoundFate
+from iirs.client.invitations import Invitation
 from iirs.errors import ChainError, HopError
 from iirs.geometry import VAULT_SIZE
 from iirs.server.mix_net import RoundOutcome
 from iirs.wire.accounts import AccountRecord
 from iirs.wire.rounds import NO_BUNDLE, Bundle, Replies, RoundStatus, Standby
 from tests.harness import Person, town, wait_until
-from tests.worlds import Client, Room
+from tests.worlds import FIRST_ROUND, Client, Room
 
 Deliver = Callable[[Engine, Replies, Bundle], None]
 
@@ -191,3 +194,46 @@ def test_a_round_lost_for_everybody_has_no_bundle_and_the_next_announcement_name
 
 def closed(person: Person) -> list[RoundFate]:
     return [event.fate for event in person.log if isinstance(event, RoundClosed)]
+
+
+def established(room: Room, rounds: int) -> list[tuple[int, str]]:
+    """In which rounds who came into sync."""
+    found = []
+    for _ in range(rounds):
+        room.play(1)
+        for name in ("alice", "bob"):
+            events = room.engines[name].take_events()
+            found += [(room.number, name) for event in events if getattr(event, "established", False)]
+    return found
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 8, 1000])
+def test_two_agree_in_the_same_round_however_many_invitations_are_tried_at_once(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed: all of a bundle were tried at once, two thousand of a crowd of a thousand."""
+    monkeypatch.setattr(opening_bundle, "AT_ONCE", at_once)
+    tried: list[int] = []
+    opened, step = Invitation.open, Engine.open_invitations
+
+    def counted(*values: Any) -> Any:
+        tried[-1] += 1
+        return opened(*values)
+
+    def begun(engine: Engine) -> bool:
+        tried.append(0)
+        return step(engine)
+
+    monkeypatch.setattr(Invitation, "open", counted)
+    monkeypatch.setattr(Engine, "open_invitations", begun)
+    room = Room(True, people=("alice", "bob"))
+    assert established(room, 10) == [(FIRST_ROUND + 7, "alice"), (FIRST_ROUND + 7, "bob")]
+    assert 0 < max(tried) <= at_once
+
+
+def test_a_bundle_that_is_not_opened_before_the_upload_leaves_one_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opening_bundle, "AT_ONCE", 1)
+    monkeypatch.setattr(Engine, "_open_all_invitations", lambda engine: None)
+    assert established(Room(True, people=("alice", "bob")), 10) == []

@@ -254,7 +254,8 @@ def test_a_hop_that_blames_one_that_is_not_behind_it_disconnects_nobody(talk: Ta
     place.restart(1, "slanders", blamed)
     before, mark = len(place.log(1)), talk.mark()
     talk.say()
-    wait_until(lambda: place.log(1)[before:].count(f"hop {blamed} {SILENT}") >= 3, PATIENT)
+    place.wait_log(1, f"hop {blamed} {SILENT}", before)
+    wait_until(lambda: len(talk.since(mark, StandingBy)) >= 6, PATIENT)
     for person in (talk.alice, talk.bob):
         person.drain()
     assert {event.hop for event in talk.since(mark, StandingBy)} == {1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -397,7 +398,14 @@ def test_a_proof_goes_out_every_fourth_round_even_if_texts_have_to_wait() -> Non
 
 
 @pytest.mark.parametrize(
-    "damage", [{"sync": {}}, {"sync": 3}, {"ended_conversation": 7}, {"end_invitations": "few"}]
+    "damage",
+    [
+        {"sync": {}},
+        {"sync": 3},
+        {"ended_conversation": 7},
+        {"end_invitations": "few"},
+        {"end_invitations": math.inf},
+    ],
 )
 def test_a_damaged_state_is_said_to_be(damage: dict[str, Any]) -> None:
     alice = Pair().sides[0]

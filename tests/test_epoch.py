@@ -84,6 +84,31 @@ def test_a_key_dies_by_the_clock_too_when_nobody_asks_for_the_next() -> None:
     assert ring.current(61).key_id != key.key_id, "rounds so slow get a fresh key within the epoch"
 
 
+def test_a_key_that_is_about_to_die_is_shown_to_nobody_and_still_found() -> None:
+    now = [1000.0]
+    ring = EpochKeyring(CHAIN, 0, KEYS.identities[0], lambda: now[0])
+    old = ring.current(60)
+    lifetime = 2 * (10 + GRACE_ROUNDS) * CHAIN.round_ms / 1000
+    now[0] += 0.75 * lifetime - 1
+    assert ring.current(61) == old
+    now[0] += 1
+    fresh = ring.current(61)
+    assert (fresh.first_round, fresh.last_round) == (61, 69)
+    assert ring.find(old.key_id)[0] == old
+    now[0] += 0.25 * lifetime
+    assert ring.current(61) == fresh
+    with pytest.raises(OnionError, match="gone"):
+        ring.find(old.key_id)
+
+
+def test_rounds_that_went_back_get_a_key_of_their_own() -> None:
+    """Fixed: they were shown the key of later rounds, which nobody may use for them, until that died."""
+    ring = keyring()
+    later = ring.current(1000)
+    assert (ring.current(60).first_round, ring.current(60).last_round) == (60, 69)
+    assert ring.current(1000) == later
+
+
 def test_a_key_of_very_short_rounds_lasts_long_enough_for_slow_machines() -> None:
     keys = make_chain(1, round_ms=10, epoch_rounds=1)
     now = [0.0]

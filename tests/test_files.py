@@ -142,6 +142,12 @@ class Shop:
         context = Context(account, self.store, Directory(KEYS.chain.chain_id), Environment(), self._log)
         self.files = Files(context, lambda _, note: self.notes.append(note))
 
+    def arrived(self, peer: str, item: Item) -> None:
+        """Take in a piece, and check what is whole."""
+        self.files.arrived(peer, item)
+        while self.files.check() is not None:
+            pass
+
     @property
     def events(self) -> list[object]:
         self._told += self._log.take()
@@ -162,15 +168,15 @@ def piece(data: bytes, part: int, parts: int | None = None) -> Item:
 
 def test_pieces_again_or_out_of_place_or_unannounced_change_nothing() -> None:
     shop, data = Shop(), os.urandom(2000)
-    shop.files.arrived("alice", piece(data, 0))
+    shop.arrived("alice", piece(data, 0))
     assert shop.events == []
     shop.files.offered("alice", offer(data), NOW, 0)
     shop.files.offered("alice", offer(b"another"), NOW, 0)
     for part in (0, 0, 2, 1, 0, 1):
-        shop.files.arrived("alice", piece(data, part))
-    shop.files.arrived("carol", piece(data, 2))
+        shop.arrived("alice", piece(data, part))
+    shop.arrived("carol", piece(data, 2))
     assert TransferState.DONE not in shop.states()
-    shop.files.arrived("alice", piece(data, 2))
+    shop.arrived("alice", piece(data, 2))
     assert shop.states()[-1] is TransferState.DONE
     assert shop.files.read(b"f" * 16) == data
     shop.files.stopped("alice", FileStop(b"f" * 16))
@@ -184,10 +190,10 @@ def test_a_file_that_is_not_what_was_announced_is_not_kept(bad: str) -> None:
     first = piece(data, 0, 3 if bad == "another count" else None)
     if bad == "a short piece":
         first = Item(first.item_id, first.kind, first.data[:-1], NOW, 0, 2)
-    shop.files.arrived("alice", first)
+    shop.arrived("alice", first)
     last = {"another digest": bytes(1000 - PAYLOAD_MAX), "a long piece": bytes(PAYLOAD_MAX)}
     if bad in last:
-        shop.files.arrived("alice", Item(b"f" * 16, ItemKind.PART, last[bad], NOW, 1, 2))
+        shop.arrived("alice", Item(b"f" * 16, ItemKind.PART, last[bad], NOW, 1, 2))
     assert shop.states()[-1] is TransferState.DAMAGED
     assert shop.store.history.file_size(b"f" * 16) is None
     with pytest.raises(AccountError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 from pathlib import Path
 
@@ -78,6 +80,7 @@ def test_what_cannot_be_written_has_not_happened(tmp_path: Path, monkeypatch: py
         {"announced": None},
         {"digest": "00"},
         {"length": "x"},
+        {"length": math.inf},
     ],
     ids=str,
 )
@@ -89,5 +92,63 @@ def test_a_damaged_file_is_refused(tmp_path: Path, change: dict[str, object]) ->
         path.write_text(json.dumps(table))
         with pytest.raises(ConfigError, match=r"hop.json in the data directory is damaged"):
             HopState(tmp_path, CHAIN_ID)
+    path.write_text("[" * 100_000)  # deeper than any parser follows
+    with pytest.raises(ConfigError, match=r"hop.json in the data directory is damaged"):
+        HopState(tmp_path, CHAIN_ID)
     path.write_text(json.dumps(whole))
     assert HopState(tmp_path, CHAIN_ID).announced == 8
+
+
+def _refuse_new_files(patch: pytest.MonkeyPatch, number: int) -> None:
+    honest = os.open
+
+    def full(path: object, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(number, os.strerror(number))
+        return honest(path, flags, *mode)  # type: ignore[arg-type]
+
+    patch.setattr(os, "open", full)
+
+
+def test_a_full_disk_stops_no_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fixed: no round ran until there was room for a second copy of half a kilobyte."""
+    state = HopState(tmp_path, CHAIN_ID)
+    state.set_announced(8)
+    size = (tmp_path / "hop.json").stat().st_size
+    _refuse_new_files(monkeypatch, errno.ENOSPC)
+    state.set_announced(2**63)
+    state.set_round(2**63, BatchKind.CONVERSATION)
+    state.extend(ENTRIES)
+    assert values(HopState(tmp_path, CHAIN_ID)) == values(state)
+    assert (tmp_path / "hop.json").stat().st_size == size
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
+def test_what_is_not_there_yet_or_may_not_be_written_is_not_written_in_place(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = HopState(tmp_path, CHAIN_ID)
+    if number != errno.ENOSPC:
+        state.set_announced(7)
+    before = values(state)
+    _refuse_new_files(monkeypatch, number)
+    with pytest.raises(StoreError):
+        state.set_announced(8)
+    assert values(state) == before == values(HopState(tmp_path, CHAIN_ID))
+
+
+def test_what_cannot_be_written_in_place_either_has_not_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = HopState(tmp_path, CHAIN_ID)
+    state.set_announced(7)
+    before, whole = values(state), (tmp_path / "hop.json").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError):
+        state.extend(ENTRIES)
+    assert values(state) == before
+    assert (tmp_path / "hop.json").read_bytes() == whole

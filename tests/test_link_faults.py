@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -11,9 +12,14 @@ from dataclasses import replace
 
 import pytest
 
-from iirs.errors import HopError
-from iirs.server.hops.link import Frame, LinkKind, Prepare
+from iirs.errors import HopError, StoreError
+from iirs.geometry import BatchKind
+from iirs.onion import RoundContext
+from iirs.server.hops import link
+from iirs.server.hops.link import BatchHeader, Frame, LinkKind, Prepare, Refusal, RefusedError
+from iirs.server.hops.link_server import LinkServer
 from iirs.server.hops.next_hop import FrameStream, NextHopLink
+from iirs.server.mix_stage import Batch
 from iirs.tls import link_context
 from tests.builders import make_chain
 
@@ -78,3 +84,49 @@ def test_an_address_that_leads_nowhere_is_a_hop_that_does_not_answer(host: str) 
     successor = NextHopLink(replace(KEYS.chain, hops=hops), 0, KEYS.identities[0])
     with pytest.raises(HopError, match="hop 1 does not answer"):
         successor.prepare(Prepare(1, 0), soon())
+
+
+# -- what a hop's log says ----------------------------------------------------------------------------------
+
+
+class _Failing:
+    """In place of a ``LaterHop``: prepares, and fails at all else as long as it is told to."""
+
+    error: HopError | StoreError | None = None
+
+    def open_round(self, announcement: bytes, give_up_at: float) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def context(self, round_number: int) -> RoundContext:
+        return RoundContext(KEYS.chain.chain_id, round_number, bytes(32))
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        if self.error is not None:
+            raise RefusedError(1, Refusal.STALE)
+        return []
+
+
+def test_what_keeps_rounds_from_being_run_is_said_once_until_one_is(caplog: pytest.LogCaptureFixture) -> None:
+    """Fixed: a line for every round, for as long as a disk was full or a clock wrong."""
+    hop = _Failing()
+    answering = LinkServer(KEYS.chain, 1, KEYS.identities[1], hop)  # type: ignore[arg-type]
+    opening = link.encode_open(bytes(KEYS.chain.geometry.announcement_size), 1000)
+    with two_ends() as (before, here):
+
+        def a_round() -> None:
+            for ask in (opening, BatchHeader(7, BatchKind.CONVERSATION, 0).encode(1000)):
+                before.send([ask], soon())
+                answering._answer(here)
+
+        for error in (None, StoreError("the disk is full"), RefusedError(2, Refusal.CLOCK), None, None):
+            hop.error = error
+            for _ in range(3):
+                a_round()
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said == [
+        "the disk is full",
+        "hop 1 was asked for a round that is over, or that it was not told of",
+        "hop 2 has a clock that is more than an hour from the entry's rounds",
+        "rounds go on",
+    ]

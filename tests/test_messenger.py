@@ -21,10 +21,11 @@ from iirs.client.events import (
     TextReceived,
     TimerAsked,
 )
+from iirs.client.messenger.budget import ROUND_STEPS
 from iirs.client.messenger.contacts import KEYS_CHANGED, TWO_DIRECTORIES
-from iirs.client.messenger.messenger import AT_ONCE_MAX
 from iirs.client.messenger.slots import PAUSE_IN_ASKING
 from iirs.client.model.background import BackgroundWork, Reading
+from iirs.client.store.history import ENTRIES_AT_ONCE
 from iirs.client.store.log_entry import EntryKind, HistoryPage, LogEntry
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError
@@ -158,15 +159,16 @@ def test_a_verified_number_stays_verified_over_a_restart(place: Town) -> None:
 def test_very_many_entries_that_end_at_once_are_deleted_a_few_a_round() -> None:
     """Fixed: a peer could have tens of thousands end at one moment, and so make an upload late."""
     engine = alice_alone(ClientStore(":memory:", bytes(32)))
-    for number in range(3 * AT_ONCE_MAX):
+    at_once = ROUND_STEPS * ENTRIES_AT_ONCE
+    for number in range(3 * at_once):
         engine.messenger._store.history.add_entry(
             LogEntry("bob", number.to_bytes(16), EntryKind.TEXT, False, "bob", "x", 1, expires_at_ms=2)
         )
     for left in (2, 1, 0, 0):
-        engine.messenger.expire()
-        assert len(engine.messenger.history("bob", 1000)) == left * AT_ONCE_MAX
+        engine.messenger.work()
+        assert len(engine.messenger.history("bob", 10_000)) == left * at_once
     removed = [event for event in engine.take_events() if isinstance(event, EntriesRemoved)]
-    assert [len(event.item_ids) for event in removed] == [AT_ONCE_MAX] * 3
+    assert [len(event.item_ids) for event in removed] == [ENTRIES_AT_ONCE] * 3 * ROUND_STEPS
 
 
 def test_a_long_talk_is_deleted_and_read_in_steps_between_which_others_come(place: Town) -> None:
@@ -240,7 +242,7 @@ def test_what_nobody_expected_closes_the_connection_and_says_so(place: Town) -> 
 
 def alice_alone(store: ClientStore) -> Engine:
     account = Account("alice", KEYS.chain, person("alice"), b"")
-    engine = Engine(account, store, Environment())
+    engine = Engine(account, store, Environment(monotonic=lambda: 0.0))
     log_in(engine, 0)
     return engine
 

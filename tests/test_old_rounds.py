@@ -101,8 +101,9 @@ def test_a_client_takes_what_is_an_hour_from_its_clock_and_no_more(
         assert engine.build_upload()
 
     announce(now + side * hour)
-    with pytest.raises(PeerError, match=sentence):
+    with pytest.raises(PeerError, match=sentence) as refused:
         announce(now + side * (hour + 1))
+    assert "One of the two clocks is wrong" in str(refused.value), "nobody knows that it is the client's"
 
 
 @pytest.mark.parametrize("round_ms", ROUNDS_MS)

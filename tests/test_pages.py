@@ -79,9 +79,9 @@ def test_the_pages_that_should_be_there_are() -> None:
     }  # fmt: skip
 
 
-MENTIONED = re.compile(r"\b(?:iirs|tests|benchmarks|docs|packaging)/[\w/]+\.(?:py|json|md)\b")
+MENTIONED = re.compile(r"\b(?:iirs|tests|benchmarks|docs|fuzz|packaging)/[\w/]+\.(?:py|json|md)\b")
 BARE = re.compile(r"(?<![\w/*])\w+\.py\b")
-FOLDERS_OF_CODE = ("iirs", "tests", "benchmarks", "docs", "packaging")
+FOLDERS_OF_CODE = ("iirs", "tests", "benchmarks", "docs", "fuzz", "packaging")
 NAMES = {path.name for folder in FOLDERS_OF_CODE for path in (ROOT / folder).rglob("*.py")} | {
     path.name for path in ROOT.glob("*.py")
 }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -28,13 +28,15 @@ NO_SCREEN = {name: value for name, value in os.environ.items() if name not in {"
 
 
 @contextmanager
-def server(*arguments: str, program: tuple[str, ...] = ()) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def server(
+    *arguments: str, program: tuple[str, ...] = (), log: int | IO[str] = subprocess.PIPE
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a server on a free port of loopback; give the process and its link."""
     command = program or (sys.executable, "-m", "iirs.server.main")
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=log,
         text=True,
     )
     try:
@@ -335,7 +337,10 @@ def check_views(hops: int, views: list[dict[str, Any]]) -> None:
     assert ["drops_by_accesses" in view for view in views] == [False] * (hops - 1) + [True]
     accesses = views[-1]["drops_by_accesses"]
     assert set(accesses) <= {"1", "2"}
-    assert ("1" in accesses) == (hops > 1), "singles are noise, and a chain of one adds none"
+    if hops > 1:
+        assert accesses["1"] > 0, "noise has singles"
+    else:  # no noise: only a busy machine, late with one of two uploads, leaves singles
+        assert accesses.get("1", 0) < accesses["2"] / 4
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_a_round_stays_open_until_the_next_tick_that_is_half_a_round_away(
     service: Service, until_next_tick: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_700_000_000.0
-    monkeypatch.setattr(time, "time", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     service._first_tick = now + until_next_tick - 7 * PERIOD
     expected = until_next_tick if until_next_tick > PERIOD / 2 else until_next_tick + PERIOD
     assert service._seconds_to_collect() == pytest.approx(expected)

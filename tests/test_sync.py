@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -320,6 +321,7 @@ def test_every_state_survives_the_disk() -> None:
         {"conversation": 7},
         {"role": 2},
         {"last_heard": None},
+        {"last_heard": math.inf},
         {"current": {}},
         {"current": None},
         {"previous": {"chain_id": "00"}},

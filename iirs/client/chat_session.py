@@ -5,15 +5,20 @@ sent again until acknowledged. A receiver acknowledges only what will have been 
 acknowledgement leaves. A new conversation numbers anew: what was not acknowledged is sent again from its
 first fragment, and the receiver drops items it has had before. Pieces of files are fetched one by one, in
 rounds in which nothing else is due: a text never waits behind a file.
+
+A peer can have very much end at once: it holds one fragment back, or its acknowledgements. What has arrived
+is handed out whole, for whoever takes it to store; what was delivered is handed out a few at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from iirs.client.store.log_entry import Item, ItemKind
+from iirs.client.store.log_entry import Fragment, Item, ItemKind
 from iirs.errors import AccountError, StoreError
 from iirs.geometry import ONIONS_PER_SLOT, RandomBytes
 from iirs.message import PAYLOAD_MAX, ContentKind, PeerMessage
@@ -28,28 +33,15 @@ WINDOW = 64
 _ITEM_ID_SIZE = 16
 FRAGMENTS_MAX = -(-TEXT_MAX // PAYLOAD_MAX)
 PARTS_MAX = -(-FILE_MAX // PAYLOAD_MAX)
+DELIVERED_AT_ONCE = 16
+"""Items that are handed out as delivered in one go."""
 _MOST_FRAGMENTS = {
-    ContentKind.TEXT: FRAGMENTS_MAX,
-    ContentKind.NOTE: -(-NOTE_MAX // PAYLOAD_MAX),
-    ContentKind.PART: PARTS_MAX,
+    ItemKind.TEXT: FRAGMENTS_MAX,
+    ItemKind.NOTE: -(-NOTE_MAX // PAYLOAD_MAX),
+    ItemKind.PART: PARTS_MAX,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Fragment:
-    text_id: bytes
-    index: int
-    count: int
-    sent_at_ms: int
-    payload: bytes = field(repr=False)
-    kind: ContentKind = ContentKind.TEXT
-
-
-@dataclass(slots=True)
-class _Assembly:
-    fragment: _Fragment
-    data: bytearray = field(default_factory=bytearray)
-    have: int = 0
+_KINDS = {ContentKind(kind): kind for kind in ItemKind}
+NO_FRAGMENTS: Mapping[int, Fragment] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +62,11 @@ def nothing_more() -> Item | None:
     return None
 
 
+def always() -> bool:
+    """Return that there is room."""
+    return True
+
+
 def clean_text(text: str) -> str:
     """Return ``text`` with lone surrogates replaced, so that it can be written as UTF-8."""
     return text.encode("utf-8", "replace").decode() if not text.isascii() else text
@@ -85,16 +82,20 @@ class ChatSession:
         outbox: Iterable[Item] = (),
         state: dict[str, Any] | None = None,
         supply: Callable[[], Item | None] = nothing_more,
+        fragments: Mapping[int, Fragment] = NO_FRAGMENTS,
+        has_room: Callable[[], bool] = always,
     ) -> None:
-        """Go on where ``state``, which ``to_state`` returned, and the outbox left off.
+        """Go on where ``state``, which ``to_state`` returned, ``fragments`` and the outbox left off.
 
         ``already_shown`` returns whether an item with this id has arrived before. ``supply`` returns the
         next piece of a file, or ``None``; before it returns, the piece is in the stored outbox, so that it
-        is never fetched twice. Raises ``StoreError`` if the state is damaged.
+        is never fetched twice. While not ``has_room``, no fragment is taken in, nor acknowledged. Raises
+        ``StoreError`` if the state is damaged.
         """
         self._random_bytes = random_bytes
         self._already_shown = already_shown
         self._supply = supply
+        self._has_room = has_room
         self.outbox = list(outbox)
         self.held = False
         """Nothing but acknowledgements goes out: something is wrong with the peer's keys."""
@@ -102,12 +103,13 @@ class ChatSession:
         self._out_base = 0
         """Sequence number of the first fragment of the oldest item in the outbox."""
         self._expected = 0
-        self._ahead: dict[int, _Fragment] = {}
-        self._assembly: _Assembly | None = None
+        self._ahead: dict[int, Fragment] = {}
+        self._assembly: list[Fragment] = []
+        """The fragments of the item that is arriving, from its first one on: those before ``_expected``."""
         self._unstored: set[bytes] = set()
         """Ids of items handed out since the last ``compose``: the store may not know them yet."""
         if state is not None:
-            self._restore(state)
+            self._restore(state, fragments)
         self._reset_sending()
 
     def _reset_sending(self) -> None:
@@ -154,7 +156,7 @@ class ChatSession:
         self.conversation = conversation
         self._out_base = self._expected = 0
         self._ahead.clear()
-        self._assembly = None
+        self._assembly = []
         self._reset_sending()
 
     def compose(self, round_number: int) -> list[PeerMessage]:
@@ -184,16 +186,20 @@ class ChatSession:
     def take_sent(self) -> list[Item]:
         """Return items whose last fragment has gone out for the first time since last asked."""
         sent = []
-        for span in self._spans:
+        for sequence in sorted(self._last_sent):  # a window at most, however much waits in the outbox
+            span = self._span(sequence)
             key = (span.item.item_id, span.item.part)
-            if span.end - 1 in self._last_sent and key not in self._announced:
+            if span.end - 1 == sequence and key not in self._announced:
                 self._announced.add(key)
                 sent.append(span.item)
         return sent
 
+    def _span(self, sequence: int) -> _Span:
+        return self._spans[bisect_right(self._spans, sequence, key=lambda span: span.start) - 1]
+
     def came_back(self, message: PeerMessage) -> None:
         """Own message returned: the peer was absent, so send it again without waiting."""
-        if message.kind in _MOST_FRAGMENTS:
+        if message.kind in _KINDS and self._acknowledged <= message.sequence < self._out_end:
             self._last_sent[message.sequence] = -1
 
     def _unacknowledged(self) -> Iterable[int]:
@@ -208,7 +214,7 @@ class ChatSession:
         return self._last_sent.get(sequence, -1) < round_number - 1
 
     def _fragment_message(self, sequence: int, round_number: int) -> PeerMessage:
-        span = next(span for span in reversed(self._spans) if span.start <= sequence)
+        span = self._span(sequence)
         item = span.item
         self._last_sent[sequence] = round_number
         is_part = item.kind is ItemKind.PART
@@ -229,94 +235,98 @@ class ChatSession:
 
     # -- receiving --------------------------------------------------------------------------------
 
-    def receive(self, message: PeerMessage) -> tuple[list[Item], list[Item]]:
-        """Take in an authenticated message; return items that arrived whole and items now delivered."""
-        delivered = self._take_acknowledgement(message)
+    def receive(self, message: PeerMessage) -> list[Item]:
+        """Take in an authenticated message; return items that arrived whole."""
+        self._take_acknowledgement(message)
         arrived: list[Item] = []
-        if message.kind in _MOST_FRAGMENTS and 0 <= message.sequence - self._expected <= WINDOW:
+        is_near = 0 <= message.sequence - self._expected <= WINDOW
+        if message.kind in _KINDS and is_near and self._has_room():
             self._ahead.setdefault(
                 message.sequence,
-                _Fragment(
+                Fragment(
                     message.text_id,
                     message.fragment,
                     message.fragments,
+                    _KINDS[message.kind],
                     message.sent_at_ms,
                     message.payload,
-                    message.kind,
                 ),
             )
             while self._expected in self._ahead:
                 arrived += self._assemble(self._ahead.pop(self._expected))
                 self._expected += 1
-        return arrived, delivered
+        return arrived
 
-    def _take_acknowledgement(self, message: PeerMessage) -> list[Item]:
+    def _take_acknowledgement(self, message: PeerMessage) -> None:
         if not self._acknowledged <= message.acknowledged <= self._out_end:
-            return []  # older than what is known, or more than was ever sent
+            return  # older than what is known, or more than was ever sent
         if message.acknowledged > self._acknowledged:
             self._acknowledged_bits = 0
         self._acknowledged = message.acknowledged
         self._acknowledged_bits |= message.acknowledged_bits
         for sequence in [known for known in self._last_sent if known < self._acknowledged]:
             del self._last_sent[sequence]
-        delivered = []
-        while self._spans and self._spans[0].end <= self._acknowledged:
-            span = self._spans.pop(0)
-            self.outbox.remove(span.item)
+
+    def take_delivered(self, most: int = DELIVERED_AT_ONCE) -> list[Item]:
+        """Return items that the peer has acknowledged, ``most`` at a time; they leave the outbox."""
+        done = self._spans[:most]
+        done = done[: bisect_right(done, self._acknowledged, key=lambda span: span.end)]
+        del self._spans[: len(done)]
+        del self.outbox[: len(done)]
+        for span in done:
             self._announced.discard((span.item.item_id, span.item.part))
             self._out_base = span.end
-            delivered.append(span.item)
-        return delivered
+        return [span.item for span in done]
 
-    def _assemble(self, fragment: _Fragment) -> list[Item]:
+    def _assemble(self, fragment: Fragment) -> list[Item]:
         if not 0 < fragment.count <= _MOST_FRAGMENTS[fragment.kind] or fragment.index >= fragment.count:
+            self._assembly = []
             return []  # no honest peer sends this; it is dropped, the rest goes on
-        if fragment.kind is ContentKind.PART:
+        if fragment.kind is ItemKind.PART:
+            self._assembly = []
             return [_incoming(fragment, fragment.payload)]
         if fragment.index == 0:
-            self._assembly = _Assembly(fragment)
-        assembly = self._assembly
-        if assembly is None or not _continues(assembly, fragment):
-            self._assembly = None  # nor this
+            self._assembly = []
+        if not _continues(self._assembly, fragment):
+            self._assembly = []  # nor this
             return []
-        assembly.data += fragment.payload
-        assembly.have += 1
-        if assembly.have < fragment.count:
+        self._assembly.append(fragment)
+        if len(self._assembly) < fragment.count:
             return []
-        self._assembly = None
-        if fragment.text_id in self._unstored or self._already_shown(fragment.text_id):
+        whole, self._assembly = self._assembly, []
+        if fragment.item_id in self._unstored or self._already_shown(fragment.item_id):
             return []
-        self._unstored.add(fragment.text_id)
-        return [_incoming(fragment, bytes(assembly.data))]
+        self._unstored.add(fragment.item_id)
+        return [_incoming(fragment, b"".join(part.payload for part in whole))]
 
     # -- keeping ----------------------------------------------------------------------------------
 
     def to_state(self) -> dict[str, Any]:
-        """Return what must be stored besides the outbox, as JSON values."""
-        assembly = self._assembly
+        """Return what must be stored besides the outbox and ``fragments``, as JSON values."""
         return {
             "conversation": self.conversation.hex(),
             "out_base": self._out_base,
             "expected": self._expected,
-            "ahead": {str(sequence): _pack(fragment) for sequence, fragment in self._ahead.items()},
-            "assembly": None
-            if assembly is None
-            else [_pack(assembly.fragment), assembly.data.hex(), assembly.have],
         }
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def fragments(self) -> dict[int, Fragment]:
+        """Return by their numbers the fragments whose items are not whole yet: to be stored too."""
+        first = self._expected - len(self._assembly)
+        return {**dict(enumerate(self._assembly, first)), **self._ahead}
+
+    def _restore(self, state: dict[str, Any], fragments: Mapping[int, Fragment]) -> None:
         try:
             self.conversation = bytes.fromhex(state["conversation"])
             self._out_base = int(state["out_base"])
             self._expected = int(state["expected"])
-            self._ahead = {int(sequence): _unpack(item) for sequence, item in state["ahead"].items()}
-            if not all(0 < sequence - self._expected <= WINDOW for sequence in self._ahead):
-                raise ValueError("a fragment outside the window")
-            if state["assembly"] is not None:
-                first, data, have = state["assembly"]
-                self._assembly = _Assembly(_unpack(first), bytearray.fromhex(data), int(have))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise StoreError("The stored state of a chat is damaged.") from error
+        self._ahead = {number: item for number, item in fragments.items() if number > self._expected}
+        begun = [number for number in sorted(fragments) if number <= self._expected]
+        self._assembly = [fragments[number] for number in begun]
+        right = begun == list(range(self._expected - len(begun), self._expected))
+        if not right or max(self._ahead, default=0) > self._expected + WINDOW:
+            raise StoreError("The stored state of a chat is damaged.")
 
 
 def _payloads(item: Item) -> list[bytes]:
@@ -325,11 +335,11 @@ def _payloads(item: Item) -> list[bytes]:
     return [data[start : start + PAYLOAD_MAX] for start in range(0, len(data), PAYLOAD_MAX)] or [b""]
 
 
-def _incoming(fragment: _Fragment, data: bytes) -> Item:
-    is_part = fragment.kind is ContentKind.PART
+def _incoming(fragment: Fragment, data: bytes) -> Item:
+    is_part = fragment.kind is ItemKind.PART
     return Item(
-        fragment.text_id,
-        ItemKind(fragment.kind),
+        fragment.item_id,
+        fragment.kind,
         data,
         fragment.sent_at_ms,
         fragment.index if is_part else 0,
@@ -337,28 +347,11 @@ def _incoming(fragment: _Fragment, data: bytes) -> Item:
     )
 
 
-def _continues(assembly: _Assembly, fragment: _Fragment) -> bool:
-    first = assembly.fragment
-    return (first.text_id, first.kind, first.count, assembly.have) == (
-        fragment.text_id,
+def _continues(begun: list[Fragment], fragment: Fragment) -> bool:
+    first = begun[0] if begun else fragment
+    return (first.item_id, first.kind, first.count, len(begun)) == (
+        fragment.item_id,
         fragment.kind,
         fragment.count,
         fragment.index,
-    )
-
-
-def _pack(fragment: _Fragment) -> list[Any]:
-    item_id, payload = fragment.text_id.hex(), fragment.payload.hex()
-    return [item_id, fragment.index, fragment.count, fragment.sent_at_ms, payload, int(fragment.kind)]
-
-
-def _unpack(item: list[Any]) -> _Fragment:
-    item_id, index, count, sent_at_ms, payload, kind = item
-    return _Fragment(
-        bytes.fromhex(item_id),
-        int(index),
-        int(count),
-        int(sent_at_ms),
-        bytes.fromhex(payload),
-        ContentKind(kind),
     )

@@ -94,7 +94,7 @@ class Conversation:
                 self.confirmed = bool(state["confirmed"])
                 self.end_round = int(state["end_round"])
                 self._told = bool(state["told"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise StoreError("The stored state of a conversation is damaged.") from error
 
     def to_state(self) -> dict[str, Any]:
@@ -166,6 +166,11 @@ class Conversation:
 
     # -- rounds -------------------------------------------------------------------------------------
 
+    def catch_up(self, round_number: int) -> None:
+        """Take in that a round was announced: step the keys up to it, however many were missed."""
+        if self.sync is not None:
+            self.sync.catch_up(round_number)
+
     def prepare(self, round_number: int, head: Head) -> Posted | None:
         """Return what to leave in this round's shared drops, or ``None`` for cover.
 
@@ -234,7 +239,6 @@ class Conversation:
         ):
             replies = None
         arrived: list[Item] = []
-        delivered: list[Item] = []
         heard: list[PeerMessage] = []
         altered = False
         for drop, reply in enumerate(replies or ()):
@@ -249,13 +253,12 @@ class Conversation:
                 altered = True
                 continue
             heard.append(message)
-            new, done = self.chat.receive(message)
-            arrived += new
-            delivered += done
+            arrived += self.chat.receive(message)
         # A peer uploads to both drops or to none: in one alone, somebody took out the other message.
         altered = altered or (bool(heard) and len(heard) < len(replies or ()))
         established = self._hear(round_number, heard)
-        return Gathered(bool(heard), altered, tuple(arrived), tuple(delivered), tuple(heard), established)
+        delivered = tuple(self.chat.take_delivered())
+        return Gathered(bool(heard), altered, tuple(arrived), delivered, tuple(heard), established)
 
     def _hear(self, round_number: int, heard: list[PeerMessage]) -> bool:
         self._quiet = not heard

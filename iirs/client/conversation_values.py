@@ -53,5 +53,6 @@ class Gathered:
     """Something came back that is neither ours nor the peer's, or the peer was in only one of the drops."""
     arrived: tuple[Item, ...]
     delivered: tuple[Item, ...]
+    """Of what the peer has acknowledged, in this round or before, the next few items."""
     messages: tuple[PeerMessage, ...] = ()
     established: bool = False

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.account.account_change import AccountChanges
@@ -22,22 +21,21 @@ from iirs.client.chain_view import ChainView
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import InvitationPrekeys, Posted
 from iirs.client.events import Event, EventLog, Notice, RoundClosed, RoundFate, RoundOpened, StandingBy
-from iirs.client.invitations import Invitation
 from iirs.client.keeping import Keeping
 from iirs.client.messenger.context import Context
 from iirs.client.messenger.messenger import Messenger
 from iirs.client.open_round import Cover, OpenRound, of_slot
+from iirs.client.opening_bundle import OpeningBundle
 from iirs.client.store.store import ClientStore
 from iirs.client.text.translate import _
-from iirs.errors import InvitationError, OnionError, PeerError, StoreError
-from iirs.geometry import DROP_ID_SIZE, ONIONS_PER_SLOT, PEER_MESSAGE_SIZE, BatchKind
+from iirs.errors import OnionError, PeerError, StoreError
+from iirs.geometry import BatchKind
 from iirs.message import ContentKind, Message, MessageKind, PeerMessage
-from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
+from iirs.onion import EntryChannel, RoundContext, cover_invitation
 from iirs.prekey import Prekey
 from iirs.wire.accounts import Errand, ErrandKind
 from iirs.wire.rounds import (
     Announcement,
-    Bundle,
     NoticeFlags,
     Replies,
     RoundStatus,
@@ -70,6 +68,9 @@ class Engine:
         """The keys in the file are not the newest, and that is not on the disk yet."""
         self._round: OpenRound | None = None
         self._last_announced = 0
+        self._bundle: OpeningBundle | None = None
+        self._has_worked = False
+        """Whether what waits has had its share since the last announcement."""
         self._last_used = int(store.get("last_round", 0))
         self._own_prekeys = OwnPrekeys(self._kept_prekeys())
         self._period_told = -1
@@ -85,7 +86,10 @@ class Engine:
         """Take in what login gave. Raises ``DirectoryError`` or ``ChainError`` if it is not to be trusted."""
         last_round = start.record.last_round
         if last_round >= self._rounds_around().stop:
-            raise PeerError("The server says this account was used in a round far ahead: check the clock.")
+            raise PeerError(
+                "The server says this account was used in a round far ahead of this machine's clock. One of "
+                "the clocks is or was wrong: if the time shown here is right, tell the server's owner."
+            )
         grew = self.chain_view.begin_session(start)
         self._give_up_round()
         self._channel = start.channel
@@ -160,18 +164,24 @@ class Engine:
             raise PeerError("The server announced a round that is over. It may have lost its memory.")
         around = self._rounds_around()
         if number >= around.stop:
-            raise PeerError("The server's rounds are far ahead of this machine's clock: check the clock.")
+            raise PeerError(
+                "The server's rounds are far ahead of this machine's clock. One of the two clocks is wrong: "
+                "if the time shown here is right, tell the server's owner."
+            )
         if number < around.start:
             raise PeerError(
-                "The server's rounds are more than an hour behind this machine's clock. Check the clock. "
-                "If it is right, the server's is wrong, or somebody repeats old rounds: tell its owner."
+                "The server's rounds are more than an hour behind this machine's clock. One of the two "
+                "clocks is wrong, or somebody repeats old rounds: if the time shown here is right, tell the "
+                "server's owner."
             )
         if not announcement.has_time_for_uploads(self.chain.round_ms):
             raise PeerError("The server gives a time for uploads that does not fit its rounds.")
         hop_keys = self.chain_view.keys_for(announcement)
+        self._open_all_invitations()  # of an earlier bundle, if no upload was built for the last round
         bundle = self.chain_view.settle_bundle(announcement)
         if bundle is not None:
-            self.keeping.attempt(partial(self._open_bundle, bundle, announcement.invite_every))
+            self._bundle = OpeningBundle(bundle, announcement.invite_every)
+            self.open_invitations()
         if self.chain_view.take_directory(announcement):
             self.messenger.people_changed()
         self._give_up_round()
@@ -198,7 +208,7 @@ class Engine:
 
     def _begin_round(self, number: int, notice: NoticeFlags) -> None:
         self.chain_view.keep_head()
-        self.messenger.expire()
+        self._work_once()
         self.slots.begin_round(number)
         if (told := self.account_changes.answered(notice)) is not None:
             self._events.append(told)
@@ -206,7 +216,15 @@ class Engine:
     def stand_by(self, standby: Standby) -> None:
         """Take in that there is no round for now. Nothing is left to upload for; all else stays as it is."""
         self._give_up_round()
+        self.keeping.attempt(self._work_once)
+        self.keeping.attempt(self._store.commit)
         self._events.append(StandingBy(standby.hop, self._geometry.hops))
+
+    def _work_once(self) -> None:
+        """Do what waits, if the replies just before this have not had it done."""
+        if not self._has_worked:
+            self.messenger.work()
+        self._has_worked = False
 
     def _give_up_round(self) -> None:
         """Take a round that is still open as lost: its replies can come no more."""
@@ -227,6 +245,7 @@ class Engine:
         if current is None or current.built or self._channel is None:
             return []
         current.built = True
+        self._open_all_invitations()  # both who agree begin in the same round
         number = current.context.round_number
         try:
             self._channel.advance(number // self.chain.epoch_rounds)
@@ -277,10 +296,7 @@ class Engine:
         if posted is not None and conversation is not None:
             current.slots.append((conversation, posted))
             return [drop + sealed for drop, sealed in zip(posted.keys.drop_ids, posted.sealed, strict=True)]
-        drop_id = self._random_bytes(DROP_ID_SIZE)
-        messages = tuple(self._random_bytes(PEER_MESSAGE_SIZE) for _ in range(ONIONS_PER_SLOT))
-        current.slots.append(Cover(messages))
-        return [drop_id + message for message in messages]
+        return current.cover(self._random_bytes)
 
     def _invitations(self, active: list[Conversation], number: int) -> list[bytes]:
         posted = [item.invitation(number, self._prekeys_for(item, number)) for item in active]
@@ -296,21 +312,7 @@ class Engine:
     def _wrap(self, current: OpenRound, requests: list[bytes], invitations: list[bytes]) -> Message:
         if self._channel is None:
             raise AssertionError("a round is built only in a session")
-        sealed: dict[BatchKind, list[bytes]] = {kind: [] for kind in BatchKind}
-        payloads = [(BatchKind.CONVERSATION, item) for item in requests]
-        payloads += [(BatchKind.INVITATION, item) for item in invitations]
-        for index, (kind, payload) in enumerate(payloads):
-            onion, reply_keys = wrap(
-                payload,
-                current.hop_keys,
-                self._geometry.suite,
-                current.context,
-                kind,
-                self._random_bytes,
-            )
-            if kind is BatchKind.CONVERSATION:
-                current.reply_keys.append(reply_keys)
-            sealed[kind].append(self._channel.seal_up(current.context, kind, index, onion))
+        sealed = current.wrap(self._channel, self._geometry.suite, self._random_bytes, requests, invitations)
         return Upload(
             current.context.round_number,
             tuple(sealed[BatchKind.CONVERSATION]),
@@ -331,26 +333,12 @@ class Engine:
         done = replies.status is RoundStatus.DONE
         if replies.status is RoundStatus.MISSING:
             self._period_told = -1  # a prekey that went with it may not have arrived
-        opened = [self._open(current, index, reply) for index, reply in enumerate(replies.replies)]
+        opened = [current.open(self._channel, index, reply) for index, reply in enumerate(replies.replies)]
         kept = self.keeping.attempt(lambda: self._gather_all(current, opened if done else None))
-        clean = kept is not False and all(
-            tuple(of_slot(opened, slot)) == used.messages[::-1]
-            for slot, used in enumerate(current.slots)
-            if isinstance(used, Cover)
-        )
+        clean = kept is not False and current.cover_came_back(opened)
         fate = RoundFate.LOST if not done else RoundFate.CLEAN if clean else RoundFate.TAMPERED
         self._events.append(RoundClosed(current.context.round_number, fate))
         self.keeping.attempt(self.slots.note_states)
-
-    def _open(self, current: OpenRound, index: int, sealed: bytes) -> bytes:
-        try:
-            if self._channel is None:
-                return b""
-            return open_reply(
-                current.reply_keys[index], self._channel.open_down(current.context, index, sealed)
-            )
-        except OnionError:
-            return b""
 
     def _gather_all(self, current: OpenRound, opened: list[bytes] | None) -> bool:
         """Take in what the conversations got, ``None`` if the round was lost; return whether all is well."""
@@ -359,6 +347,8 @@ class Engine:
             for slot, used in enumerate(current.slots)
             if not isinstance(used, Cover)
         ]
+        self.messenger.work()
+        self._has_worked = True
         self.slots.save_all()
         return all(fates)
 
@@ -379,19 +369,30 @@ class Engine:
 
     # -- invitations ----------------------------------------------------------------------------------
 
-    def _open_bundle(self, bundle: Bundle, invite_every: int) -> None:
-        """Take in the invitations of a settled bundle that are for us, one of each person."""
-        everything = frozenset(bundle.invitations)
-        me = self._context.me
-        met: set[str] = set()
-        for sealed in bundle.invitations:
-            with suppress(InvitationError):
-                caller, invitation = Invitation.open(
-                    sealed, self.chain_view.directory, self._own_prekeys.pairs, me, bundle.round_number
-                )
-                if caller.name != me.name and caller.name not in met:
-                    met.add(caller.name)
-                    self.slots.meet(caller, invitation, everything)
-        self._store.commit()
-        self.slots.note_states()
-        self.slots.forget_asking(bundle.round_number, invite_every)
+    def open_invitations(self) -> bool:
+        """Try a few of the invitations that are left of a settled bundle; return whether there are more.
+
+        The next upload needs all of them; until then there is time for other things between.
+        """
+        has_more = self.keeping.attempt(self._open_some)
+        if has_more is None:
+            self._bundle = None  # the disk takes nothing: whoever asked asks again
+        return bool(has_more)
+
+    def _open_some(self) -> bool:
+        bundle = self._bundle
+        if bundle is None:
+            return False
+        step = bundle.step(self.chain_view.directory, self._own_prekeys.pairs, self._context.me)
+        for caller, invitation in step:
+            self.slots.meet(caller, invitation, bundle.everything)
+        if bundle.is_over:
+            self._bundle = None
+            self._store.commit()
+            self.slots.note_states()
+            self.slots.forget_asking(bundle.round_number, bundle.invite_every)
+        return not bundle.is_over
+
+    def _open_all_invitations(self) -> None:
+        while self.open_invitations():
+            pass

@@ -150,7 +150,6 @@ class ServerConnection:
         """Hang up everything, wait until that has taken effect, disconnect.
 
         ``coming_back``: the conversations of now go on at the next login; the others are told so.
-
         Always at the same tick from now and at the same moment of it, whether anybody was talking or not.
         ``at_once`` does not wait; the peer's drops are then accessed once for a while, which the last hop
         can see happen as we leave.
@@ -258,7 +257,8 @@ class ServerConnection:
             self._pass_on()
             self._keep_timetable()
             due = math.inf if self._timetable is None else self._timetable.build_at
-            item = self._next_item(min(due, time.monotonic() + 1.0))
+            patience = 0.0 if self._engine.open_invitations() else 1.0
+            item = self._next_item(min(due, time.monotonic() + patience))
             if isinstance(item, Arrival):
                 heard = item.at
                 self._take(item)

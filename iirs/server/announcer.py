@@ -21,8 +21,10 @@ from iirs.onion import RoundContext
 from iirs.server.accounts.database_thread import DatabaseThread
 from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.accounts.registry import Accounts
+from iirs.server.clock_report import ClockReport
 from iirs.server.deaddrop import DeadDropManager, DeadDrops
 from iirs.server.hops.later_hop import Successor
+from iirs.server.hops.link import Refusal, RefusedError
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.server.hops.preparer import Increment, Preparer, Ready
@@ -35,6 +37,14 @@ from iirs.suite import KeyPair
 from iirs.wire.rounds import NO_BUNDLE, Announcement, RoundFlags, Standby, announcement_hash
 
 _log = logging.getLogger("iirs.server")
+_ALONE_ROUNDS = 5
+"""After so many rounds without an upload nobody takes part: one may be empty because a machine was slow."""
+_RETURN_ROUNDS = 15
+"""So many more at the start: clients need a while to be back."""
+_DISPUTED_ROUNDS = 1000
+"""So many more once the hops have refused what the clock says."""
+_SLOW_SECONDS = 60.0
+"""By so much at most rounds fall behind in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +69,20 @@ class Announcer:
         self._preparer = Preparer(keys.chain, keys.identity, self._keyring, self._successor)
         self._noise = NoiseMaker(keys.chain, 0, settings.random_bytes)
         self.mix_net = MixNet(keys.chain, self._stage(), settings.random_bytes)
-        around = keys.chain.rounds_around
-        self._numbers = RoundNumbers(database, lambda: _middle(around(settings.clock())), keys.chain.round_ms)
+        self._numbers = RoundNumbers(database, self._clock_round, keys.chain.round_ms, settings.uptime)
+        self._clock_report = ClockReport(keys.chain.round_ms)
+        self._alone = _ALONE_ROUNDS
+        """How many rounds late by the clock nobody has taken part in, and so vouched for the numbers of."""
+        if self._successor is None and self._numbers.clock_is_doubtful:
+            self._numbers.reconsider()
+            self._alone = -_RETURN_ROUNDS
         self._executed = 0
         self._online = 0
         self._bundle_digest = NO_BUNDLE
         self._keys_announced: tuple[EpochKey, ...] = ()
+        self._keys_for_login: tuple[EpochKey, ...] = ()
         self._standing_by: HopError | None = None
+        self._losing: HopError | None = None
 
     def _stage(self) -> MixStage:
         settings = self._settings
@@ -97,10 +114,13 @@ class Announcer:
         return self._keyring.find(key_id)
 
     def keys_message(self) -> Message:
-        """Return KEYS as announced last. Raises ``HopError`` if no round was announced yet."""
-        if not self._keys_announced:
+        """Return KEYS as announced last, but with a key of the entry's that can be logged in with.
+
+        Raises ``HopError`` if no round was announced yet.
+        """
+        if not self._keys_for_login:
             raise self._standing_by or HopError(0, "has not announced a round yet")
-        return Message(MessageKind.KEYS, b"".join(key.encode() for key in self._keys_announced))
+        return Message(MessageKind.KEYS, b"".join(key.encode() for key in self._keys_for_login))
 
     def standby(self) -> Message:
         """Return STANDBY, which names the hop that does not do its part."""
@@ -121,6 +141,7 @@ class Announcer:
         """Count a round that was executed."""
         self._executed += 1
         self._online = outcome.uploads
+        self._alone = 0 if outcome.uploads or self._late_by() <= 0 else self._alone + 1
         self._bundle_digest = NO_BUNDLE if outcome.bundle is None else outcome.bundle.digest
 
     def open_next(
@@ -141,6 +162,8 @@ class Announcer:
             if str(self._standing_by) != str(error):  # the log says the same thing once, not every round
                 _log.warning("no round can be announced: %s", error)
             self._standing_by = error
+            self._reconsider(error)
+            self._renew_own_key()
             return None
         if self._standing_by is not None:
             _log.warning("the chain is complete again")
@@ -148,6 +171,8 @@ class Announcer:
         left_out = self._numbers.use(number)
         if left_out > 1:
             _log.warning("rounds had fallen behind the clock: %d numbers are left out", left_out)
+        if told := self._clock_report.on_round(number, self._clock_round()):
+            _log.warning("%s", told)
         accounts.publish(ready.head)
         return opened
 
@@ -155,10 +180,38 @@ class Announcer:
         """Return the number of the next round: the one after the last, but at most half an hour late.
 
         Rounds fall behind the clock while a hop does not answer, or the machine sleeps or is too slow.
-        Clients and hops refuse what is an hour behind theirs.
+        Clients and hops refuse what is an hour behind theirs. A clock that was set forward looks alike, but
+        all at once. It is followed if nobody takes part: whoever does has a clock that fits the rounds, and
+        numbers never go back.
         """
+        late_by = self._late_by()
+        is_slow = late_by <= 1 + _SLOW_SECONDS * 1000 / self._chain.round_ms
+        if late_by > 0 and (is_slow or self._alone >= _ALONE_ROUNDS):
+            return self._numbers.next + late_by
+        return self._numbers.next
+
+    def _late_by(self) -> int:
+        """Return by how many rounds the next number is later than it may be, by the clock."""
         around = self._chain.rounds_around(self._settings.clock())
-        return max(self._numbers.next, around[len(around) // 4])
+        return around[len(around) // 4] - self._numbers.next
+
+    def _clock_round(self) -> int:
+        around = self._chain.rounds_around(self._settings.clock())
+        return around[len(around) // 2]
+
+    def _reconsider(self, error: HopError) -> None:
+        """Take the entry's clock for right, or no longer, after a round that could not be announced."""
+        if not isinstance(error, RefusedError) or error.refusal is not Refusal.CLOCK:
+            self._alone += 1
+            return
+        self._alone = -_DISPUTED_ROUNDS if self._alone >= _ALONE_ROUNDS else _ALONE_ROUNDS
+        self._numbers.reconsider()
+
+    def _renew_own_key(self) -> None:
+        """Have a key to log in with, however long no round can be announced."""
+        if self._keys_announced:
+            own = self._keyring.current(self._numbers.next)
+            self._keys_for_login = (own, *self._keys_announced[1:])
 
     def _open(
         self, number: int, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float
@@ -183,7 +236,8 @@ class Announcer:
             public = [key.verified(self._chain, hop) for hop, key in enumerate(ready.keys)]
             self._noise.begin(context, public[1:])
         self.mix_net.open_round(context, invites)
-        changed, self._keys_announced = ready.keys != self._keys_announced, ready.keys
+        changed = ready.keys != self._keys_announced
+        self._keys_announced = self._keys_for_login = ready.keys
         return Opened(announcement, (self.keys_message(),) if changed else ())
 
     def _invite_every(self) -> int:
@@ -198,17 +252,16 @@ class Announcer:
         """
         if opened is None or self._successor is None:
             return
+        losing, self._losing = self._losing, None
         try:
             self._successor.open_round(opened.announcement, self.give_up_at())
         except HopError as error:
-            _log.warning("the round that is open will be lost: %s", error)
+            if str(losing) != str(error):
+                _log.warning("the round that is open will be lost: %s", error)
+            self._losing = error
 
     def close(self) -> None:
         """Let go of the link to the hop behind."""
         self._noise.close()
         if self._successor is not None:
             self._successor.close()
-
-
-def _middle(rounds: range) -> int:
-    return rounds[len(rounds) // 2]

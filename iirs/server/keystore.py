@@ -24,6 +24,8 @@ KEY_FILE = "tls.key"
 _LOCK_FILE = "lock"
 FIRST_START_FILE = "first-start"
 """Beside a chain that no server has run yet: only then may there be no database with it."""
+CLOCK_FILE = "clock-is-right"
+"""In a data directory: from the next start on rounds are numbered by the clock, even if that is back."""
 DEFAULT_SLOTS = 2
 DEFAULT_ROUND_SECONDS = 2.0
 DEFAULT_INVITE_EVERY = 5

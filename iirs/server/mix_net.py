@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -133,8 +134,7 @@ class MixNet:
             late, self._late = self._late, 0
         if context is None:
             return None
-        for channel in channels.values():
-            channel.advance(context.round_number // self._epoch_rounds)
+        channels = self._advance(channels, context.round_number // self._epoch_rounds)
         batch = {client: upload for client, upload in queue.items() if client in channels}
         try:
             opened = self._open(context, BatchKind.CONVERSATION, batch, channels)
@@ -145,16 +145,29 @@ class MixNet:
                 opened = self._open(context, BatchKind.INVITATION, batch, channels)
                 bundle = self._stage.collect_invitations(context, opened, give_up_at)
         except (OnionError, HopError) as error:
-            lost = {client: self._filler(context, RoundStatus.LOST) for client in channels}
+            lost = dict.fromkeys(channels, self._filler(context, RoundStatus.LOST))
             return RoundOutcome(context, lost, None, len(batch), late, failure=error)
         sealed = self._seal(context, batch, channels, answers)
+        missing = self._filler(context, RoundStatus.MISSING)
         replies = {
             client: Replies(context.round_number, RoundStatus.DONE, sealed[client])
             if client in sealed
-            else self._filler(context, RoundStatus.MISSING)
+            else missing
             for client in channels
         }
         return RoundOutcome(context, replies, bundle, len(batch), late)
+
+    def _advance(self, channels: dict[Hashable, EntryChannel], epoch: int) -> dict[Hashable, EntryChannel]:
+        """Return the channels with an epoch's keys: not those that would have to step too far for it.
+
+        Their clients cannot step that far either, and connect anew.
+        """
+        advanced = {}
+        for client, channel in channels.items():
+            with suppress(OnionError):
+                channel.advance(epoch)
+                advanced[client] = channel
+        return advanced
 
     def _open(
         self,

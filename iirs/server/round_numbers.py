@@ -25,6 +25,8 @@ _BLOCK_MIN = 8
 _SOON_ROUNDS = 15
 _SLACK = 2
 """The next number, and one for a round that was announced a little early or late."""
+_LONG_MS = 7 * 86_400_000
+_HOUR_MS = 3_600_000
 
 
 class RoundNumbers:
@@ -43,8 +45,20 @@ class RoundNumbers:
         self._database = database
         self._clock_round = clock_round
         self._most = min(_AHEAD_ROUNDS, int(_AHEAD_SECONDS * 1000) // round_ms)
-        self.next = max(self._after_restart(), clock_round())
+        self.clock_is_doubtful = self._is_doubtful()
+        """Whether it may be in the future: long after the last round, or longer than the machine has run."""
+        self._least = self._after_restart()
+        self._by_clock = True
+        self._is_used = False
+        self.next = max(self._least, clock_round())
         """The number of the next round."""
+
+    def _is_doubtful(self) -> bool:
+        used, _, uptime_ms = self._database.used_before
+        since = (self._clock_round() - self._database.reserved) * self._round_ms
+        by_uptime = self._uptime() * 1000 - uptime_ms
+        is_too_long = used > 0 and by_uptime >= 0 and since > by_uptime + _HOUR_MS
+        return self._database.reserved > 0 and (is_too_long or since > _LONG_MS)
 
     def _after_restart(self) -> int:
         behind_all = self._database.reserved + 1
@@ -56,6 +70,12 @@ class RoundNumbers:
         if 0 <= elapsed <= _SOON_ROUNDS and abs(elapsed - by_uptime) < _SLACK:
             return min(used + elapsed + _SLACK, behind_all)
         return behind_all
+
+    def reconsider(self) -> None:
+        """Take another number for the first round, which was refused: the clock's, or the least there is."""
+        if not self._is_used:
+            self._by_clock = not self._by_clock
+            self.next = max(self._least, self._clock_round()) if self._by_clock else self._least
 
     def may_use(self, number: int) -> bool:
         """Whether it is kept that a number, the next or a later one, may have been used.
@@ -71,7 +91,7 @@ class RoundNumbers:
 
         Returns how many are left out for it.
         """
-        left_out, self.next = number - self.next, number + 1
+        left_out, self.next, self._is_used = number - self.next, number + 1, True
         self._database.note_used(number, self._clock_round(), int(self._uptime() * 1000))
         if number + self._block(number) // 2 >= self._database.reserved:
             self._reserve(self.next, wait=False)

@@ -25,7 +25,7 @@ from tests.reference.primitives import (
     x25519_public,
 )
 
-GAP_MAX = 4096
+GAP_MAX = 256
 PATIENCE = 10
 PEER_MESSAGE_SIZE = 1024
 FIELDS = {

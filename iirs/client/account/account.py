@@ -34,6 +34,7 @@ class Environment:
 
     clock: Callable[[], float] = time.time
     random_bytes: RandomBytes = os.urandom
+    monotonic: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class OwnPrekeys:
         try:
             for period, private in state or ():
                 self._pairs[int(period)] = HYBRID.load_private(bytes.fromhex(private))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self._pairs = {}
 
     def to_state(self) -> list[list[int | str]]:

@@ -79,6 +79,11 @@ class FileTransfer:
         return min(self.file.size, self.done * PAYLOAD_MAX)
 
     @property
+    def is_here(self) -> bool:
+        """Whether all pieces of a file of theirs are here, and it is still to be checked."""
+        return not self.outgoing and not self.is_over and self.done == self.parts
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing more comes of it."""
         return self.state not in {TransferState.MOVING, TransferState.PAUSED}

@@ -3,7 +3,7 @@
 States of one file between two people (``FileTransfer``):
 
     ours:    MOVING <-> PAUSED;  MOVING -all delivered-> DONE
-    theirs:  MOVING -all here-> DONE, or DAMAGED if its digest is another, and the sender is told to stop
+    theirs:  MOVING -all here, and checked-> DONE, or DAMAGED if its digest is another: the sender is told
     either:  -one of the two stops it-> CANCELLED
 
 Of ours to one person 16 at most are announced and not over; others wait for one of them to end.
@@ -133,7 +133,7 @@ class Files:
         """Stop a file, ours or theirs, and tell the other, if they know of it."""
         transfer = self._transfers.get(file_id)
         if transfer is not None:
-            if transfer.announced or not transfer.outgoing:
+            if (transfer.announced or not transfer.outgoing) and not transfer.is_here:
                 self._send_note(transfer.peer, encode_note(FileStop(file_id)))
             self._stop(transfer, TransferState.CANCELLED)
 
@@ -142,10 +142,12 @@ class Files:
     def offered(self, peer: str, offer: FileOffer, now_ms: int, expires_at_ms: int) -> None:
         """Take in that ``peer`` begins to send a file."""
         file = offer.file
-        if self._store.history.has_item(peer, file.file_id) or self._find(file.file_id) is not None:
+        history = self._store.history
+        is_known = history.has_item(peer, file.file_id) or history.is_erasing(file.file_id)
+        if is_known or self._find(file.file_id) is not None:
             return  # no honest peer names one file twice, and nobody else can know the name of another's
-        coming = [item for item in self._transfers.values() if item.peer == peer and not item.outgoing]
-        if len(coming) >= COMING_MAX:
+        theirs = [item for item in self._transfers.values() if item.peer == peer and not item.outgoing]
+        if sum(not item.is_here for item in theirs) >= COMING_MAX:
             return
         self._store.history.add_file(file.file_id, file.size)
         self._log(FileTransfer(file, peer, outgoing=False, sent_at_ms=now_ms), expires_at_ms)
@@ -155,18 +157,27 @@ class Files:
         transfer = self._transfers.get(item.item_id)
         if transfer is None or transfer.outgoing or transfer.peer != peer or item.part != transfer.done:
             return
+        if transfer.is_here:
+            return  # and waits to be checked
         expected = min(PAYLOAD_MAX, transfer.file.size - item.part * PAYLOAD_MAX)
         if item.parts != transfer.parts or len(item.data) != expected:
             self._refuse(transfer)
             return
         self._store.history.write_piece(transfer.file.file_id, item.part, item.data)
         transfer.done += 1
-        if transfer.done < transfer.parts:
-            self._changed(transfer)
-        elif hashlib.sha256(self._store.history.read_file(item.item_id)).digest() == transfer.file.digest:
-            self._end(transfer, TransferState.DONE)
+        self._changed(transfer)
+
+    def check(self) -> int | None:
+        """Check one file that is here whole against its digest; a step (``budget``)."""
+        whole = next((item for item in self._transfers.values() if item.is_here), None)
+        if whole is None:
+            return None
+        data = self._store.history.read_file(whole.file.file_id)
+        if hashlib.sha256(data).digest() == whole.file.digest:
+            self._end(whole, TransferState.DONE)
         else:
-            self._refuse(transfer)
+            self._refuse(whole)
+        return len(data)
 
     def _refuse(self, transfer: FileTransfer) -> None:
         """Keep nothing of a file that is not what was announced, and have its sender know."""
@@ -176,7 +187,9 @@ class Files:
     def stopped(self, peer: str, note: FileStop) -> None:
         """Take in that ``peer`` does not want a file, or does not go on with it; what is here whole stays."""
         transfer = self._find(note.file_id)
-        if transfer is not None and transfer.peer == peer and (transfer.outgoing or not transfer.is_over):
+        if transfer is None or transfer.peer != peer or transfer.is_here:
+            return
+        if transfer.outgoing or not transfer.is_over:
             self._stop(transfer, TransferState.CANCELLED)
 
     # -- both ---------------------------------------------------------------------------------------

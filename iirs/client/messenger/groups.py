@@ -2,6 +2,7 @@
 
 States of one group (``GroupState``): INVITED -join-> JOINED -leave-> LEFT; INVITED -leave-> LEFT. What comes
 while we are only invited is kept, and shown and passed on when we join: nobody works for a group unasked.
+Much may be kept by then, so it is taken in a little a round, and what comes meanwhile waits behind it.
 Whoever brings something when we have left is told so, once.
 
 What each loss does: an item lies in the outbox of each neighbour until it is acknowledged, also over
@@ -12,6 +13,7 @@ those who become neighbours give each other what may have gone by way of whoever
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -29,10 +31,11 @@ from iirs.client.messenger.group_item import (
     neighbours,
     new_id,
 )
-from iirs.client.messenger.group_store import Backlog, Deliveries, Delivery, HeldItems, LeaveItems
+from iirs.client.messenger.group_store import Backlog, HeldItems, LeaveItems
 from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import GroupNote, encode_note
 from iirs.client.messenger.timers import Timers
+from iirs.client.store.group_tables import Delivery
 from iirs.client.store.log_entry import EntryKind, Item, LogEntry, TextState
 from iirs.client.text.group_title import has_visible_name
 from iirs.errors import AccountError, PeerMessageError
@@ -40,6 +43,9 @@ from iirs.errors import AccountError, PeerMessageError
 _PREFIX = "group:"
 INVITED_MAX = 5
 """Groups to which one person may ask us at once; those beyond are not taken in."""
+_WAYS_AT_ONCE = 16
+_WAY_SIZE = 512
+"""What ending one way counts as, in bytes moved."""
 
 
 class PeerConversations(Protocol):
@@ -69,9 +75,16 @@ class Groups:
         self._events = context.events
         self._conversations = conversations
         self._timers = timers
-        self._held, self._backlog, self._deliveries = HeldItems(store), Backlog(store), Deliveries(store)
-        self._leave_items = LeaveItems(store)
+        self._ways = store.groups
+        self._held, self._backlog, self._leave_items = (
+            HeldItems(store.groups),
+            Backlog(store),
+            LeaveItems(store),
+        )
         self._groups = {state["group"]: Group.from_state(state) for state in store.values(_PREFIX).values()}
+        joined = [group.key for group in self._groups.values() if group.state is GroupState.JOINED]
+        self._joining = deque(key for key in joined if self._held.waits(key))
+        """Groups we have joined of which something kept is still to be taken in: whose turn it is."""
 
     # -- the person ---------------------------------------------------------------------------------
 
@@ -99,17 +112,33 @@ class Groups:
         """Take part in a group that has asked us."""
         group = self._known(key)
         if group.state is GroupState.INVITED:
-            (founding, founding_from), *later = self._held.all(key)
+            founding = self._held.take(key)
+            if founding is None:
+                raise AccountError("This group is not known here.")
+            value, founding_from, _size = founding
             # Before anything else: nobody can make sense of an item of a group they do not know of.
-            found = GroupItem.checked(founding, self._context.directory)
+            found = GroupItem.checked(value, self._context.directory)
             self._backlog.note(found)
             self._pass_on(found, founding_from)
             self._say(key, GroupItemKind.JOIN)
-            for value, peer in later:
-                with suppress(PeerMessageError):
-                    self._take_in(GroupItem.checked(value, self._context.directory), peer)
-            self._held.forget(key)
             self._ask_neighbours(key)
+            if self._held.waits(key):
+                self._joining.append(key)
+
+    def take_held(self) -> int | None:
+        """Take in one item that was kept until we joined, of each such group in turn; a step (``budget``)."""
+        if not self._joining:
+            return None
+        key = self._joining.popleft()
+        taken = self._held.take(key)
+        if taken is None:
+            return 0
+        value, peer, size = taken
+        with suppress(PeerMessageError):
+            self._take_in(GroupItem.checked(value, self._context.directory), peer)
+        if key not in self._joining and self._known(key).state is GroupState.JOINED and self._held.waits(key):
+            self._joining.append(key)
+        return size
 
     def leave(self, key: str) -> None:
         """Leave a group, or turn down an invitation; its members are told."""
@@ -121,6 +150,7 @@ class Groups:
             )
             self._backlog.forget(key)
             self._held.forget(key)
+            self._joining = deque(other for other in self._joining if other != key)
 
     def send(self, key: str, text: str) -> bytes:
         """Send a text to a group and return its id. Raises ``AccountError``."""
@@ -163,14 +193,7 @@ class Groups:
         group = self._groups.get(item.group.hex())
         sender = self._context.directory.position(peer)
         if group is None:
-            group = self._founded(item)
-            if sender not in group.members:
-                raise PeerMessageError("an invitation by somebody who is not in the group")
-            if self._invitations_by(peer) < INVITED_MAX and self._store.history.mark_seen(
-                item.key, _seen(item)
-            ):
-                self._keep(group)
-                self._held.add(item, peer)
+            self._take_invitation(item, peer)
         elif sender not in group.members:
             raise PeerMessageError("an item by way of somebody who is not in the group")
         elif item.kind is GroupItemKind.FOUND:
@@ -183,13 +206,20 @@ class Groups:
             raise PeerMessageError("an item of somebody who is not in the group")
         elif group.state is GroupState.INVITED:
             self._held.add(item, peer)
+        elif item.key in self._joining:
+            if not self._held.leaves(item.key, sender):
+                self._held.append(item, peer)  # as many are taken out meanwhile, in turn: it does not grow
         else:
             self._take_in(item, peer)
 
-    def _invitations_by(self, peer: str) -> int:
-        """Return to how many groups ``peer`` has asked us: so nobody takes up the room of others."""
-        waiting = [group.key for group in self._groups.values() if group.state is GroupState.INVITED]
-        return sum(self._held.brought_by(key) == peer for key in waiting)
+    def _take_invitation(self, item: GroupItem, peer: str) -> None:
+        group = self._founded(item)
+        if self._context.directory.position(peer) not in group.members:
+            raise PeerMessageError("an invitation by somebody who is not in the group")
+        is_welcome = self._held.brought_by(peer) < INVITED_MAX
+        if is_welcome and self._store.history.mark_seen(item.key, _seen(item)):
+            self._keep(group)
+            self._held.add(item, peer)
 
     def _take_in(self, item: GroupItem, peer: str) -> None:
         group = self._groups[item.group.hex()]
@@ -221,9 +251,7 @@ class Groups:
     def _close_ring(self, before: Group, after: Group, item: GroupItem) -> Collection[int]:
         """Take leave of who left, and give new neighbours what they may not know. Return those."""
         who = self._name(item.author)
-        for delivery in self._deliveries.end_with(item.key, who):
-            if len(after.members) > 1:
-                self._set_state(delivery, TextState.DELIVERED)
+        self._ways.note_gone(item.key, who, delivers=len(after.members) > 1)
         if not any(item.author in self._ring(group) for group in self._groups.values()):
             self._conversations.let_go(who)
         known = self._ring(before)
@@ -236,13 +264,22 @@ class Groups:
 
     def delivered(self, note_id: bytes) -> None:
         """Take in that a neighbour has acknowledged a note; a text is delivered when all of them have."""
-        delivery = self._deliveries.get(note_id)
-        if delivery is not None and self._deliveries.end(note_id, delivery):
+        delivery = self._ways.way(note_id)
+        if delivery is not None and self._ways.end_way(note_id, delivery):
             self._set_state(delivery, TextState.DELIVERED)
+
+    def end_ways(self) -> int | None:
+        """End a few of the ways to those who have left; a step (``budget``)."""
+        delivered = self._ways.end_gone(_WAYS_AT_ONCE)
+        if delivered is None:
+            return None
+        for delivery in delivered:
+            self._set_state(delivery, TextState.DELIVERED)
+        return _WAYS_AT_ONCE * _WAY_SIZE
 
     def sent(self, note_id: bytes) -> None:
         """Take in that a note has gone out."""
-        delivery = self._deliveries.get(note_id)
+        delivery = self._ways.way(note_id)
         if delivery is not None:
             self._set_state(delivery, TextState.SENT)
 
@@ -306,7 +343,7 @@ class Groups:
             if name != came_from and member != item.author and member not in told:
                 note = self._conversations.send_note(name, data)
                 if item.author == self._me and item.kind is GroupItemKind.TEXT:
-                    self._deliveries.begin(note.item_id, Delivery(item.key, _entry_id(item), name))
+                    self._ways.begin_way(note.item_id, Delivery(item.key, _entry_id(item), name))
 
     def _ask_neighbours(self, key: str) -> None:
         for member in self._ring(self._known(key)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import Gathered
@@ -19,6 +20,7 @@ from iirs.client.events import (
     TextQueued,
     TextReceived,
 )
+from iirs.client.messenger.budget import Budget, Step, Work
 from iirs.client.messenger.contacts import Contacts, number_with
 from iirs.client.messenger.context import Context
 from iirs.client.messenger.drafts import Drafts
@@ -40,9 +42,8 @@ from iirs.client.store.log_entry import (
 from iirs.client.text.translate import _
 from iirs.directory import Entry
 from iirs.errors import AccountError, PeerMessageError
+from iirs.geometry import ONIONS_PER_SLOT
 
-AT_ONCE_MAX = 100
-"""Entries deleted in one go."""
 PICTURED_MAX = 2_000
 """In a larger directory only the people one talks to have pictures made from their numbers."""
 
@@ -62,6 +63,14 @@ class Messenger:
         self.slots = Slots(context, self.contacts, self.files.supply)
         self.timers = Timers(context)
         self.groups = Groups(context, self.slots, self.timers)
+        self._work = Work(
+            partial(self._with_notes, self._take_next),
+            partial(self._with_notes, self.groups.take_held),
+            self.groups.end_ways,
+            self.files.check,
+            self.expire,
+            self._store.history.erase,
+        )
 
     def restore(self, *, discard_keys: bool) -> None:
         """As ``Slots.restore``; and tell what disappears when."""
@@ -174,9 +183,18 @@ class Messenger:
         """Return the newest entry of every talk."""
         return list(self._store.history.last_entries().values())
 
-    def search(self, words: str, talk: str = "", limit: int = 100) -> list[LogEntry]:
-        """Return entries that hold all the words, newest first, of one talk or of all."""
-        return self._store.history.search(words, talk or None, limit)
+    def has_older(self, talk: str, entry: LogEntry) -> bool:
+        """Return whether a talk has entries before one."""
+        return self._store.history.has_older(talk, entry.item_id)
+
+    def search(
+        self, words: str, talk: str = "", limit: int = 100, before: int | None = None
+    ) -> tuple[list[LogEntry], int | None]:
+        """Return entries that hold all the words, newest first, of one talk or of all.
+
+        One step of it, and the place where the next begins (``before``); ``None``: there is no next.
+        """
+        return self._store.history.search(words, talk or None, limit, before)
 
     def keep_draft(self, talk: str, text: str) -> None:
         """Keep what is being written in a talk; on return it is on disk."""
@@ -208,21 +226,20 @@ class Messenger:
 
         A few at a time, as all at once could make an upload late, and show.
         """
-        item_ids = [entry.item_id for entry in self._store.history.page(talk, AT_ONCE_MAX)]
-        for item_id in item_ids:
-            self._store.history.delete_entry(talk, item_id)
-        self._removed(talk, item_ids)
+        gone = self._store.history.clear(talk)
+        self._removed(talk, [item_id for _talk, item_id, _size in gone])
         self.drafts.keep(talk, "")
         self._store.commit()
-        return len(item_ids) == AT_ONCE_MAX
+        return bool(gone)
 
-    def expire(self) -> None:
-        """Delete what is to disappear by now, a few each round: a peer can let very many end at once."""
-        gone: dict[str, list[bytes]] = {}
-        for talk, item_id in self._store.history.expire(self._context.now_ms(), AT_ONCE_MAX):
-            gone.setdefault(talk, []).append(item_id)
-        for talk, item_ids in gone.items():
-            self._removed(talk, item_ids)
+    def expire(self) -> int | None:
+        """Delete a little of what is to disappear by now; a step (``budget``)."""
+        gone = self._store.history.expire(self._context.now_ms())
+        if not gone:
+            return None
+        for talk in dict.fromkeys(talk for talk, _item_id, _size in gone):
+            self._removed(talk, [item_id for other, item_id, _size in gone if other == talk])
+        return sum(size for _talk, _item_id, size in gone)
 
     def _removed(self, talk: str, item_ids: list[bytes]) -> None:
         for item_id in item_ids:
@@ -282,10 +299,10 @@ class Messenger:
     # -- what rounds bring ----------------------------------------------------------------------------
 
     def take_in(self, conversation: Conversation, gathered: Gathered) -> None:
-        """Store and tell what one conversation's round brought."""
+        """Store what one conversation's round brought; ``work`` takes it in. Tell what was delivered."""
         name = conversation.peer.name
         for item in gathered.arrived:
-            self._take_item(name, item)
+            self._store.incoming.put(name, item)
         for sent in gathered.delivered:
             self._store.dequeue(name, sent.item_id, sent.part)
             if sent.kind is ItemKind.TEXT:
@@ -296,6 +313,26 @@ class Messenger:
                 self.files.delivered(name, sent)
         if gathered.established:
             self.slots.established(name)
+
+    def work(self) -> None:
+        """Do a round's share of what waits: everybody, and every kind, has a turn. Whoever calls commits."""
+        items = ONIONS_PER_SLOT * self._context.account.chain.slots
+        self._work.do(Budget(self._context.environment.monotonic, items))
+
+    def _take_next(self) -> int | None:
+        """Take in one item, of each person in turn; a step (``budget``)."""
+        taken = self._store.incoming.take()
+        if taken is None:
+            return None
+        peer, item = taken
+        self._take_item(peer, item)
+        return len(item.data)
+
+    def _with_notes(self, step: Step) -> int | None:
+        """Do a step; what it has us send to others counts as moved, too."""
+        queued = self.slots.queued_bytes
+        size = step()
+        return None if size is None else size + self.slots.queued_bytes - queued
 
     def take_sent(self) -> None:
         """Tell which texts have gone out whole for the first time."""
@@ -329,9 +366,9 @@ class Messenger:
                 if self._store.history.add_entry(entry):
                     self._events.append(TextReceived(peer, item.item_id, item.text, at, peer, expires))
             case ItemKind.NOTE:
-                self._store.history.mark_seen(peer, item.item_id)
-                with suppress(PeerMessageError):  # a note of a newer program, or of a dishonest one
-                    self._take_note(peer, item)
+                if self._store.history.mark_seen(peer, item.item_id):
+                    with suppress(PeerMessageError):  # a note of a newer program, or of a dishonest one
+                        self._take_note(peer, item)
             case ItemKind.PART:
                 self.files.arrived(peer, item)
 

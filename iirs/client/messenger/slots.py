@@ -22,7 +22,7 @@ from iirs.client.events import Notice, PeerAsks, PeerChanged, PeerState
 from iirs.client.invitations import Invitation, InvitationKind
 from iirs.client.messenger.contacts import Contacts
 from iirs.client.messenger.context import Context
-from iirs.client.store.log_entry import Item
+from iirs.client.store.log_entry import Fragment, Item
 from iirs.client.text.translate import _
 from iirs.directory import Entry
 from iirs.errors import AccountError, StoreError
@@ -50,6 +50,9 @@ class Slots:
         self._round_number = 0
         self._states: dict[str, PeerState] = {}
         self._saved: dict[str, object] = {}
+        self._saved_fragments: dict[str, dict[int, Fragment]] = {}
+        self.queued_bytes = 0
+        """How long all notes together are that were queued: by it rounds are bounded."""
         self._asking: dict[str, int] = {}
         self._declined: dict[str, int] = {}
         self._waiting: list[str] = self._store.get("waiting", [])
@@ -172,6 +175,8 @@ class Slots:
         """Take in that a round was announced: whoever waits gets a slot that has become free."""
         self._round_number = round_number
         self.admit_waiting()
+        for conversation in self.active():
+            conversation.catch_up(round_number)
 
     def active(self) -> list[Conversation]:
         """Return the conversations that this round's slots are for, at most as many as there are slots."""
@@ -189,6 +194,7 @@ class Slots:
         """Queue a note for a person; whoever calls commits, with what belongs to it."""
         item = self.conversation(peer).chat.send_note(data, self._context.now_ms())
         self._store.queue(peer, item)
+        self.queued_bytes += len(data)
         return item
 
     def note_talk(self, peer: str) -> None:
@@ -216,6 +222,7 @@ class Slots:
         """Load the conversations that have something to do; ``discard_keys`` if theirs are not the newest."""
         self.conversations.clear()
         self._saved.clear()
+        self._saved_fragments.clear()
         for name in self._store.get("conversations", []):
             if discard_keys:
                 self._store.remove(f"sync:{name}")
@@ -223,7 +230,7 @@ class Slots:
             idle = isinstance(state, dict) and not (
                 state.get("wanted") or state.get("sync") or state.get("end_invitations")
             )
-            if not idle or any(True for _ in self._store.outbox(name)):
+            if not idle or self._store.has_outbox(name):
                 with suppress(AccountError):
                     self.conversation(name)
 
@@ -262,12 +269,16 @@ class Slots:
             context.environment.random_bytes,
             context.now_ms,
         )
+        name, incoming = peer.name, self._store.incoming
+        self._saved_fragments[name] = incoming.fragments(name)
         chat = ChatSession(
             context.environment.random_bytes,
-            partial(self._store.history.has_item, peer.name),
-            self._store.outbox(peer.name),
+            partial(self._store.history.has_item, name),
+            self._store.outbox(name),
             chat_state if isinstance(chat_state, dict) else None,
-            partial(self._supply, peer.name),
+            partial(self._supply, name),
+            self._saved_fragments[name],
+            partial(incoming.has_room, name),
         )
         return Conversation(me, peer, chat, sync_state if isinstance(sync_state, dict) else None)
 
@@ -279,6 +290,9 @@ class Slots:
             if self._saved.get(key) != state:
                 self._store.set(key, state)
                 self._saved[key] = state
+        fragments = conversation.chat.fragments()
+        self._store.incoming.keep_fragments(name, self._saved_fragments[name], fragments)
+        self._saved_fragments[name] = fragments
 
     def save_all(self) -> None:
         """Keep the state of every conversation, and make it last."""

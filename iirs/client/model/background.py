@@ -23,6 +23,8 @@ from iirs.client.text.columns import marked
 from iirs.client.text.translate import _
 from iirs.errors import AccountError, IirsError, StoreError
 
+FOUND_MAX = 100
+"""Entries that one search finds, at most: the newest."""
 SEARCHED_MAX = 100
 """More words than anybody types; of some thousands the store could not make one question."""
 _LATEST = 253_402_300_799
@@ -123,9 +125,8 @@ class BackgroundWork:
         def work(engine: Engine) -> None:
             entries = engine.messenger.history(talk, HISTORY_LIMIT, before)
             transfers = engine.messenger.transfers(entries)
-            self._tell(
-                HistoryPage(talk, entries, transfers, before is not None, len(entries) == HISTORY_LIMIT)
-            )
+            has_more = bool(entries) and engine.messenger.has_older(talk, entries[0])
+            self._tell(HistoryPage(talk, entries, transfers, before is not None, has_more))
 
         self._in_store(work)
 
@@ -139,9 +140,17 @@ class BackgroundWork:
             sentence = _("At most {count} words can be looked for at once.").format(count=SEARCHED_MAX)
             self._tell(Said(sentence))
             return
-        self._in_store(
-            lambda engine: self._tell(Found(talk, words, tuple(engine.messenger.search(words, talk))))
-        )
+        found: list[LogEntry] = []
+
+        def look(engine: Engine, before: int | None = None) -> None:
+            more, place = engine.messenger.search(words, talk, FOUND_MAX - len(found), before)
+            found.extend(more)
+            if place is None or len(found) >= FOUND_MAX:
+                self._tell(Found(talk, words, tuple(found)))
+            else:
+                self._in_store(lambda engine: look(engine, place))
+
+        self._in_store(look)
 
     def read_back_to(self, talk: str, first: bytes, item_id: bytes) -> None:
         """Read entries before ``first``, as many as it takes to have ``item_id`` among them."""
@@ -163,7 +172,8 @@ class BackgroundWork:
     ) -> None:
         """Read a talk backwards until a page is ``enough`` or nothing is left, and hand over all of it.
 
-        Each page is a command of its own, so that what the server says, and an upload, never wait for all.
+        As with a search, each page is a command of its own, so that what the server says, and an upload,
+        never wait for all.
         """
         pages: list[list[LogEntry]] = []
 
@@ -171,7 +181,7 @@ class BackgroundWork:
             page = engine.messenger.history(talk, HISTORY_LIMIT, pages[-1][0].item_id if pages else before)
             if page:
                 pages.append(page)
-            if len(page) < HISTORY_LIMIT or enough(page):
+            if not page or enough(page):
                 then(engine, [entry for page in reversed(pages) for entry in page])
             else:
                 self._in_store(read)

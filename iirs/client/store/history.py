@@ -29,7 +29,22 @@ CREATE TABLE IF NOT EXISTS file (file_id BLOB PRIMARY KEY, size INTEGER NOT NULL
 CREATE TABLE IF NOT EXISTS piece (
     file_id BLOB NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (file_id, number)
 );
+CREATE TABLE IF NOT EXISTS erasing (file_id BLOB PRIMARY KEY) WITHOUT ROWID;
 """
+STEP_BYTES = 64 * 1024
+"""What one step deletes, about: of very much a little at a time."""
+ENTRIES_AT_ONCE = 16
+"""Entries that one step deletes, at most."""
+PAGE_BYTES = 1024 * 1024
+"""How long the texts of one page may be together."""
+SEARCHED_AT_ONCE = 500
+"""Entries that one step of a search looks at."""
+SEARCHED_BYTES = 256 * 1024
+"""And how long their texts may be together."""
+_PIECES_AT_ONCE = 64
+"""Pieces of a file that one step erases."""
+_PIECE_SIZE = 1024
+"""What a piece takes in the file, about."""
 _COLUMNS = "talk, item_id, kind, outgoing, author, text, sent_at_ms, state, expires_at_ms, file"
 
 
@@ -83,16 +98,33 @@ class History:
         )
 
     def page(self, talk: str, limit: int = 500, before: bytes | None = None) -> list[LogEntry]:
-        """Return the newest entries of a talk, or the newest before the entry ``before``; oldest first."""
+        """Return the newest entries of a talk, or the newest before the entry ``before``; oldest first.
+
+        Fewer than ``limit`` if their texts are long; none only if there are none.
+        """
+        places = self._places(talk, limit, before, PAGE_BYTES)
+        rows = self._file.execute(
+            f"SELECT {_COLUMNS} FROM entry WHERE talk = ? AND place >= ? AND place <= ? "  # noqa: S608
+            "ORDER BY place",
+            (talk, places[-1], places[0]) if places else (talk, 1, 0),
+        )
+        return [_entry(row) for row in rows.fetchall()]
+
+    def _places(self, talk: str, limit: int, before: bytes | None, size: int) -> list[int]:
+        """Return the newest places of a talk whose texts are ``size`` long together, one at least."""
         place = "9223372036854775807"
         if before is not None:
             place = "coalesce((SELECT place FROM entry WHERE talk = :talk AND item_id = :before), 0)"
         rows = self._file.execute(
-            f"SELECT {_COLUMNS} FROM entry WHERE talk = :talk AND place < {place} "  # noqa: S608  # constants
+            f"SELECT place, octet_length(text) FROM entry WHERE talk = :talk AND place < {place} "  # noqa: S608
             "ORDER BY place DESC LIMIT :limit",
             {"talk": talk, "before": before, "limit": limit},  # type: ignore[arg-type]
-        ).fetchall()
-        return [_entry(row) for row in reversed(rows)]
+        )
+        return _within(rows.fetchall(), size)
+
+    def has_older(self, talk: str, item_id: bytes) -> bool:
+        """Return whether a talk has entries before one."""
+        return bool(self._places(talk, 1, item_id, 0))
 
     def newest_ms(self, talk: str) -> int:
         """Return the time of a talk's newest entry, in unix milliseconds; 0 if there is none."""
@@ -101,26 +133,41 @@ class History:
         return 0 if row is None else int(row[0])
 
     def last_entries(self) -> dict[str, LogEntry]:
-        """Return the newest entry of every talk."""
-        rows = self._file.execute(
-            f"SELECT {_COLUMNS} FROM entry "  # noqa: S608  # a constant
-            "WHERE place IN (SELECT max(place) FROM entry GROUP BY talk)"
+        """Return the newest entry of every talk; what it costs grows with the talks, not with the entries."""
+        rows = self._file.execute(  # a constant is put in
+            "WITH RECURSIVE each(talk) AS (SELECT min(talk) FROM entry UNION ALL "  # noqa: S608
+            "SELECT (SELECT min(talk) FROM entry WHERE talk > each.talk) FROM each WHERE talk IS NOT NULL) "
+            f"SELECT {_COLUMNS} FROM entry WHERE place IN "
+            "(SELECT (SELECT max(place) FROM entry WHERE talk = each.talk) FROM each)"
         )
         return {entry.talk: entry for entry in map(_entry, rows.fetchall())}
 
-    def search(self, words: str, talk: str | None = None, limit: int = 100) -> list[LogEntry]:
-        """Return the newest entries in which all the words occur, whatever their case; newest first."""
+    def search(
+        self, words: str, talk: str | None = None, limit: int = 100, before: int | None = None
+    ) -> tuple[list[LogEntry], int | None]:
+        """Return the newest entries in which all the words occur, whatever their case; newest first.
+
+        One step, of the entries before the place ``before``. The place at which the next one goes on is
+        returned too; ``None``: there is no more.
+        """
         wanted = words.casefold().split()
-        if not wanted:
-            return []
-        conditions = ["instr(searchable, ?) > 0"] * len(wanted) + ["talk = ?"] * (talk is not None)
-        values = (*wanted, *([talk] if talk is not None else []), limit)
+        among = "place < ?" + " AND talk = ?" * (talk is not None)
+        values = (2**63 - 1 if before is None else before, *([talk] if talk is not None else []))
         rows = self._file.execute(
-            f"SELECT {_COLUMNS} FROM entry WHERE {' AND '.join(conditions)} "  # noqa: S608  # placeholders
+            f"SELECT place, octet_length(text) FROM entry WHERE {among} "  # noqa: S608  # placeholders
             "ORDER BY place DESC LIMIT ?",
-            values,
+            (*values, SEARCHED_AT_ONCE),
         )
-        return [_entry(row) for row in rows.fetchall()]
+        places = _within(rows.fetchall(), SEARCHED_BYTES)
+        if not wanted or not places:
+            return [], None
+        holds = " AND instr(searchable, ?) > 0" * len(wanted)
+        found = self._file.execute(
+            f"SELECT place, {_COLUMNS} FROM entry WHERE {among} AND place >= ?{holds} "  # noqa: S608  # as above
+            "ORDER BY place DESC LIMIT ?",
+            (*values, places[-1], *wanted, limit),
+        ).fetchall()
+        return [_entry(row[1:]) for row in found], found[-1][0] if len(found) == limit else places[-1]
 
     def delete_entry(self, talk: str, item_id: bytes) -> None:
         """Delete an entry; its id stays, its file goes if no other entry holds it."""
@@ -133,16 +180,28 @@ class History:
             if held is None:
                 self.remove_file(file_id[0])
 
-    def expire(self, now_ms: int, limit: int) -> list[tuple[str, bytes]]:
-        """Delete at most ``limit`` entries whose time is over, and return (talk, id) of each."""
+    def expire(self, now_ms: int) -> list[tuple[str, bytes, int]]:
+        """Delete some of the entries whose time is over, one at least; return talk, id and size of each."""
         rows = self._file.execute(
-            "SELECT talk, item_id FROM entry WHERE expires_at_ms > 0 AND expires_at_ms <= ? "
-            "ORDER BY expires_at_ms LIMIT ?",
-            (now_ms, limit),
+            "SELECT octet_length(text), talk, item_id FROM entry "
+            "WHERE expires_at_ms > 0 AND expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?",
+            (now_ms, ENTRIES_AT_ONCE),
         ).fetchall()
-        for talk, item_id in rows:
+        return self._delete(rows)
+
+    def clear(self, talk: str) -> list[tuple[str, bytes, int]]:
+        """Delete some of a talk's newest entries, one at least if there are any, as ``expire``."""
+        rows = self._file.execute(
+            "SELECT octet_length(text), talk, item_id FROM entry WHERE talk = ? ORDER BY place DESC LIMIT ?",
+            (talk, ENTRIES_AT_ONCE),
+        ).fetchall()
+        return self._delete(rows)
+
+    def _delete(self, rows: list[tuple[int, str, bytes]]) -> list[tuple[str, bytes, int]]:
+        count = len(_within([(0, size) for size, *_ in rows], STEP_BYTES))
+        for _size, talk, item_id in rows[:count]:
             self.delete_entry(talk, item_id)
-        return [(talk, item_id) for talk, item_id in rows]
+        return [(talk, item_id, size) for size, talk, item_id in rows[:count]]
 
     # -- files ----------------------------------------------------------------------------------------
 
@@ -173,9 +232,38 @@ class History:
         return b"".join(row[0] for row in rows)
 
     def remove_file(self, file_id: bytes) -> None:
-        """Forget a file and its pieces."""
-        self._file.execute("DELETE FROM piece WHERE file_id = ?", (file_id,))
+        """Forget a file; its pieces are erased by and by, as ``erase`` is called."""
         self._file.execute("DELETE FROM file WHERE file_id = ?", (file_id,))
+        self._file.execute("INSERT OR IGNORE INTO erasing VALUES (?)", (file_id,))
+
+    def is_erasing(self, file_id: bytes) -> bool:
+        """Return whether pieces of a file that was forgotten may still be here."""
+        query = "SELECT 1 FROM erasing WHERE file_id = ?"
+        return self._file.execute(query, (file_id,)).fetchone() is not None
+
+    def erase(self) -> int | None:
+        """Erase a little of a file that was forgotten; return its bytes, about, ``None``: none is left."""
+        row = self._file.execute("SELECT file_id FROM erasing LIMIT 1").fetchone()
+        if row is None:
+            return None
+        count = self._file.execute(
+            "DELETE FROM piece WHERE rowid IN (SELECT rowid FROM piece WHERE file_id = ? LIMIT ?)",
+            (row[0], _PIECES_AT_ONCE),
+        ).rowcount
+        if count < _PIECES_AT_ONCE:
+            self._file.execute("DELETE FROM erasing WHERE file_id = ?", row)
+        return count * _PIECE_SIZE
+
+
+def _within(rows: list[tuple[int, int]], size: int) -> list[int]:
+    """Return the places of the first (place, size) that are ``size`` long together, one at least."""
+    taken: list[int] = []
+    for place, length in rows:
+        size -= length
+        if taken and size < 0:
+            break
+        taken.append(place)
+    return taken
 
 
 def _pack_file(file: FileInfo) -> str:

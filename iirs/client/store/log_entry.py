@@ -41,6 +41,19 @@ class Item:
         return self.data.decode("utf-8", "replace")
 
 
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One numbered piece of an item's way: what a peer message carries of it."""
+
+    item_id: bytes
+    index: int
+    count: int
+    """Fragments of the item; of a ``PART``, pieces of its file."""
+    kind: ItemKind
+    sent_at_ms: int
+    payload: bytes = field(repr=False)
+
+
 class TextState(Enum):
     """What the writer of an entry sees."""
 

@@ -1,6 +1,7 @@
 """What a client keeps on its machine of one account, in one file under the account's storage key.
 
-Values and items waiting to go are here; ``history`` holds what was said. One owner thread.
+Values and items waiting to go are here; ``history`` holds what was said, ``incoming`` what has come and is
+not taken in yet, ``groups`` what groups keep. One owner thread.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from iirs.client.store.encrypted_file import EncryptedFile, StoreDamagedError
+from iirs.client.store.formats import convert
+from iirs.client.store.group_tables import GROUP_SCHEMA, GroupTables
 from iirs.client.store.history import HISTORY_SCHEMA, History
+from iirs.client.store.incoming import INCOMING_SCHEMA, Incoming
 from iirs.client.store.log_entry import Item, ItemKind
 from iirs.errors import StoreError
 
@@ -24,6 +28,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     parts INTEGER NOT NULL, kind INTEGER NOT NULL, sent_at_ms INTEGER NOT NULL, data BLOB NOT NULL,
     UNIQUE (peer, item_id, part)
 );
+CREATE INDEX IF NOT EXISTS outbox_by_peer ON outbox (peer, place);
 """
 _ROOM_WANTED = 64 * 1024
 """So many bytes must fit before a disk that was full counts as having room again."""
@@ -38,9 +43,17 @@ class ClientStore:
 
         Raises ``StoreDamagedError`` if it is damaged or another account's, ``StoreError`` if it is in use.
         """
-        self._file = EncryptedFile(path, key, _SCHEMA + HISTORY_SCHEMA + _LOCK)
+        schema = _SCHEMA + HISTORY_SCHEMA + INCOMING_SCHEMA + GROUP_SCHEMA + _LOCK
+        self._file = EncryptedFile(path, key, schema)
+        try:
+            convert(self._file)
+        except BaseException:
+            self._file.close()
+            raise
         self.history = History(self._file)
-        """Entries of all logs, and the files; ``commit`` makes its changes last too."""
+        """Entries of all logs, and the files; ``commit`` makes its changes last too, as those below."""
+        self.incoming = Incoming(self._file)
+        self.groups = GroupTables(self._file)
 
     # -- values ---------------------------------------------------------------------------------------
 
@@ -83,6 +96,11 @@ class ClientStore:
             "DELETE FROM outbox WHERE peer = ? AND item_id = ? AND part = ?", (peer, item_id, part)
         )
 
+    def has_outbox(self, peer: str) -> bool:
+        """Return whether anything for ``peer`` has not been delivered."""
+        query = "SELECT 1 FROM outbox WHERE peer = ? LIMIT 1"
+        return self._file.execute(query, (peer,)).fetchone() is not None
+
     def outbox(self, peer: str) -> Iterator[Item]:
         """Give the items for ``peer`` that have not been delivered, oldest first."""
         rows = self._file.execute(
@@ -114,7 +132,10 @@ class ClientStore:
             self.commit()
 
     def close(self) -> None:
-        """Commit and let go of the file."""
+        """Commit, erase what is still to be erased, and let go of the file."""
+        with suppress(StoreError):
+            while self.history.erase() is not None:
+                pass
         self._file.close()
 
 

@@ -186,6 +186,19 @@ class Storage:
                 session.merge(_Number(name=name, value=value))
             session.commit()
 
+    def number_rounds_from(self, round_number: int) -> None:
+        """Take this round for the last that was used, and later ones for unused. Raises ``ConfigError``.
+
+        Whoever took part in later ones remembers that, and only they then refuse what comes.
+        """
+        table, number = cast(Table, _Account.__table__), cast(Table, _Number.__table__)
+        with self._lock, _reading(), self._engine.begin() as connection:
+            last = number.c.name == LAST_ROUND
+            connection.execute(update(number).where(last).values(value=round_number))
+            connection.execute(delete(number).where(number.c.name.in_((USED_ROUND, USED_CLOCK, USED_UPTIME))))
+            took_part = table.c.last_round > round_number
+            connection.execute(update(table).where(took_part).values(last_round=round_number))
+
     def has_begun(self) -> bool:
         """Whether a server has ever used this database."""
         with self._lock, _reading(), Session(self._engine) as session:

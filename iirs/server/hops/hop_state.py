@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,6 +16,9 @@ from iirs.errors import ConfigError, StoreError
 from iirs.geometry import BatchKind
 
 _FILE = "hop.json"
+_FILE_SIZE = 512
+"""Bytes, whatever it says: so it can be written anew in its place."""
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class HopState:
         if self._path is not None and self._path.exists():
             try:
                 self._take(json.loads(self._path.read_text("ascii")))
-            except (OSError, KeyError, TypeError, ValueError) as error:
+            except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
                 raise ConfigError(
                     f"{_FILE} in the data directory is damaged or another chain's. Restore it from a copy, "
                     "or delete it while the chain is stopped: then the directory is signed from its start."
@@ -58,6 +62,14 @@ class HopState:
         """Remember that an announcement of this round has been accepted. Raises ``StoreError``."""
         self._write(self.rounds, round_number, self.witnessed)
         self.announced = round_number
+
+    def forget_rounds(self) -> None:
+        """Take every round for one that is still to come. Raises ``StoreError``.
+
+        Nothing can be run twice for it: the keys of former rounds are gone with the process that had them.
+        """
+        self._write(dict.fromkeys(BatchKind, -1), -1, self.witnessed)
+        self.rounds, self.announced = dict.fromkeys(BatchKind, -1), -1
 
     def extend(self, entries: Iterable[bytes]) -> None:
         """Go on to the head after ``entries``. Raises ``StoreError``, and then stays where it was."""
@@ -90,19 +102,44 @@ class HopState:
             "length": witnessed.length,
             "digest": witnessed.digest.hex(),
         }
-        fresh = self._path.with_suffix(".new")
+        data = json.dumps(table).encode("ascii").ljust(_FILE_SIZE)
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                json.dump(table, file)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-            _sync_folder(self._path.parent)
+            try:
+                _replace(self._path, data)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                _overwrite(self._path, data)
         except OSError as error:
             raise StoreError(
                 f"{_FILE} cannot be written, so no round is run: is the disk full, or the folder gone?"
             ) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    fresh = path.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    _sync_folder(path.parent)
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    """Write in place, which takes no room on a disk that is full; a power cut in the middle may damage it."""
+    if path.stat().st_size != len(data):
+        raise OSError(errno.ENOSPC, "another length would take room")
+    before = path.read_bytes()
+    with path.open("r+b", buffering=0) as file:
+        try:
+            file.write(data)
+            os.fsync(file.fileno())
+        except OSError:
+            file.seek(0)
+            file.write(before)
+            raise
 
 
 def _sync_folder(folder: Path) -> None:

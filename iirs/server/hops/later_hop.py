@@ -6,6 +6,7 @@ run (one batch of each kind). Each only once, rounds strictly increasing; what i
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,12 @@ from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.server.mix_stage import Batch, MixStage, NextHop, StageView, no_noise
 from iirs.suite import KeyPair
 from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, announcement_hash
+
+_log = logging.getLogger("iirs.mix")
+_WAS_SET = (
+    "was set, and is more than an hour from the rounds now. They go on. If the clock is wrong, set it; if it "
+    "is right, start the servers of this chain anew"
+)
 
 
 class Successor(NextHop, Protocol):
@@ -51,6 +58,7 @@ class HopEnvironment:
 
     random_bytes: RandomBytes
     clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
     observe: Callable[[StageView], None] | None = None
     observe_drops: DropObserver | None = None
     """Glass box for tests and simulations only; see ``DeadDropManager``."""
@@ -88,6 +96,9 @@ class LaterHop:
         self._noise = NoiseMaker(chain, hop, environment.random_bytes)
         self._round: _Round | None = None
         self._bundle_digest = NO_BUNDLE
+        self._set_by: float | None = None
+        """Wall clock less monotonic one when a round fitted the wall clock last."""
+        self._is_disputed = False
         manager = DeadDropManager(environment.random_bytes, environment.observe_drops)
         behind: NextHop = successor or DeadDrops(manager, chain.chain_id, identity.sign)
         stage = MixStage(
@@ -107,7 +118,7 @@ class LaterHop:
 
         A hop signs only what continues the directory it signed before, and never two heads of one length.
         """
-        if request.round_number not in self._chain.rounds_around(self._environment.clock()):
+        if not self._is_of_now(request.round_number):
             raise RefusedError(self._hop, Refusal.CLOCK)
         held = self._state.witnessed.length
         if request.base > held:
@@ -129,6 +140,22 @@ class LaterHop:
         keys = (own, *behind.keys)
         self._round = _Round(request.round_number, keys)
         return Prepared(keys, (self._identity.sign(content), *behind.signatures))
+
+    def _is_of_now(self, round_number: int) -> bool:
+        """Whether a round fits the wall clock, or the time it has led to since a round fitted it last.
+
+        Setting the clock so stops no rounds that were right, and no round can lead the time anywhere else.
+        """
+        clock, monotonic = self._environment.clock(), self._environment.monotonic()
+        fits = round_number in self._chain.rounds_around(clock)
+        if fits:
+            self._set_by = clock - monotonic
+        elif self._set_by is None or round_number not in self._chain.rounds_around(self._set_by + monotonic):
+            return False
+        if self._is_disputed is fits:
+            self._is_disputed = not fits
+            _log.warning("this machine's clock %s", "fits the rounds again" if fits else _WAS_SET)
+        return True
 
     def _help_those_behind(self, request: Prepare, give_up_at: float) -> None:
         # A part of the directory that this hop has long signed may be what one behind it lacks.

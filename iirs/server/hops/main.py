@@ -10,14 +10,15 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-from iirs.errors import ConfigError
+from iirs.errors import ConfigError, StoreError
 from iirs.paths import data_directory
 from iirs.server.glass_box import GlassBox
 from iirs.server.hops.hop_state import HopState
 from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.link_server import LinkServer
 from iirs.server.hops.next_hop import NextHopLink
-from iirs.server.keystore import HopKeys, hold_folder, load_hop_keys
+from iirs.server.keystore import CLOCK_FILE, HopKeys, hold_folder, load_hop_keys
+from iirs.server.net.descriptors import raise_limit
 from iirs.server.stop_signal import StopSignal
 
 
@@ -47,8 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
         with ExitStack() as stack:
             stack.enter_context(hold_folder(folder))
             keys = load_hop_keys(folder)
+            raise_limit()  # for the links, however many strangers come
             return _run(options, folder, keys, stack, stop)
-    except ConfigError as error:
+    except (ConfigError, StoreError) as error:
         print(f"iirs-mix: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # no folder, thread or descriptor to be had
@@ -65,13 +67,25 @@ def build(keys: HopKeys, state: HopState, environment: HopEnvironment) -> LinkSe
     return LinkServer(chain, hop, keys.identity, later_hop)
 
 
+def load_state(folder: Path, keys: HopKeys) -> HopState:
+    """Return what the hop remembers: not its rounds, if its owner says that they were of a wrong clock.
+
+    Raises ``ConfigError`` or ``StoreError``.
+    """
+    state = HopState(folder, keys.chain.chain_id)
+    if (folder / CLOCK_FILE).exists():
+        state.forget_rounds()
+        (folder / CLOCK_FILE).unlink()
+    return state
+
+
 def _run(options: argparse.Namespace, folder: Path, keys: HopKeys, stack: ExitStack, stop: StopSignal) -> int:
     environment = HopEnvironment(os.urandom)
     if options.glass_box is not None:
         box = stack.enter_context(GlassBox(options.glass_box, keys.hop))
         environment = HopEnvironment(os.urandom, observe=box.stage, observe_drops=box.drops)
         print(f"iirs-mix: {box.warning}", file=sys.stderr)
-    server = build(keys, HopState(folder, keys.chain.chain_id), environment)
+    server = build(keys, load_state(folder, keys), environment)
     host, port = _address(options, keys)
     server.listen(host, port)
     serving = threading.Thread(target=server.serve, name="iirs-serve", daemon=True)

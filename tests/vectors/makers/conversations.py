@@ -149,7 +149,7 @@ def sync() -> Book:
         book.like(f"round {number}", name, round_number=number)
     after = "round 1004 after others"
     book.like(after, name, taken=[1000, 1002], round_number=1004, indifferent=("taken",))
-    book.like("the longest gap", name, round_number=1000 + 4096)
+    book.like("the longest gap", name, round_number=1000 + 256)
     changes = {
         "the round is over": {"round_number": 1002},
         "the round is long over": {"round_number": 1000},
