@@ -15,8 +15,9 @@ from iirs.chain import JoinLink
 from iirs.client.account.account import Account
 from iirs.client.account.entry_calls import Home, register
 from iirs.client.account.password_keys import StretchCost, storage_key
+from iirs.client.connection_options import ConnectionOptions
 from iirs.client.events import Event, PeerChanged, PeerState, PeopleChanged, TextReceived
-from iirs.client.server_connection import ConnectionOptions, ServerConnection
+from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
 from iirs.server.accounts.database import Storage
 from iirs.server.keystore import ChainOptions, make_keys

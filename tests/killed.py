@@ -14,9 +14,10 @@ from pathlib import Path
 from iirs.chain import JoinLink
 from iirs.client.account.entry_calls import Home, login
 from iirs.client.account.password_keys import storage_key
+from iirs.client.connection_options import ConnectionOptions
 from iirs.client.engine import Engine
 from iirs.client.events import PeerChanged, PeerState
-from iirs.client.server_connection import ConnectionOptions, ServerConnection
+from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
 from tests.harness import CHEAP, PASSWORD
 

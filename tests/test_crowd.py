@@ -9,8 +9,8 @@ import pytest
 
 import iirs.epoch
 from iirs.client.account.account import Account
+from iirs.client.connection_options import ConnectionOptions
 from iirs.client.events import ConnectionChanged, ConnectionState, PeerChanged
-from iirs.client.server_connection import ConnectionOptions
 from iirs.identity import VerifyKey
 from iirs.server.connectionThread import ConnectionSettings
 from iirs.server.settings import ServiceSettings

@@ -19,9 +19,10 @@ from iirs.client import account_tasks
 from iirs.client.account.account import Account
 from iirs.client.account.entry_calls import Home
 from iirs.client.account_tasks import Credentials, LoggedIn
+from iirs.client.connection_options import ConnectionOptions
 from iirs.client.engine import Engine
 from iirs.client.net.upload_clock import START_STEP, Timetable
-from iirs.client.server_connection import ConnectionOptions, ServerConnection
+from iirs.client.server_connection import ServerConnection
 from iirs.client.store.store import ClientStore
 from iirs.errors import ConnectionLostError, StoreError
 from iirs.message import Message, MessageKind

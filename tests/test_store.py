@@ -515,3 +515,19 @@ def test_programs_that_start_together_all_keep_their_pins(tmp_path: Path) -> Non
     for thread in threads:
         thread.join()
     assert [Pins(file).get("host", port) for port in range(8)] == [bytes([port]) * 32 for port in range(8)]
+
+
+def test_what_waited_is_what_the_file_has_after_all_was_taken_back(tmp_path: Path) -> None:
+    """Fixed: an item that had come or gone with the changes taken back was still counted, or not any more."""
+    store = ClientStore(tmp_path / "store", KEY)
+    items = [Item(bytes([number]) * 16, ItemKind.TEXT, b"x", number) for number in range(3)]
+    store.incoming.put("bob", items[0])
+    store.commit()
+    for take_back in (store.undo, store.pause):
+        store.incoming.put("bob", items[1])
+        store.incoming.put("carol", items[2])
+        assert store.incoming.take() == ("bob", items[0])
+        take_back()
+    store.resume()
+    assert [store.incoming.take(), store.incoming.take()] == [("bob", items[0]), None]
+    store.close()

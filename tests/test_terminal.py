@@ -23,6 +23,8 @@ from iirs.client.events import (
     TextReceived,
     TimerAsked,
 )
+from iirs.client.messenger.messenger import Messenger
+from iirs.client.messenger.slots import Slots
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.log_entry import EntryKind, FileInfo, LogEntry
 from iirs.client.store.store import ClientStore
@@ -246,3 +248,34 @@ def test_a_text_that_the_terminals_encoding_has_no_letters_for_ends_nothing(
     chat._chat._streams = Streams(io.StringIO(), Streams.standard().output, io.StringIO())
     chat._chat._show(TextReceived("bob", b"", "Grüße 😀", 0))
     assert written.getvalue() == "bob> Grüße ?\n".encode("latin-1")
+
+
+def test_lines_that_the_disk_does_not_take_are_kept_in_order_and_go_when_there_is_room(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed: a full disk ended the program, and what had been typed was lost."""
+    chat, engine, sent = terminal._chat, terminal._chat._connection._engine, list[str]()
+
+    def send(messenger: Messenger, peer: str, text: str) -> None:
+        messenger._store.set(peer, text)
+        sent.append(text)
+
+    def work() -> None:
+        chat._send_lines()
+        while chat._connection._carry_out_next(0.0):
+            pass
+
+    monkeypatch.setattr(Messenger, "send", send)
+    monkeypatch.setattr(Slots, "ask", lambda slots, peer: None)
+    chat._asked = True
+    chat._typed.extend(["one", "two"])
+    engine._store.pause()
+    work()
+    told = [chat._connection.events.get() for _ in range(chat._connection.events.qsize())]
+    assert "disk takes no more" in terminal.lines_after(*told)[0]
+    work()
+    assert list(chat._typed) == ["one", "two"]
+    engine.keeping.try_again(lambda: None)
+    assert "There is room" in terminal.lines_after(*engine.take_events())[0]
+    work()
+    assert sent == ["one", "two"]

@@ -17,6 +17,7 @@ from iirs.client.store.log_entry import TextState
 from iirs.client.window.start import Start
 from iirs.errors import AccountError
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Town, wait_until
+from tests.offline_page import button
 from tests.screen import (
     Screen,
     ask,
@@ -139,8 +140,10 @@ def test_a_newer_login_elsewhere_is_said_and_one_can_log_in_again(screen: Screen
     here = enter(screen, place, "alice")
     there = screen.open(place.home("elsewhere"), Start(str(place.link), options=FAST_BACKOFF))
     fill_in(there, "Log in", "alice", PASSWORD)
-    screen.pump(lambda: there.main_page is not None and here.login_page is not None)
-    assert login_page(here).message.cget("text")
+    said = "This account logged in somewhere else"
+    screen.pump(lambda: there.main_page is not None and said in words(main_page(here).banners))
+    button(main_page(here).banners, "Log in again").invoke()
+    screen.pump(lambda: here.login_page is not None)
     assert here.session is None
     fill_in(here, "Log in", "alice", PASSWORD)
     screen.pump(lambda: here.main_page is not None)

@@ -20,7 +20,8 @@ from iirs.client.account.entry_calls import (
     register,
 )
 from iirs.client.account.password_keys import storage_key
-from iirs.client.server_connection import ConnectionOptions, ServerConnection
+from iirs.client.connection_options import ConnectionOptions
+from iirs.client.server_connection import ServerConnection
 from iirs.client.store.preferences import Preferences
 from iirs.client.store.store import open_store
 from iirs.client.text.translate import _

@@ -31,6 +31,8 @@ class ChainView:
         self._store = store
         self._epoch_keys: dict[tuple[int, bytes], EpochKey] = {}
         self._prekeys = KnownPrekeys()
+        self._head: Head | None = None
+        """The newest that was shown."""
         self._announced_length = 0
         """Up to where the list was announced, in all sessions: it never goes back, whoever starts anew."""
         self._bundle: Bundle | None = None
@@ -60,7 +62,7 @@ class ChainView:
         if mine.verify_key.raw != self._account.identity.verify_key_bytes:
             raise DirectoryError("The server's list of people shows another key under this account's name.")
         self._prekeys.take_in(start.prekeys, self.directory)
-        self._keep_head(start.head)
+        self._head = start.head
         self._bundle, self._bundle_due, self._announced = None, -1, -1
         self._epoch_keys = {}
         return len(self.directory) != before
@@ -80,13 +82,14 @@ class ChainView:
         self._announced_length = announcement.head.length
         period = self._chain.period(announcement.round_number)
         self._prekeys.take_in(announcement.prekeys, self.directory, period)
-        self._keep_head(announcement.head)
+        self._head = announcement.head
         return len(self.directory) != before
 
-    def _keep_head(self, head: Head) -> None:
+    def keep_head(self) -> None:
+        """Remember the newest head for later sessions; whoever calls commits. Raises ``StoreError``."""
         length, _ = self._store.get("head", [0, ""])
-        if head.length >= length:
-            self._store.set("head", [head.length, head.digest.hex()])
+        if self._head is not None and self._head.length >= length:
+            self._store.set("head", [self._head.length, self._head.digest.hex()])
 
     def prekey_of(self, name: str, round_number: int) -> Prekey | None:
         """Return the newest prekey of a person that may be sealed to in a round, if one is known."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.account.account_change import AccountChanges
@@ -22,17 +21,18 @@ from iirs.client.chain_view import ChainView
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import InvitationPrekeys, Posted
 from iirs.client.events import Event, EventLog, Notice, RoundClosed, RoundFate, RoundOpened, StandingBy
+from iirs.client.keeping import Keeping
 from iirs.client.messenger.context import Context
 from iirs.client.messenger.messenger import Messenger
+from iirs.client.open_round import Cover, OpenRound, of_slot
 from iirs.client.opening_bundle import OpeningBundle
 from iirs.client.store.store import ClientStore
 from iirs.client.text.translate import _
 from iirs.errors import OnionError, PeerError, StoreError
-from iirs.geometry import DROP_ID_SIZE, ONIONS_PER_SLOT, PEER_MESSAGE_SIZE, BatchKind
+from iirs.geometry import BatchKind
 from iirs.message import ContentKind, Message, MessageKind, PeerMessage
-from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
+from iirs.onion import EntryChannel, RoundContext, cover_invitation
 from iirs.prekey import Prekey
-from iirs.suite import PublicKey
 from iirs.wire.accounts import Errand, ErrandKind
 from iirs.wire.rounds import (
     Announcement,
@@ -43,23 +43,6 @@ from iirs.wire.rounds import (
     Upload,
     announcement_hash,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Cover:
-    """An idle slot's round: both messages in one fresh drop, to come back swapped."""
-
-    messages: tuple[bytes, ...] = field(repr=False)
-
-
-@dataclass(slots=True)
-class _Round:
-    context: RoundContext
-    announcement: Announcement
-    hop_keys: list[PublicKey]
-    slots: list[tuple[Conversation, Posted] | _Cover] = field(default_factory=list)
-    reply_keys: list[list[bytes]] = field(default_factory=list)
-    built: bool = False
 
 
 class Engine:
@@ -79,8 +62,11 @@ class Engine:
         self.slots = self.messenger.slots
         self.account_changes = AccountChanges.load(store, account.login_secret)
         self._channel: EntryChannel | None = None
+        self.keeping = Keeping(store, self._events)
         self._restored = False
-        self._round: _Round | None = None
+        self._must_discard = False
+        """The keys in the file are not the newest, and that is not on the disk yet."""
+        self._round: OpenRound | None = None
         self._last_announced = 0
         self._bundle: OpeningBundle | None = None
         self._has_worked = False
@@ -109,15 +95,42 @@ class Engine:
         self._channel = start.channel
         self._period_told = -1
         self.chain_view.take_keys(start.epoch_keys)
-        if not self._restored or last_round > self._last_used:
-            # Used elsewhere, or this file is an old copy: then its keys are not the newest.
-            self.messenger.restore(discard_keys=last_round > self._last_used)
-            self._restored = True
-            self._last_used = max(self._last_used, last_round)
-            self.slots.resume()
-        self.messenger.tell_all()
+        if last_round > self._last_used:  # used elsewhere, or this file is an old copy
+            self._restored, self._must_discard = False, True
+            self._last_used = last_round
+        self.keeping.attempt(self._take_up)
         if grew:
             self.messenger.people_changed()
+
+    def _take_up(self) -> None:
+        """Go on from what the file has, unless that has been done, and tell what is known."""
+        self._renew_stale()
+        self.chain_view.keep_head()
+        if not self._restored:
+            self.messenger.restore(discard_keys=self._must_discard)
+            self.slots.resume()
+            self._restored = True
+        self.messenger.tell_all()
+
+    def _come_back(self) -> None:
+        """As ``_take_up``, after the disk took nothing for a while; on return all is on it."""
+        self._take_up()
+        self._store.set("last_round", self._last_used)
+        self._store.commit()
+        self._must_discard = False
+
+    def _renew_stale(self) -> None:
+        """Make anew from the file what may be ahead of it."""
+        if self.keeping.is_stale:
+            self.messenger = Messenger(self._context)
+            self.slots = self.messenger.slots
+            self._restored = False
+            self.keeping.is_stale = False
+
+    def carry_out(self, command: Callable[[], object]) -> None:
+        """Do what the person asks for, or nothing: raises ``StoreFullError`` if the disk does not take it."""
+        self.keeping.run(self._renew_stale)
+        self.keeping.run(command)
 
     def _rounds_around(self) -> range:
         return self.chain.rounds_around(self._context.now_ms() / 1000)
@@ -173,12 +186,10 @@ class Engine:
             self.messenger.people_changed()
         self._give_up_round()
         context = RoundContext(self.chain.chain_id, number, announcement_hash(encoded))
-        self._round = _Round(context, announcement, hop_keys)
+        self._round = OpenRound(context, announcement, hop_keys)
         self._last_announced = number
-        self._work_once()
-        self.slots.begin_round(number)
-        if (told := self.account_changes.answered(notice)) is not None:
-            self._events.append(told)
+        self.keeping.try_again(self._come_back)
+        self.keeping.attempt(lambda: self._begin_round(number, notice))
         if NoticeFlags.LATE in notice:
             self._events.append(
                 Notice(_("The last upload reached the server too late; it will be repeated."))
@@ -192,14 +203,21 @@ class Engine:
                 self.chain.round_ms / 1000,
             )
         )
-        self.slots.note_states()
+        self.keeping.attempt(self.slots.note_states)
         return announcement
+
+    def _begin_round(self, number: int, notice: NoticeFlags) -> None:
+        self.chain_view.keep_head()
+        self._work_once()
+        self.slots.begin_round(number)
+        if (told := self.account_changes.answered(notice)) is not None:
+            self._events.append(told)
 
     def stand_by(self, standby: Standby) -> None:
         """Take in that there is no round for now. Nothing is left to upload for; all else stays as it is."""
         self._give_up_round()
-        self._work_once()
-        self._store.commit()
+        self.keeping.attempt(self._work_once)
+        self.keeping.attempt(self._store.commit)
         self._events.append(StandingBy(standby.hop, self._geometry.hops))
 
     def _work_once(self) -> None:
@@ -219,7 +237,8 @@ class Engine:
         """Return the open round's write, once; nothing if there is no round to upload for.
 
         It is the upload, and before it, in the first write of a session and of a prekey period, the prekey.
-        On return the round number and every stepped key are on disk, so this round can never be used again.
+        On return the round number and every stepped key are on disk, so this round can never be used again;
+        if the disk does not take them it is an upload of cover alone, which needs none.
         Raises ``PeerError`` if the round cannot be one of this session.
         """
         current = self._round
@@ -233,25 +252,37 @@ class Engine:
         except OnionError as error:
             raise PeerError("The server announced a round that its own key is not for.") from error
         self._last_used = number
-        self._store.set("last_round", number)
         prekey = self._renew_prekey(number)
-        active = self.slots.active()
+        filled = self.keeping.attempt(lambda: self._fill(current, self.slots.active(), keep=True))
+        if filled is None:
+            current.slots.clear()
+            filled = self._fill(current, [], keep=False)
+        upload = self._wrap(current, *filled)
+        self.keeping.attempt(self.messenger.take_sent)
+        self.keeping.attempt(self.slots.note_states)
+        return [*prekey, upload]
+
+    def _fill(
+        self, current: OpenRound, active: list[Conversation], *, keep: bool
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Return requests and invitations for a round; with ``keep`` all they need is on disk on return."""
+        number = current.context.round_number
         requests: list[bytes] = []
         for slot in range(self.chain.slots):
             conversation = active[slot] if slot < len(active) else None
             requests += self._fill_slot(current, conversation)
         invitations = self._invitations(active, number) if current.announcement.has_invitations else []
-        self.slots.save_all()
-        upload = self._wrap(current, requests, invitations)
-        self.messenger.take_sent()
-        self.slots.note_states()
-        return [*prekey, upload]
+        if keep:
+            self._store.set("last_round", number)
+            self._store.set("prekeys", self._own_prekeys.to_state())
+            self.slots.save_all()
+            self._must_discard = False
+        return requests, invitations
 
     def _renew_prekey(self, number: int) -> list[Message]:
         # By the calendar and by connecting alone: nothing a person does may show in this.
         period = self.chain.period(number)
         public = self._own_prekeys.renew(period)
-        self._store.set("prekeys", self._own_prekeys.to_state())
         if period == self._period_told:
             return []
         self._period_told = period
@@ -259,16 +290,13 @@ class Engine:
         prekey = Prekey.create(self.account.identity, context.directory, context.position, period, public)
         return [Message(MessageKind.PREKEY, prekey.encode())]
 
-    def _fill_slot(self, current: _Round, conversation: Conversation | None) -> list[bytes]:
+    def _fill_slot(self, current: OpenRound, conversation: Conversation | None) -> list[bytes]:
         number = current.context.round_number
         posted = conversation.prepare(number, current.announcement.head) if conversation is not None else None
         if posted is not None and conversation is not None:
             current.slots.append((conversation, posted))
             return [drop + sealed for drop, sealed in zip(posted.keys.drop_ids, posted.sealed, strict=True)]
-        drop_id = self._random_bytes(DROP_ID_SIZE)
-        messages = tuple(self._random_bytes(PEER_MESSAGE_SIZE) for _ in range(ONIONS_PER_SLOT))
-        current.slots.append(_Cover(messages))
-        return [drop_id + message for message in messages]
+        return current.cover(self._random_bytes)
 
     def _invitations(self, active: list[Conversation], number: int) -> list[bytes]:
         posted = [item.invitation(number, self._prekeys_for(item, number)) for item in active]
@@ -281,24 +309,10 @@ class Engine:
             self.chain_view.prekey_of(conversation.peer.name, number), self._own_prekeys.ids
         )
 
-    def _wrap(self, current: _Round, requests: list[bytes], invitations: list[bytes]) -> Message:
+    def _wrap(self, current: OpenRound, requests: list[bytes], invitations: list[bytes]) -> Message:
         if self._channel is None:
             raise AssertionError("a round is built only in a session")
-        sealed: dict[BatchKind, list[bytes]] = {kind: [] for kind in BatchKind}
-        payloads = [(BatchKind.CONVERSATION, item) for item in requests]
-        payloads += [(BatchKind.INVITATION, item) for item in invitations]
-        for index, (kind, payload) in enumerate(payloads):
-            onion, reply_keys = wrap(
-                payload,
-                current.hop_keys,
-                self._geometry.suite,
-                current.context,
-                kind,
-                self._random_bytes,
-            )
-            if kind is BatchKind.CONVERSATION:
-                current.reply_keys.append(reply_keys)
-            sealed[kind].append(self._channel.seal_up(current.context, kind, index, onion))
+        sealed = current.wrap(self._channel, self._geometry.suite, self._random_bytes, requests, invitations)
         return Upload(
             current.context.round_number,
             tuple(sealed[BatchKind.CONVERSATION]),
@@ -319,30 +333,24 @@ class Engine:
         done = replies.status is RoundStatus.DONE
         if replies.status is RoundStatus.MISSING:
             self._period_told = -1  # a prekey that went with it may not have arrived
-        opened = [self._open(current, index, reply) for index, reply in enumerate(replies.replies)]
-        clean = True
-        for slot, used in enumerate(current.slots):
-            mine = opened[slot * ONIONS_PER_SLOT : (slot + 1) * ONIONS_PER_SLOT]
-            if isinstance(used, _Cover):
-                clean = clean and tuple(mine) == used.messages[::-1]
-            else:
-                clean = self._gather(*used, mine if done else None) and clean
+        opened = [current.open(self._channel, index, reply) for index, reply in enumerate(replies.replies)]
+        kept = self.keeping.attempt(lambda: self._gather_all(current, opened if done else None))
+        clean = kept is not False and current.cover_came_back(opened)
+        fate = RoundFate.LOST if not done else RoundFate.CLEAN if clean else RoundFate.TAMPERED
+        self._events.append(RoundClosed(current.context.round_number, fate))
+        self.keeping.attempt(self.slots.note_states)
+
+    def _gather_all(self, current: OpenRound, opened: list[bytes] | None) -> bool:
+        """Take in what the conversations got, ``None`` if the round was lost; return whether all is well."""
+        fates = [
+            self._gather(*used, None if opened is None else of_slot(opened, slot))
+            for slot, used in enumerate(current.slots)
+            if not isinstance(used, Cover)
+        ]
         self.messenger.work()
         self._has_worked = True
         self.slots.save_all()
-        fate = RoundFate.LOST if not done else RoundFate.CLEAN if clean else RoundFate.TAMPERED
-        self._events.append(RoundClosed(current.context.round_number, fate))
-        self.slots.note_states()
-
-    def _open(self, current: _Round, index: int, sealed: bytes) -> bytes:
-        try:
-            if self._channel is None:
-                return b""
-            return open_reply(
-                current.reply_keys[index], self._channel.open_down(current.context, index, sealed)
-            )
-        except OnionError:
-            return b""
+        return all(fates)
 
     def _gather(self, conversation: Conversation, posted: Posted, replies: list[bytes] | None) -> bool:
         gathered = conversation.gather(posted.keys.contexts_out[0].round_number, posted, replies)
@@ -366,6 +374,12 @@ class Engine:
 
         The next upload needs all of them; until then there is time for other things between.
         """
+        has_more = self.keeping.attempt(self._open_some)
+        if has_more is None:
+            self._bundle = None  # the disk takes nothing: whoever asked asks again
+        return bool(has_more)
+
+    def _open_some(self) -> bool:
         bundle = self._bundle
         if bundle is None:
             return False

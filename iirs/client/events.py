@@ -86,6 +86,14 @@ class StandingBy:
 _ORDINALS = (N_("1st"), N_("2nd"), N_("3rd"), N_("4th"), N_("5th"), N_("6th"), N_("7th"), N_("8th"))
 
 
+@dataclass(frozen=True, slots=True)
+class KeepingChanged:
+    """Whether this machine's disk takes what has to be kept. While it does not, nothing is sent."""
+
+    sentence: str = ""
+    """Why not, or "" once it does again."""
+
+
 class RoundFate(Enum):
     """What became of our part of a round that was announced to us."""
 
@@ -273,6 +281,7 @@ Event = (
     | RoundOpened
     | RoundClosed
     | StandingBy
+    | KeepingChanged
     | PeerChanged
     | PeerAsks
     | TextReceived
@@ -300,6 +309,15 @@ class EventLog:
     def append(self, event: Event) -> None:
         """Note what has happened."""
         self._events.append(event)
+
+    def cut(self, length: int) -> None:
+        """Take back what was noted after there were ``length`` events: it did not happen after all."""
+        del self._events[length:]
+
+    @property
+    def length(self) -> int:
+        """How many events wait."""
+        return len(self._events)
 
     def take(self) -> list[Event]:
         """Return what has happened since last asked, in order."""

@@ -18,11 +18,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 
 from iirs.chain import JoinLink
-from iirs.client.account.account import Account, Environment
+from iirs.client.account.account import Account
 from iirs.client.account.entry_calls import TryLaterError, enter
+from iirs.client.connection_options import ConnectionOptions
 from iirs.client.conversation import HANG_UP_ROUNDS
 from iirs.client.engine import Engine
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, Event, Notice
@@ -30,12 +32,12 @@ from iirs.client.net.transport import Arrival, ServerClosedError, Transport, Tra
 from iirs.client.net.upload_clock import (
     BUILD_AHEAD,
     QUIET_AHEAD,
-    START_STEP,
     Timetable,
     UploadClock,
     next_step,
     upload_margin,
 )
+from iirs.client.store.encrypted_file import StoreFullError
 from iirs.client.store.store import ClientStore
 from iirs.client.text.translate import _
 from iirs.errors import (
@@ -49,11 +51,9 @@ from iirs.errors import (
     StoreError,
 )
 from iirs.message import Message, MessageKind
-from iirs.wire.accounts import RefusedError, Result
 from iirs.wire.limits import CloseReason
 from iirs.wire.rounds import Announcement, Bundle, NoticeFlags, Replies, Standby
 
-_BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _QUIET_SHARE = 0.25
 """In this share of the time before reconnecting, commands wait: they must not delay it."""
 _SILENT_ROUNDS = 5
@@ -65,19 +65,6 @@ _Command = Callable[[], object]
 
 def _look_again() -> None:
     """A command that does nothing: an upload has left, and those behind it may be carried out."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """What a test may own."""
-
-    environment: Environment = field(default_factory=Environment)
-    backoff_seconds: tuple[float, ...] = _BACKOFF_SECONDS
-    start_step: float = START_STEP
-    silent_seconds: float = 10.0
-    """A server that says nothing for this long and five rounds is given up."""
-    tap: Callable[[str, Message], None] | None = None
-    """Called with "up" or "down" and each session message: for tests and the glass box."""
 
 
 class ServerConnection:
@@ -105,8 +92,10 @@ class ServerConnection:
         self._upload_clock = UploadClock(self._uploaded, lambda: self._inbox.put(_look_again))
         self._transport: Transport | None = None
         self._timetable: Timetable | None = None
+        self._stays = False
         self._quitting = threading.Event()
         self._at_once = False
+        self.is_closed = False
         self._coming_back = False
         self._warned_of_impostor = False
         self._ticks_left: int | None = None
@@ -115,29 +104,43 @@ class ServerConnection:
 
     # -- from any thread ------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Connect, and stay connected until ``quit``."""
+    def start(self, *, stays: bool = False) -> None:
+        """Connect, and stay connected until ``quit``; if it ``stays``, ``call`` works until then anyway."""
+        self._stays = stays
         self._thread.start()
 
     def ask(self, peer: str) -> None:
         """Ask to talk to ``peer``; a refusal comes as a ``Notice``."""
-        self._inbox.put(lambda: self._engine.slots.ask(peer))
+        self.act(lambda engine: engine.slots.ask(peer))
 
     def send(self, peer: str, text: str) -> None:
         """Queue a text for ``peer``; ``TextQueued`` says that it is stored."""
-        self._inbox.put(lambda: self._engine.messenger.send(peer, text))
+        self.act(lambda engine: engine.messenger.send(peer, text))
 
     def hang_up(self, peer: str) -> None:
         """End the conversation with ``peer``, four rounds after the next upload that can say so."""
-        self._inbox.put(lambda: self._engine.slots.hang_up(peer))
+        self.act(lambda engine: engine.slots.hang_up(peer))
 
     def change_password(self, login_secret: bytes, make_vault: Callable[[bytes], bytes]) -> None:
         """Have a new password take the old one's place, by way of uploads; ``ErrandDone`` follows."""
-        self._inbox.put(lambda: self._engine.change_password(login_secret, make_vault))
+        self.act(lambda engine: engine.change_password(login_secret, make_vault))
 
     def delete_account(self) -> None:
         """Have the server delete the account, by way of the next uploads; ``ErrandDone`` follows."""
-        self._inbox.put(self._engine.delete_account)
+        self.act(Engine.delete_account)
+
+    def act(self, function: Callable[[Engine], object]) -> None:
+        """As ``call``, for what makes sense only while there is a session to come: otherwise a ``Notice``."""
+        self.call(partial(self._in_session, function))
+
+    def _in_session(self, function: Callable[[Engine], object], engine: Engine) -> None:
+        self.check_in_session()
+        function(engine)
+
+    def check_in_session(self) -> None:
+        """Raise ``AccountError`` if the session has ended without anybody having asked for it."""
+        if self.is_closed and not self._quitting.is_set():
+            raise AccountError("You are logged out. Log in again first.")
 
     def call(self, function: Callable[[Engine], object]) -> None:
         """Run ``function`` with the engine, in the thread that owns it: for reading history and state."""
@@ -164,6 +167,16 @@ class ServerConnection:
     # -- the engine's thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._stay_connected()
+            while self._stays and not self._quitting.is_set():
+                self._carry_out_next(time.monotonic() + 60.0)
+            while self._carry_out_next(0.0):
+                pass  # what was asked for before leaving
+        finally:
+            self._store.close()
+
+    def _stay_connected(self) -> None:
         attempt = 0
         self._upload_clock.start()
         try:
@@ -181,7 +194,7 @@ class ServerConnection:
                         self._emit(ConnectionChanged(ConnectionState.CLOSED, error.said(_)))
                         return
                     self._wait_to_reconnect(attempt, error.said(_))
-                except (ConnectionLostError, PeerError, TryLaterError) as error:
+                except (ConnectionLostError, PeerError, StoreFullError, TryLaterError) as error:
                     self._wait_to_reconnect(attempt, error.said(_))
                 except ImpostorError as error:  # once: who sits on the line must not end a session for good
                     if not self._warned_of_impostor:
@@ -200,36 +213,24 @@ class ServerConnection:
             self._emit(Notice(sentence, alarm=True))
             self._emit(ConnectionChanged(ConnectionState.CLOSED, sentence))
         finally:
+            self.is_closed = True
             self._drop_transport()
             self._upload_clock.stop()
-            self._store.close()
 
     def _is_over(self) -> bool:
         may_leave = self._ticks_left is not None and self._ticks_left <= 0
         return self._quitting.is_set() and (self._at_once or may_leave or self._transport is None)
 
     def _begin_leaving(self) -> None:
-        self._engine.slots.hang_up_all(leaving=self._coming_back)
+        if self.is_closed:
+            return
+        # First what needs no disk: leaving takes as long whether that takes the rest or not.
         self._ticks_left = LEAVE_ROUNDS if self._ticks_left is None else self._ticks_left
+        self._engine.slots.hang_up_all(leaving=self._coming_back)
 
     def _connect(self) -> None:
-        """Connect and log in; with the new login secret if the server knows it by now, and not the old."""
-        secrets_to_try = self._engine.account_changes.secrets
-        for secret in secrets_to_try:
-            try:
-                self._connect_with(secret)
-            except RefusedError as error:
-                told = self._engine.account_changes.deleted() if error.result is Result.DELETED else None
-                if told is not None:  # we asked for that, and the answer was lost: this is the answer
-                    self._emit(told)
-                if error.result is not Result.WRONG_PASSWORD or secret == secrets_to_try[-1]:
-                    raise
-            else:
-                told = self._engine.account_changes.logged_in_with(secret)
-                if told is not None:
-                    self._errand_done(told)
-                    self._emit(told)
-                return
+        changes, attempt = self._engine.account_changes, self._engine.keeping.attempt
+        changes.log_in(self._connect_with, attempt, self._tell)
 
     def _connect_with(self, login_secret: bytes) -> None:
         known = self.account.chain
@@ -373,9 +374,11 @@ class ServerConnection:
 
     def _carry_out(self, command: _Command) -> None:
         try:
-            command()
+            self._engine.carry_out(command)
         except AccountError as error:
             self._emit(Notice(error.said(_)))
+        except StoreFullError:
+            pass  # the engine says that it pauses; nothing was done
 
     def _uploaded(self, message: Message) -> None:
         if self._options.tap is not None:
@@ -383,14 +386,14 @@ class ServerConnection:
 
     def _pass_on(self) -> None:
         for event in self._engine.take_events():
-            if isinstance(event, ErrandDone):
-                self._errand_done(event)
-            self._emit(event)
+            self._tell(event)
 
-    def _errand_done(self, event: ErrandDone) -> None:
-        self.account = replace(self.account, login_secret=self._engine.account_changes.login_secret)
-        if event.deletion and event.accepted:
-            self.quit()  # as everybody leaves
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, ErrandDone):
+            self.account = replace(self.account, login_secret=self._engine.account_changes.login_secret)
+            if event.deletion and event.accepted:
+                self.quit()  # as everybody leaves
+        self._emit(event)
 
     def _emit(self, event: Event) -> None:
         self.events.put(event)

@@ -15,9 +15,11 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from io import TextIOWrapper
 from typing import TextIO
 
+from iirs.client.engine import Engine
 from iirs.client.events import (
     ROUNDS_GO_ON,
     ConnectionChanged,
@@ -26,6 +28,7 @@ from iirs.client.events import (
     FileAdded,
     GroupChanged,
     GroupState,
+    KeepingChanged,
     Notice,
     PeerAsks,
     PeerChanged,
@@ -42,6 +45,7 @@ from iirs.client.events import (
 )
 from iirs.client.model.round_health import RoundHealth
 from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
+from iirs.client.store.encrypted_file import StoreFullError
 from iirs.client.store.log_entry import GROUP_MARK, ItemKind, TextState
 from iirs.client.text.columns import USUAL_COLUMNS, marked
 from iirs.client.text.display import cut_middle, one_line
@@ -110,6 +114,9 @@ class TerminalChat:
         self._state = PeerState.IDLE
         self._health = RoundHealth()
         self._paused = False
+        self._is_full = False
+        self._refused: queue.SimpleQueue[str] = queue.SimpleQueue()
+        """Lines that the disk did not take: they go when it does."""
         self._input_over = False
         self._groups: dict[str, str] = {}
         """Titles of the groups we are in by their keys, as they were told."""
@@ -202,13 +209,23 @@ class TerminalChat:
             self._input_over = line is None
             if line is not None:
                 self._typed.append(line)
-        while self._asked and self._typed:
+        refused = [self._refused.get() for _ in range(self._refused.qsize())]
+        self._unqueued -= len(refused)
+        self._typed.extendleft(reversed(refused))
+        while self._asked and self._typed and not self._is_full:
             line = self._typed.popleft()
             if line or not self._streams.input.isatty():  # Enter alone is no text for a person
                 self._unqueued += 1
-                self._connection.send(self._peer, line)
+                self._connection.act(partial(self._send, line))
                 if self._state in {PeerState.ENDED, PeerState.IDLE}:
                     self._connection.ask(self._peer)
+
+    def _send(self, line: str, engine: Engine) -> None:
+        try:
+            engine.messenger.send(self._peer, line)
+        except StoreFullError:
+            self._refused.put(line)
+            raise
 
     def _handle(self, event: Event, outboxes: queue.SimpleQueue[set[bytes]]) -> bool:
         match event:
@@ -219,7 +236,7 @@ class TerminalChat:
                 self._ask_when_known(names, outboxes)
             case PeerChanged(peer, state, established) if peer == self._peer:
                 self._peer_changed(state, established=established)
-            case RoundOpened() | RoundClosed() | StandingBy():
+            case RoundOpened() | RoundClosed() | StandingBy() | KeepingChanged():
                 self._take_round(event)
             case PeerAsks() | FileAdded() | TimerAsked() | GroupChanged():
                 self._tell(event)
@@ -275,7 +292,11 @@ class TerminalChat:
         if state is PeerState.ENDED and self._pending:
             self._connection.ask(self._peer)  # there is something left to say
 
-    def _take_round(self, event: RoundOpened | RoundClosed | StandingBy) -> None:
+    def _take_round(self, event: RoundOpened | RoundClosed | StandingBy | KeepingChanged) -> None:
+        if isinstance(event, KeepingChanged):
+            self._say(event.sentence or "There is room on the disk again. Sending goes on.")
+            self._is_full = bool(event.sentence)
+            return
         if isinstance(event, RoundClosed):
             self._round_closed(event.fate)
             return

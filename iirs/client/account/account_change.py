@@ -7,12 +7,14 @@ a stop in between, the next session takes it up. The server may know either by t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from iirs.client.events import ErrandDone
 from iirs.client.store.store import ClientStore
 from iirs.errors import AccountError
-from iirs.wire.accounts import NO_ERRAND, Errand, ErrandKind
+from iirs.wire.accounts import NO_ERRAND, Errand, ErrandKind, RefusedError, Result
 from iirs.wire.rounds import NoticeFlags
 
 _NAME = "errand"
@@ -48,9 +50,9 @@ class AccountChanges:
     def set(self, errand: Errand) -> None:
         """Carry this from the next upload on; on return it is on disk. Raises ``AccountError``."""
         self.check_free()
-        self.pending = errand
         self.store.set(_NAME, [errand.encode().hex(), self.login_secret.hex()])
         self.store.commit()
+        self.pending = errand
 
     @property
     def secrets(self) -> list[bytes]:
@@ -69,15 +71,39 @@ class AccountChanges:
         asked = self.pending.kind is ErrandKind.DELETE
         return self.answered(NoticeFlags.ERRAND_DONE) if asked else None
 
+    def log_in(
+        self,
+        connect: Callable[[bytes], None],
+        attempt: Callable[[Callable[[], ErrandDone | None]], ErrandDone | None],
+        tell: Callable[[ErrandDone], None],
+    ) -> None:
+        """Connect with the login secret that the server knows, and ``tell`` what that shows of the errand.
+
+        ``attempt`` keeps something, if the disk takes it. Raises what ``connect`` does.
+        """
+        secrets_to_try = self.secrets
+        for secret in secrets_to_try:
+            try:
+                connect(secret)
+            except RefusedError as error:
+                if error.result is Result.DELETED and (told := attempt(self.deleted)) is not None:
+                    tell(told)  # we asked for that, and the answer was lost: this is the answer
+                if error.result is not Result.WRONG_PASSWORD or secret == secrets_to_try[-1]:
+                    raise
+            else:
+                if (told := attempt(partial(self.logged_in_with, secret))) is not None:
+                    tell(told)
+                return
+
     def answered(self, flags: NoticeFlags) -> ErrandDone | None:
         """Take in what the server says of the errand; return what to tell, if it said anything."""
         said = flags & (NoticeFlags.ERRAND_DONE | NoticeFlags.ERRAND_REFUSED)
         if not said or self.pending.kind is ErrandKind.NONE:
             return None
         done, kind = NoticeFlags.ERRAND_DONE in flags, self.pending.kind
+        self.store.remove(_NAME)
+        self.store.commit()
         if done and kind is ErrandKind.NEW_PASSWORD:
             self.login_secret = self.pending.login_secret
         self.pending = NO_ERRAND
-        self.store.remove(_NAME)
-        self.store.commit()
         return ErrandDone(kind is ErrandKind.DELETE, done)

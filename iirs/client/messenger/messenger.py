@@ -23,6 +23,7 @@ from iirs.client.events import (
 from iirs.client.messenger.budget import Budget, Step, Work
 from iirs.client.messenger.contacts import Contacts, number_with
 from iirs.client.messenger.context import Context
+from iirs.client.messenger.drafts import Drafts
 from iirs.client.messenger.files import Files
 from iirs.client.messenger.groups import Groups
 from iirs.client.messenger.limits import check_text
@@ -56,6 +57,7 @@ class Messenger:
         self._store = context.store
         self._events = context.events
         self.contacts = Contacts(context.store)
+        self.drafts = Drafts(context.store)
         # Each needs the other: files are announced in conversations, and those fetch the pieces.
         self.files = Files(context, self._send_note)
         self.slots = Slots(context, self.contacts, self.files.supply)
@@ -194,6 +196,11 @@ class Messenger:
         """
         return self._store.history.search(words, talk or None, limit, before)
 
+    def keep_draft(self, talk: str, text: str) -> None:
+        """Keep what is being written in a talk; on return it is on disk."""
+        self.drafts.keep(talk, text)
+        self._store.commit()
+
     def transfers(self, entries: Iterable[LogEntry]) -> tuple[TransferProgress, ...]:
         """Return where the files among some entries stand."""
         found = [self.files.transfer(entry.file.file_id) for entry in entries if entry.file is not None]
@@ -215,12 +222,13 @@ class Messenger:
         self._store.commit()
 
     def clear(self, talk: str) -> bool:
-        """Delete a talk's newest entries on this machine; return whether there are more.
+        """Delete a talk's draft and newest entries on this machine; return whether there are more.
 
         A few at a time, as all at once could make an upload late, and show.
         """
         gone = self._store.history.clear(talk)
         self._removed(talk, [item_id for _talk, item_id, _size in gone])
+        self.drafts.keep(talk, "")
         self._store.commit()
         return bool(gone)
 

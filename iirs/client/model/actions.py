@@ -76,7 +76,7 @@ def actions_for(
     """Return what can be asked for of a connection, and the two that the window does itself."""
 
     def tell(function: Callable[[Engine], object]) -> None:
-        connection.call(function)
+        connection.act(function)
 
     return Actions(
         ask=connection.ask,
@@ -93,7 +93,7 @@ def actions_for(
         read_back_to=background.read_back_to,
         search=background.search,
         export=background.export,
-        delete=lambda talk, item: tell(lambda engine: engine.messenger.delete(talk, item)),
+        delete=lambda talk, item: connection.call(lambda engine: engine.messenger.delete(talk, item)),
         clear=background.clear,
         set_timer=lambda talk, seconds: tell(lambda engine: engine.messenger.set_timer(talk, seconds)),
         leave_timer=lambda talk: tell(lambda engine: engine.messenger.leave_timer(talk)),

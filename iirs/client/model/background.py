@@ -16,6 +16,7 @@ from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
 from iirs.client.model.picture_queue import Picture, PictureQueue
 from iirs.client.server_connection import ServerConnection
+from iirs.client.store.encrypted_file import StoreFullError
 from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, HistoryPage, LogEntry
 from iirs.client.store.whole_files import read_at_most, write_whole
 from iirs.client.text.columns import marked
@@ -63,7 +64,21 @@ class NotSent:
     sentence: str
 
 
-Reading = HistoryPage | LastEntries | Found | Picture | Said | NotSent
+@dataclass(frozen=True, slots=True)
+class KeptDrafts:
+    """What was written and not sent in the sessions before, by talk."""
+
+    texts: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftNotKept:
+    """The disk did not take a talk's draft: it is to be kept later."""
+
+    talk: str
+
+
+Reading = HistoryPage | LastEntries | Found | Picture | Said | NotSent | KeptDrafts | DraftNotKept
 
 
 class BackgroundWork:
@@ -79,11 +94,30 @@ class BackgroundWork:
 
         def work(engine: Engine) -> None:
             try:
+                self._connection.check_in_session()
                 engine.messenger.send(talk, text)
-            except AccountError as error:
+            except (AccountError, StoreFullError) as error:
                 self._tell(NotSent(talk, text, error.said(_)))
+                if isinstance(error, StoreFullError):
+                    raise
 
         self._connection.call(work)
+
+    def keep_draft(self, talk: str, text: str) -> None:
+        """Keep what is being written in a talk."""
+
+        def work(engine: Engine) -> None:
+            try:
+                engine.messenger.keep_draft(talk, text)
+            except StoreError:
+                self._tell(DraftNotKept(talk))
+                raise
+
+        self._in_store(work)
+
+    def read_drafts(self) -> None:
+        """Read what was written and not sent in the sessions before."""
+        self._in_store(lambda engine: self._tell(KeptDrafts(engine.messenger.drafts.all())))
 
     def read(self, talk: str, before: bytes | None = None) -> None:
         """Read the newest entries of a talk, or older ones than ``before``."""
@@ -170,7 +204,7 @@ class BackgroundWork:
 
         def work() -> None:
             data = _read(path)
-            self._connection.call(lambda engine: engine.messenger.send_file(talk, path.name, data))
+            self._connection.act(lambda engine: engine.messenger.send_file(talk, path.name, data))
 
         self._in_worker(work)
 
@@ -197,6 +231,8 @@ class BackgroundWork:
         def work(engine: Engine) -> None:
             try:
                 function(engine)
+            except StoreFullError:
+                raise  # the engine pauses, and says so
             except StoreError as error:
                 self._tell(Said(error.said(_), alarm=True))
 

@@ -16,6 +16,7 @@ from iirs.client.events import (
     FileAdded,
     GroupChanged,
     GroupState,
+    KeepingChanged,
     Notice,
     PeerAsks,
     PeerChanged,
@@ -31,6 +32,7 @@ from iirs.client.events import (
     TimerChanged,
     TransferChanged,
 )
+from iirs.client.model.background import DraftNotKept, KeptDrafts, LastEntries, NotSent, Reading, Said
 from iirs.client.model.round_health import RoundHealth
 from iirs.client.model.talk import BUSY_STATES, Row, Talk
 from iirs.client.model.timer_sentences import timer_set, timer_wish
@@ -75,6 +77,8 @@ class ChatModel:
         self.health = RoundHealth()
         self.standby = ""
         """Why there are no rounds for now, or "" while there are."""
+        self.keeping = ""
+        """Why this machine's disk takes nothing for now, or "" while it does: nothing is sent meanwhile."""
         self.notice = ""
         """The newest sentence the person should see, in their language; whoever has shown it clears it."""
         self.alarms: list[str] = []
@@ -132,12 +136,10 @@ class ChatModel:
     def take(self, event: Event) -> None:
         """Take in what the client tells."""
         match event:
-            case ConnectionChanged(state, sentence):
-                self.connection, self.sentence = state, sentence
-                if state is not ConnectionState.ONLINE:
-                    self.round, self.standby = None, ""
-            case Notice(sentence, alarm):
-                self._note(sentence, alarm)
+            case ConnectionChanged():
+                self._take_connection(event)
+            case Notice() | KeepingChanged():
+                self._take_sentence(event)
             case RoundOpened() | RoundClosed() | StandingBy():
                 self._take_round(event)
             case PeerAsks() | PeerChanged():
@@ -157,6 +159,20 @@ class ChatModel:
             self.numbers = dict(zip(names, numbers, strict=True))
             for talk in self.talks.values():
                 talk.number = self.numbers.get(talk.peer, talk.number)
+
+    def _take_connection(self, event: ConnectionChanged) -> None:
+        self.connection, self.sentence = event.state, event.sentence
+        if event.state is not ConnectionState.ONLINE:
+            self.round, self.standby = None, ""
+        if event.state is ConnectionState.CLOSED:
+            for talk in self.talks.values():
+                talk.state = PeerState.IDLE  # nobody answers here any more
+
+    def _take_sentence(self, event: Notice | KeepingChanged) -> None:
+        if isinstance(event, KeepingChanged):
+            self.keeping = event.sentence
+        else:
+            self._note(event.sentence, event.alarm)
 
     def _note(self, sentence: str, alarm: bool) -> None:
         if not alarm:
@@ -275,6 +291,36 @@ class ChatModel:
             if talk.last is None:
                 talk.last = Row.of(entry, self._now_ms())
             talk.last_ms = max(talk.last_ms, min(entry.sent_at_ms, self._now_ms()))
+
+    def take_reading(self, reading: Reading) -> None:
+        """Take in what was looked up, or what came of something else that was asked for."""
+        match reading:
+            case HistoryPage():
+                self.take_history(reading)
+            case LastEntries(entries):
+                self.take_last_entries(entries)
+            case KeptDrafts(texts):
+                self._take_drafts(texts)
+            case DraftNotKept(talk):
+                self.talk(talk).kept_draft = None
+            case NotSent() | Said():
+                self._note(reading.sentence, isinstance(reading, Said) and reading.alarm)
+
+    def _take_drafts(self, texts: dict[str, str]) -> None:
+        """Take in what was written and not sent before; what is being written by now stays."""
+        for peer, text in texts.items():
+            talk = self.talk(peer)
+            talk.kept_draft = text
+            talk.draft = talk.draft or text
+
+    def drafts_to_keep(self) -> list[Talk]:
+        """Return the talks whose drafts the store does not have, if it takes any; count them as kept."""
+        changed = [talk for talk in self.talks.values() if talk.draft != talk.kept_draft]
+        if self.keeping:
+            return []
+        for talk in changed:
+            talk.kept_draft = talk.draft
+        return changed
 
     def _now_ms(self) -> int:
         return int(self._now() * 1000)

@@ -104,6 +104,8 @@ class Talk:
     timer_by: str = ""
     """Who waits for an answer about that; "": nobody."""
     draft: str = field(default="", repr=False)
+    kept_draft: str | None = field(default="", repr=False)
+    """What the store has, or is about to have, of the draft; ``None``: not known."""
     number: str = ""
     """The safety number with a person, 60 digits; "" where there is none."""
     verified: bool = False
@@ -191,6 +193,11 @@ class Talk:
         self.rows.append(row)
         if row.text_id:
             self._by_id[row.text_id] = row
+
+    @property
+    def has_transfer(self) -> bool:
+        """Whether a file is on its way, as far as what is shown goes back."""
+        return any(row.transfer in {TransferState.MOVING, TransferState.PAUSED} for row in self.rows)
 
     def room_for(self, text: str) -> int:
         """Return how many bytes more a text could have and be sent here; negative if it is too long."""

@@ -18,7 +18,9 @@ def why_not(model: ChatModel, talk: Talk) -> str:
         case ConnectionState.WAITING:
             return _("No connection to the server. It comes back by itself.")
         case ConnectionState.CLOSED:
-            return _("You are logged out.")
+            return _("You are logged out, so nothing can be sent. What you write stays here.")
+    if model.keeping:
+        return _("Nothing can be sent while the disk takes no more. What you write stays here.")
     if talk.blocked:
         return _(talk.blocked)
     if talk.is_group:

@@ -25,6 +25,25 @@ class StoreDamagedError(StoreError):
     """The file is damaged or under another key: set it aside, and begin a new one."""
 
 
+class StoreFullError(StoreError):
+    """The disk takes nothing for now: send nothing that has to be kept, and try again later."""
+
+
+_DISK_CODES = frozenset({8, 10, 13, 14})
+"""SQLite's READONLY, IOERR, FULL and CANTOPEN: not the file is at fault, but what it lies on."""
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_CODES
+
+
+def _full() -> StoreFullError:
+    return StoreFullError(
+        "This machine's disk takes no more, so nothing is sent for now. "
+        "What you write stays here; sending goes on by itself once there is room."
+    )
+
+
 class Rows:
     """What a statement gives. Reading may find a damaged page too, and raises ``StoreError`` like running."""
 
@@ -92,6 +111,10 @@ class EncryptedFile:
             ):
                 raise sqlcipher.DatabaseError("a page that is not as it was written")
         except sqlcipher.OperationalError as error:
+            if _is_of_the_disk(error):
+                raise StoreFullError(
+                    "This account's file on this machine cannot be written: is the disk full?"
+                ) from error
             raise StoreError(
                 "This account's file on this machine cannot be opened: is it in use by another window?"
             ) from error
@@ -124,6 +147,8 @@ class EncryptedFile:
         try:
             yield
         except (sqlcipher.Error, OverflowError, ValueError) as error:
+            if _is_of_the_disk(error):
+                raise _full() from error
             self._suspect(error)
             raise StoreError(
                 "This account's file on this machine cannot be read or written: is the disk full?"
@@ -131,17 +156,23 @@ class EncryptedFile:
 
     def commit(self) -> None:
         """Make all changes last. On return they are on disk. Raises ``StoreError``."""
-        try:
+        with self._naming_failures():
             self._db.commit()
-        except sqlcipher.Error as error:
-            raise StoreError(
-                "This machine's disk does not take any more; nothing is sent until it does."
-            ) from error
 
     def undo(self) -> None:
         """Take back what was not committed."""
         with suppress(sqlcipher.Error):
             self._db.rollback()
+
+    def pause(self) -> None:
+        """Take back what was not committed, and refuse any change with ``StoreFullError`` from now on."""
+        self.undo()
+        self._db.execute("PRAGMA query_only = ON")
+
+    def resume(self) -> None:
+        """Take changes again."""
+        self.undo()
+        self._db.execute("PRAGMA query_only = OFF")
 
     def close(self) -> None:
         """Commit and let go of the file."""

@@ -34,10 +34,21 @@ class Incoming:
     def __init__(self, file: EncryptedFile) -> None:
         """``file`` has the tables of ``INCOMING_SCHEMA``."""
         self._file = file
-        rows = file.execute("SELECT peer, count(*) FROM inbox GROUP BY peer ORDER BY min(place)")
-        self._waiting: dict[str, int] = dict(rows.fetchall())
-        self._turns = deque(self._waiting)
+        self._waiting: dict[str, int] = {}
+        self._turns: deque[str] = deque()
         """Whose turn it is: those of whom something waits, each once."""
+        self._is_read = False
+
+    def forget(self) -> None:
+        """Look into the file again before anything is done: what was not committed is not there any more."""
+        self._is_read = False
+
+    def _read(self) -> None:
+        if not self._is_read:
+            rows = self._file.execute("SELECT peer, count(*) FROM inbox GROUP BY peer ORDER BY min(place)")
+            self._waiting = dict(rows.fetchall())
+            self._turns = deque(self._waiting)
+            self._is_read = True
 
     # -- fragments ------------------------------------------------------------------------------------
 
@@ -76,6 +87,7 @@ class Incoming:
 
     def put(self, peer: str, item: Item) -> None:
         """Have an item wait behind those of the same person."""
+        self._read()
         self._file.execute(
             "INSERT INTO inbox (peer, item_id, part, parts, kind, sent_at_ms, data) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -87,10 +99,12 @@ class Incoming:
 
     def has_room(self, peer: str) -> bool:
         """Return whether more of a person's may wait."""
+        self._read()
         return self._waiting.get(peer, 0) < WAITING_MAX
 
     def take(self) -> tuple[str, Item] | None:
         """Take out the oldest item of the person whose turn it is; each has theirs, one item a turn."""
+        self._read()
         if not self._turns:
             return None
         peer = self._turns.popleft()

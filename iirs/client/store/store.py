@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS outbox (
 );
 CREATE INDEX IF NOT EXISTS outbox_by_peer ON outbox (peer, place);
 """
+_ROOM_WANTED = 64 * 1024
+"""So many bytes must fit before a disk that was full counts as having room again."""
 _LOCK = "INSERT OR REPLACE INTO value VALUES ('', '1');"
 
 
@@ -117,6 +119,19 @@ class ClientStore:
     def undo(self) -> None:
         """Take back what was not committed."""
         self._file.undo()
+        self.incoming.forget()
+
+    def pause(self) -> None:
+        """Take back what was not committed, and refuse any change with ``StoreFullError`` from now on."""
+        self._file.pause()
+        self.incoming.forget()
+
+    def resume(self) -> None:
+        """Take changes again. Raises ``StoreFullError`` if there is no room yet for a fair number of them."""
+        self._file.resume()
+        for filling in ("." * _ROOM_WANTED, "1"):
+            self.set("", filling)
+            self.commit()
 
     def close(self) -> None:
         """Commit, erase what is still to be erased, and let go of the file."""

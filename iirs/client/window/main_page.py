@@ -5,8 +5,9 @@ from __future__ import annotations
 import tkinter as tk
 from tkinter import ttk
 
+from iirs.client.events import ConnectionState
 from iirs.client.model.actions import Actions
-from iirs.client.model.background import Found
+from iirs.client.model.background import Found, KeptDrafts
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.picture_queue import Picture
 from iirs.client.model.talk import Talk
@@ -18,7 +19,7 @@ from iirs.client.text.translate import _
 from iirs.client.window.pages.group_page import NewGroupPage
 from iirs.client.window.pages.new_talk_page import NewTalkPage
 from iirs.client.window.pages.safety_page import SafetyPage
-from iirs.client.window.parts.banners import Banners
+from iirs.client.window.parts.banners import Answer, Banners
 from iirs.client.window.parts.find_strip import FindStrip
 from iirs.client.window.parts.scroll_page import FillingPage
 from iirs.client.window.parts.side_column import SideColumn
@@ -28,6 +29,8 @@ from iirs.client.window.theme.theme import Theme
 
 _STANDBY = "standby"
 _BLOCKED = "blocked"
+_KEEPING = "keeping"
+_ENDED = "ended"
 _ROOM_FOR_BOTH = 620
 """The width from which people and a talk fit beside each other, in dp."""
 _TIMER = "timer"
@@ -44,7 +47,7 @@ class MainPage(ttk.Frame):
         self._theme = theme
         self._model = model
         self._actions = actions
-        self._standby = ""
+        self._states: dict[str, str] = {}
         self._page: ttk.Frame | None = None
         self._wanted = tk.StringVar(self)
         self._wanted.trace_add("write", lambda *_: self._typed())
@@ -143,11 +146,18 @@ class MainPage(ttk.Frame):
             self.open(names[(here + step) % len(names)])
 
     def focus_writing(self) -> None:
-        """Put the cursor where the person writes: to a peer, or whom to talk to."""
+        """Put the cursor where the person writes, to a peer or whom to talk to, if that is what is shown."""
+        if self._page is None:
+            self._look_at(people=False)
+            (self.chat.entry if self._model.open_peer else self.new_talk_page.entry).focus_set()
+
+    def back(self) -> None:
+        """Put away what is searched for, and the page in place of a talk, and go back to writing."""
+        self._wanted.set("")
+        self._close_found()
         if self._page is not None:
             self._close_page()
-        self._look_at(people=False)
-        (self.chat.entry if self._model.open_peer else self.new_talk_page.entry).focus_set()
+        self.focus_writing()
 
     def find_people(self) -> None:
         """Put the cursor where people and messages are looked for."""
@@ -225,9 +235,11 @@ class MainPage(ttk.Frame):
     def _search(self, words: str) -> None:
         self._actions.search("", words)
 
-    def take(self, reading: Picture | Found) -> None:
-        """Show what was read: a picture in the log, or what a search came to."""
+    def take(self, reading: Picture | Found | KeptDrafts) -> None:
+        """Show what was read: a picture in the log, what a search came to, or what was being written."""
         match reading:
+            case KeptDrafts():
+                self.chat.show_kept_draft()
             case Picture():
                 self.chat.log.take_picture(reading)
             case Found(talk, _, entries) if talk:
@@ -272,7 +284,9 @@ class MainPage(ttk.Frame):
             self._actions.ask(name)
         elif not self._model.people:
             self.new_talk_page.say(_("The list of people has not come yet. Try again in a moment."))
-        elif name:
+        elif not name:
+            self.new_talk_page.say(_("Type a name first."))
+        else:
             self.new_talk_page.say(
                 _(
                     "Nobody with that name is registered on this server. Names appear some rounds after "
@@ -286,7 +300,7 @@ class MainPage(ttk.Frame):
         menu.add_command(label=_("Open"), command=lambda: self.open(key))
         if talk is None or not talk.is_group:
             if talk is not None and talk.may_end:
-                menu.add_command(label=_("End conversation"), command=lambda: actions.hang_up(key))
+                menu.add_command(label=_("End conversation"), command=lambda: self.chat.end(talk))
             else:
                 menu.add_command(label=_("Ask to talk"), command=lambda: actions.ask(key))
             if talk is not None and talk.asks:
@@ -328,13 +342,21 @@ class MainPage(ttk.Frame):
             if key.startswith("ask ") and key.removeprefix("ask ") not in asking:
                 self.banners.drop(key)
 
+    def _show_state(self, key: str, style: str, sentence: str, *answers: Answer) -> None:
+        """Show a sentence for as long as it holds; "" is none."""
+        if sentence != self._states.get(key, ""):
+            self._states[key] = sentence
+            self.banners.drop(key)
+            if sentence:
+                self.banners.show(key, style, displayable(sentence), answers)
+
     def _show_warnings(self) -> None:
         model = self._model
-        if model.standby != self._standby:
-            self._standby = model.standby
-            self.banners.drop(_STANDBY)
-            if model.standby:
-                self.banners.show(_STANDBY, "Warn", model.standby)
+        ended = model.sentence if model.connection is ConnectionState.CLOSED else ""
+        again = (_("Log in again"), "Accent.", self._actions.log_out)
+        self._show_state(_STANDBY, "Warn", model.standby)
+        self._show_state(_KEEPING, "Bad", "" if ended else model.keeping)
+        self._show_state(_ENDED, "Bad", ended, again)
         talk = model.talks.get(model.open_peer)
         blocked = f"{_BLOCKED} {talk.peer}" if talk is not None and talk.blocked else ""
         for key in self.banners.shown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from iirs.client.account.entry_calls import Home
 from iirs.client.account_tasks import (
@@ -21,6 +21,8 @@ from iirs.client.model.background import BackgroundWork, Reading
 from iirs.client.model.chat_model import ChatModel
 
 _EVENTS_A_TICK = 200
+DRAFT_SECONDS = 2.0
+"""What is being written is kept no more often."""
 _AT_ONCE_SECONDS = 3.0
 """How long to wait for a connection that leaves at once."""
 
@@ -31,6 +33,14 @@ class Leaving:
 
     then: Callable[[], None]
     what_then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Whose session ended, and what was being written in it, by talk."""
+
+    verify_key: bytes
+    texts: dict[str, str] = field(repr=False)
 
 
 class Session:
@@ -46,11 +56,13 @@ class Session:
         self._home = home
         self._tell = tell
         self._at_once_since: float | None = None
+        self._keep_at = 0.0
 
     def begin(self) -> None:
         """Connect, and read what the list of talks shows first."""
-        self.connection.start()
+        self.connection.start(stays=True)
         self.background.read_last_entries()
+        self.background.read_drafts()
 
     def take_events(self) -> Iterator[Event]:
         """Have the model take some of what happened, one by one, and return each."""
@@ -61,6 +73,29 @@ class Session:
                 return
             self.model.take(event)
             yield event
+
+    @property
+    def is_time_to_keep(self) -> bool:
+        """Whether what is being written may have changed for long enough to be kept."""
+        return time.monotonic() >= self._keep_at
+
+    def keep_drafts(self) -> None:
+        """Have what is being written kept in the store, if that has changed."""
+        self._keep_at = time.monotonic() + DRAFT_SECONDS
+        for talk in self.model.drafts_to_keep():
+            self.background.keep_draft(talk.peer, talk.draft)
+
+    @property
+    def left(self) -> Left:
+        """What was being written when it ended, whether the store took it or not."""
+        texts = {talk.peer: talk.draft for talk in self.model.talks.values() if talk.draft}
+        return Left(self.connection.account.identity.verify_key_bytes, texts)
+
+    def take_over(self, left: Left | None) -> None:
+        """Go on with what was being written in the session before, if it was the same account's."""
+        if left is not None and left.verify_key == self.connection.account.identity.verify_key_bytes:
+            for peer, text in left.texts.items():
+                self.model.talk(peer).draft = text
 
     # -- the account --------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from iirs.client.account_tasks import Credentials, Remembered
-from iirs.client.server_connection import ConnectionOptions
+from iirs.client.connection_options import ConnectionOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,9 @@ from iirs.client.account.entry_calls import Home
 from iirs.client.account_tasks import LoggedIn, NotLoggedIn, PasswordTold, Remembered
 from iirs.client.events import ConnectionState, ErrandDone, Notice, PeerChanged
 from iirs.client.model.actions import actions_for
-from iirs.client.model.background import Found, LastEntries, NotSent, Reading, Said
+from iirs.client.model.background import Found, KeptDrafts, NotSent, Reading
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.picture_queue import Picture
-from iirs.client.store.log_entry import HistoryPage
 from iirs.client.text.translate import _
 from iirs.client.window.alerts import Alerts
 from iirs.client.window.login_form import LoginForm
@@ -30,7 +29,7 @@ from iirs.client.window.pages.lock_page import LockPage
 from iirs.client.window.pages.login_page import LoginPage
 from iirs.client.window.pages.settings_page import AccountFacts, SettingsActions, SettingsPage
 from iirs.client.window.pages.shortcuts_page import ShortcutsPage, bind_shortcuts
-from iirs.client.window.session import Leaving, Session
+from iirs.client.window.session import Leaving, Left, Session
 from iirs.client.window.start import Start
 from iirs.client.window.theme.shapes import RoundedBox
 from iirs.client.window.theme.theme import Theme
@@ -63,6 +62,7 @@ class ClientWindow:
         self._warnings: list[tuple[str, bool]] = []
         self._peer_to_ask = start.peer
         self._to_say = {start.peer: start.say} if start.say else {}
+        self._left: Left | None = None
         self._next_poll = ""
         self.state = WindowState(window, theme, home, self._inbox.put, lambda: self.navigator.show())  # noqa: PLW0108  # there is none yet
         self.alerts = Alerts(window, self.state)
@@ -99,7 +99,7 @@ class ClientWindow:
             "new_group": lambda: self._on_main_page(MainPage.new_group),
             "previous": lambda: self._on_main_page(lambda page: page.step(-1)),
             "next": lambda: self._on_main_page(lambda page: page.step(1)),
-            "back": self._back,
+            "back": lambda: self._on_main_page(MainPage.back),
             "settings": lambda: self.navigator.open(Page.SETTINGS),
             "larger": lambda: self.state.zoom(1),
             "smaller": lambda: self.state.zoom(-1),
@@ -203,6 +203,8 @@ class ClientWindow:
         self.state.remember(result.link, self.model.me)
         self._warnings = [(remark, False) for remark in self.form.accept(result)]
         self.navigator.go_to(Page.MAIN)
+        session.take_over(self._left)
+        self._left = None
         session.begin()
 
     # -- what the other threads say -----------------------------------------------------------------
@@ -216,6 +218,8 @@ class ClientWindow:
                 self._refresh()
             elif self.main_page is not None:
                 self.main_page.tick()
+            if self.session is not None and self.session.is_time_to_keep:
+                self._keep_drafts(self.session)
             self._watch_end()
             if self.state.is_time_to_lock:
                 self.lock()
@@ -247,21 +251,14 @@ class ClientWindow:
         return changed
 
     def _take_reading(self, reading: Reading) -> None:
-        match reading:
-            case HistoryPage():
-                self.model.take_history(reading)
-            case LastEntries(entries):
-                self.model.take_last_entries(entries)
-            case NotSent(talk, text, sentence):
-                self.model.take(Notice(sentence))
-                if self.main_page is not None:
-                    self.main_page.chat.take_back(talk, text)
-                else:
-                    self.model.talk(talk).take_back(text)
-            case Said(sentence, alarm):
-                self.model.take(Notice(sentence, alarm))
-            case Picture() | Found() if self.main_page is not None:
-                self.main_page.take(reading)
+        self.model.take_reading(reading)
+        match reading, self.main_page:
+            case NotSent(talk, text), MainPage(chat=chat):
+                chat.take_back(talk, text)
+            case NotSent(talk, text), _:
+                self.model.talk(talk).take_back(text)
+            case ((Picture() | Found() | KeptDrafts()), MainPage() as page):
+                page.take(reading)
 
     def _take_events(self) -> bool:
         changed = False
@@ -357,6 +354,7 @@ class ClientWindow:
         def then() -> None:
             if session is not None:
                 session.forget()
+            self._left = None
             self.show_login(sentence)
 
         self._leave(then, _("Then you can log in again."), coming_back=False)
@@ -374,21 +372,23 @@ class ClientWindow:
 
     def _leave(self, then: Callable[[], None], what_then: str, *, coming_back: bool = True) -> None:
         if self.session is not None:
+            self._keep_drafts(self.session)
             self.session.leave(Leaving(then, what_then), coming_back=coming_back)
-            self.navigator.go_to(Page.LEAVING)
+            if self.model.connection is not ConnectionState.CLOSED:
+                self.navigator.go_to(Page.LEAVING)
+
+    def _keep_drafts(self, session: Session) -> None:
+        if self.main_page is not None:
+            self.main_page.chat.keep_draft()
+        session.keep_drafts()
 
     def _watch_end(self) -> None:
-        """Once the connection is over for good, go where we were going, or back to the form."""
+        """Once the connection is over, go where we were going. If it ended by itself we stay, and say why."""
         session = self.session
-        if session is None or not session.is_over:
-            return
-        self.session = None
-        session.end()
-        if session.leaving is not None:
+        if session is not None and session.leaving is not None and session.is_over:
+            self.session, self._left = None, session.left
+            session.end()
             session.leaving.then()
-        else:
-            unexpected = _("The connection ended unexpectedly. Please log in again.")
-            self.show_login(self.model.sentence or unexpected)
 
     def _destroy(self) -> None:
         self.is_open = False

@@ -62,8 +62,9 @@ class NewGroupPage(ScrollPage):
             window_keys_first(widget)
             widget.bind("<Return>", lambda _: self._take_first_or_create())
         self.filter_entry.bind("<Down>", lambda _: self.list.focus_set())
-        for sequence in ("<Return>", "<space>", "<ButtonRelease-1>"):
-            self.list.bind(sequence, lambda _: self._toggle_active())
+        for sequence in ("<Return>", "<space>"):
+            self.list.bind(sequence, lambda _: self._toggle_at(self.list.index("active")))
+        self.list.bind("<ButtonRelease-1>", self._toggle_clicked)
         self._show_people()
 
     @property
@@ -106,11 +107,18 @@ class NewGroupPage(ScrollPage):
             self.message.configure(text=_("A group has at most {count} members.").format(count=MEMBERS_MAX))
         self._show_people()
 
-    def _toggle_active(self) -> str:
-        active = self.list.index("active")
-        if 0 <= active < len(self._shown):
-            self.toggle(self._shown[active])
-            self.list.activate(min(active, len(self._shown) - 1))
+    def _toggle_clicked(self, event: tk.Event[tk.Listbox]) -> str:
+        index = int(self.list.nearest(event.y))  # type: ignore[no-untyped-call]
+        box = self.list.bbox(index) if index >= 0 else None
+        if box is not None and box[1] <= event.y < box[1] + box[3]:  # not the empty space below the last
+            self._toggle_at(index)
+        return "break"
+
+    def _toggle_at(self, index: int) -> str:
+        if 0 <= index < len(self._shown):
+            name = self._shown[index]
+            self.toggle(name)
+            self.list.activate(self._shown.index(name))  # it may have moved
         return "break"
 
     def _take_first_or_create(self) -> None:

@@ -30,6 +30,9 @@ _NOT_SHOWN = N_("no preview")
 """Of a picture that could not be read within the bounds; it can be saved like any file."""
 
 
+_UNDER_WAY = frozenset({TransferState.MOVING, TransferState.PAUSED})
+
+
 class Bubbles:
     """Draws rows on a canvas of some width."""
 
@@ -68,6 +71,8 @@ class Bubbles:
         top, bottom, width = space
         note = note_of(row)
         picture = pictures.of(row)
+        if picture is not None and row.transfer in _UNDER_WAY:
+            note = f"{self.progress_words(row)} · {note}"
         inside = place.text_width if picture is None else picture.width()
         links = [self._link_words(link, width) for link in place.links]
         inside = max([inside, theme.small.measure(note), *map(theme.small.measure, links)])
@@ -91,6 +96,7 @@ class Bubbles:
             self._text(row, place, links, area)
         elif picture is not None:
             self.canvas.create_image(left + dp(12), top + dp(8), image=picture, anchor="nw")
+            self._bar(row, left + dp(12), left + dp(12) + picture.width(), top + dp(3) + picture.height())
         else:
             self._card(row, area, refused=pictures.was_refused(row))
         self._note(row, note, area)
@@ -176,13 +182,18 @@ class Bubbles:
             fill=muted,
             tags="text",
         )
-        if row.transfer in {TransferState.MOVING, TransferState.PAUSED}:
-            y = top + dp(42)
-            theme.box(canvas, (left, y, right, y + dp(5)), 2, colours.line)
-            share = row.done / file.size
-            if share > 0:
-                done = left + max(dp(5), round((right - left) * share))
-                theme.box(canvas, (left, y, done, y + dp(5)), 2, muted)
+        self._bar(row, left, right, top + dp(42))
+
+    def _bar(self, row: Row, left: int, right: int, top: int) -> None:
+        """Draw how far a file is, while it is on its way."""
+        dp, theme, colours = self._theme.dp, self._theme, self._theme.colours
+        if row.file is None or row.transfer not in _UNDER_WAY:
+            return
+        theme.box(self.canvas, (left, top, right, top + dp(5)), 2, colours.line)
+        if row.done > 0:
+            done = left + max(dp(5), round((right - left) * row.done / row.file.size))
+            ink = colours.on_own_bubble_muted if row.outgoing else colours.muted
+            theme.box(self.canvas, (left, top, done, top + dp(5)), 2, ink)
 
     def progress_words(self, row: Row, *, refused: bool = False) -> str:
         """Return how far a file is, and how long it takes if nothing else is said; or that none is shown."""

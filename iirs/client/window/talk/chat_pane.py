@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from tkinter import filedialog, ttk
 
-from iirs.client.events import GroupState, PeerState
+from iirs.client.events import ConnectionState, GroupState, PeerState
 from iirs.client.messenger.file_transfer import safe_name
 from iirs.client.messenger.timers import OFFERED
 from iirs.client.model.actions import Actions
@@ -125,6 +125,11 @@ class ChatPane(ttk.Frame):
         self.refresh()
         self.entry.focus_set()
 
+    def show_kept_draft(self) -> None:
+        """Show what was written in an earlier session, unless something is being written already."""
+        if not self.composer.text:
+            self.composer.text = self._talk.draft
+
     def keep_draft(self) -> None:
         """Keep what is being written with its talk."""
         if self._talk.peer:
@@ -169,6 +174,9 @@ class ChatPane(ttk.Frame):
             self.ask_button.configure(text=_("Accept") if talk.asks else _("Ask to talk"))
             waits = talk.state in {PeerState.ASKING, PeerState.WAITING}
             self.end_button.configure(text=_("Stop asking") if waits else _("End conversation"))
+        ended = self._model.connection is ConnectionState.CLOSED
+        for button in wanted:
+            button.state(["disabled" if ended else "!disabled"])
         buttons = [button for button, is_wanted in wanted.items() if is_wanted]
         names, least = self._names, self._theme.dp(150)
         self._header.show(self._face, names, *buttons, self.more_button, growing=names, least=least)
@@ -188,7 +196,17 @@ class ChatPane(ttk.Frame):
             self._actions.decline(self._talk.peer)
 
     def _end(self) -> None:
-        self._actions.hang_up(self._talk.peer)
+        self.end(self._talk)
+
+    def end(self, talk: Talk) -> None:
+        """End a conversation; ask first if a file is on its way in it."""
+        if not talk.has_transfer:
+            self._actions.hang_up(talk.peer)
+            return
+        words = _("A file is still on its way. It stops until you two talk again.")
+        Question(
+            self, self._theme, words, [(_("End conversation"), lambda: self._actions.hang_up(talk.peer))]
+        )
 
     # -- writing ------------------------------------------------------------------------------------
 
@@ -340,7 +358,14 @@ class ChatPane(ttk.Frame):
     def _confirm_clear(self) -> None:
         peer = self._talk.peer
         words = _("Delete all that is kept of this talk on this machine? The others keep what they have.")
-        Question(self, self._theme, words, [(_("Delete"), lambda: self._actions.clear(peer))])
+        Question(self, self._theme, words, [(_("Delete"), lambda: self._clear(peer))])
+
+    def _clear(self, peer: str) -> None:
+        talk = self._model.talk(peer)
+        talk.draft = ""
+        if talk is self._talk:
+            self.composer.text = ""
+        self._actions.clear(peer)
 
     def _confirm_leave(self) -> None:
         key = self._talk.peer

@@ -50,6 +50,7 @@ class Composer(ttk.Frame):
         self._file: FileToSend | None = None
         self.round_seconds = 2.0
         self._blocked = False
+        self._complaint = ""
         self._make_strip()
         self.reason = wrapping(ttk.Label(self, style="Muted.TLabel", font=theme.small))
         self.reason.pack(fill="x", padx=(dp(14), 0), pady=(0, dp(6)))
@@ -105,6 +106,7 @@ class Composer(ttk.Frame):
                 self.entry.bind(sequence, lambda _: self._leave_entry(forward=False))
             except tk.TclError:
                 continue  # only X11 knows this key's name
+        self.entry.bind("<Configure>", lambda _: self._fit_height())  # lines break where there is room
         self.entry.bind("<<Modified>>", lambda _: self._take_change())
 
     # -- what is shown ------------------------------------------------------------------------------
@@ -125,7 +127,8 @@ class Composer(ttk.Frame):
         self._blocked = blocked
         self.send_button.state(["disabled" if blocked else "!disabled"])
         self.clip_button.state(["disabled" if blocked or not files else "!disabled"])
-        self._sentence = sentence
+        if sentence != self._sentence:
+            self._sentence, self._complaint = sentence, ""
         self._show_sentence()
 
     def _measure(self) -> None:
@@ -144,7 +147,10 @@ class Composer(ttk.Frame):
             sentence = n_("{left} byte left for this text.", "{left} bytes left for this text.", room).format(
                 left=room
             )
-        self.reason.configure(text=sentence, style="Error.TLabel" if room < 0 else "Muted.TLabel")
+        is_wrong = room < 0 or bool(self._complaint)
+        self.reason.configure(
+            text=self._complaint or sentence, style="Error.TLabel" if is_wrong else "Muted.TLabel"
+        )
 
     # -- writing ------------------------------------------------------------------------------------
 
@@ -152,8 +158,17 @@ class Composer(ttk.Frame):
         """Send what is written, if that can be now; otherwise it stays."""
         self._measure()
         text = self.text
-        if text.strip() and self._room >= 0 and not self._blocked and self._send(text):
+        if not text.strip():
+            self._complain(_("Nothing is written yet."))
+        elif self._room >= 0 and not self._blocked and self._send(text):
             self.text = ""
+        elif self._room >= 0:
+            self._complain(_("Not sent. {why}").format(why=self._sentence))
+
+    def _complain(self, sentence: str) -> None:
+        """Say why Enter did nothing, until something is written or stands otherwise."""
+        self._complaint = sentence
+        self._show_sentence()
 
     # -- a file -------------------------------------------------------------------------------------
 
@@ -248,7 +263,11 @@ class Composer(ttk.Frame):
         if not self.entry.edit_modified():
             return
         self.entry.edit_modified(False)
+        self._complaint = ""
         self._measure()
+        self._fit_height()
+
+    def _fit_height(self) -> None:
         count = self.entry.count("1.0", "end", "displaylines")
         lines = count[0] if isinstance(count, tuple) else (count or 1)
         self.entry.configure(height=min(_TALLEST, max(1, int(lines))))

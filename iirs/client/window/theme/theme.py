@@ -14,6 +14,7 @@ from iirs.client.text.display import cut_middle
 from iirs.client.text.emoji import EmojiProbe, spelled_out
 from iirs.client.text.visual_order import visual
 from iirs.client.window.theme.avatars import paint
+from iirs.client.window.theme.editing import edit_as_elsewhere
 from iirs.client.window.theme.palette import LIGHT, Palette
 from iirs.client.window.theme.shapes import RoundedBox
 
@@ -60,6 +61,7 @@ class Theme:
         self.bold, self.small_bold = make(), make()
         on_x11 = root.tk.call("tk", "windowingsystem") == "x11"
         self._turns = on_x11
+        edit_as_elsewhere(root)
         self.emoji = EmojiProbe(needed=on_x11)
         self.restyle(colours, zoom)
 
