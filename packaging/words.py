@@ -41,7 +41,7 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
     **dict.fromkeys({"Notice", *_ERRORS}),
 }
 """Functions, and errors a window shows, whose first argument is a sentence."""
-_ENGLISH = ("client/terminal.py", "client/main.py", "client/gui.py")
+_ENGLISH = ("client/terminal*.py", "client/main.py", "client/gui.py")
 """What they say goes to scripts and screen readers, and is documented as it is."""
 _NOTHING_SHOWN = ("message.py", "onion.py", "wire/**.py", "demo/**.py", "meter/**.py", "server/**.py")
 """Modules whose sentences no window shows."""

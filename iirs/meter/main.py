@@ -13,6 +13,7 @@ from iirs.errors import ConfigError, IirsError
 from iirs.geometry import CHAIN_FILE_MAX
 from iirs.meter.report import MeterSettings, read_meter
 from iirs.noise import Noise
+from iirs.standard_streams import program
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,6 +59,7 @@ def settings_of(options: argparse.Namespace) -> MeterSettings:
     return MeterSettings(noise, len(chain.hops) if chain else None, **given)
 
 
+@program("iirs-meter")
 def main(arguments: list[str] | None = None) -> int:
     """Print the report. Returns 0, 2 with a sentence for input that makes no sense, or 130 on Ctrl-C."""
     try:

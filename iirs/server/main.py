@@ -20,6 +20,7 @@ from iirs.server.net.addresses import is_loopback, reachable
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.server.stop_signal import StopSignal
+from iirs.standard_streams import can_be_written, program
 
 _TRUST_ALONE = (
     "note: this chain is one server, so whoever runs it must be trusted not to look at who talks to whom; "
@@ -93,6 +94,7 @@ def _storage(url: str | None, folder: Path) -> Storage:
     return storage
 
 
+@program("iirs-server", goes_on=True)
 def main(arguments: list[str] | None = None) -> int:
     """Run a server until Ctrl-C or SIGTERM. Returns 0, or 2 if it could not start."""
     stop = StopSignal()  # first: a signal that comes while all is set up ends the server as any other does
@@ -141,10 +143,13 @@ def _run(options: argparse.Namespace, settings: ServiceSettings, stop: StopSigna
 
 def _draw(link: JoinLink) -> None:
     try:
-        print(qr_lines(str(link)), flush=True)
+        lines = qr_lines(str(link))
     except ExtraMissingError as error:
         print(f"iirs-server: {error}", file=sys.stderr)
-    except UnicodeEncodeError:  # an output without block characters; the link above is enough to go on
+        return
+    if can_be_written(lines, sys.stdout):
+        print(lines, flush=True)
+    else:  # an output without block characters; the link above is enough to go on
         print("iirs-server: this output cannot show a QR code", file=sys.stderr)
 
 

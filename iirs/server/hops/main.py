@@ -19,6 +19,7 @@ from iirs.server.hops.link_server import LinkServer
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.keystore import HopKeys, hold_folder, load_hop_keys
 from iirs.server.stop_signal import StopSignal
+from iirs.standard_streams import program
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -37,6 +38,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@program("iirs-mix", goes_on=True)
 def main(arguments: list[str] | None = None) -> int:
     """Run a hop until Ctrl-C or SIGTERM. Returns 0, 1 if it had to give up, or 2 if it could not start."""
     stop = StopSignal()  # first: a signal that comes while all is set up ends the hop as any other does

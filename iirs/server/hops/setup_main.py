@@ -38,6 +38,7 @@ from iirs.server.keystore import (
     milliseconds,
     write_file,
 )
+from iirs.standard_streams import program
 from iirs.suite import SUITES
 from iirs.tls import certificate_hash, make_certificate
 
@@ -103,6 +104,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@program("iirs-chain")
 def main(arguments: list[str] | None = None) -> int:
     """Do one command. Returns 0, 2 if it could not be done, or 130 on Ctrl-C."""
     try:
