@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from iirs.chain import DEFAULT_PORT, Chain, JoinLink
+from iirs.chain import DEFAULT_PORT, ONE_SERVER, Chain, JoinLink
 from iirs.errors import ConfigError, ExtraMissingError
 from iirs.meter.report import MeterSettings, read_meter
 from iirs.paths import data_directory
@@ -23,8 +23,7 @@ from iirs.server.stop_signal import StopSignal
 from iirs.standard_streams import can_be_written, program
 
 _TRUST_ALONE = (
-    "note: this chain is one server, so whoever runs it must be trusted not to look at who talks to whom; "
-    "the network, and everybody else, learns only who is registered and who is online"
+    f"note: {ONE_SERVER} The network, and everybody else, learns only who is registered and who is online."
 )
 _TRUST_CHAIN = (
     "note: who talks to whom is hidden if any one of the chain's {hops} servers is honest; the network, and "
