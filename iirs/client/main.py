@@ -52,16 +52,20 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-@program("iirs-client")
 def main(arguments: list[str] | None = None) -> int:
     """Run the client. Returns 0 when all is well, 1 if refused, 2 if it cannot start, 130 on Ctrl-C."""
     try:
         # What a script starts in the background inherits that SIGINT is ignored: it would only end with its
         # input, as if all had been said.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        return _run(parse_arguments(arguments))
+        return _main(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+@program("iirs-client")
+def _main(arguments: list[str] | None) -> int:
+    return _run(parse_arguments(arguments))
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -120,7 +120,6 @@ class TerminalClient:
                 self.ready.set()
 
 
-@program("iirs-demo")
 def main(arguments: list[str] | None = None) -> int:
     """Show the main job. Returns 0 only if everything was delivered, 128 + N if signal N ended it."""
     try:
@@ -137,6 +136,7 @@ def _end(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)  # so that on the way out all that was started is ended
 
 
+@program("iirs-demo")
 def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="iirs-demo", description="A server and two people, talking.")
     parser.add_argument("--headless", action="store_true", help="no windows, even with a display")

@@ -59,13 +59,17 @@ def settings_of(options: argparse.Namespace) -> MeterSettings:
     return MeterSettings(noise, len(chain.hops) if chain else None, **given)
 
 
-@program("iirs-meter")
 def main(arguments: list[str] | None = None) -> int:
     """Print the report. Returns 0, 2 with a sentence for input that makes no sense, or 130 on Ctrl-C."""
     try:
-        return _run(parse_arguments(arguments))
+        return _main(arguments)
     except KeyboardInterrupt:
         return 130
+
+
+@program("iirs-meter")
+def _main(arguments: list[str] | None) -> int:
+    return _run(parse_arguments(arguments))
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -93,11 +93,14 @@ def _storage(url: str | None, folder: Path) -> Storage:
     return storage
 
 
-@program("iirs-server", goes_on=True)
 def main(arguments: list[str] | None = None) -> int:
     """Run a server until Ctrl-C or SIGTERM. Returns 0, or 2 if it could not start."""
     stop = StopSignal()  # first: a signal that comes while all is set up ends the server as any other does
-    options = parse_arguments(arguments)
+    serve = program("iirs-server", goes_on=True)(lambda given: _serve(parse_arguments(given), stop))
+    return serve(arguments)
+
+
+def _serve(options: argparse.Namespace, stop: StopSignal) -> int:
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick left out is said in our own words
     try:

@@ -38,11 +38,14 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-@program("iirs-mix", goes_on=True)
 def main(arguments: list[str] | None = None) -> int:
     """Run a hop until Ctrl-C or SIGTERM. Returns 0, 1 if it had to give up, or 2 if it could not start."""
     stop = StopSignal()  # first: a signal that comes while all is set up ends the hop as any other does
-    options = parse_arguments(arguments)
+    serve = program("iirs-mix", goes_on=True)(lambda given: _serve(parse_arguments(given), stop))
+    return serve(arguments)
+
+
+def _serve(options: argparse.Namespace, stop: StopSignal) -> int:
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
     try:
         folder = options.data_dir or data_directory("iirs-mix")

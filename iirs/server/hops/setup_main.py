@@ -104,13 +104,17 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-@program("iirs-chain")
 def main(arguments: list[str] | None = None) -> int:
     """Do one command. Returns 0, 2 if it could not be done, or 130 on Ctrl-C."""
     try:
-        return _run(parse_arguments(arguments))
+        return _main(arguments)
     except KeyboardInterrupt:
         return 130
+
+
+@program("iirs-chain")
+def _main(arguments: list[str] | None) -> int:
+    return _run(parse_arguments(arguments))
 
 
 def _run(options: argparse.Namespace) -> int:
