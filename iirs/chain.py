@@ -25,6 +25,8 @@ from iirs.noise import B_MAX, MU_MAX, NO_NOISE, Noise
 from iirs.plain_toml import parse_plain_toml
 from iirs.suite import SUITES
 
+ONE_SERVER = "With one server, whoever runs it could see who talks to whom, and must be trusted not to look."
+"""What has to be known of a chain of one; said in these words everywhere."""
 DEFAULT_PORT = 12345
 MAX_HOPS = 8
 MAX_SLOTS = 16

@@ -15,6 +15,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po, write_po
 
+from iirs.chain import ONE_SERVER
 from iirs.wire.accounts import Result
 from iirs.wire.limits import CloseReason
 
@@ -41,7 +42,7 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
     **dict.fromkeys({"Notice", *_ERRORS}),
 }
 """Functions, and errors a window shows, whose first argument is a sentence."""
-_ENGLISH = ("client/terminal.py", "client/main.py", "client/gui.py")
+_ENGLISH = ("client/terminal*.py", "client/main.py", "client/gui.py")
 """What they say goes to scripts and screen readers, and is documented as it is."""
 _NOTHING_SHOWN = ("message.py", "onion.py", "wire/**.py", "demo/**.py", "meter/**.py", "server/**.py")
 """Modules whose sentences no window shows."""
@@ -63,6 +64,7 @@ def collected() -> Catalog:
         catalog.add(message, context=context)
     for sentence in (*(result.sentence for result in Result), *(reason.sentence for reason in CloseReason)):
         catalog.add(sentence)
+    catalog.add(ONE_SERVER)
     return catalog
 
 

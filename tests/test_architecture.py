@@ -239,6 +239,7 @@ RULES = {
 EXCEPTIONS = {
     "iirs.tls": ("sockets files", "TLS over memory, with OpenSSL's files for certificates"),
     "iirs.paths": ("files", "where programs keep their files"),
+    "iirs.standard_streams": ("sockets files", "what programs print on; poll says whether it has a reader"),
     "iirs.epoch": ("threads clock", "one lock: connections look up keys that another thread erases"),
     "iirs.server.service": ("sockets threads clock files", "the threads around the mix net"),
     "iirs.server.connectionThread": ("sockets threads clock", "one client's thread and socket"),
@@ -258,6 +259,7 @@ EXCEPTIONS = {
         "threads clock files",
         "reads the keyboard, waits for events, asks how wide it is",
     ),
+    "iirs.client.terminal_login": ("files", "options, a password file, and typing that is not shown"),
     "iirs.client.account_tasks": ("threads clock files", "workers for what blocks; when a login ended"),
     "iirs.client.gui": ("windows", "asks for tkinter, and says so in a sentence where there is none"),
     "iirs.client.text.translate": ("files", "where the catalogues are; read when a language is chosen"),

@@ -206,7 +206,9 @@ def test_on_a_terminal_it_asks_for_everything_as_the_first_version_did(tmp_path:
             ("Join link: ", link),
             ("(r)egister or (l)og in? ", "r"),
             ("Name: ", "alice"),
+            ("Password: ", "short"),
             ("Password: ", "correct horse battery"),
+            ("Password again: ", "correct horse battery"),
             ("Whom do you want to talk to? ", "bob"),
         ]
         seen = ""

@@ -6,6 +6,8 @@ import io
 import os
 import queue
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,13 @@ from iirs.chain import JoinLink
 from iirs.client.account.account import Account
 from iirs.client.events import (
     ROUNDS_GO_ON,
+    ContactChanged,
     FileAdded,
     GroupChanged,
     GroupState,
+    PeerChanged,
+    PeerState,
+    PeopleChanged,
     RoundClosed,
     RoundFate,
     RoundOpened,
@@ -29,6 +35,7 @@ from iirs.client.server_connection import ServerConnection
 from iirs.client.store.log_entry import EntryKind, FileInfo, LogEntry
 from iirs.client.store.store import ClientStore
 from iirs.client.terminal import Streams, TerminalChat
+from iirs.standard_streams import CLOSED_PIPE, Outlet
 from tests.builders import make_chain, person
 
 CHAIN = make_chain().chain
@@ -238,16 +245,35 @@ def test_lines_fit_the_terminal_they_are_written_to(
     assert max(map(len, streams.output.getvalue().splitlines())) == used  # type: ignore[attr-defined]
 
 
+def encoded(encoding: str, columns_of: int | None = None) -> tuple[io.BytesIO, io.TextIOWrapper]:
+    """Return an output as ``program`` sets it up, and what is below."""
+    written = io.BytesIO()
+    outlet = Outlet(written)
+    if columns_of is not None:
+        outlet.isatty = lambda: True  # type: ignore[method-assign]
+        outlet.fileno = lambda: columns_of  # type: ignore[method-assign]
+    return written, io.TextIOWrapper(io.BufferedWriter(outlet), encoding, "iirs.plain")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line"),
+    [
+        ("latin-1", "bob> Gr\xfc\xdfe ?...".encode("latin-1")),
+        ("ascii", b"bob> Gr??e ?..."),
+        ("cp1252", "bob> Gr\xfc\xdfe ?…".encode("cp1252")),
+        ("utf-8", "bob> Grüße 😀…".encode()),
+    ],
+)
 def test_a_text_that_the_terminals_encoding_has_no_letters_for_ends_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+    terminal: Terminal, encoding: str, line: bytes
 ) -> None:
     """Fixed: in a Latin-1 terminal one emoji of a peer's ended the program."""
-    written = io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "latin-1"))
-    chat = Terminal()
-    chat._chat._streams = Streams(io.StringIO(), Streams.standard().output, io.StringIO())
-    chat._chat._show(TextReceived("bob", b"", "Grüße 😀", 0))
-    assert written.getvalue() == "bob> Grüße ?\n".encode("latin-1")
+    written, stream = encoded(encoding)
+    terminal._chat._streams = Streams(io.StringIO(), stream, stream)
+    terminal.lines_after(TextReceived("bob", b"", "Grüße 😀…", 0), named(GROUP, "“→😀"))
+    first, second = written.getvalue().splitlines()
+    assert first == line
+    assert second.startswith(b"iirs: the group #abababab by mallory is called ")
 
 
 def test_lines_that_the_disk_does_not_take_are_kept_in_order_and_go_when_there_is_room(
@@ -279,3 +305,236 @@ def test_lines_that_the_disk_does_not_take_are_kept_in_order_and_go_when_there_i
     assert "There is room" in terminal.lines_after(*engine.take_events())[0]
     work()
     assert sent == ["one", "two"]
+
+
+@pytest.mark.parametrize("filler", ["…", "x\N{COMBINING ACUTE ACCENT}", "→"])
+def test_letters_that_stand_for_others_begin_no_row_either(terminal: Terminal, pty: int, filler: str) -> None:
+    """Fixed: a mark of no width is written as "?", so a line was wider than had been counted."""
+    written, stream = encoded("ascii", pty)
+    terminal._chat._streams = Streams(io.StringIO(), stream, io.StringIO())
+    for count in range(20, 90):
+        terminal.lines_after(TextReceived("bob", b"", "hi" + filler * count + FAKES[0], 0))
+    lines = written.getvalue().decode().splitlines()
+    assert max(map(len, lines)) <= 79
+    assert all(line.startswith(("bob> ", "     ")) for line in lines)
+
+
+# -- what is typed ------------------------------------------------------------------------------------------
+
+
+class Connection:
+    """A connection that notes what it is asked for, and has as many events as a test gives it."""
+
+    def __init__(self, *events: object) -> None:
+        self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
+        for event in events:
+            self.events.put(event)
+        self.sent: list[str] = []
+        self.has_quit = False
+        self.later: list[object] = []
+
+    def start(self) -> None:
+        """Nothing to connect."""
+
+    def ask(self, peer: str) -> None:
+        """Nobody to ask."""
+
+    def call(self, _: object) -> None:
+        """The outbox of earlier runs is not read: nothing is ever done."""
+
+    def act(self, function: Callable[[Any], object]) -> None:
+        function(SimpleNamespace(messenger=SimpleNamespace(send=self.send)))
+
+    def send(self, peer: str, text: str) -> None:
+        assert peer == "bob"
+        self.sent.append(text)
+
+    def quit(self) -> None:
+        self.has_quit = True
+
+    def join(self, _: float) -> bool:
+        for event in self.later:
+            self.events.put(event)
+        return True
+
+
+PEOPLE = PeopleChanged(("alice", "bob", "carol"), ("1" * 60, "12345" * 12, "3" * 60))
+
+
+def typing(terminal: Terminal, typed: str | bytes, *events: object, encoding: str = "utf-8") -> Connection:
+    """Let a person type, after some events."""
+    connection = Connection()
+    chat = terminal._chat
+    chat._connection = connection  # type: ignore[assignment]
+    raw = typed if isinstance(typed, bytes) else typed.encode(encoding)
+    source = io.TextIOWrapper(io.BytesIO(raw), encoding, "surrogateescape")
+    chat._streams = Streams(source, terminal.streams.output, terminal.streams.status)
+    terminal.lines_after(*events)
+    chat._read_lines()
+    chat._send_lines()
+    return connection
+
+
+def said(terminal: Terminal) -> str:
+    return terminal.streams.status.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("/help", "iirs: /who: who is registered"),
+        ("/?", "iirs: /quit"),
+        ("/HELP  ", "iirs: what you type goes to bob"),
+        ("/who", "iirs: registered on this server: alice, bob, carol"),
+        ("/who", "iirs: online now, you included: 3 (clients are told how many, and never who)"),
+        ("/status", "iirs: asking bob to talk; both sides have to ask"),
+        ("/peer", f"iirs: your safety number, not yet marked as compared: {'12345 ' * 11}12345"),
+        ("/status", "iirs: texts not delivered yet: 0"),
+        ("/nonsense", "iirs: there is no command /nonsense, and nothing was sent"),
+        ("/etc/passwd is a file", "iirs: there is no command /etc/passwd, and nothing was sent"),
+        ("/quit smoking", "iirs: /quit takes nothing after it, and nothing was done or sent"),
+        ("/", "iirs: there is no command /, and nothing was sent"),
+        ("/ me", "iirs: there is no command /, and nothing was sent"),
+    ],
+)
+def test_a_command_is_answered_and_never_sent(terminal: Terminal, line: str, answer: str) -> None:
+    """Fixed: the peer got it."""
+    opened = RoundOpened(1, 2.0, 3, 5, 2.0)
+    connection = typing(terminal, f"{line}\nhello\n", PEOPLE, PeerChanged("bob", PeerState.ASKING), opened)
+    assert answer in said(terminal)
+    assert connection.sent == ["hello"]
+
+
+def test_commands_are_answered_before_anything_is_known(terminal: Terminal) -> None:
+    connection = typing(terminal, "/who\n/status\n/help\nhello\n")
+    assert "who is registered is not known" in said(terminal)
+    assert "iirs: not connected yet\n" in said(terminal)
+    assert connection.sent == []
+    assert terminal._chat._waiting() == 1
+
+
+def test_a_peer_whose_number_was_compared_is_said_to_be(terminal: Terminal) -> None:
+    contact = ContactChanged("bob", "12345" * 12, verified=True, blocked="Nothing is sent.")
+    typing(terminal, "/status\n", PEOPLE, contact, ContactChanged("carol", "3", verified=False))
+    assert "your safety number, marked as compared: 12345" in said(terminal)
+    assert "iirs: Nothing is sent." in said(terminal)
+    other = Terminal()
+    typing(other, "/status\n", PeopleChanged(("alice",)))
+    assert "iirs: bob is not registered yet\niirs: texts" in said(other)
+
+
+@pytest.mark.parametrize(
+    ("line", "sent"), [("//help", "/help"), ("///", "//"), ("//etc/hosts", "/etc/hosts"), (" /who", " /who")]
+)
+def test_two_slashes_send_one(terminal: Terminal, line: str, sent: str) -> None:
+    assert typing(terminal, line + "\n", PEOPLE).sent == [sent]
+    assert "command" not in said(terminal)
+
+
+@pytest.mark.parametrize("quitting", ["/quit", "/exit", "/Quit "])
+def test_quitting_is_like_the_end_of_the_input(terminal: Terminal, quitting: str) -> None:
+    connection = typing(terminal, f"hello\n{quitting}\nnot any more\n", PEOPLE)
+    assert connection.sent == ["hello"]
+    assert terminal._chat._input_over
+    assert not terminal._chat._is_done(), "hello has not been delivered"
+
+
+@pytest.mark.parametrize(
+    ("typed", "encoding", "sent"),
+    [
+        ("Grüße\n".encode(), "ascii", ["Grüße"]),
+        ("Grüße\n".encode(), "utf-8", ["Grüße"]),
+        ("Grüße\n".encode("latin-1"), "latin-1", ["Grüße"]),
+        ("Grüße Á\n".encode(), "cp1252", ["Grüße Á"]),
+        ("ok\nGrüße\n".encode("latin-1"), "utf-8", ["ok"]),
+        ("Grüße\nok\n".encode("latin-1"), "ascii", ["ok"]),
+    ],
+)
+def test_a_line_is_sent_as_it_was_typed_or_not_at_all(
+    terminal: Terminal, typed: bytes, encoding: str, sent: list[str]
+) -> None:
+    """Fixed: what the locale could not decode was sent as replacement characters."""
+    assert typing(terminal, typed, PEOPLE, encoding=encoding).sent == sent
+    refused = b"ok" in typed
+    assert ("it is neither" in said(terminal)) is refused
+    assert terminal._chat._code() == (1 if refused else 0)
+
+
+def test_a_stream_that_is_closed_ends_the_input(terminal: Terminal) -> None:
+    source = io.StringIO("hello\n")
+    source.close()
+    terminal._chat._streams = Streams(source, io.StringIO(), io.StringIO())
+    terminal._chat._read_lines()
+    assert terminal._chat._lines.get_nowait() is None
+
+
+# -- outputs that are gone ----------------------------------------------------------------------------------
+
+
+class Pipe:
+    """The writing end of a pipe, as ``program`` sets it up, and its reader, who can go."""
+
+    def __init__(self) -> None:
+        self.reader, writer = os.pipe()
+        self._raw = os.fdopen(writer, "wb", buffering=0)
+        self.stream = io.TextIOWrapper(io.BufferedWriter(Outlet(self._raw)), "utf-8")
+
+    def read(self) -> str:
+        return os.read(self.reader, 10_000).decode()
+
+    def close_reader(self) -> None:
+        os.close(self.reader)
+
+
+def chat_until_gone(terminal: Terminal, status: object, *events: object, later: object = None) -> int:
+    connection = Connection(*events)
+    connection.later = [later] if later is not None else []
+    chat = terminal._chat
+    chat._connection = connection  # type: ignore[assignment]
+    pipe = Pipe()
+    chat._streams = Streams(io.StringIO(), pipe.stream, status or terminal.streams.status)  # type: ignore[arg-type]
+    pipe.close_reader()
+    code = chat._chat()
+    assert connection.has_quit, "it left as everybody leaves"
+    return code
+
+
+def test_when_the_reader_goes_away_it_leaves_as_everybody_does(terminal: Terminal) -> None:
+    """Fixed: a broken pipe ended the program in the middle, with a traceback."""
+    missing = PeopleChanged(("alice",))
+    text = TextReceived("bob", b"", "hello", 0)
+    terminal._chat._linger = 1e9
+    assert chat_until_gone(terminal, None, missing, text, later=text) == CLOSED_PIPE
+    lines = said(terminal)
+    assert "nobody reads the output any more: texts that arrive are kept in the history" in lines
+    assert "texts received and not shown: 2; the history has them" in lines
+
+
+def test_when_nobody_is_left_to_tell_it_waits_for_nothing(terminal: Terminal) -> None:
+    status = Pipe()
+    status.close_reader()
+    terminal._chat._typed.append("not delivered")
+    assert chat_until_gone(terminal, status.stream) == CLOSED_PIPE
+
+
+def test_as_long_as_somebody_reads_all_is_as_ever(terminal: Terminal) -> None:
+    pipe = Pipe()
+    chat = terminal._chat
+    chat._streams = Streams(io.StringIO(), pipe.stream, io.StringIO())
+    terminal.lines_after(TextReceived("bob", b"", "hello", 0))
+    assert pipe.read() == "bob> hello\n"
+    assert not chat._has_nobody_to_tell()
+    assert (chat._input_over, chat._unshown, chat._code()) == (False, 0, 0)
+
+
+def test_an_output_that_was_closed_from_the_start_is_said_to_show_nothing(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = terminal._chat
+    outlet = Outlet(io.BytesIO(), was_closed=True)
+    closed_output = io.TextIOWrapper(io.BufferedWriter(outlet), "utf-8")
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(chat, "_chat", lambda: 0)
+    chat._streams = Streams(io.StringIO(), closed_output, terminal.streams.status)
+    assert chat.run() == 0
+    assert said(terminal).startswith("iirs: the output is closed: texts that arrive are kept in the history")

@@ -83,6 +83,8 @@ class NotLoggedIn:
     sentence: str
     on_trust: bool = False
     """As in ``LoggedIn``: the server may have been seen, for the first time, all the same."""
+    error: IirsError | None = field(default=None, compare=False)
+    """What refused it, if it was foreseen."""
 
 
 def log_in(
@@ -99,7 +101,7 @@ def log_in(
         store, aside = open_store(path, storage_key(account.identity))
         connection = ServerConnection(link, account, store, options, login_ended=ended)
     except IirsError as error:
-        return NotLoggedIn(error.said(_), on_trust)
+        return NotLoggedIn(error.said(_), on_trust, error)
     except OSError as error:
         why = error.strerror or _("no reason given")
         return NotLoggedIn(_("A file on this machine could not be used: {why}.").format(why=why), on_trust)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from iirs.chain import JoinLink, parse_chain
 from iirs.client.account.entry_calls import Home
-from iirs.client.account_tasks import Credentials, NotLoggedIn, Remembered, log_in
 from iirs.client.desktop import menu_entry as desktop_entry
-from iirs.client.server_connection import ServerConnection
 from iirs.client.terminal import INTERRUPTED, Streams, TerminalChat
-from iirs.errors import AccountError, ChainError, ConfigError, IirsError
-from iirs.identity import checked_name
+from iirs.client.terminal_login import TerminalLogin, read_password
+from iirs.errors import ChainError, ConfigError, IirsError
 from iirs.paths import data_directory
-
-_PASSWORD_LINE_MAX = 10_000
-"""Characters that are read of a password file: it may be one without an end."""
+from iirs.standard_streams import program
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -33,7 +27,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--chain-file", type=Path, help="accept this chain only, whatever the link leaves out"
     )
-    parser.add_argument("--terminal", action="store_true", help="no window: lines in, PEER> text out")
+    parser.add_argument(
+        "--terminal",
+        action="store_true",
+        help="no window: lines in, PEER> text out; a line that begins with / is a command: see /help",
+    )
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--register", action="store_true", help="create the account")
     action.add_argument("--login", action="store_true", help="log in to an existing account")
@@ -60,9 +58,14 @@ def main(arguments: list[str] | None = None) -> int:
         # What a script starts in the background inherits that SIGINT is ignored: it would only end with its
         # input, as if all had been said.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        return _run(parse_arguments(arguments))
+        return _main(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+@program("iirs-client")
+def _main(arguments: list[str] | None) -> int:
+    return _run(parse_arguments(arguments))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -98,57 +101,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def run_terminal(options: argparse.Namespace, home: Home, streams: Streams) -> int:
     """Log in and chat in a terminal, asking for whatever the command line does not say."""
-    interactive = streams.input.isatty()
-
-    def ask(question: str, flag: str, read: Callable[[str], str] = streams.ask) -> str:
-        if not interactive:
-            raise ConfigError(f"{flag} is needed when nobody is there to be asked.")
-        return read(question)
-
-    remembered = Remembered.read(home.folder)
-    link_text = options.link
-    if not link_text:
-        hint = f" [{remembered.link}]" if remembered.link else ""
-        link_text = ask(f"Join link{hint}: ", "LINK").strip() or remembered.link
-    JoinLink.parse(link_text)  # a link that is none is said before anything else is asked
-    wants_to_register = options.register
-    if not (options.register or options.login):
-        wants_to_register = (
-            ask("(r)egister or (l)og in? ", "--register or --login").strip().lower().startswith("r")
-        )
-    name = checked_name(options.username or ask("Name: ", "--username").strip())
-    if options.password_file:
-        password = read_password(options.password_file)
-    else:
-        password = ask("Password: ", "--password-file", lambda text: getpass.getpass(text, streams.status))
-    peer = checked_name(options.peer or ask("Whom do you want to talk to? ", "--peer").strip())
-    if peer == name:
-        raise AccountError("That is your own name. Choose somebody else to talk to.")
-    credentials = Credentials(
-        link_text, name, password, new=wants_to_register, keys_stay_here=options.keys_stay_here
-    )
-    connection = _log_in(home, credentials, streams)
+    connection, peer = TerminalLogin(options, home, streams).log_in()
     return TerminalChat(connection, peer, streams, options.linger).run()
-
-
-def _log_in(home: Home, credentials: Credentials, streams: Streams) -> ServerConnection:
-    """Return the account's connection, not yet started; tell what the person should know."""
-    result = log_in(home, credentials)
-    if result.on_trust:
-        print(
-            "iirs: first visit to this server, and the link has no fingerprint: it is taken on trust now "
-            "and checked from here on",
-            file=streams.status,
-        )
-    if isinstance(result, NotLoggedIn):
-        raise AccountError(result.sentence)
-    if result.put_aside:
-        print(
-            f"iirs: this account's file was damaged; it is kept as {result.put_aside} and a new one begun",
-            file=streams.status,
-        )
-    Remembered(credentials.link, credentials.name).write(home.folder)
-    return result.connection
 
 
 def _pinned_link(link: str | None, chain_file: Path) -> JoinLink:
@@ -164,19 +118,6 @@ def _pinned_link(link: str | None, chain_file: Path) -> JoinLink:
     except ChainError as error:
         raise ConfigError(f"The link and --chain-file do not go together. {error}") from error
     return replace(parsed, fingerprint=chain.chain_id)
-
-
-def read_password(path: Path) -> str:
-    """Return the first line, as it stands, without its end and a byte order mark."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            line = file.readline(_PASSWORD_LINE_MAX)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("The password file cannot be read as UTF-8 text.") from error
-    password = line.removesuffix("\n").removesuffix("\r")
-    if not password:
-        raise ConfigError("The first line of the password file is empty.")
-    return password
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from io import TextIOWrapper
 from typing import TextIO
 
 from iirs.client.engine import Engine
@@ -47,10 +46,13 @@ from iirs.client.model.round_health import RoundHealth
 from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
 from iirs.client.store.encrypted_file import StoreFullError
 from iirs.client.store.log_entry import GROUP_MARK, ItemKind, TextState
+from iirs.client.terminal_commands import HELP, STATE_SENTENCES, Command, Standing, read_line
 from iirs.client.text.columns import USUAL_COLUMNS, marked
 from iirs.client.text.display import cut_middle, one_line
 from iirs.client.text.group_title import group_title, short_key
 from iirs.client.text.text_layout import duration
+from iirs.errors import AccountError
+from iirs.standard_streams import CLOSED_PIPE, as_written, is_gone, outlet_of
 
 INTERRUPTED = 130
 """What a program ends with after Ctrl-C: 128 and the signal's number."""
@@ -60,15 +62,7 @@ _MARK = "iirs: "
 """What all begins with that is no text: no name has a colon."""
 _SENTENCE_MAX = 1_000
 _NAME_SHOWN = 60
-
-_STATE_SENTENCES = {
-    PeerState.ASKING: "asking {peer} to talk; both sides have to ask",
-    PeerState.AGREED: "{peer} asks too: starting",
-    PeerState.QUIET: "nothing from {peer} last round",
-    PeerState.RESUMING: "lost {peer}: asking again",
-    PeerState.ENDING: "the conversation with {peer} is ending",
-    PeerState.ENDED: "{peer} ended the conversation",
-}
+_NOT_SHOWN = "texts that arrive are kept in the history, and not shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +75,7 @@ class Streams:
 
     @classmethod
     def standard(cls) -> Streams:
-        """Return this process's own. What cannot be read or written in their encoding is replaced."""
-        for stream in (sys.stdin, sys.stdout):
-            if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="replace")
+        """Return this process's own, as ``iirs.standard_streams`` has set them up."""
         return cls(sys.stdin, sys.stdout, sys.stderr)
 
     def ask(self, question: str) -> str:
@@ -115,19 +106,30 @@ class TerminalChat:
         self._health = RoundHealth()
         self._paused = False
         self._is_full = False
-        self._refused: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._sent_back: queue.SimpleQueue[str] = queue.SimpleQueue()
         """Lines that the disk did not take: they go when it does."""
         self._input_over = False
         self._groups: dict[str, str] = {}
         """Titles of the groups we are in by their keys, as they were told."""
+        self._standing = Standing(peer)
+        self._refused = 0
+        """Lines that were neither sent nor obeyed."""
+        self._unshown = 0
+        """Texts that came when nobody read the output any more."""
+        self._is_gone = False
 
     def run(self) -> int:
         """Chat until the input ends and all is delivered. Returns 0, 1 if cut off, 130 on Ctrl-C.
+
+        1 too if a line of a script was refused, and 141 if somebody stopped reading the output.
 
         From the main thread. From now on Ctrl-C is noted and seen to between two steps; raised, it could cut
         one of them in half, or be lost in a finalizer.
         """
         signal.signal(signal.SIGINT, self._note_interrupt)
+        outlet = outlet_of(self._streams.output)
+        if outlet is not None and outlet.was_closed:
+            self._say(f"the output is closed: {_NOT_SHOWN}")
         threading.Thread(target=self._read_lines, name="iirs-input", daemon=True).start()
         return self._chat()
 
@@ -155,6 +157,8 @@ class TerminalChat:
             except queue.Empty:
                 pass
             self._send_lines()
+            if self._has_nobody_to_tell():
+                return self._leave(CLOSED_PIPE)
             if self._pending is None and not outboxes.empty():
                 self._pending = outboxes.get()
             if not self._is_done():
@@ -162,9 +166,21 @@ class TerminalChat:
                 self._say_what_is_left()
             elif done_since is None:
                 done_since = time.monotonic()
-            elif time.monotonic() - done_since >= self._linger:
-                return self._leave(0)
+            elif self._is_gone or time.monotonic() - done_since >= self._linger:
+                return self._leave(self._code())
         return self._leave(INTERRUPTED)
+
+    def _has_nobody_to_tell(self) -> bool:
+        """Take the input as over once nobody reads the output; say whether nobody reads anything any more."""
+        if not self._is_gone and is_gone(self._streams.output):
+            self._is_gone = self._input_over = True
+            self._say(f"nobody reads the output any more: {_NOT_SHOWN}")
+        return self._is_gone and is_gone(self._streams.status)
+
+    def _code(self) -> int:
+        if self._is_gone:
+            return CLOSED_PIPE
+        return 1 if self._refused and not self._streams.input.isatty() else 0
 
     def _is_done(self) -> bool:
         if not self._input_over or self._typed or self._unqueued:
@@ -174,7 +190,7 @@ class TerminalChat:
         return self._pending is not None and not self._pending
 
     def _say_what_is_left(self) -> None:
-        waiting = len(self._typed) + self._unqueued + len(self._pending or ())
+        waiting = self._waiting()
         if self._input_over and waiting and not self._told:
             self._told = True
             self._say(f"texts not delivered yet: {waiting}; waiting for {self._peer} (Ctrl-C gives up)")
@@ -189,6 +205,8 @@ class TerminalChat:
                 return INTERRUPTED
             self._drain()
         self._drain()
+        if self._unshown:
+            self._say(f"texts received and not shown: {self._unshown}; the history has them")
         return code
 
     def _drain(self) -> None:
@@ -198,20 +216,21 @@ class TerminalChat:
                 self._show(event)
 
     def _read_lines(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # of a stream that is gone, or closed
             for line in self._streams.input:
                 self._lines.put(line.rstrip("\r\n"))
         self._lines.put(None)
 
     def _send_lines(self) -> None:
-        while not self._lines.empty():
+        while not self._lines.empty() and not self._input_over:
             line = self._lines.get()
-            self._input_over = line is None
-            if line is not None:
-                self._typed.append(line)
-        refused = [self._refused.get() for _ in range(self._refused.qsize())]
-        self._unqueued -= len(refused)
-        self._typed.extendleft(reversed(refused))
+            if line is None:
+                self._input_over = True
+            else:
+                self._take_line(line)
+        sent_back = [self._sent_back.get() for _ in range(self._sent_back.qsize())]
+        self._unqueued -= len(sent_back)
+        self._typed.extendleft(reversed(sent_back))
         while self._asked and self._typed and not self._is_full:
             line = self._typed.popleft()
             if line or not self._streams.input.isatty():  # Enter alone is no text for a person
@@ -224,10 +243,37 @@ class TerminalChat:
         try:
             engine.messenger.send(self._peer, line)
         except StoreFullError:
-            self._refused.put(line)
+            self._sent_back.put(line)
             raise
 
+    def _take_line(self, line: str) -> None:
+        try:
+            typed = read_line(line, self._streams.input.encoding or "utf-8")
+        except AccountError as error:
+            self._refused += 1
+            self._say(str(error))
+            return
+        match typed:
+            case Command.QUIT:
+                self._input_over = True
+            case Command.HELP:
+                for sentence in HELP:
+                    self._say(sentence.format(peer=self._peer))
+            case Command.WHO:
+                for sentence in self._standing.who():
+                    self._quote(sentence)
+            case Command.STATUS:
+                for sentence in self._standing.status():
+                    self._say(sentence)
+                self._say(f"texts not delivered yet: {self._waiting()}")
+            case _:
+                self._typed.append(typed)
+
+    def _waiting(self) -> int:
+        return len(self._typed) + self._unqueued + len(self._pending or ())
+
     def _handle(self, event: Event, outboxes: queue.SimpleQueue[set[bytes]]) -> bool:
+        self._standing.take(event)
         match event:
             case ConnectionChanged(state, sentence):
                 self._say(": ".join(part for part in (state.value, sentence) if part))
@@ -287,8 +333,8 @@ class TerminalChat:
         self._state = state
         if established:
             self._say(ESTABLISHED)
-        elif state in _STATE_SENTENCES:
-            self._say(_STATE_SENTENCES[state].format(peer=self._peer))
+        elif state in STATE_SENTENCES:
+            self._say(STATE_SENTENCES[state].format(peer=self._peer))
         if state is PeerState.ENDED and self._pending:
             self._connection.ask(self._peer)  # there is something left to say
 
@@ -315,8 +361,10 @@ class TerminalChat:
         mark = f"{event.peer}> "
         if event.peer.startswith(GROUP_MARK):
             mark = f"{self._short(event.peer)} {event.author}> "
-        columns = _columns(self._streams.output)
-        print(marked(mark, event.text, columns), file=self._streams.output, flush=True)
+        output = self._streams.output
+        print(marked(mark, as_written(event.text, output), _columns(output)), file=output, flush=True)
+        if is_gone(output):
+            self._unshown += 1
 
     def _short(self, key: str) -> str:
         """Return by which digits a group is known here: more where another one has the same."""
@@ -329,6 +377,7 @@ class TerminalChat:
     def _quote(self, sentence: str) -> None:
         """Say a sentence in which there is something from outside."""
         columns = _columns(self._streams.status) or USUAL_COLUMNS
+        sentence = as_written(sentence, self._streams.status)
         print(marked(_MARK, sentence, columns), file=self._streams.status, flush=True)
 
 

@@ -32,6 +32,7 @@ from iirs.demo.local_chain import LocalChain, local_chain
 from iirs.demo.rounds_seen import RoundSeen, Sizes
 from iirs.demo.wiretap import Wiretap
 from iirs.errors import ConfigError, ConnectionLostError, IirsError
+from iirs.standard_streams import CLOSED_PIPE, is_gone, program
 
 _PEOPLE = ("alice", "bob")
 _SCRIPT = (
@@ -92,7 +93,7 @@ class TerminalClient:
                 "--linger", str(linger),
             ],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, encoding="utf-8",
+            text=True, encoding="utf-8", errors="replace",
         )  # fmt: skip
         for stream, listener in ((self.process.stdout, self._hear), (self.process.stderr, self._status)):
             threading.Thread(target=listener, args=(stream,), daemon=True).start()
@@ -135,6 +136,7 @@ def _end(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)  # so that on the way out all that was started is ended
 
 
+@program("iirs-demo")
 def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="iirs-demo", description="A server and two people, talking.")
     parser.add_argument("--headless", action="store_true", help="no windows, even with a display")
@@ -172,8 +174,16 @@ def _has_display() -> bool:
     return True
 
 
+def _print(line: str) -> None:
+    print(line, flush=True)
+    if is_gone(sys.stdout):
+        raise SystemExit(
+            CLOSED_PIPE
+        )  # nobody looks on any more; all that was started is ended on the way out
+
+
 def _headless(hops: int, round_seconds: float, *, quiet: bool) -> int:
-    say: Say = (lambda line: None) if quiet else (lambda line: print(line, flush=True))
+    say: Say = (lambda line: None) if quiet else _print
     with tempfile.TemporaryDirectory() as name, local_chain(hops, round_seconds) as servers:
         servers.left.folder(name)
         transport, chain, _ = Transport.connect(servers.link, None)

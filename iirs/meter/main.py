@@ -13,6 +13,7 @@ from iirs.errors import ConfigError, IirsError
 from iirs.geometry import CHAIN_FILE_MAX
 from iirs.meter.report import MeterSettings, read_meter
 from iirs.noise import Noise
+from iirs.standard_streams import program
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,9 +62,14 @@ def settings_of(options: argparse.Namespace) -> MeterSettings:
 def main(arguments: list[str] | None = None) -> int:
     """Print the report. Returns 0, 2 with a sentence for input that makes no sense, or 130 on Ctrl-C."""
     try:
-        return _run(parse_arguments(arguments))
+        return _main(arguments)
     except KeyboardInterrupt:
         return 130
+
+
+@program("iirs-meter")
+def _main(arguments: list[str] | None) -> int:
+    return _run(parse_arguments(arguments))
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from iirs.chain import ONE_SERVER
 from iirs.errors import ConfigError, ExtraMissingError
 from iirs.meter.noise_budget import DELTA_MIN, ROUNDS_MAX, Accountant, TheoremAccountant, TightAccountant
 from iirs.noise import B_MAX, MU_MAX, Noise
@@ -26,8 +27,8 @@ TRUST = (
     "Against whoever only watches, no noise is needed, and these figures do not apply.",
 )
 TRUST_ONE_HOP = (
-    "A chain of one server has no hop that could hide anything from it: whoever runs it must be trusted not "
-    "to look. A person with s slots in use is seen in all of them, in every round.",
+    "No hop is there that could hide anything: a person with s slots in use could be seen in all of them, in "
+    "every round.",
 )
 
 
@@ -94,7 +95,7 @@ class Reading:
         """One or two sentences: what this noise is worth."""
         noise, lasts = self.settings.noise, self.best.rounds
         if self.settings.hops == 1:
-            return "Noise protects nobody here: the chain is one server, which sees who talks to whom."
+            return f"Noise protects nobody here. {ONE_SERVER}"
         if noise.protects_nothing or lasts == 0:
             return (
                 "This noise protects nobody from a server that interferes: a single round costs epsilon "

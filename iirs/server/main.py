@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from iirs.chain import DEFAULT_PORT, Chain, JoinLink
+from iirs.chain import DEFAULT_PORT, ONE_SERVER, Chain, JoinLink
 from iirs.errors import ConfigError, ExtraMissingError
 from iirs.meter.report import MeterSettings, read_meter
 from iirs.paths import data_directory
@@ -29,10 +29,10 @@ from iirs.server.net.descriptors import allowed, raise_limit
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.server.stop_signal import StopSignal
+from iirs.standard_streams import can_be_written, program
 
 _TRUST_ALONE = (
-    "note: this chain is one server, so whoever runs it must be trusted not to look at who talks to whom; "
-    "the network, and everybody else, learns only who is registered and who is online"
+    f"note: {ONE_SERVER} The network, and everybody else, learns only who is registered and who is online."
 )
 _TRUST_CHAIN = (
     "note: who talks to whom is hidden if any one of the chain's {hops} servers is honest; the network, and "
@@ -114,7 +114,11 @@ def _storage(url: str | None, folder: Path) -> Storage:
 def main(arguments: list[str] | None = None) -> int:
     """Run a server until Ctrl-C or SIGTERM. Returns 0, or 2 if it could not start."""
     stop = StopSignal()  # first: a signal that comes while all is set up ends the server as any other does
-    options = parse_arguments(arguments)
+    serve = program("iirs-server", goes_on=True)(lambda given: _serve(parse_arguments(given), stop))
+    return serve(arguments)
+
+
+def _serve(options: argparse.Namespace, stop: StopSignal) -> int:
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick left out is said in our own words
     try:
@@ -170,10 +174,13 @@ def _run(options: argparse.Namespace, settings: ServiceSettings, stop: StopSigna
 
 def _draw(link: JoinLink) -> None:
     try:
-        print(qr_lines(str(link)), flush=True)
+        lines = qr_lines(str(link))
     except ExtraMissingError as error:
         print(f"iirs-server: {error}", file=sys.stderr)
-    except UnicodeEncodeError:  # an output without block characters; the link above is enough to go on
+        return
+    if can_be_written(lines, sys.stdout):
+        print(lines, flush=True)
+    else:  # an output without block characters; the link above is enough to go on
         print("iirs-server: this output cannot show a QR code", file=sys.stderr)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iirs.chain import ONE_SERVER
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.text.translate import N_, _, n_
 
@@ -10,10 +11,7 @@ HIDDEN = (
     N_("Hidden: what you say. Only the person you talk to can read it."),
     N_("Not hidden: that you are registered on this server, and that you are online now."),
 )
-ONE_SERVER = N_(
-    "This chain is one server: its owner could look who talks to whom, and must be trusted not to. "
-    "What is said stays hidden from them, too."
-)
+SEVERAL_SERVERS = N_("With several, it stays hidden if any one of them is honest.")
 MORE_SERVERS = N_(
     "This chain has {servers} servers: who talks to whom stays hidden if any one of them is honest."
 )

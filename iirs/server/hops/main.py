@@ -20,6 +20,7 @@ from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.keystore import CLOCK_FILE, HopKeys, hold_folder, load_hop_keys
 from iirs.server.net.descriptors import raise_limit
 from iirs.server.stop_signal import StopSignal
+from iirs.standard_streams import program
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -41,7 +42,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Run a hop until Ctrl-C or SIGTERM. Returns 0, 1 if it had to give up, or 2 if it could not start."""
     stop = StopSignal()  # first: a signal that comes while all is set up ends the hop as any other does
-    options = parse_arguments(arguments)
+    serve = program("iirs-mix", goes_on=True)(lambda given: _serve(parse_arguments(given), stop))
+    return serve(arguments)
+
+
+def _serve(options: argparse.Namespace, stop: StopSignal) -> int:
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(name)s %(message)s")
     try:
         folder = options.data_dir or data_directory("iirs-mix")

@@ -38,6 +38,7 @@ from iirs.server.keystore import (
     milliseconds,
     write_file,
 )
+from iirs.standard_streams import program
 from iirs.suite import SUITES
 from iirs.tls import certificate_hash, make_certificate
 
@@ -106,9 +107,14 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Do one command. Returns 0, 2 if it could not be done, or 130 on Ctrl-C."""
     try:
-        return _run(parse_arguments(arguments))
+        return _main(arguments)
     except KeyboardInterrupt:
         return 130
+
+
+@program("iirs-chain")
+def _main(arguments: list[str] | None) -> int:
+    return _run(parse_arguments(arguments))
 
 
 def _run(options: argparse.Namespace) -> int:

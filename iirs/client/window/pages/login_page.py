@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tkinter import filedialog, ttk
 
-from iirs.chain import JoinLink
+from iirs.chain import ONE_SERVER, JoinLink
 from iirs.client.account.password_keys import check_password
 from iirs.client.account_tasks import Credentials
-from iirs.client.model.privacy_sentences import HIDDEN
+from iirs.client.model.privacy_sentences import HIDDEN, SEVERAL_SERVERS
 from iirs.client.pictures.decoder import Decoder
 from iirs.client.pictures.qr import read_qr
 from iirs.client.text.translate import N_, _
@@ -25,10 +25,6 @@ from iirs.errors import AccountError, IirsError
 _KEYS_HINT = N_(
     "Safer: your secret keys are never given to the server, not even encrypted. "
     "But the account then works on this machine only."
-)
-
-_ONE_OWNER = N_(
-    "With one server, its owner could look who talks to whom; with several, not even all but one."
 )
 
 
@@ -180,7 +176,7 @@ class LoginPage(ScrollPage):
         self.button = ttk.Button(card, style="Accent.TButton", command=self.submit)
         self.button.pack(fill="x", ipady=dp(3))
         self.progress = ttk.Progressbar(card, mode="indeterminate")
-        about = "\n".join(_(sentence) for sentence in (*HIDDEN, _ONE_OWNER))
+        about = "\n".join(_(sentence) for sentence in (*HIDDEN, ONE_SERVER, SEVERAL_SERVERS))
         self._about = wrapping(ttk.Label(card, text=about, style="Muted.TLabel"))
 
     def _judge(self) -> None:
