@@ -142,11 +142,8 @@ def _log_in(home: Home, credentials: Credentials, streams: Streams) -> ServerCon
         )
     if isinstance(result, NotLoggedIn):
         raise AccountError(result.sentence)
-    if result.put_aside:
-        print(
-            f"iirs: this account's file was damaged; it is kept as {result.put_aside} and a new one begun",
-            file=streams.status,
-        )
+    for remark in result.put_aside_remarks():
+        print(f"iirs: {remark}", file=streams.status)
     Remembered(credentials.link, credentials.name).write(home.folder)
     return result.connection
 
