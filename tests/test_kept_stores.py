@@ -7,6 +7,7 @@ A form that changes gets a new number, a file of the form before, and its lines 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from iirs.client.store.formats import FORMAT
 from iirs.client.store.group_tables import Delivery
 from iirs.client.store.log_entry import TextState, TransferState
 from iirs.client.store.opening import PutAside, Reason, open_store
+from iirs.client.store.pins import Pins
+from iirs.client.store.preferences import Preferences
 from iirs.client.store.store import ClientStore
 from iirs.errors import StoreError
 
@@ -338,3 +341,32 @@ def test_another_programs_database_is_set_aside(tmp_path: Path) -> None:
     store.close()
     assert aside is not None
     assert aside.reason is Reason.UNREADABLE
+
+
+# -- beside the stores -----------------------------------------------------------------------------------
+
+
+def test_what_was_pinned_in_the_earlier_file_still_is(tmp_path: Path) -> None:
+    """Fixed: the address was taken on trust anew."""
+    pinned = {"Host.example:12345": "ab" * 32, "[::1]:1": "cd" * 32}
+    (tmp_path / "servers.json").write_text(json.dumps(pinned, indent=1))
+    pins = Pins(tmp_path / "servers.sqlite")
+    assert pins.get("host.example", 12345) == b"\xab" * 32
+    assert pins.get("other.example", 12345) is None
+    pins.set("host.example", 12345, bytes(32))
+    assert pins.get("host.example", 12345) == bytes(32)
+    assert pins.get("[::1]", 1) == b"\xcd" * 32
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"[" * 100_000, b'{"a:1": 7}', b'{"a:1": "ab"}', b'{"a:1": "xy"}']
+)
+def test_a_damaged_earlier_file_of_pins_is_named(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "servers.json").write_bytes(data)
+    with pytest.raises(StoreError, match=r"servers\.json"):
+        Pins(tmp_path / "servers.sqlite").get("a", 1)
+
+
+def test_the_first_programs_window_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "window.json").write_text('{"link": "iirs://host:1", "name": "alice"}')
+    assert (Preferences.read(tmp_path).link, Preferences.read(tmp_path).name) == ("iirs://host:1", "alice")
