@@ -17,10 +17,13 @@ from pathlib import Path
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher
 
+from iirs.client.account.account import Account
 from iirs.client.chat_session import ChatSession
+from iirs.client.engine import Engine
 from iirs.client.messenger.contacts import Contacts
 from iirs.client.messenger.file_transfer import FileTransfer
 from iirs.client.messenger.group_item import Group
+from iirs.client.server_connection import ConnectionOptions
 from iirs.client.store import formats, opening
 from iirs.client.store.formats import FORMAT
 from iirs.client.store.group_tables import Delivery
@@ -30,6 +33,7 @@ from iirs.client.store.pins import Pins
 from iirs.client.store.preferences import Preferences
 from iirs.client.store.store import ClientStore
 from iirs.errors import StoreError
+from tests.builders import make_chain, person
 
 FOLDER = Path(__file__).parent / "stores"
 KEY = bytes(range(32))
@@ -99,6 +103,16 @@ def test_an_earlier_store_has_its_history_contacts_and_outbox(name: str, tmp_pat
         assert chat.conversation == b"c" * 16
         assert sorted(store.incoming.fragments("bob")) == [0, 2]
         store.close()
+
+
+@pytest.mark.parametrize("name", [*SQLCIPHER_FORMS, "sealed_rows"])
+def test_an_engine_begins_with_an_earlier_store(name: str, tmp_path: Path) -> None:
+    """Fixed: of some it could not read a value, and no login got any further."""
+    store, _ = open_store(kept(name, tmp_path), KEY, "alice")
+    account = Account("alice", make_chain().chain, person("alice"), bytes(32))
+    engine = Engine(account, store, ConnectionOptions().environment)
+    assert {entry.talk for entry in engine.messenger.last_entries()} >= {"bob"}
+    store.close()
 
 
 @pytest.mark.parametrize("name", SQLCIPHER_FORMS)

@@ -72,6 +72,12 @@ def _transfer(file: EncryptedFile, rest: str, state: dict[str, Any]) -> None:
         file.execute("DELETE FROM value WHERE name = ?", (f"file:{rest}",))
 
 
+def _errand(file: EncryptedFile, _rest: str, kept: list[str] | str) -> None:
+    """Drop a change of the account of which it is not said over which password it was to come."""
+    if isinstance(kept, str):
+        file.execute("DELETE FROM value WHERE name = 'errand'")
+
+
 def _cut_files(file: EncryptedFile) -> None:
     """Cut files that are kept in one piece into the pieces they travel in: those that are here."""
     if "data" not in {row[1] for row in file.execute("PRAGMA table_info(file)").fetchall()}:
@@ -139,6 +145,7 @@ _CONVERSIONS: dict[str, Callable[[EncryptedFile, str, Any], None]] = {
     "chat": _chat,
     "sync": _sync,
     "file": _transfer,
+    "errand": _errand,
     "group held": _held,
     "group recent": _recent,
     "group way": _way,
