@@ -13,6 +13,7 @@ import pytest
 
 from iirs.errors import ConfigError
 from iirs.server.accounts.database import FORM, FORM_NAME, LAST_ROUND, Storage, StoredAccount
+from iirs.server.keystore import ChainOptions, load_or_make_keys
 
 FOLDER = Path(__file__).parent / "stores"
 TODAY = f"server_form_{FORM}"
@@ -74,3 +75,13 @@ def test_a_newer_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="newer iirs"):
         Storage(path)
     assert path.read_bytes() == before
+
+
+def test_a_data_directory_of_an_earlier_chain_file_is_not_called_damaged(tmp_path: Path) -> None:
+    """Fixed: it was, though it was as the first programs had written it: without prekeys and noise."""
+    load_or_make_keys(tmp_path, ChainOptions())
+    file = tmp_path / "chain.toml"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith(("prekey_", "noise_"))))
+    with pytest.raises(ConfigError, match="chain file is damaged or of another version"):
+        load_or_make_keys(tmp_path, ChainOptions())
