@@ -48,9 +48,10 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         local_chain(options.hops, options.round_seconds, noise) as servers,
     ):
-        people = [_connect(name, servers.link, Path(folder)) for name in _NAMES]
+        people = [connect(name, servers.link, Path(folder)) for name in _NAMES]
         try:
-            latencies = _measure(people, options.texts, options.round_seconds)
+            meet(people)
+            latencies = measure_texts(people, options.texts, options.round_seconds)
         finally:
             for person in people:
                 person.quit(at_once=True)
@@ -63,7 +64,7 @@ def main() -> int:
     return 0
 
 
-def _connect(name: str, link: JoinLink, folder: Path) -> ServerConnection:
+def connect(name: str, link: JoinLink, folder: Path) -> ServerConnection:
     home = Home(folder / name, StretchCost(64, 1, 1))
     account = register(link, home, name, "correct horse battery")
     connection = ServerConnection(
@@ -73,13 +74,19 @@ def _connect(name: str, link: JoinLink, folder: Path) -> ServerConnection:
     return connection
 
 
-def _measure(people: list[ServerConnection], texts: int, round_seconds: float) -> list[float]:
+def meet(people: list[ServerConnection]) -> None:
+    """Have alice and bob come into sync."""
     alice, bob = people
     for person, peer in ((alice, "bob"), (bob, "alice")):
         _wait(person, lambda event, name=peer: isinstance(event, PeopleChanged) and name in event.names)
         person.ask(peer)
     for person in people:
         _wait(person, lambda event: isinstance(event, PeerChanged) and event.established)
+
+
+def measure_texts(people: list[ServerConnection], texts: int, round_seconds: float) -> list[float]:
+    """Return how long each of so many texts took from being typed to being seen."""
+    alice, bob = people
     latencies = []
     for number in range(texts):
         sender, receiver = (alice, bob) if number % 2 else (bob, alice)
@@ -105,11 +112,16 @@ def _wait(person: ServerConnection, condition: Callable[[Event], bool]) -> Event
     raise SystemExit("an event that should come did not")
 
 
+def percentile(values: list[float], share: float) -> float:
+    """Return what that share of the values does not exceed."""
+    return sorted(values)[int(share * (len(values) - 1))]
+
+
 def _summary(latencies: list[float], round_seconds: float) -> dict[str, float]:
     ordered = sorted(latencies)
     figures = {
         "median": statistics.median(ordered),
-        "p95": ordered[int(0.95 * (len(ordered) - 1))],
+        "p95": percentile(ordered, 0.95),
         "worst": ordered[-1],
     }
     seconds = {f"{name}_s": round(value, 3) for name, value in figures.items()}

@@ -56,9 +56,14 @@ class Message:
     kind: MessageKind
     body: bytes = field(repr=False)
 
+    @property
+    def header(self) -> bytes:
+        """Kind and length, as they travel before the body."""
+        return _HEADER.pack(self.kind, len(self.body))
+
     def encode(self) -> bytes:
         """Return the frame as it travels."""
-        return _HEADER.pack(self.kind, len(self.body)) + self.body
+        return self.header + self.body
 
 
 class MessageReader:

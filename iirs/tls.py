@@ -170,9 +170,9 @@ class TlsPipe:
         except ssl.SSLError as error:  # the other end disturbed the connection before
             raise PeerError("The TLS connection was disturbed.") from error
 
-    def take_outgoing(self) -> bytes:
-        """Return all bytes waiting to go out, and forget them."""
-        return self._outgoing.read()
+    def take_outgoing(self, most: int = -1) -> bytes:
+        """Return all bytes waiting to go out, or ``most``, and forget them."""
+        return self._outgoing.read(most)
 
     def check_certificate(self, expected: bytes) -> None:
         """Return if the server's certificate has this SHA-256. Raises ``ImpostorError`` if not."""

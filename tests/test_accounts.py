@@ -222,11 +222,13 @@ def test_a_directory_longer_than_what_may_wait_does_not_keep_people_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fixed: from 50,000 accounts on, whoever logged in was cut off as too slow."""
-    monkeypatch.setattr(iirs.server.connectionThread, "_BACKLOG_MAX", 100_000)
+    monkeypatch.setattr(iirs.server.connectionThread, "_HELD_MAX", 10_000)
     with town(tmp_path, paced=False) as place:
         account = place.register("alice")
-        head, entries = place.service.accounts.snapshot()
-        monkeypatch.setattr(place.service.accounts, "snapshot", lambda: (head, entries * 15_000))
+        accounts = place.service.accounts
+        head, entries = replace(accounts.current_head(), length=15_000), accounts.raw_entries()
+        monkeypatch.setattr(accounts, "current_head", lambda: head)
+        monkeypatch.setattr(accounts, "raw_entries", lambda start, stop: entries * (stop - start))
         end, key = greeted(place.port)
         with end:
             end.say(login_message(account, key))
@@ -542,7 +544,7 @@ def test_a_database_of_another_chain_is_refused(tmp_path: Path) -> None:
         link = JoinLink("127.0.0.1", port, service.chain.chain_id)
         register(link, Home(tmp_path / "alice", CHEAP), "alice", PASSWORD)
     kept = Service(keys, Storage(url), ServiceSettings())
-    assert len(kept.accounts.snapshot()[1]) == 1
+    assert kept.accounts.current_head().length == 1
     with pytest.raises(ConfigError, match="another chain's"):
         Service(make_keys(OPTIONS), Storage(url), ServiceSettings())
 
@@ -588,7 +590,7 @@ def test_a_link_to_another_chain_is_refused_before_anything_is_said(place: Town)
         with pytest.raises(ChainError, match="the join link names"):
             attempt(other, home, "alice", PASSWORD)
     assert home.pins.get("127.0.0.1", place.port) is None
-    assert len(place.service.accounts.snapshot()[1]) == 0
+    assert place.service.accounts.current_head().length == 0
     assert place.register("alice").name == "alice"
 
 
@@ -622,7 +624,7 @@ def test_a_person_whom_the_server_lists_with_other_keys_does_not_log_in(place: T
     keys = stretch(chain.chain_id, "alice", PASSWORD, CHEAP)
     entry = Entry.create(chain.chain_id, "alice", Identity.generate())
     registration = Registration(entry.raw, keys.login_secret, os.urandom(VAULT_SIZE))
-    assert place.service.register(registration, "127.0.0.1") is Result.OK
+    assert place.service.register(registration, "127.0.0.1").result(60) is Result.OK
     with pytest.raises(AccountError, match="do not open here"):
         login(place.link, place.home("alice"), "alice", PASSWORD)
 

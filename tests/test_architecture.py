@@ -242,6 +242,7 @@ EXCEPTIONS = {
     "iirs.epoch": ("threads clock", "one lock: connections look up keys that another thread erases"),
     "iirs.server.service": ("sockets threads clock files", "the threads around the mix net"),
     "iirs.server.connectionThread": ("sockets threads clock", "one client's thread and socket"),
+    "iirs.server.newcomer": ("sockets threads clock", "a client that has not logged in, without a thread"),
     "iirs.server.round_numbers": ("clock", "how long ago a server that was killed ran its last round"),
     "iirs.server.event_counts": ("threads clock files", "what strangers do, as counts in the log"),
     "iirs.server.announcer": ("clock files", "when a round begins"),
@@ -522,6 +523,7 @@ def test_something_that_has_moved_is_caught(tmp_path: Path) -> None:
 
 DEPENDENCIES = {
     *("cryptography", "apscheduler", "sqlalchemy", "sqlcipher3", "segno", "zxingcpp", "PIL", "bidi"),
+    "arabic_reshaper",
     "platformdirs",
     "desktop_notifier",
     "zxcvbn",
@@ -536,6 +538,7 @@ WHERE = {
     "zxingcpp": "client/pictures",
     "PIL": "client/pictures client/window/theme",
     "bidi": "client/text",
+    "arabic_reshaper": "client/text",
     "desktop_notifier": "client/desktop",
     "dp_accounting": "meter",
     "platformdirs": ".",

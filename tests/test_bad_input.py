@@ -23,15 +23,14 @@ from iirs.directory import Entry, encode_name
 from iirs.errors import PeerError
 from iirs.geometry import ENTRY_SIZE, NAME_FIELD_SIZE, REGISTER_SIZE, VAULT_SIZE
 from iirs.identity import Identity
-from iirs.message import HEADER_SIZE, Message, MessageKind
-from iirs.server.accounts.database import Storage
-from iirs.server.connectionThread import ConnectionSettings, ConnectionThread
+from iirs.message import HEADER_SIZE, Message, MessageKind, MessageReader
+from iirs.onion import EntryChannel
+from iirs.server.connectionThread import Arrival, ConnectionSettings, ConnectionThread
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.net.leftover_writer import LeftoverWriter
-from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
-from iirs.tls import client_context, make_certificate, server_context
-from iirs.wire.accounts import Login, Registration, Result
+from iirs.tls import TlsPipe, client_context, make_certificate, server_context
+from iirs.wire.accounts import AccountRecord, Login, Registration, Result
 from iirs.wire.limits import CloseReason, hello
 from iirs.wire.rounds import Replies, RoundStatus
 from tests.harness import Person, Town, town, wait_until
@@ -39,7 +38,7 @@ from tests.raw import RawEnd, Session, dial, dial_tls, greeted, logged_in, login
 from tests.shared import Shared
 
 LIMITS = ConnectionSettings(greeting_seconds=6, idle_seconds=12)  # a busy machine lets honest ones wait too
-GENEROUS = ServiceSettings(connection=LIMITS, failed_logins_burst=1000)
+GENEROUS = ServiceSettings(connection=LIMITS, failed_logins_burst=1000, logins_burst=1000)
 
 
 @dataclass
@@ -198,10 +197,13 @@ def test_tls_disturbed_in_the_middle_of_a_session_ends_that_session(chat: Chat) 
 
 
 class Nobody:
-    """A desk that is asked for nothing, and remembers who left."""
+    """A desk that is asked for nothing but a short welcome, and remembers who left."""
 
     def __init__(self) -> None:
         self.gone: list[ConnectionThread] = []
+
+    def enter(self, connection: ConnectionThread) -> tuple[bytes, ...]:
+        return ()
 
     def left(self, connection: ConnectionThread) -> None:
         self.gone.append(connection)
@@ -226,17 +228,29 @@ def connected_pair() -> Iterator[Pair]:
     desk, writer = Nobody(), LeftoverWriter()
     writer.start()
     geometry = make_keys(ChainOptions()).chain.geometry
-    connection = ConnectionThread(here, server_context(*make_certificate()), desk, geometry, writer, LIMITS)
-    connection.start()
+    here.setblocking(False)
     with RawEnd(there, client_context(), server_side=False) as client:
-        client.handshake()
-        wait_until(lambda: connection._pipe.established)
+        pipe = shaken_hands(client.pipe)
+        record, channel = AccountRecord(0, 0, bytes(VAULT_SIZE)), EntryChannel(bytes(32), b"", 0)
+        arrival = Arrival(here, pipe, MessageReader({}), record, channel)
+        connection = ConnectionThread(arrival, desk, geometry, writer, LIMITS)
+        connection.start()
         yield Pair(connection, client, desk)
     connection.join(60)
     assert desk.gone == [connection]
     writer.stop()
     writer.join(60)
     assert not writer.is_alive()
+
+
+def shaken_hands(client: TlsPipe) -> TlsPipe:
+    """Return the server's end of a client's TLS."""
+    pipe = TlsPipe(server_context(*make_certificate()), server_side=True)
+    client.start()
+    while not (pipe.established and client.established):
+        pipe.feed(client.take_outgoing())
+        client.feed(pipe.take_outgoing())
+    return pipe
 
 
 def big(number: int) -> Message:
@@ -246,14 +260,14 @@ def big(number: int) -> Message:
 def test_one_who_reads_slowly_gets_everything_in_order_and_nobody_waits() -> None:
     with connected_pair() as pair:
         for number in range(10):
-            pair.connection.send([big(number)])  # returns although most of it cannot have left
+            pair.connection.send([big(number)], 0)  # returns although most of it cannot have left
         assert [pair.client.read() for _ in range(10)] == [big(number) for number in range(10)]
         pair.connection.close(CloseReason.STOPPING)
         assert pair.client.ending() is CloseReason.STOPPING
 
 
 def test_one_who_reads_too_slowly_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iirs.server.connectionThread, "_BACKLOG_MAX", 1_000_000)
+    monkeypatch.setattr(iirs.server.connectionThread, "_HELD_MAX", 1_000_000)
     with connected_pair() as pair:
         for number in range(10):
             pair.connection.send([big(number)])
@@ -626,21 +640,15 @@ def test_a_session_in_which_everything_is_random_after_a_good_start_ends_alone(c
 # -- too many ------------------------------------------------------------------------------------------
 
 
-def test_connections_beyond_the_limit_are_closed_and_room_is_made_when_one_leaves() -> None:
-    settings = ServiceSettings(max_connections=2)
-    service = Service(make_keys(ChainOptions(slots=1)), Storage("sqlite://"), settings)
-    port = service.start("127.0.0.1", 0, paced=False)
-    try:
-        ends = [dial_tls(port), dial_tls(port)]
-        with dial(port) as extra:
+def test_connections_beyond_the_limit_are_closed_and_room_is_made_when_one_leaves(tmp_path: Path) -> None:
+    with town(tmp_path, settings=ServiceSettings(max_connections=2)) as place:
+        sessions = [logged_in(place.port, place.register(name)) for name in ("alice", "bob")]
+        with dial(place.port) as extra:
             assert extra.ending() is None
-        ends.pop().socket.close()
-        wait_until(lambda: _can_connect(port))
-        ends[0].say(hello())
-        assert ends[0].wait_for(MessageKind.CHAIN)
-        ends[0].socket.close()
-    finally:
-        service.stop()
+        sessions.pop().end.socket.close()
+        wait_until(lambda: _can_connect(place.port))
+        assert sessions[0].end.wait_for(MessageKind.ANNOUNCE)
+        sessions[0].end.socket.close()
 
 
 def _can_connect(port: int) -> bool:

@@ -19,12 +19,13 @@ from iirs.errors import AccountError, PeerError
 from iirs.server.connectionThread import ConnectionThread
 from iirs.server.event_counts import Counted, EventCounts
 from iirs.server.net.listener import Listener
+from iirs.server.net.lobby import Lobby, LobbySettings
 from iirs.server.settings import ServiceSettings
 from iirs.wire.accounts import Errand, ErrandKind
 from iirs.wire.limits import CloseReason
 from iirs.wire.rounds import NoticeFlags
 from tests.harness import PASSWORD, town, wait_until
-from tests.raw import dial, dial_tls
+from tests.raw import dial, dial_tls, logged_in
 
 SMALL = replace(ServiceSettings(), max_connections=2, failed_logins_burst=2, failed_logins_per_second=0.0)
 
@@ -59,8 +60,8 @@ def test_a_crowd_of_guesses_and_strangers_is_one_line_without_names(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with town(tmp_path, paced=False, settings=SMALL) as place:
-        place.register("alice")
+    with town(tmp_path, settings=SMALL) as place:
+        accounts = [place.register(name) for name in ("alice", "bob", "carol")]
         for _ in range(5):
             with pytest.raises(AccountError):
                 login(place.link, place.home("mallory"), "alice", PASSWORD + "?")
@@ -68,14 +69,12 @@ def test_a_crowd_of_guesses_and_strangers_is_one_line_without_names(
         with end:
             end.say(bytes(64))
             assert end.ending() is CloseReason.PROTOCOL
-        wait_until(lambda: not place.service._connections)
-        silent = [dial(place.port) for _ in range(2)]
-        wait_until(lambda: len(place.service._connections) == 2)
+        sessions = [logged_in(place.port, account) for account in accounts[1:]]
         for _ in range(4):
             with pytest.raises((PeerError, OSError)), dial(place.port) as refused:
                 refused.handshake()
-        for one in silent:
-            one.__exit__()
+        for session in sessions:
+            session.end.__exit__()
         caplog.clear()
         for _ in range(20):
             place.service.tidy()
@@ -126,23 +125,32 @@ def test_what_is_asked_too_often_or_in_vain_is_counted_too(
         ]
 
 
-def test_a_lack_of_descriptors_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_descriptors_is_counted_and_passes() -> None:
     failures: list[None] = []
-    listener = Listener(
-        "127.0.0.1", 0, socket.socket.close, backlog=5, advice="", cannot_accept=lambda: failures.append(None)
+    arrived: list[socket.socket] = []
+    listener = Listener("127.0.0.1", 0, backlog=5, advice="")
+    accept = listener.accept
+
+    def exhausted() -> tuple[socket.socket, str] | None:
+        if len(failures) < 3:
+            raise OSError(errno.EMFILE, "too many open files")
+        return accept()
+
+    def refuse(sock: socket.socket, _: str) -> None:
+        arrived.append(sock)
+
+    listener.accept = exhausted  # type: ignore[method-assign]
+    lobby = Lobby(
+        listener,
+        refuse,
+        LobbySettings(),
+        refused=lambda: None,
+        cannot_accept=lambda: failures.append(None),
     )
-
-    class Exhausted:
-        def accept(self) -> tuple[socket.socket, object]:
-            if len(failures) < 3:
-                raise OSError(errno.EMFILE, "too many open files")
-            monkeypatch.setattr(listener, "_socket", real)
-            return real.accept()
-
-    real = listener._socket
-    monkeypatch.setattr(listener, "_socket", Exhausted())
-    listener.start()
-    wait_until(lambda: listener._socket is real)
-    socket.create_connection(("127.0.0.1", listener.port), 5).close()
-    listener.close()
+    lobby.start()
+    with socket.create_connection(("127.0.0.1", listener.port), 5):
+        wait_until(lambda: bool(arrived))
+    lobby.stop()
+    lobby.join(60)
+    assert not lobby.is_alive()
     assert len(failures) == 3

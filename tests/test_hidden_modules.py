@@ -14,7 +14,17 @@ from iirs.errors import ConfigError
 from tests.harness import wait_until
 from tests.test_programs import ROOT, server
 
-WINDOW_ONLY = "PIL", "zxingcpp", "desktop_notifier", "segno", "bidi", "sqlcipher3", "tkinter", "zxcvbn"
+WINDOW_ONLY = (
+    "PIL",
+    "zxingcpp",
+    "desktop_notifier",
+    "segno",
+    "bidi",
+    "sqlcipher3",
+    "tkinter",
+    "zxcvbn",
+    "arabic_reshaper",
+)
 HIDE = """
 import sys
 

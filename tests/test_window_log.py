@@ -70,6 +70,19 @@ def test_a_text_counts_as_new_even_if_emoji_become_drawable_with_it(screen: Scre
     log.winfo_toplevel().destroy()
 
 
+def test_arabic_is_joined_where_it_is_shown_and_copied_as_it_was_written(offline: OfflinePage) -> None:
+    written = "\u0633\u0644\u0627\u0645"
+    offline.talk_to("bob")
+    offline.take(TextReceived("bob", b"1" * 16, written, NOW))
+    assert "\ufeb3\ufefc\u0645"[::-1] in offline.shown()
+    log = offline.page.chat.log
+    press(log.canvas, "<Up>")
+    press(log.canvas, "<Control-c>")
+    assert offline.top.clipboard_get() == written
+    font = offline.screen.theme.text
+    assert font.measure(offline.screen.theme.visual(written)) < font.measure(written)
+
+
 def test_a_text_is_chosen_and_copied_with_keys_alone(screen: Screen) -> None:
     log, _ = log_of(screen, 30)
     for keys in ("<Up>", "<Up>", "<Control-c>"):

@@ -20,6 +20,7 @@ _NEEDED_BY = {
     "desktop_notifier": "desktop_notifier",
     "segno": "iirs.client.pictures.qr",
     "bidi": "iirs.client.text.visual_order",
+    "arabic_reshaper": "iirs.client.text.visual_order",
     "tkinter": "iirs.client.window.window",
 }
 _CALL = "sys.exit(run_window(Home(Path(sys.argv[1])), 'iirs://127.0.0.1:1/'))"
@@ -60,7 +61,9 @@ def test_without_a_screen_one_sentence_says_so(tmp_path: Path) -> None:
         assert "--terminal" in said
 
 
-@pytest.mark.parametrize("missing", ["PIL", "zxingcpp", "desktop_notifier", "segno", "bidi", "tkinter"])
+@pytest.mark.parametrize(
+    "missing", ["PIL", "zxingcpp", "desktop_notifier", "segno", "bidi", "arabic_reshaper", "tkinter"]
+)
 def test_the_terminal_needs_nothing_that_only_a_window_needs(missing: str) -> None:
     for module, needs_it in (("iirs.client.main", False), (_NEEDED_BY[missing], True)):
         program = f"import sys; sys.modules[{missing!r}] = None; import {module}"

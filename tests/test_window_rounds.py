@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from tkinter import ttk
 
 from iirs.chain import JoinLink
 from iirs.client.account.entry_calls import Home
@@ -22,6 +21,7 @@ from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, town
+from tests.offline_page import button
 from tests.screen import (
     Screen,
     enter,
@@ -134,8 +134,7 @@ def test_a_fault_in_the_program_is_told_without_what_anybody_wrote(screen: Scree
     except ValueError as error:
         dialog.show(ValueError, error, error.__traceback__)
     shown = next(child for child in screen.root.winfo_children() if "Something went wrong" in words(child))
-    buttons = [child for child in shown.winfo_children()[0].winfo_children() if isinstance(child, ttk.Button)]
-    buttons[0].invoke()
+    button(shown, "Copy details").invoke()
     assert "ValueError" in screen.root.clipboard_get()
     assert written not in screen.root.clipboard_get()
-    buttons[1].invoke()
+    assert not shown.winfo_exists()

@@ -109,3 +109,22 @@ def test_an_error_is_said_in_the_language_with_its_values() -> None:
     assert str(error) == "A group has at most 16 members."
     assert error.said(_) == "Eine Gruppe hat höchstens 16 Mitglieder."
     assert AccountError("a {brace} stays").said(_) == "a {brace} stays"
+
+
+USUAL_WORDS = {
+    "in sync": "Connected. Enter sends, Shift+Enter begins a new line.",
+    "these keys": "Keyboard shortcuts",
+    "show all keys": "Show all keyboard shortcuts",
+    "size of words": "Text size",
+    "as the system": "Same as system",
+    "comes unseen": "When a new message arrives",
+    "password of now": "Current password",
+}
+"""Words that only we used, and a sentence with those that other programs have."""
+
+
+def test_the_window_says_it_in_the_words_of_other_programs() -> None:
+    shown = [text for message in TOOL.collected() for text in (message.id or "",)]
+    sentences = [part for text in shown for part in ((text,) if isinstance(text, str) else text)]
+    assert [s for s in sentences if any(word in s.lower() for word in USUAL_WORDS)] == []
+    assert set(USUAL_WORDS.values()) <= set(sentences)

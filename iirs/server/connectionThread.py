@@ -1,26 +1,23 @@
-"""One thread per client connection: greeting, login, then uploads until the connection ends.
+"""One thread per client that has logged in: what it is told at first, then uploads until the connection ends.
 
-States: HELLO -> GREETED (register, log in) -> SESSION (uploads) -> CLOSED.
+What comes before, ``Newcomer`` does. States: SESSION (uploads) -> CLOSED.
 
 The thread blocks in a plain ``recv`` and feeds a ``TlsPipe`` under this connection's lock; the round's
 writer sends under the same lock, so never two threads are inside one TLS object. Sending does not block:
-what the socket does not take at once is left to the ``LeftoverWriter``.
+what the socket does not take at once waits as plaintext, and the ``LeftoverWriter`` sends it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
-from iirs import PROTOCOL_VERSION
-from iirs.errors import AccountError, HopError, IirsError, OnionError, PeerError
+from iirs.errors import HopError, IirsError, PeerError
 from iirs.geometry import Geometry
 from iirs.message import Message, MessageKind, MessageReader
 from iirs.onion import EntryChannel
@@ -28,46 +25,39 @@ from iirs.prekey import Prekey
 from iirs.server.event_counts import Counted
 from iirs.server.mix_net import Collected
 from iirs.server.net.leftover_writer import LeftoverWriter
-from iirs.tls import TlsPipe, on_the_wire
-from iirs.wire.accounts import AccountRecord, Errand, ErrandKind, Login, Registration, Result
-from iirs.wire.limits import HELLO_LIMITS, CloseReason, greeting_limits, upload_limits
+from iirs.server.net.outgoing import Outgoing
+from iirs.tls import TlsPipe
+from iirs.wire.accounts import AccountRecord, Errand, ErrandKind
+from iirs.wire.limits import CloseReason, upload_limits
 from iirs.wire.rounds import NoticeFlags, Upload
 
-_RECEIVE_CHUNK = 65536
-_BACKLOG_MAX = 64 * 1024 * 1024
+_RECEIVE_CHUNK = 4096
+"""Bytes: so many are allocated while a thread waits for something to come, and in the TLS object for good."""
+_HELD_MAX = 32 * 1024
+_HELD_ROUNDS = 4
+_FAREWELL_SECONDS = 1.0
 _UPLOADS_DUE_MAX = 64
 
 
-class State(Enum):
-    """How far a connection has come."""
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A client that has given the right login secret, with what its connection was before."""
 
-    HELLO = "hello"
-    GREETED = "greeted"
-    SESSION = "session"
-    CLOSED = "closed"
+    sock: socket.socket
+    pipe: TlsPipe
+    reader: MessageReader
+    record: AccountRecord
+    channel: EntryChannel
 
 
 class ConnectionHandler(Protocol):
     """What a connection needs of the server; every call returns quickly and holds no lock on return."""
 
-    def greeting(self) -> list[Message]:
-        """Return the chain file and the current epoch keys. Raises ``HopError`` if there are none yet."""
-        ...
+    def enter(self, connection: ConnectionThread) -> Iterable[bytes]:
+        """Make this the account's one live session; return what a new session is told first, in pieces.
 
-    def register(self, registration: Registration, address: str) -> Result:
-        """Take in a new account."""
-        ...
-
-    def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
-        """Check a login secret."""
-        ...
-
-    def open_channel(self, login: Login) -> EntryChannel:
-        """Open the client's offer of a session secret. Raises ``OnionError``."""
-        ...
-
-    def enter(self, connection: ConnectionThread) -> list[Message]:
-        """Make this the account's one live session; return what a new session is told first."""
+        They are asked for one by one as the client takes them, from any thread.
+        """
         ...
 
     def do_errand(self, connection: ConnectionThread, errand: Errand) -> NoticeFlags:
@@ -95,7 +85,9 @@ class ConnectionHandler(Protocol):
 class ConnectionSettings:
     """Bounds on what one connection may take, in seconds."""
 
+    handshake_seconds: float = 10.0
     greeting_seconds: float = 20.0
+    """From the first byte to the session, handshake included."""
     idle_seconds: float = 120.0
 
 
@@ -104,55 +96,71 @@ class ConnectionThread(threading.Thread):
 
     def __init__(
         self,
-        sock: socket.socket,
-        context: ssl.SSLContext,
+        arrival: Arrival,
         handler: ConnectionHandler,
         geometry: Geometry,
         writer: LeftoverWriter,
         settings: ConnectionSettings,
     ) -> None:
         super().__init__(name="iirs-connection", daemon=True)
-        self._socket = sock
-        self._send_socket = sock.dup()
+        self._socket = arrival.sock
+        # The same descriptor: one that does not block for who sends, one with a timeout for this thread.
+        self._send_socket = socket.socket(fileno=arrival.sock.fileno())
         self._send_socket.setblocking(False)
         self._handler = handler
         self._geometry = geometry
         self._writer = writer
         self._settings = settings
         self._lock = threading.Lock()
-        self._pipe = TlsPipe(context, server_side=True)
-        self._backlog = bytearray()
-        self._backlog_max = _BACKLOG_MAX
+        self._pipe = arrival.pipe
+        self._outgoing = Outgoing(arrival.pipe, self._send_socket)
+        self._held_max = max(_HELD_MAX, _HELD_ROUNDS * geometry.replies_size)
         self._closing = False
-        self._state = State.HELLO
-        self._reader = MessageReader(HELLO_LIMITS)
-        self._deadline = time.monotonic() + settings.greeting_seconds
+        self._reader = arrival.reader
+        self._reader.limits = upload_limits(geometry)
+        self._deadline = time.monotonic() + settings.idle_seconds
         self._notice = NoticeFlags.NONE
-        self.position = -1
-        self.last_round = 0
         self._uploads_due = 0
         """Uploads that may still come: one for each announcement sent to this client, of the last so many."""
+        self.record = arrival.record
+        self.position = arrival.record.position
+        self.last_round = 0
+        self.takes_part = False
+        """True when all that a new session is told has left; until then it is in no round."""
         self.prekey_period = -1
         self.prekey_round = -1
-        self.channel: EntryChannel | None = None
+        self.channel = arrival.channel
 
     # -- called from any thread -------------------------------------------------------------------
 
-    def send(self, messages: Sequence[Message]) -> None:
-        """Send messages in one write; never blocks. A client too slow to take them is cut off."""
+    def send(self, messages: Sequence[Message], held: int | None = None) -> None:
+        """Send messages in one write; never blocks. A client too slow to take them is cut off.
+
+        ``held`` of their bytes are in memory for this client alone; all of them if nothing is said.
+        """
         announced = sum(message.kind is MessageKind.ANNOUNCE for message in messages)
+        pieces = tuple(piece for message in messages for piece in (message.header, message.body))
         with self._lock:
             self._uploads_due = min(self._uploads_due + announced, _UPLOADS_DUE_MAX)
-        self._send(b"".join(message.encode() for message in messages))
+            self._put(pieces, sum(map(len, pieces)) if held is None else held)
 
     def close(self, reason: CloseReason) -> None:
-        """Say why, then end the connection."""
-        self._send(Message(MessageKind.CLOSE, bytes([reason])).encode())
-        self._shut()
+        """Say why, then end the connection. Whatever waits is let go of, and the reason with it."""
+        with self._lock:
+            if not self._closing:
+                message = Message(MessageKind.CLOSE, bytes([reason]))
+                if not self._outgoing:
+                    self._put([message.encode()], 0)
+                self._end()
 
     def allow_idle(self) -> None:
         """Take it that nothing can be uploaded now: there is no round to upload for."""
         self._deadline = time.monotonic() + self._settings.idle_seconds
+
+    def let_go(self) -> None:
+        """Let go of the socket of a connection whose thread did not start."""
+        self._socket.detach()
+        self._send_socket.close()
 
     def take_notice(self) -> NoticeFlags:
         """Return what is to be said to this client alone since the last time this was asked."""
@@ -169,6 +177,7 @@ class ConnectionThread(threading.Thread):
     def run(self) -> None:
         """Serve until either side ends."""
         try:
+            self._begin()
             self._serve()
         except TimeoutError:
             self._handler.note(Counted.TIMED_OUT)
@@ -181,14 +190,24 @@ class ConnectionThread(threading.Thread):
         except OSError:
             pass  # the connection is gone; there is nobody to tell
         finally:
-            self._state = State.CLOSED
             try:
                 self._handler.left(self)
             finally:  # whatever the server's disk says, the socket is let go
-                self._shut()
+                with self._lock:
+                    self._end()
                 self._linger()
+                self._socket.detach()
                 self._writer.release(self._send_socket)
-                self._socket.close()
+
+    def _begin(self) -> None:
+        with self._lock:
+            # Under the lock, so that the round's writer cannot announce before the directory has its place.
+            # However long it is: a directory must never be too large for the people in it.
+            self._put(self._first(self._handler.enter(self)), 0)
+
+    def _first(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
+        yield from pieces
+        self.takes_part = True
 
     def _serve(self) -> None:
         while not self._closing:
@@ -219,55 +238,10 @@ class ConnectionThread(threading.Thread):
 
     def _handle(self, message: Message) -> None:
         match message.kind:
-            case MessageKind.HELLO:
-                self._greet(message)
-            case MessageKind.REGISTER:
-                self._answer(self._handler.register(Registration.decode(message.body), self._address()))
-            case MessageKind.LOGIN:
-                self._login(message)
             case MessageKind.PREKEY:
                 self._handler.keep_prekey(self, Prekey.decode(message.body))
             case _:
                 self._upload(message)
-
-    def _greet(self, message: Message) -> None:
-        if int.from_bytes(message.body) != PROTOCOL_VERSION:
-            self.close(CloseReason.VERSION)
-            return
-        self._state = State.GREETED
-        self._reader.limits = greeting_limits(self._geometry)
-        try:
-            self.send(self._handler.greeting())
-        except HopError:
-            self.close(CloseReason.INCOMPLETE)
-
-    def _login(self, message: Message) -> None:
-        try:
-            login = Login.decode(message.body)
-        except AccountError:
-            self._answer(Result.UNKNOWN_NAME)
-            return
-        result, record = self._handler.login(login, self._address())
-        if record is None:
-            self._answer(result)
-            return
-        try:
-            self.channel = self._handler.open_channel(login)
-        except OnionError:
-            self._answer(Result.STALE_KEY)
-            return
-        self.position = record.position
-        self._state = State.SESSION
-        self._deadline = time.monotonic() + self._settings.idle_seconds
-        self._reader.limits = upload_limits(self._geometry)
-        with self._lock:
-            # Under the lock, so that the round's writer cannot announce before the directory has been sent.
-            first = [Message(MessageKind.RESULT, bytes([Result.OK])), record.encode()]
-            first += self._handler.enter(self)
-            plaintext = b"".join(item.encode() for item in first)
-            # However many are registered: a directory must never be too large for the people in it.
-            self._backlog_max = _BACKLOG_MAX + on_the_wire(len(plaintext))
-            self._put(plaintext)
 
     def _upload(self, message: Message) -> None:
         upload = Upload.decode(message, self._geometry)
@@ -284,65 +258,51 @@ class ConnectionThread(threading.Thread):
             self._note(self._handler.do_errand(self, upload.errand))
         self._deadline = time.monotonic() + self._settings.idle_seconds
 
-    def _address(self) -> str:
-        return str(self._socket.getpeername()[0])
+    # -- sending; under the lock ------------------------------------------------------------------
 
-    def _answer(self, result: Result) -> None:
-        self.send([Message(MessageKind.RESULT, bytes([result]))])
-
-    # -- sending ----------------------------------------------------------------------------------
-
-    def _send(self, plaintext: bytes) -> None:
-        with self._lock:
-            self._put(plaintext)
-
-    def _put(self, plaintext: bytes) -> None:
-        if self._closing or not self._pipe.established:
+    def _put(self, pieces: Iterable[bytes], held: int) -> None:
+        if self._closing:
             return
+        self._outgoing.put(pieces, held)
+        if not self._flush() and not self._closing:
+            if self._outgoing.held > self._held_max:
+                self._cut_off()
+            else:
+                self._writer.watch(self._send_socket, self._flush_leftover)
+
+    def _flush(self) -> bool:
         try:
-            self._pipe.send(plaintext)
+            return self._outgoing.flush()
+        except OSError:
+            self._outgoing.drop()
         except PeerError:
             # This client disturbed its TLS connection; its own thread ends it. The round goes on.
             self._closing = True
-            return
-        if not self._flush():
-            if len(self._backlog) > self._backlog_max:
-                self._closing = True
-                self._shut_socket()
-                return
-            self._writer.watch(self._send_socket, self._flush_leftover)
-
-    def _flush(self) -> bool:
-        self._backlog += self._pipe.take_outgoing()
-        while self._backlog:
-            try:
-                sent = self._send_socket.send(self._backlog)
-            except BlockingIOError:
-                return False
-            except OSError:
-                self._backlog.clear()
-                return True
-            del self._backlog[:sent]
+            self._outgoing.drop()
         return True
 
     def _flush_leftover(self) -> bool:
         with self._lock:
             return self._flush()
 
-    def _shut(self) -> None:
-        with self._lock:
-            self._closing = True
-            with contextlib.suppress(OSError):
-                self._send_socket.shutdown(socket.SHUT_WR)
+    def _end(self) -> None:
+        self._closing = True
+        self._outgoing.drop()
+        with contextlib.suppress(OSError):
+            self._send_socket.shutdown(socket.SHUT_WR)
+        self._writer.hang_up_soon(self._send_socket)
 
-    def _shut_socket(self) -> None:
+    def _cut_off(self) -> None:
+        self._closing = True
+        self._outgoing.drop()
         with contextlib.suppress(OSError):
             self._send_socket.shutdown(socket.SHUT_RDWR)
 
     def _linger(self) -> None:
         # Read on for a moment, so that the reason reaches the client before a reset can discard it.
+        until = time.monotonic() + _FAREWELL_SECONDS
         with contextlib.suppress(OSError):
-            self._socket.settimeout(1.0)
-            for _ in range(64):
+            while (left := until - time.monotonic()) > 0:
+                self._socket.settimeout(left)
                 if not self._socket.recv(_RECEIVE_CHUNK):
                     return

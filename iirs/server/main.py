@@ -7,6 +7,7 @@ import io
 import logging
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from iirs.chain import DEFAULT_PORT, Chain, JoinLink
@@ -24,6 +25,7 @@ from iirs.server.keystore import (
     make_keys,
 )
 from iirs.server.net.addresses import is_loopback, reachable
+from iirs.server.net.descriptors import allowed, raise_limit
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.server.stop_signal import StopSignal
@@ -40,6 +42,11 @@ _TRUST_CHAIN = (
 _ONLY_HERE = (
     "note: nobody on another machine can use this link, because the server listens on this machine's own "
     "address, or the machine has no other; see --host"
+)
+
+_FEW_DESCRIPTORS = (
+    "note: this system lets the server have {limit} open files, so at most {connections} people are served "
+    "at once; raise the hard limit (ulimit -Hn, LimitNOFILE=) for more"
 )
 
 _DATABASE_FILE = "server.sqlite"
@@ -114,10 +121,10 @@ def main(arguments: list[str] | None = None) -> int:
         with ExitStack() as stack:
             if not options.ephemeral:
                 stack.enter_context(hold_folder(_folder(options)))
-            settings = ServiceSettings()
+            settings = _bounded(ServiceSettings(), raise_limit())
             if options.glass_box is not None:
                 box = stack.enter_context(GlassBox(options.glass_box, 0))
-                settings = ServiceSettings(observe=box.drops, observe_stage=box.stage)
+                settings = replace(settings, observe=box.drops, observe_stage=box.stage)
                 print(f"iirs-server: {box.warning}", file=sys.stderr)
             return _run(options, settings, stop)
     except ConfigError as error:
@@ -126,6 +133,17 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # no folder for what TLS reads from a file, no thread, no descriptor
         print(f"iirs-server: {error.strerror or error}", file=sys.stderr)
         return 2
+
+
+def _bounded(settings: ServiceSettings, limit: int | None) -> ServiceSettings:
+    """Return settings that so many file descriptors are enough for; say so if that is less than usual."""
+    wanted = settings.max_connections, settings.lobby.total
+    connections, waiting = allowed(limit, *wanted)
+    if (connections, waiting) == wanted:
+        return settings
+    print(f"iirs-server: {_FEW_DESCRIPTORS.format(limit=limit, connections=connections)}", file=sys.stderr)
+    lobby = replace(settings.lobby, total=waiting)
+    return replace(settings, max_connections=connections, lobby=lobby)
 
 
 def _run(options: argparse.Namespace, settings: ServiceSettings, stop: StopSignal) -> int:

@@ -145,13 +145,14 @@ class MixNet:
                 opened = self._open(context, BatchKind.INVITATION, batch, channels)
                 bundle = self._stage.collect_invitations(context, opened, give_up_at)
         except (OnionError, HopError) as error:
-            lost = {client: self._filler(context, RoundStatus.LOST) for client in channels}
+            lost = dict.fromkeys(channels, self._filler(context, RoundStatus.LOST))
             return RoundOutcome(context, lost, None, len(batch), late, failure=error)
         sealed = self._seal(context, batch, channels, answers)
+        missing = self._filler(context, RoundStatus.MISSING)
         replies = {
             client: Replies(context.round_number, RoundStatus.DONE, sealed[client])
             if client in sealed
-            else self._filler(context, RoundStatus.MISSING)
+            else missing
             for client in channels
         }
         return RoundOutcome(context, replies, bundle, len(batch), late)

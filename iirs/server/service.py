@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import socket
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,21 +26,27 @@ from iirs.server.accounts.prekey_store import PrekeyStore
 from iirs.server.accounts.rate_limit import RateLimit
 from iirs.server.accounts.registry import Accounts
 from iirs.server.announcer import Announcer, Opened
-from iirs.server.connectionThread import ConnectionThread
+from iirs.server.connectionThread import Arrival, ConnectionThread
 from iirs.server.event_counts import Counted, EventCounts
 from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import Collected, RoundOutcome
 from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.server.net.listener import Listener
+from iirs.server.net.lobby import Lobby
+from iirs.server.newcomer import Desk, Newcomer
 from iirs.server.settings import ServiceSettings
 from iirs.server.steady_jobs import SteadyJobs
+from iirs.server.told_alike import Alike, directory_pieces
 from iirs.tls import server_context
-from iirs.wire.accounts import AccountRecord, Errand, Login, Registration, Result, encode_directory
+from iirs.wire.accounts import AccountRecord, Errand, Login, Registration, Result
 from iirs.wire.limits import MAX_ENTRIES, CloseReason
-from iirs.wire.rounds import NoticeFlags, Upload
+from iirs.wire.rounds import NoticeFlags, RoundStatus, Upload
 
 _log = logging.getLogger("iirs.server")
 _IDLE_ROUNDS = 5
+_REGISTERED_AT_ONCE = 4
+_BACKLOG = 4096
+"""Connections that wait to be accepted, as far as the system lets them."""
 _COUNTED_LOGINS = {
     Result.WRONG_PASSWORD: Counted.WRONG_GUESS,
     Result.UNKNOWN_NAME: Counted.UNKNOWN_NAME,
@@ -53,7 +62,6 @@ class Service:
         self._keys = keys
         self._storage = storage
         self._settings = settings
-        self._tls = server_context(keys.certificate, keys.certificate_key)
         self._database = DatabaseThread(storage)
         self._announcer = Announcer(keys, self._database, settings)
         self.mix_net = self._announcer.mix_net
@@ -83,7 +91,12 @@ class Service:
         self._closes_at = 0.0
         self._writer = LeftoverWriter()
         self._counts = EventCounts()
+        tls = server_context(keys.certificate, keys.certificate_key)
+        self._desk = Desk(self, tls, keys.chain.geometry, settings.sign_seconds)
+        self._logins = RateLimit(settings.logins_burst, settings.logins_per_second)
+        self._clerks = ThreadPoolExecutor(_REGISTERED_AT_ONCE, thread_name_prefix="iirs-clerk")
         self._listener: Listener | None = None
+        self._lobby: Lobby | None = None
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -92,12 +105,17 @@ class Service:
 
         With ``paced=False`` no scheduler runs: simulations call ``run_round`` themselves.
         """
-        self._listener = Listener(
-            host,
-            port,
-            self._admit,
-            backlog=512,
-            advice="Try --port 0.",
+        self._listener = Listener(host, port, backlog=_BACKLOG, advice="Try --port 0.")
+        lobby = replace(
+            self._settings.lobby,
+            handshake_seconds=self._connection_settings.handshake_seconds,
+            visit_seconds=self._connection_settings.greeting_seconds,
+        )
+        self._lobby = Lobby(
+            self._listener,
+            self._receive,
+            lobby,
+            refused=lambda: self.note(Counted.CROWDED),
             cannot_accept=lambda: self.note(Counted.NO_RESOURCES),
         )
         self._database.start()
@@ -116,7 +134,7 @@ class Service:
                 misfire_grace_time=None,
             )
         self._scheduler.start()
-        self._listener.start()
+        self._lobby.start()
         return self._listener.port
 
     @property
@@ -147,17 +165,17 @@ class Service:
         """Forget what is to be forgotten by the clock; to be called now and then, from any thread."""
         self._announcer.erase_keys()
         self._counts.tell()
-        if (
-            self._paced
-        ):  # a wall clock that was set the moment the scheduler looked at it must not be waited for
-            self._scheduler.wakeup()
+        if self._paced:
+            self._scheduler.wakeup()  # the wall clock may have been set the moment it looked at it
 
     def stop(self) -> None:
         """Finish the round that runs, tell every client, and let go of everything."""
         self._stopping.set()
         self._scheduler.shutdown(wait=True)
-        if self._listener is not None:
-            self._listener.close()
+        if self._lobby is not None:
+            self._lobby.stop()
+            self._lobby.join(2.0)
+        self._clerks.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             connections = list(self._connections)
         for connection in connections:
@@ -170,33 +188,18 @@ class Service:
         self._database.stop(self._announcer.last_round)
         self._storage.close()
 
-    def _admit(self, sock: socket.socket) -> None:
-        with self._lock:
-            full = len(self._connections) >= self._settings.max_connections
-        if full:
+    def _receive(self, sock: socket.socket, share: str) -> Newcomer | None:
+        """Return who has connected, or ``None`` if nobody can be let in."""
+        if self._is_full():
             self.note(Counted.FULL)
-            sock.close()
-        else:
-            self._serve(sock)
-
-    def _serve(self, sock: socket.socket) -> None:
-        try:
+            return None
+        with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = ConnectionThread(
-                sock, self._tls, self, self.chain.geometry, self._writer, self._connection_settings
-            )
-        except OSError:
-            self.note(Counted.NO_RESOURCES)
-            sock.close()
-            return
+        return Newcomer(sock, share, self._desk)
+
+    def _is_full(self) -> bool:
         with self._lock:
-            self._connections.add(connection)
-        try:
-            connection.start()
-        except RuntimeError:  # no thread to be had
-            self.note(Counted.NO_RESOURCES)
-            self.left(connection)
-            sock.close()
+            return len(self._connections) >= self._settings.max_connections
 
     # -- Frontend: what MixNet asks for ------------------------------------------------------------
 
@@ -204,7 +207,7 @@ class Service:
         """Return every client in session, with its entry channel."""
         with self._lock:
             sessions = list(self._sessions.values())
-        return {session: session.channel for session in sessions if session.channel is not None}
+        return {session: session.channel for session in sessions if session.takes_part}
 
     def deliver(self, outcome: RoundOutcome | None) -> None:
         """Send everyone their replies, and announce the next round and open it.
@@ -226,18 +229,22 @@ class Service:
                 f", LOST: {outcome.failure}" if outcome.lost else "",
             )
         opened = self._open_next()
+        alike = Alike()
         with self._lock:
             sessions = list(self._sessions.values())
         for session in sessions:
             messages: list[Message] = []
+            held = 0
             if outcome is not None and session in outcome.replies:
-                messages = [outcome.replies[session].encode(), *bundle]
+                replies = outcome.replies[session]
+                messages = [alike.replies(replies), *bundle]
+                held = len(messages[0].body) if replies.status is RoundStatus.DONE else 0
             if opened is None:
                 session.allow_idle()
                 messages.append(self._announcer.standby())
             else:
-                messages += [*opened.keys, _announce(opened.announcement, session)]
-            session.send(messages)
+                messages += [*opened.keys, alike.announce(_announce(opened.announcement, session))]
+            session.send(messages, held)
         self._announcer.show_chain(opened)
 
     def give_up_at(self) -> float:
@@ -253,28 +260,53 @@ class Service:
         """Return the chain file and the current epoch keys. Raises ``HopError`` if there are none yet."""
         return [Message(MessageKind.CHAIN, self._keys.chain_file), self._announcer.keys_message()]
 
-    def register(self, registration: Registration, address: str) -> Result:
-        """Take in a new account."""
-        result = self.accounts.register(registration, address)
+    def register(self, registration: Registration, share: str) -> Future[Result]:
+        """Take in a new account, in a thread that may wait for the database."""
+        future = self._clerks.submit(self._register, registration, share)
+        future.add_done_callback(lambda _: self._ask_lobby_again())
+        return future
+
+    def _register(self, registration: Registration, share: str) -> Result:
+        result = self.accounts.register(registration, share)
         if result is Result.TOO_MANY:
             self.note(Counted.DIRECTORY_FULL if self.accounts.is_full else Counted.REGISTRATION_LIMITED)
         return result
 
-    def login(self, login: Login, address: str) -> tuple[Result, AccountRecord | None]:
-        """Check a login secret."""
-        result, record = self.accounts.login(login, address)
+    def _ask_lobby_again(self) -> None:
+        if self._lobby is not None:
+            self._lobby.ask_again()
+
+    def login(self, login: Login, share: str) -> tuple[Result, AccountRecord | None]:
+        """Check a login secret; an account that logs in again and again has to wait, too."""
+        result, record = self.accounts.login(login, share)
         if result in _COUNTED_LOGINS:
             self.note(_COUNTED_LOGINS[result])
-        if record is not None and not self.accounts.wait_announced(
-            record.position, self._settings.sign_seconds
-        ):
-            return Result.NOT_YET, None
-        if record is not None:
-            with self._lock:
-                live = self._sessions.get(record.position)
-            if live is not None:  # what it has used so far is stored only when it ends
-                record = replace(record, last_round=max(record.last_round, live.last_round))
+        if record is not None and not self._logins.allow(str(record.position)):
+            self.note(Counted.LOGINS_TOO_MANY)
+            return Result.TOO_MANY, None
         return result, record
+
+    def is_announced(self, position: int) -> bool:
+        """Whether the directory as announced holds this account, so that it can be shown to its owner."""
+        return self.accounts.is_announced(position)
+
+    def let_in(self, arrival: Arrival) -> None:
+        """Serve a client that has logged in, in a thread of its own."""
+        if self._is_full():
+            self.note(Counted.FULL)
+            arrival.sock.close()
+            return
+        connection = ConnectionThread(
+            arrival, self, self.chain.geometry, self._writer, self._connection_settings
+        )
+        with self._lock:
+            self._connections.add(connection)
+        try:
+            connection.start()
+        except RuntimeError:  # no thread to be had
+            self.note(Counted.NO_RESOURCES)
+            self.left(connection)
+            connection.let_go()
 
     def open_channel(self, login: Login) -> EntryChannel:
         """Open the client's offer of a session secret. Raises ``OnionError``."""
@@ -283,17 +315,28 @@ class Service:
         secret = self.chain.geometry.suite.open(pair, login.offer, info)
         return EntryChannel(secret, info, epoch_key.first_round // self.chain.epoch_rounds)
 
-    def enter(self, connection: ConnectionThread) -> list[Message]:
-        """Make this the account's one live session; return what a new session is told first."""
+    def enter(self, connection: ConnectionThread) -> Iterable[bytes]:
+        """Make this the account's one live session; return what a new session is told first, in pieces.
+
+        The directory is not copied for anybody: each piece is made when the client can take it.
+        """
         with self._lock:
             replaced = self._sessions.get(connection.position)
             self._sessions[connection.position] = connection
+        record = connection.record
         if replaced is not None:
+            # What it has used so far is stored only when it ends.
+            record = replace(record, last_round=max(record.last_round, replaced.last_round))
             replaced.close(CloseReason.REPLACED)
         # Only now: an entry announced before this session was listed must be in the snapshot.
-        head, entries = self.accounts.snapshot()
-        prekeys = self.prekeys.known(len(entries), self._announcer.last_round)
-        return [encode_directory(head, entries, prekeys), self._announcer.keys_message()]
+        head = self.accounts.current_head()
+        prekeys = self.prekeys.known(head.length, self._announcer.last_round)
+        ok = Message(MessageKind.RESULT, bytes([Result.OK]))
+        first = [item.encode() for item in (ok, record.encode())]
+        last = self._announcer.keys_message()
+
+        directory = directory_pieces(head, self.accounts.raw_entries, prekeys)
+        return itertools.chain(first, directory, [last.encode()])
 
     def keep_prekey(self, connection: ConnectionThread, prekey: Prekey) -> None:
         """Take in the prekey that comes with a client's first upload in a session or period.

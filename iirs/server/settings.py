@@ -12,6 +12,7 @@ from iirs.server.accounts.guesses import NAME_ALLOWANCE, PLACE_ALLOWANCE, Allowa
 from iirs.server.connectionThread import ConnectionSettings
 from iirs.server.deaddrop import DropObserver
 from iirs.server.mix_stage import StageView
+from iirs.server.net.lobby import LobbySettings
 
 
 def seconds_since_boot() -> float:
@@ -37,6 +38,10 @@ class ServiceSettings:
     """For one name, from all strange places together."""
     failed_logins_of_place: Allowance = PLACE_ALLOWANCE
     """From one strange place, for all names together."""
+    logins_burst: float = 30
+    logins_per_second: float = 0.2
+    lobby: LobbySettings = field(default_factory=LobbySettings)
+    """How many may be there who have not logged in; the times are the connection's."""
     clock: Callable[[], float] = time.time
     uptime: Callable[[], float] = seconds_since_boot
     random_bytes: RandomBytes = os.urandom

@@ -185,6 +185,13 @@ class AccountRecord:
         return cls(position, last_round, body[-VAULT_SIZE:])
 
 
+def directory_start(head: Head, prekeys: int) -> bytes:
+    """Return how DIRECTORY begins as it travels; ``head.length`` entries and so many prekeys follow."""
+    start = head.encode() + COUNT.pack(head.length)
+    size = len(start) + head.length * ENTRY_SIZE + prekeys * PREKEY_SIZE
+    return struct.pack(">BI", MessageKind.DIRECTORY, size) + start
+
+
 def encode_directory(head: Head, entries: Sequence[bytes], prekeys: Sequence[bytes]) -> Message:
     """Return the DIRECTORY message: the head, how many entries, every entry, the prekeys."""
     body = head.encode() + COUNT.pack(len(entries)) + b"".join(entries) + b"".join(prekeys)

@@ -26,6 +26,8 @@ class Actions:
     send: Callable[[str, str], None]
     """Send a text to a talk; one that is refused comes back."""
     send_file: Callable[[str, Path], None]
+    send_pasted: Callable[[str, str, bytes], None]
+    """Send to a talk a file of this name and content, which is on no disk."""
     pause: Callable[[bytes], None]
     """Pause or resume sending a file."""
     cancel: Callable[[bytes], None]
@@ -82,6 +84,7 @@ def actions_for(
         hang_up=connection.hang_up,
         send=background.send,
         send_file=background.send_file,
+        send_pasted=lambda talk, name, data: tell(lambda e: e.messenger.send_file(talk, name, data)),
         pause=lambda file_id: tell(lambda engine: engine.messenger.pause(file_id)),
         cancel=lambda file_id: tell(lambda engine: engine.messenger.cancel(file_id)),
         save=background.save,

@@ -52,7 +52,7 @@ def about(model: ChatModel, talk: Talk) -> str:
 _ABOUT = {
     PeerState.IDLE: N_("Ask {peer} to talk first."),
     PeerState.AGREED: N_("You have both asked. Meeting in the next rounds …"),
-    PeerState.CONNECTED: N_("In sync. Enter sends, Shift+Enter begins a new line."),
+    PeerState.CONNECTED: N_("Connected. Enter sends, Shift+Enter begins a new line."),
     PeerState.QUIET: N_(
         "Nothing came from {peer} in the last round. What you send is repeated until it arrives."
     ),
@@ -76,8 +76,8 @@ def _about_group(model: ChatModel, talk: Talk) -> str:
         name in model.talks and model.talks[name].state is PeerState.CONNECTED for name in talk.members
     )
     return n_(
-        "{here} person of this group is in sync with you. What you write goes round through all of them.",
-        "{here} people of this group are in sync with you. What you write goes round through all of them.",
+        "{here} person of this group is connected to you. What you write goes round through all of them.",
+        "{here} people of this group are connected to you. What you write goes round through all of them.",
         here,
     ).format(here=here)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tkinter as tk
 import traceback
-from tkinter import ttk
 from types import TracebackType
 
 from iirs.client.account.entry_calls import Home
 from iirs.client.desktop.notifications import Notifications
 from iirs.client.text.translate import _
+from iirs.client.window.parts.question import Question
 from iirs.client.window.start import Start
 from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window import ClientWindow
@@ -41,23 +41,13 @@ class FaultDialog:
             return
         # Places in the program and the error's kind: not its text, which may quote somebody.
         details = "".join(traceback.format_tb(trace)) + kind.__name__
-        dp = self._theme.dp
-        self._dialog = dialog = tk.Toplevel(self._root)
-        dialog.title("iirs")
-        dialog.transient(self._root)
-        frame = ttk.Frame(dialog, padding=dp(20))
-        frame.pack(fill="both", expand=True)
         words = _(
             "Something went wrong in this program. It goes on; if it behaves oddly, close the window and "
             "start again. The details name places in the program, nothing anybody wrote."
         )
-        ttk.Label(frame, text=words, wraplength=dp(380)).pack(pady=(0, dp(16)))
 
         def copy() -> None:
             self._root.clipboard_clear()
             self._root.clipboard_append(details)
 
-        ttk.Button(frame, text=_("Copy details"), command=copy).pack(side="left")
-        close = ttk.Button(frame, text=_("Close"), style="Accent.TButton", command=dialog.destroy)
-        close.pack(side="right")
-        close.focus_set()
+        self._dialog = Question(self._root, self._theme, words, [(_("Copy details"), copy)])

@@ -20,6 +20,7 @@ from iirs.client.window.pages.new_talk_page import NewTalkPage
 from iirs.client.window.pages.safety_page import SafetyPage
 from iirs.client.window.parts.banners import Banners
 from iirs.client.window.parts.find_strip import FindStrip
+from iirs.client.window.parts.scroll_page import FillingPage
 from iirs.client.window.parts.side_column import SideColumn
 from iirs.client.window.parts.status_bar import StatusBar
 from iirs.client.window.talk.chat_pane import ChatPane
@@ -27,6 +28,8 @@ from iirs.client.window.theme.theme import Theme
 
 _STANDBY = "standby"
 _BLOCKED = "blocked"
+_ROOM_FOR_BOTH = 620
+"""The width from which people and a talk fit beside each other, in dp."""
 _TIMER = "timer"
 _NOTICE_MAX = 400
 _OFFERS_MAX = 3
@@ -50,9 +53,16 @@ class MainPage(ttk.Frame):
         self.side = SideColumn(self, theme, model, self._wanted)
         self.side.pack(side="left", fill="y")
         self._wire_side()
-        ttk.Frame(self, style="Line.TFrame", width=1).pack(side="left", fill="y")
-        self._right = ttk.Frame(self)
-        self._right.pack(side="left", fill="both", expand=True)
+        self._line = ttk.Frame(self, style="Line.TFrame", width=1)
+        self._line.pack(side="left", fill="y")
+        self._beside = FillingPage(self, theme)
+        self._beside.pack(side="left", fill="both", expand=True)
+        self._right = self._beside.inside
+        self._is_narrow = False
+        self._back_button = ttk.Button(
+            self._right, text=_("← All talks"), style="Quiet.TButton", command=self.find_people
+        )
+        self.bind("<Configure>", lambda event: self._fit(event.width))
         self.banners = Banners(self._right, theme)
         self.banners.pack(fill="x")
         self.found = FindStrip(self._right, theme, self._search, self._go_to, self._close_found)
@@ -88,7 +98,33 @@ class MainPage(ttk.Frame):
             self.new_talk_page.entry.focus_set()
         self.refresh()
 
+    def _fit(self, width: int) -> None:
+        """Show the people beside the rest; or one or the other, where there is no room for both."""
+        is_narrow = 1 < width < self._theme.dp(_ROOM_FOR_BOTH)
+        if is_narrow == self._is_narrow:
+            return
+        self._is_narrow = is_narrow
+        if is_narrow:
+            self._line.pack_forget()
+            self.side.pack_forget()
+            self._back_button.pack(anchor="w", before=self.banners, padx=self._theme.dp(8))
+            self._look_at(people=False)
+        else:
+            self._back_button.pack_forget()
+            self._beside.pack_forget()
+            self.side.pack(side="left", fill="y", expand=False)
+            self._line.pack(side="left", fill="y")
+            self._beside.pack(side="left", fill="both", expand=True)
+
+    def _look_at(self, *, people: bool) -> None:
+        if not self._is_narrow:
+            return
+        shown, hidden = (self.side, self._beside) if people else (self._beside, self.side)
+        hidden.pack_forget()
+        shown.pack(side="left", fill="both", expand=True)
+
     def _show(self, page: ttk.Frame) -> None:
+        self._look_at(people=False)
         for shown in (self.new_talk_page, self.chat):
             shown.pack_forget()
         if self._page is not None:
@@ -108,10 +144,14 @@ class MainPage(ttk.Frame):
 
     def focus_writing(self) -> None:
         """Put the cursor where the person writes: to a peer, or whom to talk to."""
+        if self._page is not None:
+            self._close_page()
+        self._look_at(people=False)
         (self.chat.entry if self._model.open_peer else self.new_talk_page.entry).focus_set()
 
     def find_people(self) -> None:
         """Put the cursor where people and messages are looked for."""
+        self._look_at(people=True)
         self.side.search.focus_set()
 
     def find_text(self) -> None:

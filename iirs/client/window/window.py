@@ -289,7 +289,7 @@ class ClientWindow:
 
     def _come_into_sync(self, session: Session, peer: str) -> None:
         if peer != self.model.open_peer:
-            self.model.notice = _("You and {peer} are in sync.").format(peer=peer)
+            self.model.notice = _("You and {peer} are connected.").format(peer=peer)
         elif not isinstance(self.window.focus_get(), tk.Entry | tk.Text):
             self._back()  # whoever has just clicked on Accept wants to type next
         text = self._to_say.pop(peer, "")

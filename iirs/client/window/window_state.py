@@ -20,6 +20,7 @@ from iirs.client.desktop.colour_scheme import is_dark
 from iirs.client.model.lock import IdleClock
 from iirs.client.store.preferences import ColourScheme, Preferences, WindowPlace
 from iirs.client.text.translate import set_language
+from iirs.client.window.parts.pasting import refuse_what_is_no_text
 from iirs.client.window.theme.palette import DARK, LIGHT
 from iirs.client.window.theme.theme import Theme
 
@@ -68,6 +69,7 @@ class WindowState:
         self._place()
         for sequence in ("<Key>", "<Motion>", "<Button>", "<MouseWheel>"):
             window.bind(sequence, lambda _: self.touch(), add=True)
+        refuse_what_is_no_text(window)
         self.ask_desktop()
 
     # -- preferences --------------------------------------------------------------------------------
@@ -103,8 +105,8 @@ class WindowState:
     def _place(self) -> None:
         theme, window = self.theme, self.window
         screen = (window.winfo_screenwidth(), window.winfo_screenheight())
-        least = WindowPlace(theme.dp(640), theme.dp(560), 0, 0).fitted(*screen)
-        window.minsize(min(least.width, 960), min(least.height, 720))
+        least = WindowPlace(theme.dp(340), theme.dp(360), 0, 0).fitted(screen[0] // 2, screen[1] * 9 // 10)
+        window.minsize(least.width, least.height)
         place = self.preferences.place
         if place is not None:
             window.geometry(place.fitted(*screen).geometry)

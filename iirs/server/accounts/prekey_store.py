@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain as chained
 from typing import Protocol
 
 from iirs.chain import Chain
@@ -30,6 +32,28 @@ class PrekeyDatabase(Protocol):
         ...
 
 
+_BLOCK = 128
+_Block = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPrekeys:
+    """Records as they were when it was asked for, in the order of their people.
+
+    It shares blocks of them with the store and with others: what it holds alone is a small fraction.
+    """
+
+    blocks: tuple[_Block, ...]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return sum(map(len, self.blocks))
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give one after the other."""
+        return chained.from_iterable(self.blocks)
+
+
 class PrekeyStore:
     """Everybody's newest prekey. Safe from any thread; one lock, not held while a signature is checked."""
 
@@ -43,6 +67,9 @@ class PrekeyStore:
         self._entry = entry
         self._lock = threading.Lock()
         self._newest: dict[int, Prekey] = {}
+        self._records: dict[int, bytes] = {}
+        self._blocks: dict[int, _Block] = {}
+        """What is in ``_records``, by position // ``_BLOCK``; never changed, but replaced."""
         self._to_announce: dict[int, None] = {}
         self._to_store: set[int] = set()
         self._period = -1
@@ -54,7 +81,7 @@ class PrekeyStore:
             for raw in storage.prekeys():
                 prekey = Prekey.decode(raw)
                 prekey.verify(chain.chain_id, entry(prekey.position))
-                self._newest[prekey.position] = prekey
+                self._keep(prekey)
         except (DirectoryError, IndexError) as error:
             raise ConfigError(
                 "The database is damaged or another chain's: check --database-url and --data-dir."
@@ -83,16 +110,39 @@ class PrekeyStore:
             self._round = round_number
             if not self._renewals.allow(str(prekey.position)):
                 return
-            self._newest[prekey.position] = prekey
+            self._keep(prekey)
             self._to_announce[prekey.position] = None
             self._to_store.add(prekey.position)
 
-    def known(self, length: int, round_number: int) -> list[bytes]:
+    def _keep(self, prekey: Prekey) -> None:
+        self._newest[prekey.position] = prekey
+        self._records[prekey.position] = prekey.encode()
+        self._blocks.pop(prekey.position // _BLOCK, None)
+
+    def known(self, length: int, round_number: int) -> ShownPrekeys:
         """Return the prekeys that can be used now, of the first ``length`` people in the directory."""
         now = self._chain.period(round_number)
         with self._lock:
-            newest = list(self._newest.values())
-        return [item.encode() for item in newest if item.position < length and is_current(item.period, now)]
+            blocks: list[_Block] = []
+            for number in range(-(-length // _BLOCK)):
+                is_whole = now == self._period and (number + 1) * _BLOCK <= length
+                blocks.append(self._block(number) if is_whole else self._part(number, length, now))
+        return ShownPrekeys(tuple(filter(None, blocks)))
+
+    def _block(self, number: int) -> _Block:
+        if number not in self._blocks:
+            places = range(number * _BLOCK, (number + 1) * _BLOCK)
+            self._blocks[number] = tuple(self._records[place] for place in places if place in self._records)
+        return self._blocks[number]
+
+    def _part(self, number: int, length: int, now: int) -> _Block:
+        """Return what of a block may be shown: what is old is forgotten with the next announcement only."""
+        places = range(number * _BLOCK, min((number + 1) * _BLOCK, length))
+        return tuple(
+            self._records[place]
+            for place in places
+            if place in self._records and is_current(self._newest[place].period, now)
+        )
 
     def announce(self, length: int, round_number: int) -> tuple[bytes, ...]:
         """Return the next prekeys to announce, as many as an announcement holds, each person's newest.
@@ -102,12 +152,12 @@ class PrekeyStore:
         """
         with self._lock:
             over = self._forget(self._chain.period(round_number))
-            fresh = {position: self._newest[position].encode() for position in self._to_store}
+            fresh = {position: self._records[position] for position in self._to_store}
             self._to_store.clear()
             chosen = [position for position in self._to_announce if position < length][:PREKEY_INCREMENT_MAX]
             for position in chosen:
                 del self._to_announce[position]
-            announced = tuple(self._newest[position].encode() for position in chosen)
+            announced = tuple(self._records[position] for position in chosen)
         if fresh or over:
             self._storage.keep_prekeys(fresh, over)
         return announced
@@ -118,7 +168,8 @@ class PrekeyStore:
         self._period = now
         over = [position for position, item in self._newest.items() if not is_current(item.period, now)]
         for position in over:
-            del self._newest[position]
+            del self._newest[position], self._records[position]
+            self._blocks.pop(position // _BLOCK, None)
             self._to_announce.pop(position, None)
             self._to_store.discard(position)
         return over

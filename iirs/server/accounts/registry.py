@@ -68,7 +68,6 @@ class Accounts:
         # What was announced before a restart is not known any more: a client that holds less logs in anew.
         self._published = len(self._directory)
         self._head: Head | None = None
-        self._announced = threading.Condition(self._lock)
 
     def _append(self, account: StoredAccount) -> None:
         """Take a stored account into memory. Raises ``ConfigError`` if it is not this chain's next one."""
@@ -213,8 +212,8 @@ class Accounts:
         with self._lock:
             return self._directory.entries[position]
 
-    def snapshot(self) -> tuple[Head, list[bytes]]:
-        """Return the directory with its signed head, as a new session is to be told it.
+    def current_head(self) -> Head:
+        """Return the signed head up to which a new session is to be told the directory.
 
         A chain of one signs all that is registered on the spot. In a longer one it is what was announced
         last, because every hop must have signed the head. Raises ``HopError`` if nothing was announced yet.
@@ -222,19 +221,15 @@ class Accounts:
         with self._lock:
             if self._sign_alone is not None:
                 length = len(self._directory)
-                head = self._sign_alone(length, self._directory.digests[length])
-            elif self._head is not None:
-                head = self._head
-            else:
+                return self._sign_alone(length, self._directory.digests[length])
+            if self._head is None:
                 raise HopError(0, "has not announced a round yet")
-            return head, [entry.raw for entry in self._directory.entries[: head.length]]
+            return self._head
 
-    def wait_announced(self, position: int, seconds: float) -> bool:
-        """Wait until an account can be in ``snapshot``; False if it is not by then."""
-        with self._announced:
-            return self._sign_alone is not None or self._announced.wait_for(
-                lambda: self._head is not None and position < self._head.length, seconds
-            )
+    def is_announced(self, position: int) -> bool:
+        """Whether an account is among those that ``current_head`` covers."""
+        with self._lock:
+            return self._sign_alone is not None or (self._head is not None and position < self._head.length)
 
     def next_increment(self) -> Increment:
         """Return what the next round is to announce: the next entries, as many as an announcement holds."""
@@ -244,17 +239,16 @@ class Accounts:
             digest = self._directory.digests[start + len(entries)]
             return Increment(start, tuple(entry.raw for entry in entries), digest)
 
-    def raw_entries(self) -> list[bytes]:
-        """Return every entry, in order of registration."""
+    def raw_entries(self, start: int = 0, stop: int | None = None) -> list[bytes]:
+        """Return the entries at these positions, or every one, in order of registration."""
         with self._lock:
-            return [entry.raw for entry in self._directory.entries]
+            return [entry.raw for entry in self._directory.entries[start:stop]]
 
     def publish(self, head: Head) -> None:
         """Take the directory up to ``head`` as announced: every hop has signed it."""
-        with self._announced:
+        with self._lock:
             self._published = head.length
             self._head = head
-            self._announced.notify_all()
 
 
 def _secret_hash(salt: bytes, secret: bytes) -> bytes:

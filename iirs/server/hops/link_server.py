@@ -1,8 +1,8 @@
 """``LinkServer``: the link from the hop before, from the side that answers.
 
-One thread accepts, one per newcomer shakes hands (bounded in number and time), and one, ``serve``, owns the
-``LaterHop`` and answers whoever was admitted last. Only the hop before is admitted: the handshake fails for
-anybody else, which is logged and disturbs nobody.
+One thread, the ``Lobby``, accepts and shakes hands with all newcomers (bounded in number and time), and one,
+``serve``, owns the ``LaterHop`` and answers whoever was admitted last. Only the hop before is admitted: the
+handshake fails for anybody else, which is logged and disturbs nobody.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from __future__ import annotations
 import logging
 import math
 import queue
-import socket
 import ssl
 import threading
 import time
-from contextlib import suppress
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -22,16 +20,20 @@ from iirs.chain import Chain
 from iirs.errors import HopError, PeerError, StoreError
 from iirs.geometry import BatchKind, pieces
 from iirs.server.hops import link
+from iirs.server.hops.handshake import Handshake
 from iirs.server.hops.later_hop import LaterHop
 from iirs.server.hops.link import BatchHeader, BehindError, Frame, LinkKind, Prepare, Refusal, RefusedError
 from iirs.server.hops.next_hop import FrameStream
 from iirs.server.mix_stage import Batch
 from iirs.server.net.listener import Listener
+from iirs.server.net.lobby import Lobby, LobbySettings
 from iirs.tls import link_context
 
 _log = logging.getLogger("iirs.mix")
 _HANDSHAKE_SECONDS = 5.0
-_HANDSHAKES_MAX = 16
+_HANDSHAKES_MAX = 64
+_HANDSHAKES_SHARE = 16
+"""Of one address."""
 _FLOOD_SECONDS = 10.0
 _FLOOD_TOLD = 10
 """Refusals logged one by one in that time; the rest together, with the first one after it."""
@@ -39,6 +41,14 @@ _BUDGET_MAX = 120.0
 """Seconds a request may take at most, whatever the hop before says."""
 _FRAME_SECONDS = 10.0
 """A request that has begun to arrive must be there after so long."""
+
+
+_LOBBY = LobbySettings(
+    _HANDSHAKES_MAX,
+    _HANDSHAKES_SHARE,
+    handshake_seconds=_HANDSHAKE_SECONDS,
+    visit_seconds=_HANDSHAKE_SECONDS,
+)
 
 
 class LinkServer:
@@ -52,28 +62,31 @@ class LinkServer:
         self._admitted: queue.SimpleQueue[FrameStream | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._current: FrameStream | None = None
-        self._newcomers: dict[socket.socket, None] = {}
-        """Who shakes hands, oldest first."""
         self._told: set[str] = set()
         """What was said since a round was done last; each thing is said once."""
         self._refused = 0
         self._flood_began = -math.inf
         self._stopping = threading.Event()
-        self._listener: Listener | None = None
+        self._lobby: Lobby | None = None
 
     def listen(self, host: str, port: int) -> int:
         """Begin to accept; return the port. Raises ``ConfigError`` if the address cannot be had."""
-        self._listener = Listener(
-            host, port, self._start_handshake, backlog=64, advice="Check --host and --port."
+        listener = Listener(host, port, backlog=512, advice="Check --host and --port.")
+        self._lobby = Lobby(
+            listener,
+            lambda sock, _: Handshake(sock, self._context, self._let_in, self._tell_refusal),
+            _LOBBY,
+            refused=self._tell_refusal,
+            cannot_accept=lambda: None,
         )
-        self._listener.start()
-        return self._listener.port
+        self._lobby.start()
+        return listener.port
 
     def stop(self) -> None:
         """End ``serve`` and let go of the socket; safe from any thread."""
         self._stopping.set()
-        if self._listener is not None:
-            self._listener.close()
+        if self._lobby is not None:
+            self._lobby.stop()
         self._admit(None)
 
     def tidy(self) -> None:
@@ -97,31 +110,9 @@ class LinkServer:
 
     # -- admission ------------------------------------------------------------------------------------
 
-    def _start_handshake(self, sock: socket.socket) -> None:
-        self._make_room(sock)
-        threading.Thread(target=self._shake_hands, args=(sock,), name="iirs-handshake", daemon=True).start()
-
-    def _make_room(self, sock: socket.socket) -> None:
-        """Let a newcomer in, and if there are too many, the oldest go: silence must not keep others out."""
-        with self._lock:
-            self._newcomers[sock] = None
-            oldest = next(iter(self._newcomers)) if len(self._newcomers) > _HANDSHAKES_MAX else None
-        if oldest is not None:
-            with suppress(OSError):
-                oldest.shutdown(socket.SHUT_RDWR)
-
-    def _shake_hands(self, sock: socket.socket) -> None:
-        try:
-            sock.settimeout(_HANDSHAKE_SECONDS)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._admit(FrameStream(self._context.wrap_socket(sock, server_side=True)))
-            _log.info("hop %d is linked", self._hop - 1)
-        except (OSError, ssl.SSLError):
-            sock.close()
-            self._tell_refusal()
-        finally:
-            with self._lock:
-                self._newcomers.pop(sock, None)
+    def _let_in(self, sock: ssl.SSLSocket) -> None:
+        self._admit(FrameStream(sock))
+        _log.info("hop %d is linked", self._hop - 1)
 
     def _tell_refusal(self) -> None:
         """Log refusals, each for itself unless they come in a flood."""

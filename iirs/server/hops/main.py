@@ -18,6 +18,7 @@ from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.link_server import LinkServer
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.keystore import CLOCK_FILE, HopKeys, hold_folder, load_hop_keys
+from iirs.server.net.descriptors import raise_limit
 from iirs.server.stop_signal import StopSignal
 
 
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         with ExitStack() as stack:
             stack.enter_context(hold_folder(folder))
             keys = load_hop_keys(folder)
+            raise_limit()  # for the links, however many strangers come
             return _run(options, folder, keys, stack, stop)
     except (ConfigError, StoreError) as error:
         print(f"iirs-mix: {error}", file=sys.stderr)

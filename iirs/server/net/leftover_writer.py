@@ -1,4 +1,7 @@
-"""Sends what a socket would not take at once, so that one slow client never holds up a round."""
+"""Sends what a socket would not take at once, so that one slow client never holds up a round.
+
+It also ends, a moment later, connections whose clients have been told why and stay all the same.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,11 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
+
+_FAREWELL_SECONDS = 1.0
 
 
 class LeftoverWriter(threading.Thread):
@@ -23,12 +30,19 @@ class LeftoverWriter(threading.Thread):
         self._wake_out.setblocking(False)
         self._lock = threading.Lock()
         self._asked: list[tuple[socket.socket, Callable[[], bool] | None]] = []
+        self._farewells: deque[tuple[float, socket.socket]] = deque()
         self._stopping = False
 
     def watch(self, sock: socket.socket, flush: Callable[[], bool]) -> None:
         """Have ``flush`` called when ``sock`` can take more, until it returns True."""
         with self._lock:
             self._asked.append((sock, flush))
+        self._wake()
+
+    def hang_up_soon(self, sock: socket.socket) -> None:
+        """Shut ``sock`` down in a second, whether the other end has hung up by then or not."""
+        with self._lock:
+            self._farewells.append((time.monotonic() + _FAREWELL_SECONDS, sock))
         self._wake()
 
     def release(self, sock: socket.socket) -> None:
@@ -46,7 +60,8 @@ class LeftoverWriter(threading.Thread):
         """Wait and flush until stopped."""
         self._selector.register(self._wake_out, selectors.EVENT_READ)
         while not self._stopping:
-            ready = [key for key, _ in self._selector.select() if key.fileobj is not self._wake_out]
+            events = self._selector.select(self._hang_up_those_due())
+            ready = [key for key, _ in events if key.fileobj is not self._wake_out]
             for key in ready:
                 if key.data():
                     self._selector.unregister(key.fileobj)
@@ -56,6 +71,18 @@ class LeftoverWriter(threading.Thread):
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()
+
+    def _hang_up_those_due(self) -> float | None:
+        """Return in how many seconds the next one is due."""
+        with self._lock:
+            while self._farewells:
+                left = self._farewells[0][0] - time.monotonic()
+                if left > 0:
+                    return left
+                _, sock = self._farewells.popleft()
+                with contextlib.suppress(OSError):  # it has been let go of
+                    sock.shutdown(socket.SHUT_RDWR)
+        return None
 
     def _take_asked(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -1,72 +1,49 @@
-"""``Listener``: a listening socket and the thread that accepts on it, for clients and for links alike."""
+"""``Listener``: a listening socket, for clients and for links alike."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
-import time
-from collections.abc import Callable
 
 from iirs.errors import ConfigError
 
 
-def _say_nothing() -> None:
-    """Nobody wants to know."""
-
-
 class Listener:
-    """Hands every connection to ``serve``, which must return quickly, until ``close``."""
+    """A listening socket that does not block; its owner asks it for connections until ``close``."""
 
     def __init__(
         self,
         host: str,
         port: int,
-        serve: Callable[[socket.socket], None],
         *,
         backlog: int,
         advice: str,
-        cannot_accept: Callable[[], None] = _say_nothing,
     ) -> None:
-        """Raises ``ConfigError``, which ends with ``advice``, if the address cannot be had.
-
-        ``cannot_accept`` is called each time a connection cannot be taken, for want of descriptors.
-        """
+        """Raises ``ConfigError``, which ends with ``advice``, if the address cannot be had."""
         try:
-            self._socket = _listen(host, port, backlog)
+            self.socket = _listen(host, port, backlog)
         except (OSError, OverflowError, UnicodeError) as error:
             raise ConfigError(
                 "This address and port cannot be listened on: another program may hold the port, "
                 "or the address is not this machine's. " + advice
             ) from error
-        self._serve = serve
-        self._cannot_accept = cannot_accept
-        self._closing = threading.Event()
-        self.address, self.port = str(self._socket.getsockname()[0]), int(self._socket.getsockname()[1])
+        self.socket.setblocking(False)
+        self.address, self.port = str(self.socket.getsockname()[0]), int(self.socket.getsockname()[1])
 
-    def start(self) -> None:
-        """Begin to accept."""
-        threading.Thread(target=self._accept, name="iirs-accept", daemon=True).start()
+    def accept(self) -> tuple[socket.socket, str] | None:
+        """Return the next connection, which does not block either, and its address; ``None`` if none waits.
+
+        Raises ``OSError`` for want of descriptors.
+        """
+        try:
+            sock, address = self.socket.accept()
+        except (BlockingIOError, ConnectionError):  # a connection that has ended is none
+            return None
+        sock.setblocking(False)
+        return sock, str(address[0])
 
     def close(self) -> None:
-        """Let go of the socket; safe from any thread."""
-        self._closing.set()
-        # Waking accept() needs a shutdown on Linux; other systems wake on close.
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            try:
-                sock, _ = self._socket.accept()
-            except OSError:
-                if self._closing.is_set():
-                    return
-                self._cannot_accept()
-                time.sleep(0.1)  # out of file descriptors, most likely: let some go
-                continue
-            self._serve(sock)
+        """Let go of the socket."""
+        self.socket.close()
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:

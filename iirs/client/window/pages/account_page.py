@@ -9,6 +9,7 @@ from tkinter import ttk
 
 from iirs.client.account.password_keys import check_password
 from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.flow import wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 from iirs.errors import AccountError
@@ -47,13 +48,13 @@ class AccountPage(ScrollPage):
         dp = theme.dp
         self.close_button = self.heading(_("Account {name}").format(name=name), _("Back"), actions.close)
         self.section(_("New password"), _(_PASSWORD_ABOUT))
-        self.old = self.field(_("The password of now"), secret=True)
+        self.old = self.field(_("Current password"), secret=True)
         self.new = self.field(_("The new password"), secret=True)
         self.again = self.field(_("The new password once more"), secret=True)
         for entry in (self.old, self.new, self.again):
             entry.bind("<Return>", lambda _: self.change())
-        self.message = ttk.Label(self.body, style="Error.TLabel", font=theme.small, wraplength=dp(460))
-        self.message.pack(anchor="w", pady=dp(6))
+        self.message = wrapping(ttk.Label(self.body, style="Error.TLabel", font=theme.small))
+        self.message.pack(fill="x", pady=dp(6))
         self.change_button = ttk.Button(
             self.body, text=_("Change the password"), style="Accent.TButton", command=self.change
         )
@@ -65,7 +66,6 @@ class AccountPage(ScrollPage):
         self.section(_("Delete the account"), _(_DELETE_ABOUT))
         self.delete_name = self.field(_("To confirm, write your name"))
         self.delete_button = self._ending(_("Delete the account for good"), self.delete_name, actions.delete)
-        self.settle()
         self.old.focus_set()
 
     def _ending(self, words: str, name: ttk.Entry, act: Callable[[], None]) -> ttk.Button:

@@ -10,6 +10,8 @@ from iirs.client.messenger.group_item import MEMBERS_MAX, NAME_MAX, neighbours, 
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.text.group_title import has_visible_name
 from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.flow import Flow, wrapping
+from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme, window_keys_first
 from iirs.errors import AccountError
 
@@ -20,7 +22,7 @@ _RULE = N_(
 )
 
 
-class NewGroupPage(ttk.Frame):
+class NewGroupPage(ScrollPage):
     """``create`` gets the name and the people; ``close`` goes back."""
 
     def __init__(
@@ -31,46 +33,37 @@ class NewGroupPage(ttk.Frame):
         create: Callable[[str, tuple[str, ...]], None],
         close: Callable[[], None],
     ) -> None:
-        super().__init__(parent)
+        super().__init__(parent, theme, 440)
         self._model = model
         self._create = create
         self._close = close
         self._chosen: list[str] = []
         self._shown: list[str] = []
-        dp = theme.dp
-        card = ttk.Frame(self)
-        card.place(relx=0.5, rely=0.5, anchor="center", width=dp(440))
-        ttk.Label(card, text=_("New group"), style="Title.TLabel", font=theme.heading).pack(anchor="w")
-        ttk.Label(card, text=_("Name of the group"), style="Bold.TLabel").pack(
-            anchor="w", pady=(dp(12), dp(3))
-        )
-        self.name_entry = ttk.Entry(card, font=theme.text)
-        self.name_entry.pack(fill="x")
-        ttk.Label(card, text=_("People"), style="Bold.TLabel").pack(anchor="w", pady=(dp(12), dp(3)))
+        dp, card = theme.dp, self.body
+        ttk.Label(card, text=_("New group"), font=theme.heading).pack(anchor="w")
+        self.name_entry = self.field(_("Name of the group"))
         self._wanted = tk.StringVar(self)
         self._wanted.trace_add("write", lambda *_: self._show_people())
-        self.filter_entry = ttk.Entry(card, textvariable=self._wanted, font=theme.text)
-        self.filter_entry.pack(fill="x")
+        self.filter_entry = self.field(_("People"))
+        self.filter_entry.configure(textvariable=self._wanted)
         self.list = theme.list_box(card, theme.text, theme.colours.field, 7)
         self.list.pack(fill="x", pady=(dp(6), 0))
-        self.cost = ttk.Label(card, style="Muted.TLabel", wraplength=dp(440))
-        self.cost.pack(anchor="w", pady=(dp(10), 0))
-        self.message = ttk.Label(card, style="Error.TLabel", wraplength=dp(440), font=theme.small)
-        self.message.pack(anchor="w", pady=dp(6))
-        row = ttk.Frame(card)
+        self.cost = wrapping(ttk.Label(card, style="Muted.TLabel"))
+        self.cost.pack(fill="x", pady=(dp(10), 0))
+        self.message = wrapping(ttk.Label(card, style="Error.TLabel", font=theme.small))
+        self.message.pack(fill="x", pady=dp(6))
+        row = Flow(card, dp(8))
         row.pack(fill="x")
         self.create_button = ttk.Button(
             row, text=_("Create group"), style="Accent.TButton", command=self.create
         )
-        self.create_button.pack(side="left")
-        ttk.Button(row, text=_("Back"), command=close).pack(side="right")
+        row.show(self.create_button, ttk.Button(row, text=_("Back"), command=close))
         for widget in (self.name_entry, self.filter_entry):
             window_keys_first(widget)
             widget.bind("<Return>", lambda _: self._take_first_or_create())
         self.filter_entry.bind("<Down>", lambda _: self.list.focus_set())
         for sequence in ("<Return>", "<space>", "<ButtonRelease-1>"):
             self.list.bind(sequence, lambda _: self._toggle_active())
-        self.bind("<Escape>", lambda _: close())
         self._show_people()
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 
 _WHY = N_(
@@ -14,20 +15,16 @@ _WHY = N_(
 )
 
 
-class LeavingPage(ttk.Frame):
+class LeavingPage(ScrollPage):
     """Shown until the connection is over; ``hurry`` is called if the person cannot wait."""
 
     def __init__(self, parent: tk.Misc, theme: Theme, what_then: str, hurry: Callable[[], None]) -> None:
-        super().__init__(parent)
-        dp = theme.dp
-        card = ttk.Frame(self)
-        card.place(relx=0.5, rely=0.45, anchor="center", width=dp(400))
-        ttk.Label(card, text=_("Leaving …"), style="Title.TLabel").pack()
-        ttk.Label(
-            card, text=f"{_(_WHY)} {what_then}", style="Muted.TLabel", wraplength=dp(380), justify="center"
-        ).pack(pady=(dp(8), dp(16)))
+        super().__init__(parent, theme, 400)
+        dp, card = theme.dp, self.body
+        self.centred(_("Leaving …"), f"{_(_WHY)} {what_then}")
         progress = ttk.Progressbar(card, mode="indeterminate")
         progress.pack(fill="x", pady=(0, dp(20)))
         progress.start(15)
         self.button = ttk.Button(card, text=_("Leave at once"), style="Danger.TButton", command=hurry)
         self.button.pack()
+        self.button.focus_set()

@@ -9,6 +9,8 @@ from tkinter import ttk
 
 from iirs.client.model.lock import wait_seconds
 from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.flow import wrapping
+from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 
 _ABOUT = N_(
@@ -17,34 +19,28 @@ _ABOUT = N_(
 )
 
 
-class LockPage(ttk.Frame):
+class LockPage(ScrollPage):
     """Calls ``submit`` with a password; ``refuse`` afterwards if it was wrong."""
 
     def __init__(
         self, parent: tk.Misc, theme: Theme, submit: Callable[[str], None], failures: int = 0
     ) -> None:
         """``failures``: wrong passwords before this page was made."""
-        super().__init__(parent)
-        dp = theme.dp
+        super().__init__(parent, theme, 360)
+        dp, card = theme.dp, self.body
         self._submit = submit
         self._failures = failures
         self._tick = ""
-        card = ttk.Frame(self)
-        card.place(relx=0.5, rely=0.45, anchor="center", width=dp(360))
         mark = tk.Canvas(
             card, width=dp(64), height=dp(64), background=theme.colours.background, highlightthickness=0
         )
         mark.pack(pady=(0, dp(12)))
         _draw_lock(mark, theme)
-        ttk.Label(card, text=_("Locked"), style="Title.TLabel").pack()
-        about = ttk.Label(card, text=_(_ABOUT), style="Muted.TLabel", wraplength=dp(350), justify="center")
-        about.pack(pady=(dp(8), dp(18)))
-        ttk.Label(card, text=_("Password"), style="Bold.TLabel").pack(anchor="w", pady=(0, dp(3)))
-        self.entry = ttk.Entry(card, show="•", font=theme.text)
-        self.entry.pack(fill="x")
+        self.centred(_("Locked"), _(_ABOUT))
+        self.entry = self.field(_("Password"), secret=True)
         self.entry.bind("<Return>", lambda _: self.unlock())
-        self.message = ttk.Label(card, style="Error.TLabel", font=theme.small, wraplength=dp(360))
-        self.message.pack(anchor="w", pady=(dp(6), dp(8)))
+        self.message = wrapping(ttk.Label(card, style="Error.TLabel", font=theme.small))
+        self.message.pack(fill="x", pady=(dp(6), dp(8)))
         self.button = ttk.Button(card, text=_("Unlock"), style="Accent.TButton", command=self.unlock)
         self.button.pack(fill="x")
         self.progress = ttk.Progressbar(card, mode="indeterminate")

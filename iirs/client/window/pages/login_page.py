@@ -17,6 +17,7 @@ from iirs.client.model.privacy_sentences import HIDDEN
 from iirs.client.pictures.decoder import Decoder
 from iirs.client.pictures.qr import read_qr
 from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.flow import Columns, wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 from iirs.errors import AccountError, IirsError
@@ -68,7 +69,6 @@ class LoginPage(ScrollPage):
         self._make_footer(card)
         self._password.trace_add("write", lambda *_: self._judge())
         self._change_kind()
-        self.settle()
         self.bind("<Destroy>", lambda _: self._decoder.stop())
 
     @property
@@ -89,13 +89,13 @@ class LoginPage(ScrollPage):
         mark.create_image(dp(42), dp(32), image=self._theme.disc(16, self._theme.colours.on_accent_muted))
         ttk.Label(card, text="iirs", style="Title.TLabel").pack()
         about = _("Talk without anyone seeing that you do.")
-        ttk.Label(card, text=about, style="Muted.TLabel").pack(pady=(0, dp(18)))
-        choice = ttk.Frame(card)
+        motto = wrapping(ttk.Label(card, text=about, style="Muted.TLabel", anchor="center", justify="center"))
+        motto.pack(fill="x", pady=(0, dp(18)))
+        choice = Columns(card, dp(8))
         choice.pack(fill="x", pady=(0, dp(14)))
-        choice.columnconfigure((0, 1), weight=1, uniform="kind")
         self.kinds: dict[str, ttk.Radiobutton] = {}
-        for column, (text, new) in enumerate(((N_("Log in"), False), (N_("Register"), True))):
-            button = self.kinds[text] = ttk.Radiobutton(
+        for text, new in ((N_("Log in"), False), (N_("Register"), True)):
+            self.kinds[text] = ttk.Radiobutton(
                 choice,
                 text=_(text),
                 value=new,
@@ -103,7 +103,7 @@ class LoginPage(ScrollPage):
                 style="Segment.Toolbutton",
                 command=self._change_kind,
             )
-            button.grid(row=0, column=column, sticky="ew", padx=(0, dp(4)) if column == 0 else (dp(4), 0))
+        choice.show(*self.kinds.values())
 
     def _make_fields(self, card: ttk.Frame) -> None:
         self.link_entry = self._field(_("Server link"), self._link)
@@ -114,7 +114,7 @@ class LoginPage(ScrollPage):
         self.name_entry = self._field(_("Your name"), self._name_written)
         self.password_entry = self._field(_("Password"), self._password, secret=True)
         dp = self._theme.dp
-        self.strength = ttk.Label(card, style="Muted.TLabel", wraplength=dp(400))
+        self.strength = wrapping(ttk.Label(card, style="Muted.TLabel"))
         ttk.Checkbutton(
             card, text=_("Show the password"), variable=self._shown, command=self._show_password
         ).pack(anchor="w", pady=(dp(6), 0))
@@ -123,12 +123,8 @@ class LoginPage(ScrollPage):
         self.keys_check = ttk.Checkbutton(
             self._keys, text=_("Keys stay on this machine only"), variable=self._keys_stay_here
         )
-        self._keys_hint = ttk.Label(
-            self._keys,
-            text=_(_KEYS_HINT),
-            style="Muted.TLabel",
-            wraplength=dp(368),
-            padding=(dp(26), 0, 0, 0),
+        self._keys_hint = wrapping(
+            ttk.Label(self._keys, text=_(_KEYS_HINT), style="Muted.TLabel", padding=(dp(26), 0, 0, 0)), dp(26)
         )
 
     def _field(self, label: str, variable: tk.StringVar, *, secret: bool = False) -> ttk.Entry:
@@ -179,24 +175,13 @@ class LoginPage(ScrollPage):
 
     def _make_footer(self, card: ttk.Frame) -> None:
         dp = self._theme.dp
-        self.message = ttk.Label(
-            card,
-            style="Error.TLabel",
-            wraplength=dp(400),
-            font=self._theme.small,
-            padding=(0, dp(8), 0, dp(6)),
-        )
-        self.message.pack(fill="x")
+        self.message = wrapping(ttk.Label(card, style="Error.TLabel", font=self._theme.small))
+        self.message.pack(fill="x", pady=(dp(8), dp(6)))
         self.button = ttk.Button(card, style="Accent.TButton", command=self.submit)
         self.button.pack(fill="x", ipady=dp(3))
         self.progress = ttk.Progressbar(card, mode="indeterminate")
-        self._about = ttk.Label(
-            card,
-            text="\n".join(_(sentence) for sentence in (*HIDDEN, _ONE_OWNER)),
-            style="Muted.TLabel",
-            wraplength=dp(400),
-            padding=(0, dp(18), 0, 0),
-        )
+        about = "\n".join(_(sentence) for sentence in (*HIDDEN, _ONE_OWNER))
+        self._about = wrapping(ttk.Label(card, text=about, style="Muted.TLabel"))
 
     def _judge(self) -> None:
         """Say of a new password what is missing, while it is written."""
@@ -208,7 +193,7 @@ class LoginPage(ScrollPage):
                 sentence = error.said(_)
         self.strength.configure(text=sentence)
         if sentence:
-            self.strength.pack(anchor="w", pady=(self._theme.dp(4), 0), after=self.password_entry)
+            self.strength.pack(fill="x", pady=(self._theme.dp(4), 0), after=self.password_entry)
         else:
             self.strength.pack_forget()
 
@@ -266,12 +251,12 @@ class LoginPage(ScrollPage):
         self.message.configure(text="")
         self._judge()
         if new:
-            self._about.pack(anchor="w")
+            self._about.pack(fill="x", pady=(self._theme.dp(18), 0))
         else:
             self._about.pack_forget()
         for widget in (self.keys_check, self._keys_hint):
             if new:
-                widget.pack(anchor="w", pady=(self._theme.dp(4), 0))
+                widget.pack(fill="x", pady=(self._theme.dp(4), 0))
             else:
                 widget.pack_forget()
         if not new:

@@ -11,6 +11,8 @@ from iirs.client.model.actions import Actions
 from iirs.client.model.talk import Talk
 from iirs.client.pictures.qr import qr_png
 from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.flow import Flow, wrapping
+from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.avatars import number_of
 from iirs.client.window.theme.theme import Theme
 
@@ -24,7 +26,7 @@ _DIFFER = N_(
 )
 
 
-class SafetyPage(ttk.Frame):
+class SafetyPage(ScrollPage):
     """Shows a person's number; ``close`` goes back to where one came from."""
 
     def __init__(
@@ -36,37 +38,29 @@ class SafetyPage(ttk.Frame):
         actions: Actions,
         close: Callable[[], None],
     ) -> None:
-        super().__init__(parent)
-        self._theme = theme
+        super().__init__(parent, theme, 500)
         self._talk = talk
         self._actions = actions
         self._close = close
-        dp = theme.dp
-        card = ttk.Frame(self, padding=dp(20))
-        card.place(relx=0.5, rely=0.5, anchor="center")
-        ttk.Label(
-            card,
-            text=_("Safety number of {me} and {peer}").format(me=me, peer=talk.peer),
-            style="Heading.TLabel",
-        ).pack(anchor="w")
-        advice = _(_ADVICE).format(peer=talk.peer)
-        ttk.Label(card, text=advice, style="Muted.TLabel", wraplength=dp(480)).pack(anchor="w", pady=dp(8))
+        card = self.body
+        title = _("Safety number of {me} and {peer}").format(me=me, peer=talk.peer)
+        wrapping(ttk.Label(card, text=title, style="Heading.TLabel")).pack(fill="x")
+        self.muted(_(_ADVICE).format(peer=talk.peer), above=8)
         self._make_number(card)
         self._make_compare(card)
         self._make_answers(card)
-        self.bind("<Escape>", lambda _: close())
         self.refresh()
         self.pasted.focus_set()
 
     def _make_number(self, card: ttk.Frame) -> None:
         dp, theme, talk = self._theme.dp, self._theme, self._talk
-        row = ttk.Frame(card)
+        row = Flow(card, dp(20))
         row.pack(fill="x", pady=dp(6))
         data = qr_png(talk.number, dp(4))
         self._qr = tk.PhotoImage(master=self, data=data, format="png")
-        ttk.Label(row, image=self._qr).pack(side="left")
-        right = ttk.Frame(row, padding=(dp(20), 0, 0, 0))
-        right.pack(side="left", fill="both", expand=True)
+        code = ttk.Label(row, image=self._qr)
+        right = ttk.Frame(row)
+        row.show(code, right)
         face = tk.Canvas(
             right, width=dp(64), height=dp(64), background=theme.colours.background, highlightthickness=0
         )
@@ -78,26 +72,22 @@ class SafetyPage(ttk.Frame):
 
     def _make_compare(self, card: ttk.Frame) -> None:
         dp = self._theme.dp
-        ttk.Label(
-            card, text=_("Or paste what {peer} has here:").format(peer=self._talk.peer), style="Muted.TLabel"
-        ).pack(anchor="w", pady=(dp(8), dp(3)))
+        self.muted(_("Or paste what {peer} has here:").format(peer=self._talk.peer), above=8)
         self._typed = tk.StringVar(self)
         self._typed.trace_add("write", lambda *_: self._compare())
         self.pasted = ttk.Entry(card, textvariable=self._typed, font=self._theme.text)
         self.pasted.pack(fill="x")
-        self.verdict = ttk.Label(card, wraplength=dp(480), font=self._theme.small_bold)
-        self.verdict.pack(anchor="w", pady=dp(6))
+        self.verdict = wrapping(ttk.Label(card, font=self._theme.small_bold))
+        self.verdict.pack(fill="x", pady=dp(6))
 
     def _make_answers(self, card: ttk.Frame) -> None:
         dp = self._theme.dp
-        row = ttk.Frame(card)
+        row = self._answers = Flow(card, dp(8))
         row.pack(fill="x", pady=(dp(6), 0))
         self.same_button = ttk.Button(row, style="Accent.TButton", command=self._mark)
-        self.same_button.pack(side="left")
         self.differ_button = ttk.Button(
             row, text=_("They differ"), style="Danger.TButton", command=self._say_differ
         )
-        self.differ_button.pack(side="left", padx=dp(8))
         self.accept_button = ttk.Button(
             row,
             text=_("Go on all the same"),
@@ -105,7 +95,6 @@ class SafetyPage(ttk.Frame):
             command=lambda: self._actions.accept_keys(self._talk.peer),
         )
         self.close_button = ttk.Button(row, text=_("Back"), command=self._close)
-        self.close_button.pack(side="right")
 
     def refresh(self) -> None:
         """Take in what has changed."""
@@ -113,10 +102,8 @@ class SafetyPage(ttk.Frame):
         self.same_button.configure(
             text=_("Not verified after all") if verified else _("They are the same: mark as verified")
         )
-        if self._talk.blocked and not self.accept_button.winfo_manager():
-            self.accept_button.pack(side="left")
-        elif not self._talk.blocked and self.accept_button.winfo_manager():
-            self.accept_button.pack_forget()
+        accept = (self.accept_button,) if self._talk.blocked else ()
+        self._answers.show(self.same_button, self.differ_button, *accept, self.close_button)
 
     def _mark(self) -> None:
         self._actions.verify(self._talk.peer, not self._talk.verified)

@@ -16,11 +16,12 @@ from iirs.client.model.privacy_sentences import explained
 from iirs.client.pictures.qr import qr_png
 from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, ColourScheme, Notify, Preferences
 from iirs.client.text.translate import N_, _, languages
+from iirs.client.window.parts.flow import Columns, Flow, wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 
 _THEMES = (
-    (ColourScheme.SYSTEM, N_("As the system")),
+    (ColourScheme.SYSTEM, N_("Same as system")),
     (ColourScheme.LIGHT, N_("Light")),
     (ColourScheme.DARK, N_("Dark")),
 )
@@ -100,10 +101,9 @@ class SettingsPage(ScrollPage):
             self._make_account(account)
         servers = 1 if account is None else account.servers
         self.section(_("What is hidden, and what is not"), explained(servers).replace("\n", "\n\n"))
-        self._button(self.body, "keys", _("Show all keys"), actions.show_shortcuts).pack(
+        self._button(self.body, "keys", _("Show all keyboard shortcuts"), actions.show_shortcuts).pack(
             anchor="w", pady=dp(10)
         )
-        self.settle()
 
     @property
     def position(self) -> SettingsPosition:
@@ -123,13 +123,13 @@ class SettingsPage(ScrollPage):
     def _make_appearance(self) -> None:
         self.section(_("Appearance"))
         self._choice("theme", _("Colours"), [(value, _(text)) for value, text in _THEMES])
-        self._choice("zoom", _("Size of words"), [(zoom, f"{zoom:.0%}") for zoom in ZOOMS])
-        codes = [("", _("As the system")), *((code, _NAMES.get(code, code)) for code in languages())]
+        self._choice("zoom", _("Text size"), [(zoom, f"{zoom:.0%}") for zoom in ZOOMS])
+        codes = [("", _("Same as system")), *((code, _NAMES.get(code, code)) for code in languages())]
         self._choice("language", _("Language"), codes)
 
     def _make_notifications(self) -> None:
         self.section(_("Notifications"))
-        self._choice("notifications", _("When a text comes unseen"), [(v, _(t)) for v, t in _NOTIFY])
+        self._choice("notifications", _("When a new message arrives"), [(v, _(t)) for v, t in _NOTIFY])
         self.muted(_(_NOTIFY_ABOUT))
         sound = self.kept(tk.BooleanVar(self, self._preferences.sound))
         check = ttk.Checkbutton(
@@ -159,25 +159,22 @@ class SettingsPage(ScrollPage):
             self._copyable("number", "\n".join((" ".join(groups[:half]), " ".join(groups[half:]))))
         who = _("You are logged in as {name}.").format(name=account.name)
         self.section(_("Account"), f"{who} {_(_OUT_ABOUT)}")
-        row = ttk.Frame(self.body)
-        row.pack(anchor="w", pady=(dp(8), 0))
-        self._button(row, "sign_out", _("Log out"), self._actions.sign_out, "Danger.TButton").pack(
-            side="left"
-        )
+        row = Flow(self.body, dp(8))
+        row.pack(fill="x", pady=(dp(8), 0))
+        out = self._button(row, "sign_out", _("Log out"), self._actions.sign_out, "Danger.TButton")
         words = _("Change the password, or end the account …")
-        self._button(row, "account", words, self._actions.show_account).pack(side="left", padx=dp(8))
+        row.show(out, self._button(row, "account", words, self._actions.show_account))
 
     # -- pieces -------------------------------------------------------------------------------------
 
     def _choice(self, name: str, title: str, values: list[tuple[Any, str]]) -> None:
         dp = self._theme.dp
         self.muted(title, above=6)
-        row = ttk.Frame(self.body)
+        row = Columns(self.body, dp(4))
         row.pack(fill="x")
         chosen = self.kept(tk.StringVar(self, str(getattr(self._preferences, name))))
-        columns = min(4, len(values))
-        row.columnconfigure(tuple(range(columns)), weight=1, uniform="values")
-        for place, (value, text) in enumerate(values):
+        buttons = []
+        for value, text in values:
             button = ttk.Radiobutton(
                 row,
                 text=text,
@@ -186,19 +183,17 @@ class SettingsPage(ScrollPage):
                 style="Segment.Toolbutton",
                 command=partial(self._actions.change, name, value),
             )
-            line, column = divmod(place, columns)
-            button.grid(row=line, column=column, sticky="ew", padx=dp(2), pady=dp(2))
+            buttons.append(button)
             self.controls[f"{name} {value}"] = button
+        row.show(*buttons)
 
     def _copyable(self, name: str, text: str) -> None:
         dp = self._theme.dp
-        row = ttk.Frame(self.body)
+        row = Flow(self.body, dp(12))
         row.pack(fill="x", pady=(dp(6), 0))
+        label = wrapping(ttk.Label(row, text=text, font=self._theme.text))
         button = self._button(row, f"copy {name}", _("Copy"), lambda: self._copy(button, text))
-        button.pack(side="right", anchor="n", padx=(dp(12), 0))
-        label = ttk.Label(row, text=text, font=self._theme.text)
-        label.pack(side="left", fill="x", expand=True)
-        label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
+        row.show(label, button, growing=label, least=dp(180))
 
     def _copy(self, button: ttk.Button, text: str) -> None:
         self.clipboard_clear()

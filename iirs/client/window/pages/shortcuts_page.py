@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tkinter import ttk
 
 from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.flow import wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 
@@ -35,7 +36,7 @@ SHORTCUTS = (
     Shortcut("smaller", N_("Smaller"), "Ctrl+-", ("Control-minus", "Control-KP_Subtract")),
     Shortcut("usual", N_("Usual size"), "Ctrl+0", ("Control-0", "Control-KP_0")),
     Shortcut("lock", N_("Lock the window"), "Ctrl+L", ("Control-l",)),
-    Shortcut("help", N_("These keys"), "F1", ("F1",)),
+    Shortcut("help", N_("Keyboard shortcuts"), "F1", ("F1",)),
     Shortcut("quit", N_("Leave and close"), "Ctrl+Q", ("Control-q",)),
 )
 _WITHOUT_ACTION = (
@@ -74,17 +75,14 @@ class ShortcutsPage(ScrollPage):
         super().__init__(parent, theme, 460)
         dp = theme.dp
         body = self.body
-        ttk.Label(body, text=_("Keys"), style="Title.TLabel").pack(anchor="w", pady=(0, dp(14)))
+        self.button = self.heading(_("Keyboard shortcuts"), _("Back"), close)
         command = is_mac(self)
         lines = [(_(key.about), key.shown) for key in SHORTCUTS]
         for about, shown in [*lines, *((_(about), shown) for about, shown in _WITHOUT_ACTION)]:
             row = ttk.Frame(body)
             row.pack(fill="x")
-            ttk.Label(row, text=about).pack(side="left", pady=dp(5))
             keys = shown.replace("Ctrl", "Cmd") if command else shown
-            ttk.Label(row, text=keys, style="Bold.TLabel").pack(side="right")
+            ttk.Label(row, text=keys, style="Bold.TLabel").pack(side="right", padx=(dp(12), 0))
+            wrapping(ttk.Label(row, text=about)).pack(side="left", fill="x", expand=True, pady=dp(5))
             ttk.Frame(body, style="Line.TFrame", height=1).pack(fill="x")
-        self.button = ttk.Button(body, text=_("Back"), style="Accent.TButton", command=close)
-        self.button.pack(anchor="e", pady=(dp(18), 0))
-        self.settle()
         self.button.focus_set()

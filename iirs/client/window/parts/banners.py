@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from tkinter import ttk
 
 from iirs.client.text.translate import _
+from iirs.client.window.parts.flow import Flow, wrapping
 from iirs.client.window.theme.theme import Theme
 
 Answer = tuple[str, str, Callable[[], None]]
@@ -34,16 +35,14 @@ class Banners(ttk.Frame):
         dp = self._theme.dp
         banner = ttk.Frame(self, style=f"{style}.TFrame", padding=(dp(16), dp(8)))
         banner.pack(fill="x")
-        label = ttk.Label(banner, text=text, style=f"{style}.TLabel", font=self._theme.small)
+        row = Flow(banner, dp(8), f"{style}.TFrame")
+        row.pack(fill="x")
+        label = wrapping(ttk.Label(row, text=text, style=f"{style}.TLabel", font=self._theme.small))
         buttons = [
-            ttk.Button(banner, text=words, style=f"{style}.{kind}TButton", command=act)
+            ttk.Button(row, text=words, style=f"{style}.{kind}TButton", command=act)
             for words, kind, act in answers
         ]
-        for button in reversed(buttons):
-            button.pack(side="right", padx=(dp(8), 0))
-        label.pack(side="left", fill="x", expand=True)
-        room = sum(button.winfo_reqwidth() + dp(8) for button in buttons) + dp(40)
-        banner.bind("<Configure>", lambda event: label.configure(wraplength=max(dp(120), event.width - room)))
+        row.show(label, *buttons, growing=label, least=dp(160))
         self._shown[key] = banner
 
     def warn(self, sentence: str, style: str) -> None:

@@ -10,6 +10,7 @@ from iirs.client.store.log_entry import LogEntry
 from iirs.client.text.display import one_line
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import _, n_
+from iirs.client.window.parts.flow import Flow
 from iirs.client.window.theme.theme import Theme, window_keys_first
 
 _SHOWN = 100
@@ -34,14 +35,13 @@ class FindStrip(ttk.Frame):
         self._search = search
         self._entries: list[LogEntry] = []
         self._waiting = ""
-        top = ttk.Frame(self, style="Side.TFrame")
+        top = Flow(self, dp(8), "Side.TFrame")
         top.pack(fill="x")
         self.entry = ttk.Entry(top, style="Side.TEntry", font=theme.text)
-        self.entry.pack(side="left", fill="x", expand=True)
         window_keys_first(self.entry)
-        ttk.Button(top, text=_("Close"), style="SideQuiet.TButton", command=close).pack(side="right")
-        self.count = ttk.Label(top, style="SideMuted.TLabel", text="")
-        self.count.pack(side="right", padx=dp(10))
+        self.count = ttk.Label(top, style="SideMuted.TLabel", text="", width=-10, anchor="e")
+        close_button = ttk.Button(top, text=_("Close"), style="SideQuiet.TButton", command=close)
+        top.show(self.entry, self.count, close_button, growing=self.entry, least=dp(110))
         self.list = theme.list_box(self, theme.small, theme.colours.side, 0)
         self.entry.bind("<KeyRelease>", lambda _: self._typed())
         self.entry.bind("<Return>", lambda _: self._take(0))

@@ -77,6 +77,7 @@ class PeopleList(ttk.Frame):
         if rows != self._rows or open_key != self._open:
             self._rows, self._open = rows, open_key
             self._marked = min(self._marked, len(rows) - 1)
+            self.canvas.configure(takefocus=bool(rows))
             self._redraw()
 
     @property

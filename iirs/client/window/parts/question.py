@@ -9,6 +9,8 @@ from tkinter import ttk
 
 from iirs.client.text.display import cut_middle, displayable, one_line
 from iirs.client.text.translate import _
+from iirs.client.window.parts.flow import Flow, wrapping
+from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 
 _LINES_MAX = 24
@@ -35,39 +37,44 @@ class Question(tk.Toplevel):
         dp = theme.dp
         self.title("iirs")
         self.transient(parent.winfo_toplevel())
-        self.resizable(False, False)
-        self.maxsize(parent.winfo_screenwidth() * 9 // 10, parent.winfo_screenheight() * 8 // 10)
-        frame = ttk.Frame(self, padding=dp(20))
-        frame.pack(fill="both", expand=True)
-        row = ttk.Frame(frame, padding=(0, dp(16), 0, 0))
-        row.pack(side="bottom", fill="x")
+        self._width = min(dp(460), self.winfo_screenwidth())
+        foot = self._foot = ttk.Frame(self, padding=(dp(20), dp(8), dp(20), dp(20)))
+        foot.pack(side="bottom", fill="x")
+        row = Flow(foot, dp(8))
+        row.pack(fill="x")
+        page = self._page = ScrollPage(self, theme, 420)
+        page.pack(fill="both", expand=True)
         if head:
             shown = theme.visual(one_line(head, _LINE_MAX))
-            ttk.Label(frame, text=shown, wraplength=dp(400), style="Bold.TLabel").pack(
-                anchor="w", pady=(0, dp(10))
-            )
-        ttk.Label(frame, text=words, wraplength=dp(400)).pack(anchor="w")
+            wrapping(ttk.Label(page.body, text=shown, style="Bold.TLabel")).pack(fill="x", pady=(0, dp(10)))
+        wrapping(ttk.Label(page.body, text=words)).pack(fill="x")
         if detail:
             lines = displayable(detail).split("\n")[:_LINES_MAX]
             text = "\n".join(theme.visual(cut_middle(line, _LINE_MAX)) for line in lines)
-            self.detail = ttk.Label(
-                frame, text=text, wraplength=dp(400), style="Bold.TLabel", padding=(0, dp(10), 0, 0)
-            )
-            self.detail.pack(anchor="w")
-        self.cancel_button = ttk.Button(
-            row, text=_("Cancel") if answers else _("Close"), command=self.destroy
-        )
-        self.cancel_button.pack(side="right", padx=(dp(8), 0))
+            self.detail = wrapping(ttk.Label(page.body, text=text, style="Bold.TLabel"))
+            self.detail.pack(fill="x", pady=(dp(10), 0))
         self.buttons: dict[str, ttk.Button] = {}
         for label, then in answers:
             button = ttk.Button(row, text=label, style="Accent.TButton")
             button.configure(command=partial(self._answer, then))
-            button.pack(side="right", padx=(dp(8), 0))
             button.bind("<Return>", partial(_press, button))
             self.buttons[label] = button
+        self.cancel_button = ttk.Button(
+            row, text=_("Cancel") if answers else _("Close"), command=self.destroy
+        )
+        row.show(*self.buttons.values(), self.cancel_button)
         self.cancel_button.bind("<Return>", lambda _: self.destroy())
         self.bind("<Escape>", lambda _: self.destroy())
+        for part in (page.body, foot):
+            part.bind("<Configure>", lambda _: self._fit(), add=True)
+        self._fit()
         self.cancel_button.focus_set()
+
+    def _fit(self) -> None:
+        """Be as high as what is asked, and no higher than the screen."""
+        needed = self._page.body.winfo_reqheight() + self._foot.winfo_reqheight()
+        height = min(needed, self.winfo_screenheight() * 9 // 10)
+        self.geometry(f"{self._width}x{height}")
 
     def _answer(self, act: Callable[[], None]) -> None:
         self.destroy()

@@ -4,63 +4,79 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable
+from contextlib import suppress
 from tkinter import ttk
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from iirs.client.window.parts.flow import wrapping
 from iirs.client.window.theme.theme import Theme
 
 _Variable = TypeVar("_Variable", bound=tk.Variable)
 
 
 class ScrollPage(ttk.Frame):
-    """Put widgets into ``body``, then call ``settle``."""
+    """Put widgets into ``body``: wheel and keys scroll it, and whatever gets the focus comes into view."""
 
     def __init__(self, parent: tk.Misc, theme: Theme, width: int) -> None:
         """``width`` is the column's, in dp; it is narrower in a narrow window."""
         super().__init__(parent)
         self._theme = theme
         self._kept: list[tk.Variable] = []
+        self._sizes = (0, 0, 0, 0)
+        self._focus_at = 0
         self._width = width
         ground = theme.colours.background
-        self.canvas = tk.Canvas(self, background=ground, highlightthickness=0, takefocus=False)
+        self.canvas = tk.Canvas(
+            self, background=ground, highlightthickness=0, takefocus=False, width=1, height=theme.dp(220)
+        )
         bar = ttk.Scrollbar(self, command=self.canvas.yview)
         bar.pack(side="right", fill="y")
         self.canvas.pack(fill="both", expand=True)
         self.canvas.configure(yscrollcommand=bar.set)
         self.body = ttk.Frame(self.canvas, padding=(0, theme.dp(24)))
         self._item = self.canvas.create_window(0, 0, window=self.body, anchor="n")
-        self.canvas.bind("<Configure>", lambda _: self._fit())
-        self.body.bind("<Configure>", lambda _: self._fit())
+        self.canvas.bind("<Configure>", lambda _: self._settle())
+        self.body.bind("<Configure>", lambda _: self._settle())
+        window = self.winfo_toplevel()
+        if not window.bind("<Prior>"):
+            _bind_scrolling(window)
 
     def heading(self, title: str, way_back: str, close: Callable[[], None]) -> ttk.Button:
         """Begin the page with its title, and return the button beside it that goes back."""
-        theme = self._theme
         row = ttk.Frame(self.body)
         row.pack(fill="x")
         button = ttk.Button(row, text=way_back, style="Accent.TButton", command=close)
         button.pack(side="right")
-        shown = theme.fit(title, theme.dp(self._width - 110), theme.title)
-        ttk.Label(row, text=shown, style="Title.TLabel").pack(side="left")
+        label = wrapping(ttk.Label(row, text=title, style="Title.TLabel"))
+        label.pack(side="left", fill="x", expand=True)
         return button
+
+    def centred(self, title: str, about: str) -> None:
+        """Begin a page that says one thing: its title and what it is about, in the middle."""
+        dp = self._theme.dp
+        ttk.Label(self.body, text=title, style="Title.TLabel").pack()
+        label = wrapping(
+            ttk.Label(self.body, text=about, style="Muted.TLabel", justify="center", anchor="center")
+        )
+        label.pack(fill="x", pady=(dp(8), dp(16)))
 
     def section(self, title: str, about: str = "") -> None:
         """Begin a section under a heading, with what it is about."""
-        label = ttk.Label(self.body, text=title, style="Heading.TLabel")
-        label.pack(anchor="w", pady=(self._theme.dp(26), self._theme.dp(6)))
+        label = wrapping(ttk.Label(self.body, text=title, style="Heading.TLabel"))
+        label.pack(fill="x", pady=(self._theme.dp(26), self._theme.dp(6)))
         if about:
             self.muted(about)
 
     def muted(self, text: str, *, above: int = 2) -> None:
         """Explain something, in as many lines as the column is wide for; ``above`` is in dp."""
         dp = self._theme.dp
-        label = ttk.Label(self.body, text=text, style="Muted.TLabel", wraplength=dp(self._width))
-        label.pack(anchor="w", fill="x", pady=(dp(above), dp(2)))
-        label.bind("<Configure>", lambda event: label.configure(wraplength=event.width))
+        label = wrapping(ttk.Label(self.body, text=text, style="Muted.TLabel"))
+        label.pack(fill="x", pady=(dp(above), dp(2)))
 
     def field(self, label: str, *, secret: bool = False) -> ttk.Entry:
         """Return a field to write in, under its label."""
         dp = self._theme.dp
-        ttk.Label(self.body, text=label, style="Bold.TLabel").pack(anchor="w", pady=(dp(8), dp(3)))
+        wrapping(ttk.Label(self.body, text=label, style="Bold.TLabel")).pack(fill="x", pady=(dp(8), dp(3)))
         entry = ttk.Entry(self.body, font=self._theme.text, show="•" if secret else "")
         entry.pack(fill="x")
         return entry
@@ -70,39 +86,46 @@ class ScrollPage(ttk.Frame):
         self._kept.append(variable)
         return variable
 
-    def settle(self) -> None:
-        """Let the wheel scroll over all widgets, and scroll to the one that gets the focus."""
-        for widget in (self.canvas, *_all_in(self.body)):
-            widget.bind("<Button-4>", lambda _: self._scroll(-1), add=True)
-            widget.bind("<Button-5>", lambda _: self._scroll(1), add=True)
-            widget.bind("<MouseWheel>", lambda event: self._scroll(-1 if event.delta > 0 else 1), add=True)
-            widget.bind("<FocusIn>", lambda event: self.see(event.widget), add=True)
-        for key, pages in (("<Prior>", -1), ("<Next>", 1)):
-            for widget in _all_in(self.body):
-                widget.bind(key, lambda _, n=pages: self.canvas.yview_scroll(n, "pages"), add=True)  # type: ignore[misc]
-
     def see(self, widget: tk.Misc) -> None:
-        """Scroll so that a widget of the body is in view."""
+        """Scroll so that a widget of the body is in view, and something around it if there is room."""
         whole, seen = self.body.winfo_height(), self.canvas.winfo_height()
         if whole <= seen:
             return
-        top = widget.winfo_rooty() - self.body.winfo_rooty()
+        top, height = widget.winfo_rooty() - self.body.winfo_rooty(), widget.winfo_height()
         first = self.canvas.canvasy(0)
-        room = self._theme.dp(24)
-        if top < first + room:
+        room = max(0, min(self._theme.dp(24), (seen - height) // 2))
+        if top < first + room or height > seen:
             self.canvas.yview_moveto(max(0, top - room) / whole)
-        elif top + widget.winfo_height() > first + seen - room:
-            self.canvas.yview_moveto((top + widget.winfo_height() + room - seen) / whole)
+        elif top + height > first + seen - room:
+            self.canvas.yview_moveto((top + height + room - seen) / whole)
+        self.update_idletasks()
 
-    def _scroll(self, step: int) -> str:
-        if self.body.winfo_height() > self.canvas.winfo_height():
-            self.canvas.yview_scroll(step * 2, "units")
-        return "break"
+    def follow(self, widget: tk.Misc) -> None:
+        """Keep what has the focus in view, if it is elsewhere in the body than it was."""
+        place = widget.winfo_rooty() - self.body.winfo_rooty()
+        if place != self._focus_at:
+            self._focus_at = place
+            self.see(widget)
 
-    def _fit(self) -> None:
-        dp, width, height = self._theme.dp, self.canvas.winfo_width(), self.canvas.winfo_height()
-        if width <= 1:
-            return  # the window has not given it any room yet: lines would be one letter wide, and many
+    def scroll(self, step: int, what: Literal["units", "pages"]) -> bool:
+        """Move what is seen down or up by so many steps; False if all of it is seen already."""
+        has_more = self.body.winfo_height() > self.canvas.winfo_height()
+        if has_more:
+            self.canvas.yview_scroll(step, what)
+        return has_more
+
+    def _settle(self) -> None:
+        """Find out what there is room for, and keep in view what has the focus."""
+        width, height = self.canvas.winfo_width(), self.canvas.winfo_height()
+        sizes = (width, height, self.body.winfo_reqheight(), self.body.winfo_height())
+        if width <= 1 or sizes == self._sizes:
+            return  # no room has been given yet: lines would be one letter wide; or it was but scrolled
+        self._sizes = sizes
+        self._fit(width, height)
+        self.after_idle(_see_focus, self)
+
+    def _fit(self, width: int, height: int) -> None:
+        dp = self._theme.dp
         column = min(dp(self._width), width - dp(32))
         needed = self.body.winfo_reqheight()
         spare = max(0, (height - needed) * 2 // 5)
@@ -111,8 +134,78 @@ class ScrollPage(ttk.Frame):
         self.canvas.configure(scrollregion=(0, 0, width, max(height, needed)), yscrollincrement=dp(20))
 
 
-def _all_in(widget: tk.Misc) -> list[tk.Misc]:
-    found: list[tk.Misc] = [widget]
-    for child in widget.winfo_children():
-        found += _all_in(child)
+class FillingPage(ScrollPage):
+    """As wide and high as there is room, and higher where what is in ``inside`` needs more."""
+
+    def __init__(self, parent: tk.Misc, theme: Theme) -> None:
+        super().__init__(parent, theme, 0)
+        self.body.configure(padding=0)
+        self.canvas.itemconfigure(self._item, anchor="nw")
+        # A post as high as what is seen: a height given to the body would hide from Tk that it needs more.
+        self._post = ttk.Frame(self.body, width=1)
+        self._post.pack(side="left")
+        self.inside = ttk.Frame(self.body)
+        self.inside.pack(side="left", fill="both", expand=True)
+
+    def _fit(self, width: int, height: int) -> None:
+        self._post.configure(height=height)
+        self.canvas.itemconfigure(self._item, width=width)
+        tall = max(height, self.inside.winfo_reqheight())
+        self.canvas.configure(scrollregion=(0, 0, width, tall), yscrollincrement=self._theme.dp(20))
+
+
+def _bind_scrolling(window: tk.Misc) -> None:
+    """Have keys, the wheel and the focus scroll the pages of a window.
+
+    They are bound to the window, as Tk takes a label with key bindings of its own for a stop of Tab.
+    """
+    for sequence, step in (("<Button-4>", -2), ("<Button-5>", 2)):
+        window.bind(sequence, lambda event, by=step: _scroll(event.widget, by, "units"), add=True)  # type: ignore[misc]
+    window.bind(
+        "<MouseWheel>",
+        lambda event: _scroll(event.widget, -2 if event.delta > 0 else 2, "units"),
+        add=True,
+    )
+    window.bind("<Prior>", lambda event: _scroll(event.widget, -1, "pages"), add=True)
+    window.bind("<Next>", lambda event: _scroll(event.widget, 1, "pages"), add=True)
+    for sequence in ("<Configure>", "<Map>"):
+        window.bind(sequence, lambda _: _follow(window), add=True)
+    # What the focus came through on its way is told of it as well: only where it is now counts.
+    window.bind("<FocusIn>", lambda _: window.after_idle(_see_focus, window), add=True)
+
+
+def _pages_of(widget: tk.Misc) -> list[ScrollPage]:
+    """Return the pages a widget is on, the innermost first."""
+    found = []
+    above: tk.Misc | None = widget
+    while above is not None:
+        if isinstance(above, ScrollPage) and above is not widget:
+            found.append(above)
+        above = above.master
     return found
+
+
+def _scroll(widget: tk.Misc, step: int, what: Literal["units", "pages"]) -> None:
+    if not isinstance(widget, tk.Listbox | tk.Text | tk.Canvas):  # these scroll by themselves
+        any(page.scroll(step, what) for page in _pages_of(widget))
+
+
+def _follow(window: tk.Misc) -> None:
+    focus = _focus_of(window)
+    if focus is not None and focus.winfo_ismapped():
+        for page in _pages_of(focus):
+            page.follow(focus)
+
+
+def _see_focus(window: tk.Misc) -> None:
+    if window.winfo_exists():
+        focus = _focus_of(window)
+        if focus is not None:
+            for page in _pages_of(focus):
+                page.see(focus)
+
+
+def _focus_of(widget: tk.Misc) -> tk.Misc | None:
+    with suppress(KeyError):  # Tk's own popdowns have no Python object
+        return widget.focus_get()
+    return None

@@ -13,6 +13,7 @@ from iirs.client.model.talk_sentences import brief
 from iirs.client.text.display import one_line
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import _
+from iirs.client.window.parts.flow import Flow, wrapping
 from iirs.client.window.parts.people_list import PeopleList, PersonRow
 from iirs.client.window.theme.avatars import number_of
 from iirs.client.window.theme.theme import Theme, window_keys_first
@@ -33,8 +34,8 @@ class SideColumn(ttk.Frame):
         self._wanted = wanted
         self._make_top()
         self._make_search()
-        self.slots = ttk.Label(self, style="SideMuted.TLabel", padding=(dp(14), 0, dp(8), dp(4)))
-        self.slots.pack(fill="x")
+        self.slots = wrapping(ttk.Label(self, style="SideMuted.TLabel"))
+        self.slots.pack(fill="x", padx=(dp(14), dp(8)), pady=(0, dp(4)))
         self.people = PeopleList(self, theme)
         self.people.pack(fill="both", expand=True)
 
@@ -46,25 +47,25 @@ class SideColumn(ttk.Frame):
             top, width=dp(32), height=dp(32), background=theme.colours.side, highlightthickness=0
         )
         self._face.pack(side="left", padx=(0, dp(10)))
+        name = theme.fit(self._model.me, dp(110), theme.heading)
         self.log_out_button = ttk.Button(top, text=_("Log out"), style="SideQuiet.TButton")
         self.settings_button = ttk.Button(top, text="⚙", width=2, style="SideQuiet.TButton")
         self.settings_button.pack(side="right")
         self.log_out_button.pack(side="right")
-        ttk.Label(top, text=self._model.me, style="SideHeading.TLabel").pack(side="left", fill="x")
+        ttk.Label(top, text=name, style="SideHeading.TLabel").pack(side="left", fill="x")
 
     def _make_search(self) -> None:
         dp = self._theme.dp
         search = ttk.Frame(self, style="Side.TFrame", padding=(dp(12), dp(4), dp(12), dp(6)))
         search.pack(fill="x")
-        self.search = ttk.Entry(search, textvariable=self._wanted, style="Side.TEntry", font=self._theme.text)
-        row = ttk.Frame(search, style="Side.TFrame")
+        row = Flow(search, dp(4), "Side.TFrame")
         row.pack(fill="x")
         self.new_button = ttk.Button(row, text=_("New talk"), style="SideQuiet.TButton")
         self.group_button = ttk.Button(row, text=_("New group"), style="SideQuiet.TButton")
-        self.new_button.pack(side="left")
-        self.group_button.pack(side="right")
-        find = ttk.Label(search, text=_("Find people and messages"), style="SideMuted.TLabel")
-        find.pack(anchor="w", pady=(dp(4), dp(2)))
+        row.show(self.new_button, self.group_button)
+        find = wrapping(ttk.Label(search, text=_("Find people and messages"), style="SideMuted.TLabel"))
+        find.pack(fill="x", pady=(dp(4), dp(2)))
+        self.search = ttk.Entry(search, textvariable=self._wanted, style="Side.TEntry", font=self._theme.text)
         self.search.pack(fill="x")
         window_keys_first(self.search)
         self.search.bind("<Down>", lambda _: self.people.canvas.focus_set())

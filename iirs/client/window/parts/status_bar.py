@@ -11,9 +11,13 @@ from iirs.client.model.chat_model import ChatModel, Round
 from iirs.client.model.privacy_sentences import explained, hidden_among
 from iirs.client.model.round_health import HealthLevel, RoundHealth
 from iirs.client.text.translate import N_, _
+from iirs.client.window.parts.flow import Flow, wrapping
+from iirs.client.window.parts.question import Question
 from iirs.client.window.theme.theme import Theme
 
 _NOTICE_SECONDS = 8.0
+_COUNTDOWN = 24
+"""Characters that the longest words about the round take."""
 
 
 class StatusBar(ttk.Frame):
@@ -32,39 +36,26 @@ class StatusBar(ttk.Frame):
         }
         self._notice_until = 0.0
         ttk.Frame(self, style="Line.TFrame", height=1).pack(fill="x")
-        line = ttk.Frame(self, style="Side.TFrame", padding=(dp(14), dp(5), dp(14), dp(1)))
-        line.pack(fill="x")
+        line = Flow(self, dp(8), "Side.TFrame")
+        line.pack(fill="x", padx=dp(14), pady=(dp(5), dp(1)))
         self._dot = ttk.Label(line, style="SideMuted.TLabel")
-        self._dot.pack(side="left", padx=(0, dp(8)))
         self._bar = tk.Canvas(
             line, width=dp(110), height=dp(6), background=self._theme.colours.side, highlightthickness=0
         )
-        self._bar.pack(side="right")
-        self.countdown = ttk.Label(line, style="SideMuted.TLabel", anchor="e")
-        self.countdown.pack(side="right", padx=(dp(10), dp(10)))
-        self.text = ttk.Label(line, style="SideMuted.TLabel")
-        self.text.pack(side="left", fill="x", expand=True)
+        # Wide enough for all it ever says: a line that is laid out anew with each tick would dance.
+        self.countdown = ttk.Label(line, style="SideMuted.TLabel", anchor="e", width=-_COUNTDOWN)
+        self.text = wrapping(ttk.Label(line, style="SideMuted.TLabel"))
+        line.show(self._dot, self.text, self.countdown, self._bar, growing=self.text, least=dp(150))
         self.health = HealthLine(self, theme)
         self.health.pack(fill="x")
-        self.privacy = ttk.Label(
-            self, style="SideMuted.TLabel", foreground=colours.accent, cursor="hand2", takefocus=True
-        )
-        for sequence in ("<Button-1>", "<Return>", "<space>"):
-            self.privacy.bind(sequence, lambda _: self._explain())
-        self._explanation = ttk.Label(
-            self, style="SideMuted.TLabel", padding=(dp(14), dp(4), dp(14), dp(6)), justify="left"
-        )
-        self.bind("<Configure>", lambda event: self._explanation.configure(wraplength=event.width - dp(28)))
+        self.privacy = ttk.Button(self, style="Link.SideQuiet.TButton", cursor="hand2", command=self._explain)
+        self.privacy.bind("<Return>", lambda _: self._explain())
         self._servers = 1
         self._shown: tuple[object, ...] = ()
 
     def _explain(self) -> None:
-        """Say what the privacy words mean, until they are clicked again."""
-        if self._explanation.winfo_manager():
-            self._explanation.pack_forget()
-        else:
-            self._explanation.configure(text=explained(self._servers))
-            self._explanation.pack(fill="x", before=self.health, padx=(self._theme.dp(17), 0))
+        """Say what the privacy words mean."""
+        Question(self, self._theme, explained(self._servers), [])
 
     def _show_privacy(self, model: ChatModel) -> None:
         self._servers = model.servers
@@ -72,7 +63,7 @@ class StatusBar(ttk.Frame):
         if words != self.privacy.cget("text"):
             self.privacy.configure(text=words)
         if words and not self.privacy.winfo_manager():
-            self.privacy.pack(anchor="w", padx=(self._theme.dp(31), 0), before=self.health)
+            self.privacy.pack(anchor="w", padx=(self._theme.dp(25), 0), before=self.health)
         elif not words and self.privacy.winfo_manager():
             self.privacy.pack_forget()
 
@@ -118,8 +109,7 @@ class HealthLine(ttk.Frame):
         self._theme = theme
         self._shown: RoundHealth | None = None
         self.text = ttk.Label(self, style="SideMuted.TLabel")
-        self.text.pack(side="left", fill="x", expand=True)
-        self.bind("<Configure>", lambda event: self.text.configure(wraplength=event.width - theme.dp(28)))
+        wrapping(self.text).pack(side="left", fill="x", expand=True)
 
     def show(self, health: RoundHealth) -> None:
         """Show the count, and once it is serious what it means."""

@@ -22,9 +22,10 @@ from iirs.client.text.links import ADDRESS_SHOWN, host_of, whole_link
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.find_strip import FindStrip
+from iirs.client.window.parts.flow import Flow
 from iirs.client.window.parts.question import Question
 from iirs.client.window.talk.bubbles import note_of
-from iirs.client.window.talk.composer import Composer
+from iirs.client.window.talk.composer import Composer, FileToSend
 from iirs.client.window.talk.log_view import LogView
 from iirs.client.window.theme.avatars import number_of
 from iirs.client.window.theme.theme import Theme
@@ -88,26 +89,23 @@ class ChatPane(ttk.Frame):
 
     def _make_header(self) -> None:
         dp, theme = self._theme.dp, self._theme
-        header = ttk.Frame(self, padding=(dp(16), dp(10)))
-        header.pack(fill="x")
+        header = self._header = Flow(self, dp(10))
+        header.pack(fill="x", padx=dp(16), pady=dp(10))
         self._face = tk.Canvas(
             header, width=dp(40), height=dp(40), background=theme.colours.background, highlightthickness=0
         )
-        self._face.pack(side="left", padx=(0, dp(12)))
+        names = self._names = ttk.Frame(header)
+        names.bind("<Configure>", lambda _: self._show_names(self._talk))
+        self._name_label = ttk.Label(names, style="Heading.TLabel")
+        self._name_label.pack(fill="x")
+        self._brief = ttk.Label(names, style="Muted.TLabel")
+        self._brief.pack(fill="x")
+        self.ask_button = ttk.Button(header, style="Accent.TButton", command=self._ask)
+        self.decline_button = ttk.Button(header, text=_("Decline"), command=self._decline)
+        self.end_button = ttk.Button(header, style="Danger.TButton", command=self._end)
         self.more_button = ttk.Button(
             header, text="⋯", width=2, style="Quiet.TButton", command=self.open_talk_menu
         )
-        self.more_button.pack(side="right", padx=(dp(4), 0))
-        self.end_button = ttk.Button(header, style="Danger.TButton", command=self._end)
-        self.decline_button = ttk.Button(header, text=_("Decline"), command=self._decline)
-        self.ask_button = ttk.Button(header, style="Accent.TButton", command=self._ask)
-        self._names = ttk.Frame(header)
-        self._names.pack(side="left", fill="x", expand=True)
-        self._names.bind("<Configure>", lambda _: self._show_names(self._talk))
-        self._name_label = ttk.Label(self._names, style="Heading.TLabel")
-        self._name_label.pack(anchor="w")
-        self._brief = ttk.Label(self._names, style="Muted.TLabel")
-        self._brief.pack(anchor="w")
         self.talk_menu = self._menu()
 
     # -- what is shown ------------------------------------------------------------------------------
@@ -171,12 +169,9 @@ class ChatPane(ttk.Frame):
             self.ask_button.configure(text=_("Accept") if talk.asks else _("Ask to talk"))
             waits = talk.state in {PeerState.ASKING, PeerState.WAITING}
             self.end_button.configure(text=_("Stop asking") if waits else _("End conversation"))
-        for button, is_wanted in wanted.items():
-            if is_wanted and not button.winfo_manager():
-                # Before the names in order: they get what room the buttons leave, however long they are.
-                button.pack(side="right", padx=(self._theme.dp(8), 0), before=self._names)
-            elif not is_wanted and button.winfo_manager():
-                button.pack_forget()
+        buttons = [button for button, is_wanted in wanted.items() if is_wanted]
+        names, least = self._names, self._theme.dp(150)
+        self._header.show(self._face, names, *buttons, self.more_button, growing=names, least=least)
 
     # -- asking and ending --------------------------------------------------------------------------
 
@@ -220,8 +215,11 @@ class ChatPane(ttk.Frame):
         if talk is self._talk:
             self.composer.text = talk.draft
 
-    def _send_file(self, path: Path) -> None:
-        self._actions.send_file(self._talk.peer, path)
+    def _send_file(self, file: FileToSend) -> None:
+        if isinstance(file, Path):
+            self._actions.send_file(self._talk.peer, file)
+        else:
+            self._actions.send_pasted(self._talk.peer, *file)
 
     # -- finding ------------------------------------------------------------------------------------
 

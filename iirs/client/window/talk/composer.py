@@ -12,6 +12,8 @@ from iirs.client.messenger.file_transfer import safe_name, seconds_for
 from iirs.client.store.whole_files import is_ordinary
 from iirs.client.text.text_layout import duration, size_words
 from iirs.client.text.translate import _, n_
+from iirs.client.window.parts.flow import Flow, wrapping
+from iirs.client.window.parts.pasting import is_text, pasted_picture
 from iirs.client.window.theme.theme import Theme, window_keys_first
 
 _TALLEST = 6
@@ -19,8 +21,12 @@ _NEARLY_FULL = 16 * 1024
 """So many bytes before the end it is said how many are left."""
 
 
+FileToSend = Path | tuple[str, bytes]
+"""A file of the person's, or the name and content of what was pasted."""
+
+
 class Composer(ttk.Frame):
-    """``send`` gets a text and returns whether it was taken; ``send_file`` gets a path.
+    """``send`` gets a text and returns whether it was taken; ``send_file`` gets a file.
 
     ``room_for`` says how many bytes more a text could have: one that is too long stays in the field.
     """
@@ -30,7 +36,7 @@ class Composer(ttk.Frame):
         parent: tk.Misc,
         theme: Theme,
         send: Callable[[str], bool],
-        send_file: Callable[[Path], None],
+        send_file: Callable[[FileToSend], None],
         room_for: Callable[[str], int],
     ) -> None:
         dp = theme.dp
@@ -41,38 +47,34 @@ class Composer(ttk.Frame):
         self._room_for = room_for
         self._room = 0
         self._sentence = ""
-        self._path: Path | None = None
+        self._file: FileToSend | None = None
         self.round_seconds = 2.0
         self._blocked = False
         self._make_strip()
-        self.reason = ttk.Label(self, style="Muted.TLabel", font=theme.small, padding=(dp(14), 0, 0, dp(6)))
-        self.reason.pack(fill="x")
+        self.reason = wrapping(ttk.Label(self, style="Muted.TLabel", font=theme.small))
+        self.reason.pack(fill="x", padx=(dp(14), 0), pady=(0, dp(6)))
         self._make_field()
-        self.bind("<Configure>", lambda event: self.reason.configure(wraplength=event.width - dp(40)))
 
     def _make_strip(self) -> None:
         dp = self._theme.dp
         self.strip = ttk.Frame(self, style="Warn.TFrame", padding=(dp(12), dp(6)))
-        self.strip_text = ttk.Label(self.strip, style="Warn.TLabel", font=self._theme.small)
-        self.strip_text.pack(side="left", fill="x", expand=True)
-        self.strip_cancel = ttk.Button(
-            self.strip, text=_("Cancel"), style="Warn.TButton", command=self.drop_file
-        )
-        self.strip_cancel.pack(side="right", padx=(dp(8), 0))
+        row = self._strip_row = Flow(self.strip, dp(8), "Warn.TFrame")
+        row.pack(fill="x")
+        self.strip_text = wrapping(ttk.Label(row, style="Warn.TLabel", font=self._theme.small))
         self.strip_send = ttk.Button(
-            self.strip, text=_("Send file"), style="Warn.Accent.TButton", command=self._confirm_file
+            row, text=_("Send file"), style="Warn.Accent.TButton", command=self._confirm_file
         )
-        self.strip_send.pack(side="right")
+        self.strip_cancel = ttk.Button(row, text=_("Cancel"), style="Warn.TButton", command=self.drop_file)
 
     def _make_field(self) -> None:
         dp, theme = self._theme.dp, self._theme
-        self.send_button = ttk.Button(self, text=_("Send"), style="Accent.TButton", command=self.send_written)
-        self.send_button.pack(side="right", anchor="s", padx=(dp(10), 0))
         self.clip_button = ttk.Button(
-            self, text=_("File"), style="Quiet.TButton", command=self.choose_file, width=4
+            self, text=_("File"), style="Quiet.TButton", command=self.choose_file, width=-4
         )
         self.clip_button.pack(side="left", anchor="s", padx=(0, dp(6)))
         field = ttk.Frame(self, style="Composer.TFrame", padding=(dp(14), dp(8)))
+        self.send_button = ttk.Button(self, text=_("Send"), style="Accent.TButton", command=self.send_written)
+        self.send_button.pack(side="right", anchor="s", padx=(dp(10), 0))
         field.pack(side="left", fill="both", expand=True)
         self.entry = tk.Text(
             field,
@@ -92,6 +94,7 @@ class Composer(ttk.Frame):
         )
         self.entry.pack(fill="both", expand=True)
         window_keys_first(self.entry)
+        self.entry.bind("<<Paste>>", lambda _: self._paste(), add=True)
         self.entry.bind("<FocusIn>", lambda _: self._mark_field(field, focused=True))
         self.entry.bind("<FocusOut>", lambda _: self._mark_field(field, focused=False))
         self.entry.bind("<Return>", self._press_return)
@@ -163,7 +166,25 @@ class Composer(ttk.Frame):
     def offer_file(self, path: Path) -> None:
         """Say how long a file will take, before it is sent; or why it cannot be."""
         size = path.stat().st_size if is_ordinary(path) else -1
-        self._path = path if 0 < size <= FILE_MAX else None
+        self._offer(path, path.name, size)
+
+    def _paste(self) -> str | None:
+        """Offer to send a picture that was pasted; text is written by Tk."""
+        if is_text(self.entry):
+            return None
+        pasted = pasted_picture(self.entry)
+        if self.clip_button.instate(["disabled"]):
+            pasted = _("What you have copied is no text, and no file can be sent here now.")
+        if isinstance(pasted, str):
+            self._file = None
+            self._show_strip(pasted)
+        else:
+            name = _("picture.png")
+            self._offer((name, pasted), name, len(pasted))
+        return "break"
+
+    def _offer(self, file: FileToSend, name: str, size: int) -> None:
+        self._file = file if 0 < size <= FILE_MAX else None
         if size < 0:
             words = _("This file cannot be read.")
         elif size == 0:
@@ -177,29 +198,32 @@ class Composer(ttk.Frame):
                 "{name}, {size}: about {time}, while texts go first. It goes as it is: pictures may hold "
                 "where and when they were taken."
             ).format(
-                name=self._theme.drawable(safe_name(path.name)),
+                name=self._theme.drawable(safe_name(name)),
                 size=size_words(size),
                 time=duration(seconds_for(size, self.round_seconds)),
             )
-        self.strip_text.configure(text=words, wraplength=max(self._theme.dp(200), self.winfo_width() // 2))
-        if self._path is None:
-            self.strip_send.pack_forget()
-        else:
-            self.strip_send.pack(side="right")
-            self.strip_send.focus_set()
+        self._show_strip(words)
+
+    def _show_strip(self, words: str) -> None:
+        self.strip_text.configure(text=words)
+        send = () if self._file is None else (self.strip_send,)
+        text, least = self.strip_text, self._theme.dp(200)
+        self._strip_row.show(text, *send, self.strip_cancel, growing=text, least=least)
         self.strip.pack(fill="x", pady=(0, self._theme.dp(6)), before=self.reason)
+        if send:
+            self.strip_send.focus_set()
 
     def drop_file(self) -> None:
         """Send no file after all."""
-        self._path = None
+        self._file = None
         self.strip.pack_forget()
         self.entry.focus_set()
 
     def _confirm_file(self) -> None:
-        path = self._path
-        if path is not None and not self._blocked:
+        file = self._file
+        if file is not None and not self._blocked:
             self.drop_file()
-            self._send_file(path)
+            self._send_file(file)
 
     # -- keys ---------------------------------------------------------------------------------------
 

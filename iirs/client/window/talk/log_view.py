@@ -51,13 +51,18 @@ class LogView(ttk.Frame):
         self.open_link: Callable[[str], None] = lambda link: None
         self.open_menu: Callable[[Row, int, int], None] = lambda row, x, y: None
         self.canvas = tk.Canvas(
-            self, background=theme.colours.background, highlightthickness=0, takefocus=True
+            self,
+            background=theme.colours.background,
+            height=theme.dp(110),
+            highlightthickness=theme.dp(2),
+            highlightbackground=theme.colours.background,
+            highlightcolor=theme.colours.accent,
         )
         self.bubbles = Bubbles(self.canvas, theme)
         self._bar = ttk.Scrollbar(self, command=self._scroll_by_bar)
         self._bar.pack(side="right", fill="y", padx=(0, theme.dp(2)))
         self.canvas.pack(side="left", fill="both", expand=True)
-        self._pill = ttk.Button(self, style="Accent.TButton", command=self.go_to_end, takefocus=False)
+        self._pill = ttk.Button(self, style="Accent.TButton", command=self.go_to_end)
         self._layout = self._fresh_layout()
         self._bind_input()
         self.bind("<Destroy>", lambda _: self._stop_work())
@@ -242,6 +247,7 @@ class LogView(ttk.Frame):
         self._offset = last if self._at_end else min(max(first, self._offset), last)
         self._at_end = self._offset >= last
         canvas.delete("all")
+        canvas.configure(takefocus=bool(layout.rows))
         in_view = []
         if layout.places:
             for index in range(layout.index_at(self._offset), len(layout.rows)):

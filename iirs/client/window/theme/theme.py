@@ -19,6 +19,9 @@ from iirs.client.window.theme.shapes import RoundedBox
 
 _FAMILIES = ("Inter", "Noto Sans", "Cantarell", "Ubuntu", "Open Sans", "DejaVu Sans")
 
+WIDEST_BUTTON = 270
+"""Words on buttons take a second line beyond this, in dp: half a small screen has 340 at twice the size."""
+
 
 _MEASURED_MAX = 400
 """Characters of a line that are measured: no screen is wider."""
@@ -280,6 +283,7 @@ class Theme:
             _lay_out(style, kind, [(element, {"sticky": "nswe", "children": [padding]})])
             style.configure(kind, foreground=ink, font=self.bold, anchor="center")
             style.configure(kind, padding=(self.dp(14), self.dp(7)), width=-6, background=ground)
+            style.configure(kind, wraplength=self.dp(WIDEST_BUTTON), justify="center")
             style.map(kind, background=[("disabled", ground), ("active", ground)])
             style.map(kind, foreground=[("disabled", colours.faint), ("selected", colours.accent)])
         for ground, colour in (("Warn", colours.warn_pale), ("Bad", colours.bad_pale)):
@@ -287,6 +291,8 @@ class Theme:
                 style.configure(f"{ground}.{kind}", background=colour)
                 style.map(f"{ground}.{kind}", background=[("disabled", colour), ("active", colour)])
         style.configure("SideQuiet.TButton", padding=(self.dp(8), self.dp(5)))
+        style.configure("Link.SideQuiet.TButton", padding=(self.dp(6), self.dp(1)), font=self.small)
+        style.configure("Link.SideQuiet.TButton", wraplength=self.dp(300), justify="left")
         style.configure("Quiet.TButton", padding=(self.dp(10), self.dp(6)))
 
     def _style_fields(self, style: ttk.Style) -> None:
@@ -337,6 +343,7 @@ class Theme:
         label = ("Checkbutton.label", {"side": "left", "sticky": "nswe"})
         _lay_out(style, "TCheckbutton", [("Check.piece", {"side": "left", "sticky": "w"}), label])
         style.configure("TCheckbutton", font=self.small, padding=(self.dp(8), self.dp(4)))
+        style.configure("TCheckbutton", wraplength=self.dp(WIDEST_BUTTON))
         style.map("TCheckbutton", background=[], foreground=[("disabled", colours.muted)])
 
     def _style_bars(self, style: ttk.Style) -> None:
