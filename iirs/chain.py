@@ -183,7 +183,9 @@ def parse_chain(data: bytes) -> Chain:
         # One server in two places would be one owner less to trust than the file says.
         _in_range(len({hop.identity for hop in chain.hops}), len(chain.hops), len(chain.hops))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ChainError("The chain file is damaged: a value is missing or out of range.") from error
+        raise ChainError(
+            "The chain file is damaged or of another version: a value is missing or out of range."
+        ) from error
     if len(chain.hops) > 1 and chain.noise.protects_nothing and not chain.noise.forced:
         raise ChainError(
             "The chain's noise protects nobody from a server that interferes, and the file does not say "

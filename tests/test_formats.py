@@ -11,7 +11,8 @@ from iirs.client.chat_session import ChatSession
 from iirs.client.store.formats import FORMAT
 from iirs.client.store.group_tables import Delivery
 from iirs.client.store.log_entry import EntryKind, ItemKind, LogEntry
-from iirs.client.store.store import ClientStore, open_store
+from iirs.client.store.opening import open_store
+from iirs.client.store.store import ClientStore
 from iirs.errors import StoreError
 from iirs.message import ContentKind, PeerMessage
 
@@ -60,7 +61,7 @@ def old(tmp_path: Path) -> Path:
 
 def test_an_earlier_store_keeps_all_it_had_and_is_brought_over_once(old: Path) -> None:
     for _ in range(2):
-        store, aside = open_store(old, KEY)
+        store, aside = open_store(old, KEY, "alice")
         assert aside is None
         assert store._file.execute("PRAGMA user_version").fetchone() == (FORMAT,)
         assert store.get("timer:bob") == 60
@@ -114,6 +115,6 @@ def test_a_later_programs_store_is_refused_and_not_set_aside(old: Path) -> None:
     store.close()
     kept = old.read_bytes()
     with pytest.raises(StoreError, match="newer iirs"):
-        open_store(old, KEY)
+        open_store(old, KEY, "alice")
     assert old.read_bytes() == kept
     assert sorted(path.name for path in old.parent.glob("*.damaged*")) == []

@@ -155,7 +155,7 @@ def happened_at_start(
         note("logged in")
         return Account("alice", make_chain().chain, person("alice"), b"")
 
-    def opened(path: Path, key: bytes) -> tuple[ClientStore, None]:
+    def opened(path: Path, key: bytes, _me: str) -> tuple[ClientStore, None]:
         clock.now += opening_takes
         note("store opened")
         return ClientStore(":memory:", key), None

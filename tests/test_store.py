@@ -15,8 +15,9 @@ from hypothesis import given, settings
 
 from iirs.client.store import encrypted_file
 from iirs.client.store.log_entry import EntryKind, FileInfo, Item, ItemKind, LogEntry, TextState
+from iirs.client.store.opening import open_store
 from iirs.client.store.pins import Pins
-from iirs.client.store.store import ClientStore, open_store
+from iirs.client.store.store import ClientStore
 from iirs.errors import StoreError
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
@@ -358,15 +359,15 @@ def test_a_damaged_file_is_set_aside_and_never_overwritten(store: ClientStore, p
     asides = []
     for _ in range(2):
         data = damage(path)
-        fresh, aside = open_store(path, KEY)
+        fresh, aside = open_store(path, KEY, "alice")
         assert aside is not None
-        assert aside.read_bytes() == data
+        assert aside.path.read_bytes() == data
         assert fresh.get("last_round") is None
         fresh.set("last_round", 1)
         fresh.close()
         asides.append(aside)
     assert asides[0] != asides[1]
-    again, aside = open_store(path, KEY)
+    again, aside = open_store(path, KEY, "alice")
     assert aside is None
     assert again.get("last_round") == 1
     again.close()
@@ -404,12 +405,12 @@ def test_a_damaged_page_of_a_large_file_is_found_when_it_is_read_and_the_file_is
     with pytest.raises(StoreError, match="cannot be read"):
         large.values("value")
     large.close()
-    fresh, aside = open_store(path, KEY)
+    fresh, aside = open_store(path, KEY, "alice")
     assert fresh.values("value") == {}
     fresh.close()
     assert aside is not None
-    assert len(aside.read_bytes()) == len(whole)
-    again, aside = open_store(path, KEY)  # it is not suspected any more
+    assert len(aside.path.read_bytes()) == len(whole)
+    again, aside = open_store(path, KEY, "alice")  # it is not suspected any more
     again.close()
     assert aside is None
 
@@ -421,10 +422,10 @@ def test_another_key_does_not_open_the_file_and_open_store_sets_it_aside(
     store.close()
     with pytest.raises(StoreError, match="damaged or another account's"):
         ClientStore(path, OTHER_KEY)
-    fresh, aside = open_store(path, OTHER_KEY)
+    fresh, aside = open_store(path, OTHER_KEY, "alice")
     fresh.close()
     assert aside is not None
-    kept = ClientStore(aside, KEY)
+    kept = ClientStore(aside.path, KEY)
     assert kept.get("last_round") == 7
     kept.close()
 
@@ -432,11 +433,11 @@ def test_another_key_does_not_open_the_file_and_open_store_sets_it_aside(
 def test_a_file_in_use_is_refused_and_not_set_aside(store: ClientStore, path: Path) -> None:
     fill(store)
     with pytest.raises(StoreError, match="in use by another window"):
-        open_store(path, KEY)
+        open_store(path, KEY, "alice")
     assert [item for item in path.parent.iterdir() if "damaged" in item.name] == []
     assert store.get("last_round") == 7
     store.close()
-    again, aside = open_store(path, KEY)
+    again, aside = open_store(path, KEY, "alice")
     assert (again.get("last_round"), aside) == (7, None)
     again.close()
 
@@ -445,7 +446,7 @@ def test_a_folder_that_cannot_be_used_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for path in (tmp_path / "file" / "alice.store", tmp_path):
         with pytest.raises(StoreError, match="check its folder"):
-            open_store(path, KEY)
+            open_store(path, KEY, "alice")
     assert (tmp_path / "file").read_text() == "in the way"
 
 

@@ -22,9 +22,9 @@ from iirs.client.account.entry_calls import (
 from iirs.client.account.password_keys import storage_key
 from iirs.client.connection_options import ConnectionOptions
 from iirs.client.server_connection import ServerConnection
+from iirs.client.store.opening import PutAside, Reason, open_store
 from iirs.client.store.preferences import Preferences
-from iirs.client.store.store import open_store
-from iirs.client.text.translate import _
+from iirs.client.text.translate import _, n_
 from iirs.errors import AccountError, IirsError
 from iirs.wire.accounts import RefusedError, Result
 
@@ -51,8 +51,8 @@ class LoggedIn:
     link: str
     on_trust: bool
     """Whether the server was seen for the first time, with nothing to check it against."""
-    put_aside: str = ""
-    """The name under which a damaged file was kept."""
+    put_aside: PutAside | None = None
+    """What has become of another file in the place of the account's."""
 
     def remarks(self, *, on_trust: bool) -> list[str]:
         """What to tell the person; ``on_trust``: an earlier try had seen the server for the first time."""
@@ -66,12 +66,50 @@ class LoggedIn:
                     "stay the same. Compare its full link with whoever runs it: {link}"
                 ).format(link=whole)
             )
-        if self.put_aside:
-            remarks.append(
+        return [*remarks, *self.put_aside_remarks()]
+
+    def put_aside_remarks(self) -> list[str]:
+        """Say what has become of a file that was put aside, if one was."""
+        aside = self.put_aside
+        if aside is None:
+            return []
+        name = aside.path.name
+        if aside.reason is Reason.UNREADABLE:
+            return [
                 _(
-                    "What this machine had stored for your account was damaged. It was put aside as {name}, "
-                    "and a new file begun."
-                ).format(name=self.put_aside)
+                    "What this machine had stored for your account does not open: it is damaged, or under "
+                    "other keys. It was put aside as {name}, and a new file begun."
+                ).format(name=name)
+            ]
+        if aside.reason is Reason.OTHER_KEYS:
+            return [
+                _(
+                    "What this machine had stored under your name belongs to other keys. It was put aside as "
+                    "{name}, and a new file begun."
+                ).format(name=name)
+            ]
+        remarks = [
+            _("Your history was brought over from an earlier iirs. Its file is kept as {name}.").format(
+                name=name
+            )
+        ]
+        if aside.undelivered:
+            remarks.append(
+                n_(
+                    "One text had not been delivered and is marked so. Send it again if it still matters.",
+                    "{count} texts had not been delivered and are marked so. Send them again if they still "
+                    "matter.",
+                    aside.undelivered,
+                ).format(count=aside.undelivered)
+            )
+        if aside.left_out:
+            remarks.append(
+                n_(
+                    "One text is in the earlier file only: it does not open, or its talk is not known.",
+                    "{count} texts are in the earlier file only: they do not open, or their talks are not "
+                    "known.",
+                    aside.left_out,
+                ).format(count=aside.left_out)
             )
         return remarks
 
@@ -98,7 +136,7 @@ def log_in(
         account = _account(link, home, credentials)
         ended = time.monotonic()
         path = home.account_file(account.chain, account.name, "store")
-        store, aside = open_store(path, storage_key(account.identity))
+        store, aside = open_store(path, storage_key(account.identity), account.name)
         connection = ServerConnection(link, account, store, options, login_ended=ended)
     except IirsError as error:
         return NotLoggedIn(error.said(_), on_trust, error)
@@ -111,7 +149,7 @@ def log_in(
             _("Something unexpected went wrong ({kind}). Please try again.").format(kind=kind), on_trust
         )
     Remembered(credentials.link, account.name).write(home.folder)
-    return LoggedIn(connection, credentials.link, on_trust, aside.name if aside is not None else "")
+    return LoggedIn(connection, credentials.link, on_trust, aside)
 
 
 def _account(link: JoinLink, home: Home, credentials: Credentials) -> Account:

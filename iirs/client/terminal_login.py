@@ -210,10 +210,9 @@ class TerminalLogin:
                 "first visit to this server, and the link has no fingerprint: it is taken on trust now "
                 "and checked from here on"
             )
-        if isinstance(result, LoggedIn) and result.put_aside:
-            self._say(
-                f"this account's file was damaged; it is kept as {result.put_aside} and a new one begun"
-            )
+        if isinstance(result, LoggedIn):
+            for remark in result.put_aside_remarks():
+                self._say(remark)
         return result
 
     def _say(self, sentence: str) -> None:

@@ -148,7 +148,11 @@ def _load(folder: Path) -> ServerKeys:
             certificate_hash(certificate) == chain.entry_certificate
             and identity.public_key().public_bytes_raw() == chain.hops[0].identity
         )
-    except (ChainError, ValueError, ssl.SSLError) as error:
+    except ChainError as error:
+        raise ConfigError(
+            f"{error} Restore the data directory from a copy, or run the iirs that made it."
+        ) from error
+    except (ValueError, ssl.SSLError) as error:
         raise ConfigError("The data directory is damaged: restore it from a copy.") from error
     if not fits:
         raise ConfigError("The data directory mixes the files of two servers: restore it from a copy.")

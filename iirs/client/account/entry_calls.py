@@ -218,8 +218,9 @@ def keep_new_vault(account: Account, home: Home) -> None:
 
 def forget_account(account: Account, home: Home) -> None:
     """Remove everything this machine has of an account; nothing else may have its file open."""
-    for kind in ("vault", "new-vault", "ticket", "new-ticket", "store", "store-journal", "check"):
-        home.account_file(account.chain, account.name, kind).unlink(missing_ok=True)
+    store = home.account_file(account.chain, account.name, "store")
+    for file in store.parent.glob(f"{store.stem}.*"):  # those that were put aside, too
+        file.unlink(missing_ok=True)
 
 
 def lookup(directory: Directory, name: str) -> Entry:

@@ -72,12 +72,14 @@ class Rows:
 class EncryptedFile:
     """An open database file, for whoever keeps something in it. Changes last after ``commit``."""
 
-    def __init__(self, path: Path | str, key: bytes, schema: str) -> None:
+    def __init__(self, path: Path | str, key: bytes, schema: str, newest: int) -> None:
         """Open or create the file and run the statements of ``schema``, the last of which must write.
 
         Only a write takes the lock that keeps a second window out. Of a large file the pages are checked as
         they are read, unless one was found damaged before: opening must not take the longer the larger it is.
-        Raises ``StoreDamagedError`` if it does not open with this key, ``StoreError`` if it is in use.
+        ``newest`` is the highest number of a form (``user_version``) that is understood.
+        Raises ``StoreDamagedError`` if it does not open with this key, ``StoreError`` if it is in use or of a
+        newer form; then nothing is written.
         """
         self._path = path if isinstance(path, Path) else None
         try:
@@ -90,15 +92,19 @@ class EncryptedFile:
                 "This account's file on this machine cannot be opened: check its folder."
             ) from error
         try:
-            self._prepare(key, schema)
+            self._prepare(key, schema, newest)
         except BaseException:
             self._db.close()  # some systems do not let an open file be set aside
             raise
 
-    def _prepare(self, key: bytes, schema: str) -> None:
+    def _prepare(self, key: bytes, schema: str, newest: int) -> None:
         try:
             self._db.execute("PRAGMA cipher_log_level = NONE")
             self._db.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+            if self.form() > newest:
+                raise StoreError(
+                    "This account's file on this machine was written by a newer iirs: use that one."
+                )
             # One window an account and machine: two would step the same keys apart.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA secure_delete = ON")
@@ -122,6 +128,10 @@ class EncryptedFile:
             raise StoreDamagedError(
                 "This account's file on this machine is damaged or another account's."
             ) from error
+
+    def form(self) -> int:
+        """Return the number of the form that the file says it has; 0 if it is new."""
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def _must_check(self) -> bool:
         if self._path is None:

@@ -1,7 +1,9 @@
 """What was kept in an earlier form is brought into today's when a store is opened.
 
 The number of the form stands in the file (``user_version``). Version 0 kept fragments and what groups hold as
-JSON values that were written anew with each that came.
+JSON values that were written anew with each that came; its earliest files have what others send in one piece.
+Whoever changes the tables, or what a value holds, gives the form a new number and converts the one before.
+What came before version 0 is no file of this kind (``sealed_rows``).
 """
 
 from __future__ import annotations
@@ -12,23 +14,24 @@ from contextlib import suppress
 from typing import Any
 
 from iirs.client.store.encrypted_file import EncryptedFile
-from iirs.errors import StoreError
+from iirs.client.store.history import FILE_TABLE
+from iirs.message import PAYLOAD_MAX
 
 FORMAT = 1
 _CHANGES = {"found", "join", "leave"}
 
 
 def convert(file: EncryptedFile) -> None:
-    """Bring a store into today's form, all of it or nothing; return with that committed.
-
-    Raises ``StoreError`` if it is a later program's.
-    """
-    form = int(file.execute("PRAGMA user_version").fetchone()[0])
-    if form > FORMAT:
-        raise StoreError("This account's file on this machine was written by a newer iirs: use that one.")
-    if form < FORMAT:
+    """Bring a store into today's form, all of it or nothing; return with that committed."""
+    if file.form() < FORMAT:
+        file.execute("BEGIN")
         for name, value in file.execute("SELECT name, value FROM value ORDER BY name").fetchall():
             _convert_value(file, name, value)
+        _cut_files(file)
+        file.execute(
+            "INSERT OR IGNORE INTO value "
+            "SELECT DISTINCT 'talked:' || talk, 'true' FROM entry WHERE talk NOT LIKE '#%'"
+        )
         file.execute(f"PRAGMA user_version = {FORMAT}")
         file.commit()
 
@@ -39,7 +42,7 @@ def _convert_value(file: EncryptedFile, name: str, value: str) -> None:
     if convert_one is not None:
         with suppress(KeyError, TypeError, ValueError, AttributeError):  # what no program wrote is left out
             convert_one(file, rest, json.loads(value))
-        if kind != "chat":
+        if kind.startswith("group "):
             file.execute("DELETE FROM value WHERE name = ?", (name,))
 
 
@@ -53,7 +56,53 @@ def _chat(file: EncryptedFile, peer: str, state: dict[str, Any]) -> None:
             payload = "" if index else data
             number = int(state["expected"]) - have + index
             _fragment(file, peer, number, [item_id, index, count, sent_at_ms, payload, kind])
-    file.execute("UPDATE value SET value = ? WHERE name = ?", (json.dumps(state), f"chat:{peer}"))
+    _set(file, f"chat:{peer}", state)
+
+
+def _sync(file: EncryptedFile, peer: str, state: dict[str, Any]) -> None:
+    _set(file, f"sync:{peer}", {"leaving": False, **state})
+
+
+def _transfer(file: EncryptedFile, rest: str, state: dict[str, Any]) -> None:
+    """Keep a file's way by its id alone, and one that is over apart from those that are not."""
+    peer, _, file_id = rest.rpartition(":")
+    if peer:
+        is_over = state["state"] not in {"moving", "paused"}
+        _set(file, ("file over:" if is_over else "file:") + file_id, {"announced": True, **state})
+        file.execute("DELETE FROM value WHERE name = ?", (f"file:{rest}",))
+
+
+def _errand(file: EncryptedFile, _rest: str, kept: list[str] | str) -> None:
+    """Drop a change of the account of which it is not said over which password it was to come."""
+    if isinstance(kept, str):
+        file.execute("DELETE FROM value WHERE name = 'errand'")
+
+
+def _cut_files(file: EncryptedFile) -> None:
+    """Cut files that are kept in one piece into the pieces they travel in: those that are here."""
+    if "data" not in {row[1] for row in file.execute("PRAGMA table_info(file)").fetchall()}:
+        return
+    file.execute("ALTER TABLE file RENAME TO whole")
+    file.execute(FILE_TABLE)
+    for place, file_id, size in file.execute("SELECT place, file_id, size FROM whole").fetchall():
+        file.execute("INSERT INTO file VALUES (?, ?)", (file_id, size))
+        for number in range(_pieces_here(file, file_id, size)):
+            file.execute(
+                "INSERT INTO piece SELECT file_id, ?, substr(data, ?, ?) FROM whole WHERE place = ?",
+                (number, number * PAYLOAD_MAX + 1, PAYLOAD_MAX, place),
+            )
+    file.execute("DROP TABLE whole")
+
+
+def _pieces_here(file: EncryptedFile, file_id: bytes, size: int) -> int:
+    row = file.execute("SELECT value FROM value WHERE name = ?", (f"file:{file_id.hex()}",)).fetchone()
+    if row is not None and not (state := json.loads(row[0]))["outgoing"]:
+        return int(state["done"])
+    return -(-size // PAYLOAD_MAX)
+
+
+def _set(file: EncryptedFile, name: str, value: dict[str, Any]) -> None:
+    file.execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (name, json.dumps(value)))
 
 
 def _fragment(file: EncryptedFile, peer: str, sequence: int, fragment: list[Any]) -> None:
@@ -82,7 +131,11 @@ def _recent(file: EncryptedFile, talk: str, items: list[Any]) -> None:
 
 
 def _way(file: EncryptedFile, note_id: str, way: list[str]) -> None:
-    talk, entry_id, peer = way
+    talk, entry_id, *peers = way
+    if not peers:  # the note that waits says for whom it is
+        query = "SELECT peer FROM outbox WHERE item_id = ?"
+        peers = list(file.execute(query, (bytes.fromhex(note_id),)).fetchone())
+    (peer,) = peers
     file.execute(
         "INSERT INTO way VALUES (?, ?, ?, ?)", (bytes.fromhex(note_id), talk, bytes.fromhex(entry_id), peer)
     )
@@ -90,6 +143,9 @@ def _way(file: EncryptedFile, note_id: str, way: list[str]) -> None:
 
 _CONVERSIONS: dict[str, Callable[[EncryptedFile, str, Any], None]] = {
     "chat": _chat,
+    "sync": _sync,
+    "file": _transfer,
+    "errand": _errand,
     "group held": _held,
     "group recent": _recent,
     "group way": _way,

@@ -12,7 +12,10 @@ from iirs.client.store.encrypted_file import EncryptedFile
 from iirs.client.store.log_entry import EntryKind, FileInfo, LogEntry, TextState
 from iirs.errors import StoreError
 
-HISTORY_SCHEMA = """
+FILE_TABLE = (
+    "CREATE TABLE IF NOT EXISTS file (file_id BLOB PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;"
+)
+HISTORY_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS seen (
     talk TEXT NOT NULL, item_id BLOB NOT NULL, PRIMARY KEY (talk, item_id)
 ) WITHOUT ROWID;
@@ -25,7 +28,7 @@ CREATE TABLE IF NOT EXISTS entry (
 CREATE INDEX IF NOT EXISTS entry_by_talk ON entry (talk, place);
 CREATE INDEX IF NOT EXISTS entry_by_expiry ON entry (expires_at_ms) WHERE expires_at_ms > 0;
 CREATE INDEX IF NOT EXISTS entry_by_file ON entry (file_id) WHERE file_id IS NOT NULL;
-CREATE TABLE IF NOT EXISTS file (file_id BLOB PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
+{FILE_TABLE}
 CREATE TABLE IF NOT EXISTS piece (
     file_id BLOB NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (file_id, number)
 );

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -22,13 +23,28 @@ class Pins:
     def get(self, host: str, port: int) -> bytes | None:
         """Return the chain id pinned for an address. Raises ``StoreError`` if the file is damaged."""
         if not self._path.exists():
-            return None
+            return self._earlier(host, port)
         with self._open() as database:
             query = "SELECT chain_id FROM pin WHERE address = ?"
             row = database.execute(query, (f"{host}:{port}",)).fetchone()
         if row is not None and not (isinstance(row[0], bytes) and len(row[0]) == HASH_SIZE):
-            raise self._damaged()
-        return None if row is None else row[0]
+            raise self._damaged(self._path)
+        return self._earlier(host, port) if row is None else row[0]
+
+    def _earlier(self, host: str, port: int) -> bytes | None:
+        """Return what an earlier program pinned, in a JSON file beside: no address is taken on trust anew."""
+        path = self._path.with_suffix(".json")
+        try:
+            pins = {str(address).lower(): value for address, value in json.loads(path.read_bytes()).items()}
+            kept = pins.get(f"{host}:{port}".lower())
+            chain_id = None if kept is None else bytes.fromhex(kept)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise self._damaged(path) from error
+        if chain_id is not None and len(chain_id) != HASH_SIZE:
+            raise self._damaged(path)
+        return chain_id
 
     def set(self, host: str, port: int, chain_id: bytes) -> None:
         """Pin a chain for an address. Raises ``StoreError`` if the file is damaged."""
@@ -42,7 +58,7 @@ class Pins:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         if self._path.exists() and 0 < self._path.stat().st_size < _SQLITE_HEADER_SIZE:
-            raise self._damaged()  # SQLite would take such a file for an empty one
+            raise self._damaged(self._path)  # SQLite would take such a file for an empty one
         try:
             with closing(sqlite3.connect(self._path, timeout=5)) as database, database:
                 database.execute(
@@ -50,11 +66,11 @@ class Pins:
                 )
                 yield database
         except sqlite3.Error as error:
-            raise self._damaged() from error
+            raise self._damaged(self._path) from error
 
-    def _damaged(self) -> StoreError:
+    def _damaged(self, path: Path) -> StoreError:
         return StoreError(
             "The file with the servers you have used ({name}) is damaged or cannot be used: "
             "ask for a join link with a # in it, then delete the file.",
-            name=self._path.name,
+            name=path.name,
         )

@@ -7,14 +7,13 @@ not taken in yet, ``groups`` what groups keep. One owner thread.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from iirs.client.store.encrypted_file import EncryptedFile, StoreDamagedError
-from iirs.client.store.formats import convert
+from iirs.client.store.encrypted_file import EncryptedFile
+from iirs.client.store.formats import FORMAT, convert
 from iirs.client.store.group_tables import GROUP_SCHEMA, GroupTables
 from iirs.client.store.history import HISTORY_SCHEMA, History
 from iirs.client.store.incoming import INCOMING_SCHEMA, Incoming
@@ -41,13 +40,15 @@ class ClientStore:
     def __init__(self, path: Path | str, key: bytes) -> None:
         """Open or create the file.
 
-        Raises ``StoreDamagedError`` if it is damaged or another account's, ``StoreError`` if it is in use.
+        Raises ``StoreDamagedError`` if it is damaged or another account's, ``StoreError`` if it is in use or
+        a newer program's, and then it stays as it is.
         """
         schema = _SCHEMA + HISTORY_SCHEMA + INCOMING_SCHEMA + GROUP_SCHEMA + _LOCK
-        self._file = EncryptedFile(path, key, schema)
+        self._file = EncryptedFile(path, key, schema, FORMAT)
         try:
             convert(self._file)
         except BaseException:
+            self._file.undo()
             self._file.close()
             raise
         self.history = History(self._file)
@@ -139,20 +140,3 @@ class ClientStore:
             while self.history.erase() is not None:
                 pass
         self._file.close()
-
-
-def open_store(path: Path, key: bytes) -> tuple[ClientStore, Path | None]:
-    """Open an account's store; a damaged one is set aside under a new name, which is returned too.
-
-    Raises ``StoreError`` if it is in use, or if it cannot be set aside.
-    """
-    with suppress(StoreDamagedError):
-        return ClientStore(path, key), None
-    aside = path.with_suffix(f".damaged-{os.urandom(4).hex()}")
-    try:
-        path.rename(aside)
-    except OSError as error:
-        raise StoreError(
-            "This account's file on this machine is damaged and cannot be moved away."
-        ) from error
-    return ClientStore(path, key), aside

@@ -21,6 +21,7 @@ from sqlalchemy import (
     delete,
     event,
     insert,
+    inspect,
     select,
     update,
 )
@@ -38,6 +39,10 @@ USED_CLOCK = "used_clock"
 USED_UPTIME = "used_uptime"
 """The last round that is stored as announced; when, as a round number; and how many ms after boot."""
 _BEGUN = "begun"
+FORM_NAME = "form"
+FORM = 1
+"""The number of this name says the form of the tables. Whoever changes them raises it, and converts what has
+a lower one; a database that does not have it yet differs at most in having no prekeys."""
 _CONNECT_SECONDS = 10
 # It logs errors of connections that end, with tracebacks; what matters of them is raised, and said once.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
@@ -99,12 +104,18 @@ class Storage:
         self._closed = False
         try:
             self._engine = _engine(_url(place))
-            _Base.metadata.create_all(self._engine)
+            has_numbers = inspect(self._engine).has_table(_Number.__tablename__)
+            form = self.number(FORM_NAME) if has_numbers else 0
+            if form <= FORM:
+                _Base.metadata.create_all(self._engine)
         except (SQLAlchemyError, ModuleNotFoundError, ValueError) as error:  # a URL's port may be no number
             raise ConfigError(
                 "The database cannot be opened: check --database-url, the folder's permissions, and "
                 f"that the database's driver is installed ({_kind(error)})."
             ) from None  # an URL may hold a password
+        if form > FORM:
+            self.close()
+            raise ConfigError("The database was written by a newer iirs: run that one.")
 
     def accounts(self) -> list[StoredAccount]:
         """Return every account, in order of registration."""
@@ -205,9 +216,10 @@ class Storage:
             return any(session.scalars(select(table).limit(1)).first() for table in (_Number, _Account))
 
     def begin(self) -> None:
-        """Keep that a server uses this database."""
+        """Keep that a server uses this database, and the form it has now."""
         with self._lock, _reading(), Session(self._engine) as session:
             session.merge(_Number(name=_BEGUN, value=1))
+            session.merge(_Number(name=FORM_NAME, value=FORM))
             session.commit()
 
     def close(self) -> None:
