@@ -26,6 +26,7 @@ class Alice:
     """One client's view, and what is kept of it when her program ends."""
 
     store: ClientStore = field(default_factory=lambda: ClientStore(":memory:", bytes(32)))
+    disk_takes: bool = True
 
     def __post_init__(self) -> None:
         self.start_program()
@@ -37,11 +38,17 @@ class Alice:
         record = AccountRecord(0, 0, bytes(VAULT_SIZE))
         head, channel = KEYS.head(FULL, length), EntryChannel(bytes(32), b"", 0)
         self.view.begin_session(SessionStart(record, channel, head, RAW[:length], b"", []))
+        self._keep()
 
     def be_announced(self, length: int, start: int) -> None:
         head, keys = KEYS.head(FULL, length), (bytes(32),) * 2
         increment = tuple(RAW[start:length])
         self.view.take_directory(Announcement(7, RoundFlags.NONE, 2000, 5, 1, keys, head, start, increment))
+        self._keep()
+
+    def _keep(self) -> None:
+        if self.disk_takes:
+            self.view.keep_head()
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["running on", "started anew"])
@@ -60,6 +67,15 @@ def test_a_directory_that_went_back_is_refused_at_the_next_connection(
         with pytest.raises(DirectoryError, match="does not continue"):
             alice.log_in(shorter)
     alice.log_in(4)
+
+
+def test_it_is_refused_too_by_who_runs_on_with_a_full_disk() -> None:
+    alice = Alice()
+    alice.log_in(2)
+    alice.disk_takes = False
+    alice.log_in(4)
+    with pytest.raises(DirectoryError, match="does not continue"):
+        alice.log_in(3)
 
 
 def test_what_was_announced_does_not_go_back_within_a_session_or_from_one_to_the_next() -> None:

@@ -50,6 +50,8 @@ class ChainView:
         ``PeerError`` if a part is missing.
         """
         length, digest = self._store.get("head", [0, self.directory.digests[0].hex()])
+        if self._head is not None and self._head.length > length:  # the disk did not take it
+            length, digest = self._head.length, self._head.digest.hex()
         before = len(self.directory)
         self.directory.extend(0, start.entries, start.head, self._chain)
         # Also where memory holds all of it: the server may not have as many any more.
