@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import iirs.client.net.upload_clock
 import iirs.epoch
 from iirs.client.account.account import Account
 from iirs.client.connection_options import ConnectionOptions
@@ -48,9 +51,19 @@ def _lasting_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(iirs.epoch, "_LIFETIME_MIN", 10 * LONG)
 
 
+@pytest.fixture
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A program is one client. Where hundreds are one, taking turns as fast costs more than what they do."""
+    before, usual = sys.getswitchinterval(), 0.005
+    monkeypatch.setattr(iirs.client.net.upload_clock, "SWITCH_SECONDS", usual)
+    sys.setswitchinterval(usual)
+    yield
+    sys.setswitchinterval(before)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("_verified_once", "_lasting_key")
+@pytest.mark.usefixtures("_verified_once", "_lasting_key", "_unhurried")
 def test_a_crowd_chats_for_twenty_rounds_and_loses_nothing(tmp_path: Path) -> None:
     world = {"round_seconds": 0.5, "slots": 1, "invite_every": 12}
     with town(tmp_path, **world, settings=SETTINGS, paced=False) as place:
