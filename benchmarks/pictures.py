@@ -23,6 +23,8 @@ from typing import Any
 
 import PIL
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # it uses helpers of the tests
+
 from iirs.client.model.picture_queue import PictureQueue
 from iirs.client.net.upload_clock import UploadClock
 from iirs.client.pictures import decoder_process

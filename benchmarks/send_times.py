@@ -29,6 +29,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # it uses helpers of the tests
+
 from scipy.stats import mannwhitneyu
 from send_worlds import AGAIN, BLOCK, IDLE, LEAKY, run_peer, run_subject
 

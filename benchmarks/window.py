@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 import secrets
 import statistics
+import sys
 import tempfile
 import threading
 import time
 import tkinter as tk
 from collections.abc import Callable
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # it uses helpers of the tests
 
 from iirs.client.account.entry_calls import Home, register
 from iirs.client.account.password_keys import STANDARD_COST, stretch
