@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 from iirs.chain import JoinLink
 from iirs.client.account.entry_calls import Home, register
 from iirs.client.account.password_keys import STANDARD_COST, opens, storage_key
-from iirs.client.account_tasks import Credentials
 from iirs.client.chat_session import FILE_MAX
 from iirs.client.conversation_values import Gathered
 from iirs.client.engine import Engine
@@ -327,9 +326,7 @@ def run_subject(
     root.geometry("960x680")
     theme = Theme(root)
     home = Home(folder / "alice", CHEAP)
-    window = ClientWindow(
-        root, theme, home, Start(link, credentials=Credentials(link, "alice", PASSWORD, new=True))
-    )
+    window = ClientWindow(root, theme, home, Start(link, "alice", PASSWORD, new=True))
     pump(root, lambda: window.main_page is not None and "bob" in window.model.people)
     assert window.main_page is not None
     assert window.session is not None
