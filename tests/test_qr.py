@@ -92,9 +92,10 @@ def test_damaged_pictures_give_a_text_or_end_one_process(kind: str) -> None:
     for place in range(0, len(data), max(1, len(data) // 60)):
         for damaged in (data[:place], data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]):
             try:
-                assert len(decoder_process.code(damaged)) < 10_000
-            except Exception:  # noqa: S112  # whatever the decoder raises
+                text = decoder_process.code(damaged)
+            except Exception:  # noqa: S112  # whatever the decoder raises: it ends one process
                 continue
+            assert len(text) < 10_000
 
 
 def test_a_server_draws_its_link_for_a_terminal() -> None:

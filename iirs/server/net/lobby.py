@@ -13,6 +13,7 @@ import selectors
 import socket
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ class Lobby(threading.Thread):
         self._sweep_at = 0.0
         self._accept_from = 0.0
         self._stopping = threading.Event()
+        self._told: set[str] = set()
+        """Errors nobody has thought of, as they were logged."""
 
     # -- called from any thread -------------------------------------------------------------------
 
@@ -249,13 +252,21 @@ class Lobby(threading.Thread):
         was_proven = visit.visitor.is_proven
         try:
             self._obey(visit, visit.visitor.go_on())
-        except Exception:  # nobody has thought of it; it must not cost the others the door
-            _log.exception("a connection that has not logged in is given up")
+        except Exception as error:  # nobody has thought of it; it must not cost the others the door
+            self._tell(error)
             if visit in self._visits:
                 self._forget(visit)
             visit.visitor.close()
         if visit in self._visits and visit.visitor.is_proven and not was_proven:
             self._shares.prove(visit)
+
+    def _tell(self, error: Exception) -> None:
+        """Log what went wrong and where, each once; not its text, which may quote what a stranger sent."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__} in {place.name}, line {place.lineno}"
+        if told not in self._told:
+            self._told.add(told)
+            _log.error("a connection that has not logged in is given up: %s", told)
 
     def _obey(self, visit: _Visit, wants: Wants) -> None:
         if wants is Wants.CLOSE:
