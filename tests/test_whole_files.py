@@ -63,8 +63,20 @@ def test_a_save_that_fails_leaves_what_was_there_and_nothing_else(
     else:
         monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        write_whole(path, b"new")
+        write_whole(path, b"new", durable=True)
     assert [item.read_bytes() for item in tmp_path.iterdir()] == ([] if before is None else [before])
+
+
+def test_the_disk_is_asked_to_have_it_all_only_for_what_must_outlive_a_power_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saving while one is logged in would hold up the store's commits, and with them uploads."""
+    flushed: list[int] = []
+    monkeypatch.setattr(whole_files.os, "fsync", flushed.append)
+    write_whole(tmp_path / "picture", b"x" * 1000)
+    assert flushed == []
+    write_whole(tmp_path / "keys", b"x", durable=True)
+    assert len(flushed) == 1
 
 
 def test_a_folder_that_is_not_there_and_a_name_that_is_too_long_leave_nothing(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def register(
         fresh = home.account_file(chain, name, f"vault-{home.random_bytes(4).hex()}")
         if keys_stay_here:
             fresh.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_whole(fresh, vault)
+            write_whole(fresh, vault, durable=True)
             decoy = PasswordKeys(home.random_bytes(32), home.random_bytes(32))
             vault = seal_vault(decoy, name, Identity.generate(), entry.raw, home.random_bytes)
         try:
@@ -200,7 +200,7 @@ def new_vault(account: Account, home: Home, keys: PasswordKeys, public: bytes) -
     """
     vault = seal_vault(keys, account.name, account.identity, public, home.random_bytes)
     if _vaults(home, account.chain, account.name):
-        write_whole(home.account_file(account.chain, account.name, "new-vault"), vault)
+        write_whole(home.account_file(account.chain, account.name, "new-vault"), vault, durable=True)
         decoy = PasswordKeys(home.random_bytes(32), home.random_bytes(32))
         vault = seal_vault(decoy, account.name, Identity.generate(), public, home.random_bytes)
     ticket = login_ticket(account.chain.chain_id, vault)

@@ -24,8 +24,11 @@ def read_at_most(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Put a file in its place once all of it is on the disk; only the person may read it.
+def write_whole(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Put a file in its place once all of it is written; only the person may read it.
+
+    ``durable``: it is on the disk on return, for what must outlive a power failure. To save a large file that
+    way while one is logged in would hold up the store's commits, and with them uploads.
 
     What was there before stays until then, and where a link leads the link stays. Raises ``AccountError`` if
     a pipe or a device is there; ``OSError`` if it cannot be written, and then leaves nothing.
@@ -38,7 +41,8 @@ def write_whole(path: Path, data: bytes) -> None:
         with open(descriptor, "wb") as file:  # a descriptor
             file.write(data)
             file.flush()
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         Path(name).replace(place)
     except BaseException:
         Path(name).unlink(missing_ok=True)
