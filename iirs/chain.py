@@ -81,13 +81,14 @@ class Chain:
     round_ms: int
     invite_every: int
     epoch_rounds: int
+    """Rounds that circuits last; 1 in a chain of one, which has no public keys in its rounds."""
     entry_certificate: bytes
     """SHA-256 of the entry's TLS certificate (DER)."""
     hops: tuple[Hop, ...]
     prekey_rounds: int
     """Rounds after which every client renews the key its invitations are sealed to."""
     noise: Noise
-    """What every hop but the last adds to a conversation batch."""
+    """What every hop but the last adds to a setup."""
 
     @property
     def geometry(self) -> Geometry:
@@ -158,6 +159,7 @@ def parse_chain(data: bytes) -> Chain:
         raise ChainError("The chain file is too long to be one.")
     try:
         table = parse_plain_toml(data.decode(), MAX_HOPS)
+        epoch_rounds = _in_range(table["epoch_rounds"], 1, 100_000)
         if type(table["version"]) is not int or table["version"] != 1:
             raise ChainError("The chain file is of a version this program does not know.")
         chain = Chain(
@@ -166,7 +168,7 @@ def parse_chain(data: bytes) -> Chain:
             slots=_in_range(table["slots"], 1, MAX_SLOTS),
             round_ms=_in_range(table["round_ms"], 10, 600_000),
             invite_every=_in_range(table["invite_every"], 1, 1000),
-            epoch_rounds=_in_range(table["epoch_rounds"], 1, 100_000),
+            epoch_rounds=epoch_rounds if len(table["hop"]) > 1 else 1,
             entry_certificate=hex_bytes(table["entry_certificate"], HASH_SIZE, either_case=True),
             hops=tuple(read_hop(hop) for hop in table["hop"]),
             prekey_rounds=_in_range(table["prekey_rounds"], 1, 10_000_000),

@@ -1,7 +1,7 @@
 """Epoch keys: each hop's short-lived HPKE key, signed by its identity, never on disk.
 
-Epoch e covers rounds e * epoch_rounds up to the next multiple; a hop that starts within an epoch
-announces a new key at once. Erased when its range (and a grace of a few rounds) is over.
+A later hop makes one for every setup, which serves that and the invitations of its epoch, and erases it when the
+next setup is announced. The entry's is what logins are sealed to; it makes a new one every 30 rounds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from iirs.chain import Chain
 from iirs.errors import ChainError, OnionError
 from iirs.geometry import SIGNATURE_SIZE
+from iirs.onion import CHANNEL_ROUNDS, channel_period
 from iirs.suite import SUITES, KeyPair, PublicKey
 
 _LABEL = b"iirs/1 epoch key"
@@ -61,7 +62,8 @@ class EpochKey:
 
     def verified(self, chain: Chain, hop: int) -> PublicKey:
         """Return the key if ``hop`` of ``chain`` signed it. Raises ``ChainError`` if not."""
-        if self.hop != hop or not 0 <= self.last_round - self.first_round < chain.epoch_rounds:
+        longest = CHANNEL_ROUNDS if hop == 0 else chain.epoch_rounds
+        if self.hop != hop or not 0 <= self.last_round - self.first_round < longest:
             raise ChainError("A server of this chain shows a key for another place or too long a time.")
         chain.hops[hop].verify(self.signature, self.signed_content(chain.chain_id))
         try:
@@ -76,6 +78,16 @@ class EpochKey:
             raise ChainError("A server of this chain shows a key that is not for this round.")
         return key
 
+    def verified_for_epoch(self, chain: Chain, hop: int, setup_round: int, round_number: int) -> PublicKey:
+        """Return the key if ``hop`` signed it for the epoch of ``setup_round``, and this round is in that.
+
+        Raises ``ChainError`` if not.
+        """
+        key = self.verified_for(chain, hop, round_number)
+        if self.first_round != setup_round:
+            raise ChainError("A server of this chain shows a key that is for another epoch.")
+        return key
+
 
 @dataclass(frozen=True, slots=True)
 class _OwnKey:
@@ -88,10 +100,10 @@ class _OwnKey:
 
 
 class EpochKeyring:
-    """A hop's own epoch keys: the current one, and the last one for a grace of two rounds.
+    """A hop's own epoch keys, the newest last. Safe from any thread.
 
     By the clock a key lasts twice as long as its rounds should: whoever stops asking for rounds does not
-    keep it alive. Safe from any thread.
+    keep it alive.
     """
 
     def __init__(
@@ -109,25 +121,35 @@ class EpochKeyring:
         self._lock = threading.Lock()
         self._keys: list[_OwnKey] = []
 
-    def current(self, round_number: int) -> EpochKey:
-        """Return the key announced for ``round_number``, made now if there is none; erase older ones."""
-        self.erase()
+    def for_logins(self, round_number: int) -> EpochKey:
+        """Return the entry's key announced for ``round_number``, made now if there is none; erase older ones.
+
+        The last one stays for a grace of two rounds: a login may be on its way.
+        """
+        last = (channel_period(round_number) + 1) * CHANNEL_ROUNDS - 1
+        return self._current(round_number, last, round_number - GRACE_ROUNDS, round_number)
+
+    def for_setup(self, setup_round: int) -> EpochKey:
+        """Return a later hop's key for the epoch that begins with ``setup_round``, made now if there is none."""
+        last = setup_round + self._chain.epoch_rounds - 1
+        # Older ones stay until the setup is announced: it may never be, and the epoch before go on.
+        return self._current(setup_round, last, 0, setup_round)
+
+    def keep_only(self, key_id: bytes) -> None:
+        """Erase all keys but this one."""
         with self._lock:
-            self._keys = [key for key in self._keys if key.public.last_round + GRACE_ROUNDS >= round_number]
-            newest = self._keys[-1] if self._keys else None
-            if (
-                newest is None
-                or not newest.public.first_round <= round_number <= newest.public.last_round
-                or newest.renew_at <= self._clock()
-            ):
-                self._keys.append(self._make(round_number))
-            return self._keys[-1].public
+            self._keys = [key for key in self._keys if key.public.key_id == key_id]
 
     def erase(self) -> None:
         """Forget the keys whose time is over by the clock; to be called now and then."""
         now = self._clock()
         with self._lock:
             self._keys = [key for key in self._keys if key.dies_at > now]
+
+    def holds(self, key_id: bytes) -> bool:
+        """Whether the key with this id is there."""
+        with self._lock:
+            return any(key.public.key_id == key_id for key in self._keys)
 
     def find(self, key_id: bytes) -> tuple[EpochKey, KeyPair]:
         """Return the key with this id, with its private half. Raises ``OnionError`` if it is gone."""
@@ -138,14 +160,26 @@ class EpochKeyring:
                     return key.public, key.pair
         raise OnionError("a message was sealed to an epoch key that is gone")
 
-    def _make(self, round_number: int) -> _OwnKey:
-        epoch = round_number // self._chain.epoch_rounds
-        last = (epoch + 1) * self._chain.epoch_rounds - 1
+    def _current(self, first: int, last: int, keep_from: int, round_number: int) -> EpochKey:
+        self.erase()
+        with self._lock:
+            self._keys = [key for key in self._keys if key.public.last_round >= keep_from]
+            newest = self._keys[-1] if self._keys else None
+            if (
+                newest is None
+                or newest.public.last_round != last
+                or newest.public.first_round > round_number
+                or newest.renew_at <= self._clock()
+            ):
+                self._keys.append(self._make(first, last))
+            return self._keys[-1].public
+
+    def _make(self, first: int, last: int) -> _OwnKey:
         pair = SUITES[self._chain.suite].generate()
-        unsigned = EpochKey(self._hop, round_number, last, pair.public_bytes, b"")
+        unsigned = EpochKey(self._hop, first, last, pair.public_bytes, b"")
         signature = self._identity.sign(unsigned.signed_content(self._chain.chain_id))
-        rounds = last - round_number + 1 + GRACE_ROUNDS
+        rounds = last - first + 1 + GRACE_ROUNDS
         lifetime = max(_LIFETIME_MIN, 2 * rounds * self._chain.round_ms / 1000)
-        public = EpochKey(self._hop, round_number, last, pair.public_bytes, signature)
+        public = EpochKey(self._hop, first, last, pair.public_bytes, signature)
         now = self._clock()
         return _OwnKey(public, pair, now + _RENEWED_AFTER * lifetime, now + lifetime)

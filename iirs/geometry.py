@@ -14,12 +14,13 @@ from iirs.suite import HYBRID, TAG_SIZE, HpkeSuite
 RandomBytes = Callable[[int], bytes]
 
 PEER_MESSAGE_SIZE = 1024
+CELL_SIZE = PEER_MESSAGE_SIZE
+"""What a circuit carries in one round, each way: a peer message, or random bytes."""
 DROP_ID_SIZE = 16
-REQUEST_SIZE = DROP_ID_SIZE + PEER_MESSAGE_SIZE
-REPLY_KEY_SIZE = 32
+CIRCUIT_SECRET_SIZE = 32
 SIGNATURE_SIZE = 64
 HASH_SIZE = 32
-ONIONS_PER_SLOT = 2
+CIRCUITS_PER_SLOT = 2
 
 NAME_MAX = 32
 NAME_FIELD_SIZE = 1 + NAME_MAX
@@ -52,10 +53,11 @@ CHAIN_FILE_MAX = 64 * 1024
 
 
 class BatchKind(IntEnum):
-    """What a batch of onions carries."""
+    """What a batch carries."""
 
-    CONVERSATION = 0
+    CELL = 0
     INVITATION = 1
+    SETUP = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,46 +68,45 @@ class Geometry:
     hops: int
     slots: int
 
-    def payload_size(self, kind: BatchKind) -> int:
-        """Return the size of what the innermost layer carries."""
-        return REQUEST_SIZE if kind is BatchKind.CONVERSATION else INVITATION_SIZE
+    def item_size(self, hops_remaining: int, kind: BatchKind) -> int:
+        """Return the size of one cell, or of an onion with this many public-key layers left."""
+        if kind is BatchKind.CELL:
+            return CELL_SIZE
+        payload = DROP_ID_SIZE if kind is BatchKind.SETUP else INVITATION_SIZE
+        return payload + hops_remaining * (CIRCUIT_SECRET_SIZE + self.suite.overhead)
 
-    def onion_size(self, hops_remaining: int, kind: BatchKind) -> int:
-        """Return the exact size of an onion with this many public-key layers left."""
-        return self.payload_size(kind) + hops_remaining * (REPLY_KEY_SIZE + self.suite.overhead)
-
-    def reply_size(self, hops_passed: int) -> int:
-        """Return the size of a reply sealed by this many later hops."""
-        return PEER_MESSAGE_SIZE + hops_passed * TAG_SIZE
-
-    def entry_onion_size(self, kind: BatchKind) -> int:
-        """Return the size of one onion as a client uploads it: all layers and the entry's seal."""
-        return self.onion_size(self.hops - 1, kind) + TAG_SIZE
+    def uploaded_size(self, kind: BatchKind) -> int:
+        """Return the size of one cell or onion as a client uploads it, with the entry's seal."""
+        return self.item_size(self.hops - 1, kind) + TAG_SIZE
 
     @property
-    def entry_reply_size(self) -> int:
-        """The size of one reply as a client receives it."""
-        return self.reply_size(self.hops - 1) + TAG_SIZE
+    def circuits(self) -> int:
+        """Circuits a client has in an epoch, and cells it uploads each round."""
+        return CIRCUITS_PER_SLOT * self.slots
 
-    @property
-    def onions_per_client(self) -> int:
-        """Conversation onions each client uploads each round."""
-        return ONIONS_PER_SLOT * self.slots
+    def first_index(self, kind: BatchKind) -> int:
+        """Return the index, in the nonce of the entry's seal, of a client's first item of this kind."""
+        return {BatchKind.CELL: 0, BatchKind.INVITATION: self.circuits, BatchKind.SETUP: 3 * self.slots}[kind]
 
     @property
     def upload_size(self) -> int:
-        """An upload in a round without invitations: round number, errand and onions."""
-        return 8 + ERRAND_SIZE + self.onions_per_client * self.entry_onion_size(BatchKind.CONVERSATION)
+        """An upload: round number, errand and cells."""
+        return 8 + ERRAND_SIZE + self.circuits * self.uploaded_size(BatchKind.CELL)
 
     @property
-    def upload_invite_size(self) -> int:
-        """An upload in a round with invitations: one more onion for each slot."""
-        return self.upload_size + self.slots * self.entry_onion_size(BatchKind.INVITATION)
+    def setup_size(self) -> int:
+        """A SETUP: round number and an onion for each circuit."""
+        return 8 + self.circuits * self.uploaded_size(BatchKind.SETUP)
+
+    @property
+    def invite_size(self) -> int:
+        """An INVITE: round number and an onion for each slot."""
+        return 8 + self.slots * self.uploaded_size(BatchKind.INVITATION)
 
     @property
     def replies_size(self) -> int:
-        """Round number, status, and a reply for each conversation onion."""
-        return 8 + 1 + self.onions_per_client * self.entry_reply_size
+        """Round number, status, and a cell for each circuit, with the entry's seal."""
+        return 8 + 1 + self.circuits * (CELL_SIZE + TAG_SIZE)
 
     @property
     def head_size(self) -> int:
@@ -114,7 +115,7 @@ class Geometry:
 
     def announcement_with(self, entries: int, prekeys: int) -> int:
         """What every client is shown alike, and what enters every layer's ``info`` as a hash."""
-        fixed = 1 + 8 + 1 + 4 + 2 + 4
+        fixed = HASH_SIZE + 1 + 8 + 8 + 1 + 4 + 2 + 4
         increment = 4 + 1 + entry_room(entries) * ENTRY_SIZE + 1 + prekey_room(prekeys) * PREKEY_SIZE
         return fixed + self.hops * HASH_SIZE + self.head_size + increment + HASH_SIZE
 
@@ -150,7 +151,7 @@ class Geometry:
 
     @property
     def login_size(self) -> int:
-        """Name, login secret, ticket, key id, and a 32-byte secret sealed to the entry's epoch key."""
+        """Name, login secret, ticket, key id, and a 32-byte secret sealed to the entry's login key."""
         return NAME_FIELD_SIZE + LOGIN_SECRET_SIZE + TICKET_SIZE + HASH_SIZE + 32 + self.suite.overhead
 
     def bundle_size(self, invitations: int) -> int:

@@ -34,12 +34,13 @@ class MessageKind(IntEnum):
     DIRECTORY = 8
     ANNOUNCE = 9
     UPLOAD = 10
-    UPLOAD_INVITE = 11
+    INVITE = 11
     REPLIES = 12
     BUNDLE = 13
     CLOSE = 14
     PREKEY = 15
     STANDBY = 16
+    SETUP = 17
 
 
 Limits = Mapping[MessageKind, tuple[int, int]]

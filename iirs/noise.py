@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from iirs.errors import ConfigError
-from iirs.geometry import RandomBytes
+from iirs.geometry import CELL_SIZE, RandomBytes
 
 WEAK_EPSILON = 0.5
 """A round that costs more than this protects nobody for long: ten of them and the budget is gone."""
@@ -25,17 +25,17 @@ WEAK_DELTA = 1e-4
 MU_MAX = 10_000_000
 B_MAX = 1_000_000
 DELTA_PER_ROUND = 1e-9
-"""What ``noise_for`` aims at: a day of rounds of 2 s (43,200) adds up to 4e-5, less than half of 1e-4."""
+"""What ``noise_for`` aims at, a setup: ten days of setups every 20 s (43,200) add up to less than half of 1e-4."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseCount:
-    """What one hop adds to one batch."""
+    """What one hop adds to one setup."""
 
     singles: int
-    """Requests to a drop of their own each."""
+    """Circuits to a drop of their own each."""
     pairs: int
-    """Drops with two requests each."""
+    """Drops with two circuits each."""
 
     @property
     def onions(self) -> int:
@@ -45,7 +45,7 @@ class NoiseCount:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """How much noise each hop but the last adds to every conversation batch.
+    """How much noise each hop but the last adds to every setup.
 
     Singles are ``max(0, mu + L(b))`` and pairs ``max(0, mu/2 + L(b/2))``, L the discrete Laplace
     distribution: ``2 * mu`` onions on average.
@@ -93,40 +93,53 @@ NO_NOISE = Noise(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class OnionCost:
+class CircuitCost:
     """Measured seconds of one machine's whole time, all its cores together."""
 
     make: Callable[[int], float]
-    """Seconds to make one noise onion with this many layers (1 and more)."""
+    """Seconds to make one setup onion with this many layers (1 and more)."""
     peel: float
-    """Seconds to open one layer of one onion."""
+    """Seconds to open one layer of one setup onion, and to be ready for its circuit's cells."""
+    cell: float
+    """Seconds for one cell, both ways."""
 
 
 def noise_for(
-    cost: OnionCost, *, hops: int, round_ms: int, share: float, delta: float = DELTA_PER_ROUND
+    cost: CircuitCost,
+    *,
+    hops: int,
+    round_ms: int,
+    epoch_rounds: int,
+    share: float,
+    line_bytes: float = math.inf,
+    delta: float = DELTA_PER_ROUND,
 ) -> Noise:
-    """Return the most noise that costs the busiest hop at most ``share`` of each round, on average.
+    """Return the most noise that costs the busiest hop at most ``share`` of its time, on average.
 
-    Hop h opens the ``2 * mu`` onions that each of the h hops before it added and, unless it is the last,
-    makes ``2 * mu`` with n-1-h layers itself. ``b`` is then the largest scale with at most ``delta`` a
-    round. The result may protect nothing, on slow machines or for a small share: ask it. A chain of one
+    In an epoch hop h opens the ``2 * mu`` onions that each of the h hops before it added, carries their cells, and,
+    unless it is the last, makes ``2 * mu`` with n-1-h layers itself. The cells take at most ``line_bytes`` a second
+    of the last link each way. ``b`` is then the largest scale with at most ``delta`` a setup. The result may protect nothing, on slow machines or for a small share: ask it. A chain of one
     gets none. Raises ``ConfigError`` for values that make no sense.
     """
     if hops == 1:
         return NO_NOISE
-    seconds = share * round_ms / 1000
-    sensible = hops > 1 and round_ms > 0 and 0 < share <= 1 and 0 < delta < 1
+    seconds = share * epoch_rounds * round_ms / 1000
+    sensible = (
+        hops > 1 and round_ms > 0 < epoch_rounds and 0 < share <= 1 and 0 < delta < 1 and line_bytes > 0
+    )
     if not sensible:
         raise ConfigError(
             "Noise is sized for a chain of at least one hop, rounds of some length, a share of the machine's "
-            "time between 0 and 1, and a delta between 0 and 1."
+            "time between 0 and 1, a line that carries something, and a delta between 0 and 1."
         )
     busiest = max(
-        hop * cost.peel + (cost.make(hops - 1 - hop) if hop < hops - 1 else 0.0) for hop in range(hops)
+        hop * (cost.peel + epoch_rounds * cost.cell) + (cost.make(hops - 1 - hop) if hop < hops - 1 else 0.0)
+        for hop in range(hops)
     )
     if not (math.isfinite(busiest) and busiest > 0):
-        raise ConfigError("What an onion costs must be a number of seconds above zero.")
-    mu = min(MU_MAX, 2 * int(seconds / busiest / 4))
+        raise ConfigError("What a circuit costs must be a number of seconds above zero.")
+    carried = line_bytes * round_ms / 1000 / CELL_SIZE / (hops - 1)
+    mu = min(MU_MAX, 2 * int(min(seconds / busiest, carried) / 4))
     b = min(B_MAX, max(0, int((mu - 2) / -math.log(delta))))
     return Noise(mu, b)
 

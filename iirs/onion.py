@@ -1,9 +1,9 @@
-"""Onions: a request wrapped once per hop, and the replies on their way back.
+"""Onions: setups and invitations, wrapped once per hop, and what the entry and a client say to each other.
 
 Hops n-1 .. 1 each get an HPKE layer (RFC 9180, base mode) to their epoch key; the entry, hop 0, which
 sees the connection an upload comes from anyway, gets an AEAD under a key agreed when the client connects
-(``EntryChannel``). Where no public key is involved the AEAD is AES-256-GCM. Sizes: ``iirs.geometry``. Byte
-tables: ``docs/protocol.md`` section 5.
+(``EntryChannel``), AES-256-GCM; so do the cells of each round. Sizes: ``iirs.geometry``. Byte tables:
+``docs/circuits.md``.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from iirs.errors import OnionError
-from iirs.geometry import INVITATION_PLAIN_SIZE, REPLY_KEY_SIZE, BatchKind, RandomBytes
+from iirs.geometry import CIRCUIT_SECRET_SIZE, INVITATION_PLAIN_SIZE, BatchKind, RandomBytes
 from iirs.suite import HYBRID, HpkeSuite, KeyPair, PublicKey
 
 _ONION_LABEL = b"iirs/1 onion"
 _ENTRY_LABEL = b"iirs/1 entry"
-_ZERO_NONCE = bytes(12)
-MAX_EPOCH_STEPS = 2**16
-"""An entry channel steps this many epochs at most at once: a lie about the round costs no more."""
+MAX_STEPS = 2**16
+"""An entry channel steps this many periods at most at once: a lie about the round costs no more."""
+CHANNEL_ROUNDS = 30
+"""Rounds that an entry channel uses one pair of keys for; those of the entry's login keys, too."""
+
+
+def channel_period(round_number: int) -> int:
+    """Return the period of entry channels and login keys that a round is in."""
+    return round_number // CHANNEL_ROUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +65,23 @@ def wrap(
 ) -> tuple[bytes, list[bytes]]:
     """Wrap ``payload`` for the hops from ``first_hop`` on, whose keys are given in that order up to n-1.
 
-    Returns the onion and the reply keys, ``first_hop``'s first. With no hops the onion is the payload.
+    Returns the onion and the secret in each layer, ``first_hop``'s first. With no hops the onion is the payload.
     """
     onion = payload
-    reply_keys: list[bytes] = []
+    secrets: list[bytes] = []
     for place in range(len(hop_keys) - 1, -1, -1):
-        reply_key = random_bytes(REPLY_KEY_SIZE)
-        onion = suite.seal(hop_keys[place], reply_key + onion, context.info(first_hop + place, kind))
-        reply_keys.insert(0, reply_key)
-    return onion, reply_keys
+        secret = random_bytes(CIRCUIT_SECRET_SIZE)
+        onion = suite.seal(hop_keys[place], secret + onion, context.info(first_hop + place, kind))
+        secrets.insert(0, secret)
+    return onion, secrets
 
 
 def peel(
     onion: bytes, key: KeyPair, suite: HpkeSuite, context: RoundContext, hop: int, kind: BatchKind
 ) -> tuple[bytes, bytes]:
-    """Take off the layer meant for ``hop``; return reply key and inner onion. Raises ``OnionError``."""
+    """Take off the layer meant for ``hop``; return its secret and the inner onion. Raises ``OnionError``."""
     plain = suite.open(key, onion, context.info(hop, kind))
-    return plain[:REPLY_KEY_SIZE], plain[REPLY_KEY_SIZE:]
-
-
-def seal_reply(reply_key: bytes, reply: bytes) -> bytes:
-    """Return ``reply`` sealed, 16 bytes longer. This key seals once, so a constant nonce is safe here."""
-    return AESGCM(reply_key).encrypt(_ZERO_NONCE, reply, None)
-
-
-def open_reply(reply_keys: Sequence[bytes], sealed: bytes) -> bytes:
-    """Undo every later hop's seal, hop 1's (the outermost) first. Raises ``OnionError``."""
-    try:
-        for reply_key in reply_keys:
-            sealed = AESGCM(reply_key).decrypt(_ZERO_NONCE, sealed, None)
-    except InvalidTag as error:
-        raise OnionError("a reply was lost or altered on its way back") from error
-    return sealed
+    return plain[:CIRCUIT_SECRET_SIZE], plain[CIRCUIT_SECRET_SIZE:]
 
 
 def cover_invitation(random_bytes: RandomBytes) -> bytes:
@@ -108,53 +99,51 @@ def entry_offer_info(chain_id: bytes, certificate_hash: bytes, key_id: bytes) ->
 
 
 class EntryChannel:
-    """The AEAD between one client and the entry: one key a direction, new ones every epoch.
+    """The AEAD between one client and the entry: one key a direction, new ones every period.
 
     The nonce is round (8 bytes) and index (4), so it never repeats under a key as long as each index is
     sealed once a round, which both sides' round counters ensure. Not thread-safe: one owner.
     """
 
-    def __init__(self, secret: bytes, binding: bytes, epoch: int) -> None:
+    def __init__(self, secret: bytes, binding: bytes, period: int) -> None:
         """Start from the 32-byte ``secret`` the client sealed with ``binding`` as its HPKE info."""
-        self._epoch = epoch
+        self._period = period
         self._set(_derive(secret, b"start" + binding))
 
-    def advance(self, epoch: int) -> None:
-        """Step to ``epoch``'s keys; those of earlier epochs are gone.
+    def advance(self, period: int) -> None:
+        """Step to ``period``'s keys; those of earlier ones are gone.
 
-        Raises ``OnionError`` on going back, or on more than ``MAX_EPOCH_STEPS`` ahead.
+        Raises ``OnionError`` on going back, or on more than ``MAX_STEPS`` ahead.
         """
-        if not 0 <= epoch - self._epoch <= MAX_EPOCH_STEPS:
-            raise OnionError("the entry's epoch went back, or too far ahead")
-        if epoch == self._epoch:
+        if not 0 <= period - self._period <= MAX_STEPS:
+            raise OnionError("the entry's rounds went back, or too far ahead")
+        if period == self._period:
             return
         chain = self._chain
-        for _ in range(epoch - self._epoch):
+        for _ in range(period - self._period):
             chain = _derive(chain, b"next epoch")
-        self._epoch = epoch
+        self._period = period
         self._set(chain)
 
-    def seal_up(self, context: RoundContext, kind: BatchKind, index: int, onion: bytes) -> bytes:
-        """Client: seal one onion for upload, 16 bytes longer."""
-        return self._up.encrypt(_nonce(context, index), onion, context.info(0, kind))
+    def seal_up(self, context: RoundContext, kind: BatchKind, index: int, item: bytes) -> bytes:
+        """Client: seal one cell or onion for upload, 16 bytes longer."""
+        return self._up.encrypt(_nonce(context, index), item, context.info(0, kind))
 
     def open_up(self, context: RoundContext, kind: BatchKind, index: int, sealed: bytes) -> bytes:
-        """Entry: open one uploaded onion. Raises ``OnionError``."""
+        """Entry: open one uploaded cell or onion. Raises ``OnionError``."""
         try:
             return self._up.decrypt(_nonce(context, index), sealed, context.info(0, kind))
         except InvalidTag as error:
-            raise OnionError("an uploaded onion does not open") from error
+            raise OnionError("something uploaded does not open") from error
 
-    def seal_down(self, context: RoundContext, index: int, reply: bytes) -> bytes:
-        """Entry: seal one reply, 16 bytes longer."""
-        data = context.info(0, BatchKind.CONVERSATION)
-        return self._down.encrypt(_nonce(context, index), reply, data)
+    def seal_down(self, context: RoundContext, index: int, cell: bytes) -> bytes:
+        """Entry: seal one cell that goes back, 16 bytes longer."""
+        return self._down.encrypt(_nonce(context, index), cell, context.info(0, BatchKind.CELL))
 
     def open_down(self, context: RoundContext, index: int, sealed: bytes) -> bytes:
-        """Client: open one reply. Raises ``OnionError``."""
+        """Client: open one cell that came back. Raises ``OnionError``."""
         try:
-            data = context.info(0, BatchKind.CONVERSATION)
-            return self._down.decrypt(_nonce(context, index), sealed, data)
+            return self._down.decrypt(_nonce(context, index), sealed, context.info(0, BatchKind.CELL))
         except InvalidTag as error:
             raise OnionError("a reply does not open") from error
 

@@ -13,11 +13,11 @@ from iirs.client.account.account import Account, SessionStart
 from iirs.client.store.store import ClientStore
 from iirs.directory import Directory, Head
 from iirs.epoch import EpochKey
-from iirs.errors import ChainError, DirectoryError
+from iirs.errors import ChainError, DirectoryError, PeerError
 from iirs.message import PeerMessage
 from iirs.prekey import KnownPrekeys, Prekey
 from iirs.suite import PublicKey
-from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle
+from iirs.wire.rounds import NO_BUNDLE, NOTHING_BEFORE, Announcement, Bundle
 
 
 class ChainView:
@@ -40,6 +40,10 @@ class ChainView:
         """The round whose bundle has come or must come before the next announcement."""
         self._announced = -1
         """The round announced last in this session."""
+        self._setup_round = -1
+        """Whose circuits that one used."""
+        self._history = NOTHING_BEFORE
+        """Hash of the announcement taken in last, in any session."""
 
     # -- the list of people ---------------------------------------------------------------------------
 
@@ -137,8 +141,32 @@ class ChainView:
             key = self._epoch_keys.get((hop, key_id))
             if key is None:
                 raise ChainError("The server announced a round with keys that its chain did not sign.")
-            keys.append(key.verified_for(self._chain, hop, announcement.round_number))
+            keys.append(
+                key.verified_for_epoch(self._chain, hop, announcement.setup_round, announcement.round_number)
+            )
         return keys
+
+    # -- the announcements one after the other --------------------------------------------------------
+
+    def take_place(self, announcement: Announcement, digest: bytes) -> bool:
+        """Take in which round comes after which; return whether it is the one after the last taken in.
+
+        Raises ``ChainError`` if it does not follow what was announced in this session: a server that shows one
+        person another history than the rest would see, at the next setup, who believes it.
+        """
+        is_next = announcement.previous == self._history
+        begins = self._announced == -1
+        if not begins and not is_next:
+            raise ChainError(
+                "The server showed other rounds than its chain agreed on. Somebody tries to find out who talks "
+                "to whom: tell the people who run the servers."
+            )
+        number, setup_round = announcement.round_number, announcement.setup_round
+        is_within = 0 <= number - setup_round < self._chain.epoch_rounds
+        if not is_within or not (begins or setup_round in (number, self._setup_round)):
+            raise PeerError("The server announced a round that does not fit those before it.")
+        self._history, self._setup_round = digest, setup_round
+        return is_next
 
     # -- bundles --------------------------------------------------------------------------------------
 

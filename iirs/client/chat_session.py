@@ -20,7 +20,7 @@ from typing import Any
 
 from iirs.client.store.log_entry import Fragment, Item, ItemKind
 from iirs.errors import AccountError, StoreError
-from iirs.geometry import ONIONS_PER_SLOT, RandomBytes
+from iirs.geometry import CIRCUITS_PER_SLOT, RandomBytes
 from iirs.message import PAYLOAD_MAX, ContentKind, PeerMessage
 
 TEXT_MAX = 64 * 1024
@@ -165,10 +165,10 @@ class ChatSession:
         due: list[int] = []
         if not self.held:
             due = [sequence for sequence in self._unacknowledged() if self._is_due(sequence, round_number)]
-            while len(due) < ONIONS_PER_SLOT and (more := self._fetch()) is not None:
+            while len(due) < CIRCUITS_PER_SLOT and (more := self._fetch()) is not None:
                 due.append(more)
-        messages = [self._fragment_message(sequence, round_number) for sequence in due[:ONIONS_PER_SLOT]]
-        while len(messages) < ONIONS_PER_SLOT:
+        messages = [self._fragment_message(sequence, round_number) for sequence in due[:CIRCUITS_PER_SLOT]]
+        while len(messages) < CIRCUITS_PER_SLOT:
             messages.append(PeerMessage(**self._acknowledgement()))
         return messages
 

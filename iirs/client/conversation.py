@@ -32,6 +32,7 @@ from iirs.directory import Entry, Head
 from iirs.errors import InvitationError, PeerMessageError, StoreError
 from iirs.message import ContentKind, Direction, PeerMessage
 from iirs.prekey import Prekey
+from iirs.wire.rounds import Announcement
 
 HANG_UP_ROUNDS = 4
 """A hang-up takes effect this many rounds after the first message that says so."""
@@ -78,6 +79,8 @@ class Conversation:
         """The person only goes away: the peer may keep its wish to talk."""
         self._end_invitations = 0
         self._ended_conversation = _NO_CONVERSATION
+        self._begun = 0
+        """The setup round in which it was first posted on the agreement there is; 0: not yet."""
         self._out: _Out | None = None
         if state is not None:
             self._restore(state)
@@ -90,7 +93,8 @@ class Conversation:
             self._ended_conversation = bytes.fromhex(state["ended_conversation"])
             self._end_invitations = int(state["end_invitations"])
             if state["sync"] is not None:
-                self.sync = DeadDropSync.from_state(state["sync"])
+                self.sync = DeadDropSync.from_state(state["sync"], self.me.patience)
+                self._begun = int(state.get("begun", 1))  # a state without it is of before there were epochs
                 self.confirmed = bool(state["confirmed"])
                 self.end_round = int(state["end_round"])
                 self._told = bool(state["told"])
@@ -109,6 +113,7 @@ class Conversation:
             "confirmed": self.confirmed,
             "end_round": self.end_round,
             "told": self._told,
+            "begun": self._begun,
         }
 
     # -- what the person wants ----------------------------------------------------------------------
@@ -171,29 +176,44 @@ class Conversation:
         if self.sync is not None:
             self.sync.catch_up(round_number)
 
-    def prepare(self, round_number: int, head: Head) -> Posted | None:
+    @property
+    def id(self) -> bytes:
+        """Of the conversation that is under way, or nothing."""
+        return b"" if self.sync is None else self.sync.conversation
+
+    def lose_agreement(self) -> None:
+        """Give up an agreement that is not begun: nobody can tell what the chain was shown before this."""
+        if self.sync is not None and not self._begun:
+            self.sync.lapse()
+            self._begun = 1
+
+    def prepare(self, shown: Announcement, has_circuits: bool) -> Posted | None:
         """Return what to leave in this round's shared drops, or ``None`` for cover.
 
-        ``head`` is the newest signed directory head. Steps the keys past this round either way: the
-        result is the only thing that can open it.
+        ``has_circuits``: whether a slot's circuits lead to this conversation's drops; at a setup its own state
+        decides. Steps the keys past this round either way: the result is the only thing that can open it.
         """
         self._out = None
         if self.sync is None:
             return None
+        round_number, sets_up = shown.round_number, shown.is_setup
         if self.sync.begins_after(round_number):
             self.sync.skip_round(round_number)
             return None
         if self.end_round and round_number >= self.end_round:
             self._end()
             return None
-        posting = self.sync.is_posting(round_number)
+        is_patient = self.sync.is_posting(round_number)
+        if sets_up:
+            self._begun = self._begun or round_number
         try:
-            keys = self.sync.take_round(round_number)
+            keys = self.sync.take_round(round_number, sets_up=sets_up)
         except StoreError:
             self._forget()
             return None
-        if not posting:
-            if self.confirmed or not self._wanted:
+        # Who posts where is decided at the setup, for all of the epoch, whatever is heard in it.
+        if not (is_patient if sets_up else has_circuits):
+            if not is_patient and (self.confirmed or not self._wanted):
                 self._lose_touch()
             return None
         if not self._wanted and not self.end_round:
@@ -202,13 +222,13 @@ class Conversation:
         is_idle = composed[-1].kind is ContentKind.IDLE
         if self.heads_differ and (is_idle or round_number % PROOF_EVERY == 0):
             # A fragment that gives way is not acknowledged, and so goes out again.
-            composed[-1] = replace(composed[-1], kind=ContentKind.HEAD_PROOF, payload=head.encode())
-        messages = tuple(self._complete(message, head) for message in composed)
+            composed[-1] = replace(composed[-1], kind=ContentKind.HEAD_PROOF, payload=shown.head.encode())
+        messages = tuple(self._complete(message, shown.head) for message in composed)
         sealed = tuple(
             message.seal(key, context, self.me.identity, self.me.random_bytes)
             for message, key, context in zip(messages, keys.keys_out, keys.contexts_out, strict=True)
         )
-        return Posted(keys, messages, sealed)
+        return Posted(self.sync.conversation, keys, messages, sealed)
 
     @property
     def _synced(self) -> DeadDropSync:
@@ -318,7 +338,7 @@ class Conversation:
             return None if prekeys.theirs is None else self._seal(ending, prekeys.theirs)
         if not self._wanted or self.confirmed or self.end_round:
             return None
-        if self.sync is not None and bundle_round <= self.sync.last_heard + 1:
+        if self.sync is not None and (not self._begun or bundle_round <= self._begun):
             return None  # agreed, and not begun: to agree again would put it off, at short intervals for ever
         if self.ask is None:
             self.ask = Ask.create(self.me.now_ms(), self.me.random_bytes)
@@ -380,7 +400,9 @@ class Conversation:
             self.sync.resume(common, start_round)
         else:
             agreement = agree(ask, mine, self.me.entry, theirs, self.peer, self.me.round_ms)
-            self.sync = DeadDropSync.start(agreement.root, Direction(agreement.role), start_round)
+            role = Direction(agreement.role)
+            self.sync = DeadDropSync.start(agreement.root, role, start_round, self.me.patience)
+        self._begun = 0
         self.chat.begin(self.sync.conversation)
         self.confirmed = False
         self._quiet = False

@@ -23,6 +23,8 @@ class Me:
     identity: Identity = field(repr=False)
     directory: Directory
     round_ms: int
+    patience: int
+    """Rounds without a word from the peer after which posting to shared drops stops."""
     random_bytes: RandomBytes
     now_ms: Callable[[], int]
 
@@ -39,6 +41,7 @@ class InvitationPrekeys:
 class Posted:
     """What went into this round's shared drops, and the keys that open what comes out."""
 
+    conversation: bytes = field(repr=False)
     keys: RoundKeys
     messages: tuple[PeerMessage, ...] = field(repr=False)
     sealed: tuple[bytes, ...] = field(repr=False)

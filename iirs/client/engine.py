@@ -24,14 +24,14 @@ from iirs.client.events import Event, EventLog, Notice, RoundClosed, RoundFate, 
 from iirs.client.keeping import Keeping
 from iirs.client.messenger.context import Context
 from iirs.client.messenger.messenger import Messenger
-from iirs.client.open_round import Cover, OpenRound, of_slot
+from iirs.client.open_round import Epoch, OpenRound, of_slot
 from iirs.client.opening_bundle import OpeningBundle
 from iirs.client.store.store import ClientStore
 from iirs.client.text.translate import _
 from iirs.errors import OnionError, PeerError, StoreError
 from iirs.geometry import BatchKind
 from iirs.message import ContentKind, Message, MessageKind, PeerMessage
-from iirs.onion import EntryChannel, RoundContext, cover_invitation
+from iirs.onion import EntryChannel, RoundContext, channel_period, cover_invitation
 from iirs.prekey import Prekey
 from iirs.wire.accounts import Errand, ErrandKind
 from iirs.wire.rounds import (
@@ -43,6 +43,15 @@ from iirs.wire.rounds import (
     Upload,
     announcement_hash,
 )
+
+
+def _fate(current: OpenRound, status: RoundStatus, clean: bool) -> RoundFate:
+    """Return what became of a round, as the person is told: ``clean`` says that all came back as it should."""
+    if current.epoch is None:
+        return RoundFate.NOT_YET
+    if status is not RoundStatus.DONE:
+        return RoundFate.LOST
+    return RoundFate.CLEAN if clean else RoundFate.TAMPERED
 
 
 class Engine:
@@ -67,6 +76,7 @@ class Engine:
         self._must_discard = False
         """The keys in the file are not the newest, and that is not on the disk yet."""
         self._round: OpenRound | None = None
+        self._epoch: Epoch | None = None
         self._last_announced = 0
         self._bundle: OpeningBundle | None = None
         self._has_worked = False
@@ -137,6 +147,11 @@ class Engine:
 
     # -- the person -----------------------------------------------------------------------------------
 
+    @property
+    def last_announced(self) -> int:
+        """The round announced last."""
+        return self._last_announced
+
     def take_events(self) -> list[Event]:
         """Return what happened since last asked, in order."""
         return self._events.take()
@@ -177,6 +192,9 @@ class Engine:
         if not announcement.has_time_for_uploads(self.chain.round_ms):
             raise PeerError("The server gives a time for uploads that does not fit its rounds.")
         hop_keys = self.chain_view.keys_for(announcement)
+        digest = announcement_hash(encoded)
+        if not self.chain_view.take_place(announcement, digest):
+            self.slots.lose_agreements()
         self._open_all_invitations()  # of an earlier bundle, if no upload was built for the last round
         bundle = self.chain_view.settle_bundle(announcement)
         if bundle is not None:
@@ -185,8 +203,9 @@ class Engine:
         if self.chain_view.take_directory(announcement):
             self.messenger.people_changed()
         self._give_up_round()
-        context = RoundContext(self.chain.chain_id, number, announcement_hash(encoded))
-        self._round = OpenRound(context, announcement, hop_keys)
+        context = RoundContext(self.chain.chain_id, number, digest)
+        has_circuits = self._epoch is not None and self._epoch.setup_round == announcement.setup_round
+        self._round = OpenRound(context, announcement, hop_keys, self._epoch if has_circuits else None)
         self._last_announced = number
         self.keeping.try_again(self._come_back)
         self.keeping.attempt(lambda: self._begin_round(number, notice))
@@ -248,36 +267,32 @@ class Engine:
         self._open_all_invitations()  # both who agree begin in the same round
         number = current.context.round_number
         try:
-            self._channel.advance(number // self.chain.epoch_rounds)
+            self._channel.advance(channel_period(number))
         except OnionError as error:
             raise PeerError("The server announced a round that its own key is not for.") from error
         self._last_used = number
         prekey = self._renew_prekey(number)
         filled = self.keeping.attempt(lambda: self._fill(current, self.slots.active(), keep=True))
         if filled is None:
-            current.slots.clear()
             filled = self._fill(current, [], keep=False)
         upload = self._wrap(current, *filled)
         self.keeping.attempt(self.messenger.take_sent)
         self.keeping.attempt(self.slots.note_states)
-        return [*prekey, upload]
+        return [*prekey, *upload.encode()]
 
     def _fill(
         self, current: OpenRound, active: list[Conversation], *, keep: bool
     ) -> tuple[list[bytes], list[bytes]]:
-        """Return requests and invitations for a round; with ``keep`` all they need is on disk on return."""
+        """Return drop ids and invitations for a round; with ``keep`` all they need is on disk on return."""
         number = current.context.round_number
-        requests: list[bytes] = []
-        for slot in range(self.chain.slots):
-            conversation = active[slot] if slot < len(active) else None
-            requests += self._fill_slot(current, conversation)
+        drop_ids = current.fill(active, self.chain.slots, self._random_bytes)
         invitations = self._invitations(active, number) if current.announcement.has_invitations else []
         if keep:
             self._store.set("last_round", number)
             self._store.set("prekeys", self._own_prekeys.to_state())
             self.slots.save_all()
             self._must_discard = False
-        return requests, invitations
+        return drop_ids, invitations
 
     def _renew_prekey(self, number: int) -> list[Message]:
         # By the calendar and by connecting alone: nothing a person does may show in this.
@@ -290,14 +305,6 @@ class Engine:
         prekey = Prekey.create(self.account.identity, context.directory, context.position, period, public)
         return [Message(MessageKind.PREKEY, prekey.encode())]
 
-    def _fill_slot(self, current: OpenRound, conversation: Conversation | None) -> list[bytes]:
-        number = current.context.round_number
-        posted = conversation.prepare(number, current.announcement.head) if conversation is not None else None
-        if posted is not None and conversation is not None:
-            current.slots.append((conversation, posted))
-            return [drop + sealed for drop, sealed in zip(posted.keys.drop_ids, posted.sealed, strict=True)]
-        return current.cover(self._random_bytes)
-
     def _invitations(self, active: list[Conversation], number: int) -> list[bytes]:
         posted = [item.invitation(number, self._prekeys_for(item, number)) for item in active]
         real = [sealed for sealed in posted if sealed is not None]
@@ -309,16 +316,23 @@ class Engine:
             self.chain_view.prekey_of(conversation.peer.name, number), self._own_prekeys.ids
         )
 
-    def _wrap(self, current: OpenRound, requests: list[bytes], invitations: list[bytes]) -> Message:
+    def _wrap(self, current: OpenRound, drop_ids: list[bytes], invitations: list[bytes]) -> Upload:
         if self._channel is None:
             raise AssertionError("a round is built only in a session")
-        sealed = current.wrap(self._channel, self._geometry.suite, self._random_bytes, requests, invitations)
-        return Upload(
-            current.context.round_number,
-            tuple(sealed[BatchKind.CONVERSATION]),
-            tuple(sealed[BatchKind.INVITATION]),
-            self.account_changes.pending,
-        ).encode()
+        geometry, random_bytes = self._geometry, self._random_bytes
+        setups = current.set_up(drop_ids, geometry, random_bytes) if current.announcement.is_setup else []
+        self._epoch = current.epoch or self._epoch
+        onions = current.wrap_invitations(invitations, geometry, random_bytes)
+        cells, setups_sealed, invitations_sealed = (
+            current.seal(self._channel, geometry, kind, items)
+            for kind, items in (
+                (BatchKind.CELL, current.cells()),
+                (BatchKind.SETUP, setups),
+                (BatchKind.INVITATION, onions),
+            )
+        )
+        number, errand = current.context.round_number, self.account_changes.pending
+        return Upload(number, cells, setups_sealed, invitations_sealed, errand)
 
     def close_round(self, replies: Replies) -> None:
         """Take in a round's replies; those of another round than the open one are ignored."""
@@ -330,14 +344,15 @@ class Engine:
         if not current.built:
             return
         self._round = None
-        done = replies.status is RoundStatus.DONE
-        if replies.status is RoundStatus.MISSING:
+        if replies.status in (RoundStatus.MISSING, RoundStatus.NO_CIRCUITS):
             self._period_told = -1  # a prekey that went with it may not have arrived
-        opened = [current.open(self._channel, index, reply) for index, reply in enumerate(replies.replies)]
-        kept = self.keeping.attempt(lambda: self._gather_all(current, opened if done else None))
+        if replies.status is RoundStatus.NO_CIRCUITS and current.epoch is not None:
+            current.epoch.refused = True
+        opened = current.open(self._channel, replies.cells)
+        arrived = opened if replies.has_answers else None
+        kept = self.keeping.attempt(lambda: self._gather_all(current, arrived))
         clean = kept is not False and current.cover_came_back(opened)
-        fate = RoundFate.LOST if not done else RoundFate.CLEAN if clean else RoundFate.TAMPERED
-        self._events.append(RoundClosed(current.context.round_number, fate))
+        self._events.append(RoundClosed(current.context.round_number, _fate(current, replies.status, clean)))
         self.keeping.attempt(self.slots.note_states)
 
     def _gather_all(self, current: OpenRound, opened: list[bytes] | None) -> bool:
@@ -345,7 +360,7 @@ class Engine:
         fates = [
             self._gather(*used, None if opened is None else of_slot(opened, slot))
             for slot, used in enumerate(current.slots)
-            if not isinstance(used, Cover)
+            if isinstance(used, tuple)
         ]
         self.messenger.work()
         self._has_worked = True

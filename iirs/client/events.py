@@ -103,6 +103,8 @@ class RoundFate(Enum):
     """The round was done, and something of ours or of a peer's was missing or altered."""
     LOST = "lost"
     """The round failed, our upload was not in it, or nothing was heard of it again."""
+    NOT_YET = "not yet"
+    """We came in the middle of an epoch: there are circuits of ours from the next one on."""
 
 
 @dataclass(frozen=True, slots=True)

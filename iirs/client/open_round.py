@@ -1,23 +1,50 @@
-"""What an engine holds of the round that is open: values, from its announcement to its replies."""
+"""What an engine holds of the round that is open, and of the circuits of its epoch: values and what fills them.
+
+A slot's circuits lead to the two drops of a conversation, or both to one fresh drop. Which of the two is decided at
+the setup; what happens later in the epoch changes what its cells carry, and never where they lead.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from iirs.circuit import Circuit, set_up
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import Posted
 from iirs.errors import OnionError
-from iirs.geometry import DROP_ID_SIZE, ONIONS_PER_SLOT, PEER_MESSAGE_SIZE, BatchKind, RandomBytes
-from iirs.onion import EntryChannel, RoundContext, open_reply, wrap
-from iirs.suite import HpkeSuite, PublicKey
+from iirs.geometry import CELL_SIZE, CIRCUITS_PER_SLOT, DROP_ID_SIZE, BatchKind, Geometry, RandomBytes
+from iirs.onion import EntryChannel, RoundContext, wrap
+from iirs.suite import PublicKey
 from iirs.wire.rounds import Announcement
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """An idle slot's round: both messages in one fresh drop, to come back swapped."""
+    """An idle slot's round: both cells in one fresh drop, to come back swapped."""
 
-    messages: tuple[bytes, ...] = field(repr=False)
+    cells: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A slot whose cells mean nothing: it has no circuits, or they lead to the drops of a talk that is over."""
+
+    cells: tuple[bytes, ...] = field(repr=False)
+
+
+SlotRound = tuple[Conversation, Posted] | Cover | Parked
+
+
+@dataclass(slots=True)
+class Epoch:
+    """A client's circuits, in memory only, and for each slot the conversation they lead to; ``None``: cover."""
+
+    setup_round: int
+    circuits: list[Circuit] = field(repr=False)
+    conversations: list[bytes | None] = field(repr=False)
+    refused: bool = False
+    """The entry has no circuits of ours: the setup came too late."""
 
 
 @dataclass(slots=True)
@@ -27,61 +54,120 @@ class OpenRound:
     context: RoundContext
     announcement: Announcement
     hop_keys: list[PublicKey]
-    slots: list[tuple[Conversation, Posted] | Cover] = field(default_factory=list)
-    reply_keys: list[list[bytes]] = field(default_factory=list)
+    epoch: Epoch | None
+    """The circuits it uses, if we have them; those of a setup round once it is filled."""
+    slots: list[SlotRound] = field(default_factory=list)
     built: bool = False
 
-    def wrap(
-        self,
-        channel: EntryChannel,
-        suite: HpkeSuite,
-        random_bytes: RandomBytes,
-        requests: list[bytes],
-        invitations: list[bytes],
-    ) -> dict[BatchKind, list[bytes]]:
-        """Return onions sealed for the entry, by kind; the keys of the replies are noted."""
-        sealed: dict[BatchKind, list[bytes]] = {kind: [] for kind in BatchKind}
-        payloads = [(BatchKind.CONVERSATION, item) for item in requests]
-        payloads += [(BatchKind.INVITATION, item) for item in invitations]
-        for index, (kind, payload) in enumerate(payloads):
-            onion, reply_keys = wrap(
-                payload,
-                self.hop_keys,
-                suite,
-                self.context,
-                kind,
-                random_bytes,
+    def fill(self, active: Sequence[Conversation], count: int, random_bytes: RandomBytes) -> list[bytes]:
+        """Decide what each of ``count`` slots sends; return the drop ids to set circuits up to, at a setup."""
+        if self.announcement.is_setup:
+            return self._fill_setup(active, count, random_bytes)
+        lead_to = self._lead_to
+        posted = {
+            conversation.id: (
+                conversation,
+                conversation.prepare(self.announcement, conversation.id in lead_to),
             )
-            if kind is BatchKind.CONVERSATION:
-                self.reply_keys.append(reply_keys)
-            sealed[kind].append(channel.seal_up(self.context, kind, index, onion))
-        return sealed
+            for conversation in active
+        }
+        self.slots = []
+        for slot in range(count):
+            conversation_id = lead_to[slot] if slot < len(lead_to) else b""
+            conversation, what = posted.get(conversation_id or b"", (None, None))
+            if conversation is not None and what is not None:
+                self.slots.append((conversation, what))
+            elif conversation_id is None:
+                self.slots.append(Cover(_random_cells(random_bytes)))
+            else:
+                self.slots.append(Parked(_random_cells(random_bytes)))
+        return []
 
-    def cover(self, random_bytes: RandomBytes) -> list[bytes]:
-        """Return the requests of a slot without a conversation: two messages in one fresh drop."""
-        drop_id = random_bytes(DROP_ID_SIZE)
-        messages = tuple(random_bytes(PEER_MESSAGE_SIZE) for _ in range(ONIONS_PER_SLOT))
-        self.slots.append(Cover(messages))
-        return [drop_id + message for message in messages]
+    @property
+    def _lead_to(self) -> list[bytes | None]:
+        return [] if self.epoch is None or self.epoch.refused else self.epoch.conversations
+
+    def _fill_setup(
+        self, active: Sequence[Conversation], count: int, random_bytes: RandomBytes
+    ) -> list[bytes]:
+        self.slots = []
+        drop_ids: list[bytes] = []
+        for slot in range(count):
+            conversation = active[slot] if slot < len(active) else None
+            posted = None if conversation is None else conversation.prepare(self.announcement, False)
+            if conversation is not None and posted is not None:
+                self.slots.append((conversation, posted))
+                drop_ids += posted.keys.drop_ids
+            else:
+                self.slots.append(Cover(_random_cells(random_bytes)))
+                drop_ids += [random_bytes(DROP_ID_SIZE)] * CIRCUITS_PER_SLOT
+        return drop_ids
+
+    def set_up(self, drop_ids: list[bytes], geometry: Geometry, random_bytes: RandomBytes) -> list[bytes]:
+        """Return the onions that set up circuits to these drops; the circuits are this round's from now on."""
+        pairs = [
+            set_up(drop_id, self.hop_keys, geometry.suite, self.context, random_bytes) for drop_id in drop_ids
+        ]
+        lead_to = [used[1].conversation if isinstance(used, tuple) else None for used in self.slots]
+        self.epoch = Epoch(self.context.round_number, [circuit for _, circuit in pairs], lead_to)
+        return [onion for onion, _ in pairs]
+
+    def cells(self) -> list[bytes]:
+        """Return the cells of all slots, as they go to the entry: with the later hops' layers."""
+        cells: list[bytes] = []
+        for used in self.slots:
+            cells += used[1].sealed if isinstance(used, tuple) else used.cells
+        if self.epoch is None:
+            return cells
+        number = self.context.round_number
+        return [circuit.wrap(number, cell) for circuit, cell in zip(self.epoch.circuits, cells, strict=True)]
+
+    def wrap_invitations(
+        self, invitations: list[bytes], geometry: Geometry, random_bytes: RandomBytes
+    ) -> list[bytes]:
+        """Return the invitations as onions."""
+        kind = BatchKind.INVITATION
+        return [
+            wrap(invitation, self.hop_keys, geometry.suite, self.context, kind, random_bytes)[0]
+            for invitation in invitations
+        ]
+
+    def seal(
+        self, channel: EntryChannel, geometry: Geometry, kind: BatchKind, items: list[bytes]
+    ) -> tuple[bytes, ...]:
+        """Return cells or onions sealed for the entry."""
+        first = geometry.first_index(kind)
+        return tuple(
+            channel.seal_up(self.context, kind, index, item) for index, item in enumerate(items, first)
+        )
+
+    def open(self, channel: EntryChannel | None, sealed: Sequence[bytes]) -> list[bytes]:
+        """Return what came back through the circuits; nothing for a cell that does not open."""
+        if channel is None or self.epoch is None:
+            return [b""] * len(sealed)
+        opened = []
+        for index, (circuit, cell) in enumerate(zip(self.epoch.circuits, sealed, strict=True)):
+            try:
+                inner = channel.open_down(self.context, index, cell)
+            except OnionError:
+                opened.append(b"")
+            else:
+                opened.append(circuit.unwrap(self.context.round_number, inner))
+        return opened
 
     def cover_came_back(self, opened: list[bytes]) -> bool:
         """Whether all cover came back as it should: swapped."""
         return all(
-            tuple(of_slot(opened, slot)) == used.messages[::-1]
+            tuple(of_slot(opened, slot)) == used.cells[::-1]
             for slot, used in enumerate(self.slots)
             if isinstance(used, Cover)
         )
 
-    def open(self, channel: EntryChannel | None, index: int, sealed: bytes) -> bytes:
-        """Return what came back for a request; nothing if it does not open."""
-        try:
-            if channel is None:
-                return b""
-            return open_reply(self.reply_keys[index], channel.open_down(self.context, index, sealed))
-        except OnionError:
-            return b""
+
+def _random_cells(random_bytes: RandomBytes) -> tuple[bytes, ...]:
+    return tuple(random_bytes(CELL_SIZE) for _ in range(CIRCUITS_PER_SLOT))
 
 
 def of_slot(opened: list[bytes], slot: int) -> list[bytes]:
-    """Return the replies to what one slot posted, from those of the whole round."""
-    return opened[slot * ONIONS_PER_SLOT : (slot + 1) * ONIONS_PER_SLOT]
+    """Return what came back for one slot, from that of the whole round."""
+    return opened[slot * CIRCUITS_PER_SLOT : (slot + 1) * CIRCUITS_PER_SLOT]

@@ -25,7 +25,7 @@ from iirs.chain import JoinLink
 from iirs.client.account.account import Account
 from iirs.client.account.entry_calls import TryLaterError, enter
 from iirs.client.connection_options import ConnectionOptions
-from iirs.client.conversation import HANG_UP_ROUNDS
+from iirs.client.departure import Departure
 from iirs.client.engine import Engine
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, Event, Notice
 from iirs.client.net.transport import Arrival, ServerClosedError, Transport, TransportReader
@@ -57,8 +57,6 @@ from iirs.wire.rounds import Announcement, Bundle, NoticeFlags, Replies, Standby
 _QUIET_SHARE = 0.25
 """In this share of the time before reconnecting, commands wait: they must not delay it."""
 _SILENT_ROUNDS = 5
-LEAVE_ROUNDS = HANG_UP_ROUNDS + 3
-"""Ticks from quitting to disconnecting: enough rounds to end what an invitation just posted may yet begin."""
 
 _Command = Callable[[], object]
 
@@ -98,8 +96,8 @@ class ServerConnection:
         self.is_closed = False
         self._coming_back = False
         self._warned_of_impostor = False
-        self._ticks_left: int | None = None
-        """Announcements, or standbys instead of them, until leaving; ``None``: nobody has quit."""
+        self._departure: Departure | None = None
+        """Once somebody has quit."""
         self._thread = threading.Thread(target=self._run, name="iirs-server-connection", daemon=True)
 
     # -- from any thread ------------------------------------------------------------------------------
@@ -218,14 +216,15 @@ class ServerConnection:
             self._upload_clock.stop()
 
     def _is_over(self) -> bool:
-        may_leave = self._ticks_left is not None and self._ticks_left <= 0
+        may_leave = self._departure is not None and self._departure.is_over
         return self._quitting.is_set() and (self._at_once or may_leave or self._transport is None)
 
     def _begin_leaving(self) -> None:
         if self.is_closed:
             return
         # First what needs no disk: leaving takes as long whether that takes the rest or not.
-        self._ticks_left = LEAVE_ROUNDS if self._ticks_left is None else self._ticks_left
+        epoch_rounds = self.account.chain.epoch_rounds
+        self._departure = self._departure or Departure(self._engine.last_announced, epoch_rounds)
         self._engine.slots.hang_up_all(leaving=self._coming_back)
 
     def _connect(self) -> None:
@@ -309,19 +308,18 @@ class ServerConnection:
                 notice = NoticeFlags.decode(message.body[0])
                 announcement = self._engine.open_round(message.body[1:], notice)
                 self._plan(announcement, arrival.at)
-                self._tick()
+                self._tick(announcement)
             case MessageKind.STANDBY:
                 self._engine.stand_by(Standby.decode(message.body, self.account.chain.geometry))
                 self._timetable = None
                 self._upload_clock.cancel()
-                self._tick()
+                self._tick(None)
             case _:
                 raise PeerError("The server sent a message that has no place in a session.")
 
-    def _tick(self) -> None:
-        # By count alone: to wait for a conversation that has not ended yet would show that there is one.
-        if self._ticks_left is not None:
-            self._ticks_left -= 1
+    def _tick(self, announcement: Announcement | None) -> None:
+        if self._departure is not None:
+            self._departure.tick(announcement)
 
     def _plan(self, announcement: Announcement, arrived_at: float) -> None:
         # Counted from the arrival of the bytes, not from now: what was done with them must not show.

@@ -1,15 +1,15 @@
-"""``DeadDropSync``: where two people meet each round, and the keys they use there.
+"""``DeadDropSync``: where two people meet in an epoch, and the keys they use there each round.
 
-Both sides hold a chain key, stepped once per *round number*, so a lost round costs nothing. Each round's
-two dead-drop ids and message keys come from it by HKDF with separate labels; a used key is gone.
+Both sides hold a chain key, stepped once per *round number*, so a lost round costs nothing. A setup round's two
+dead-drop ids and every round's message keys come from it by HKDF with separate labels; a used key is gone.
 
 States of renewal (the secret is renewed by a Diffie-Hellman exchange, both sides contributing):
 
     generator:  NONE -> PROPOSE (g) -> COMMIT (R) -> switch at R -> NONE
     listener:   NONE -> READY (l)   -> READY (R)  -> switch at R -> NONE
 
-The generator hears READY in round a and commits to R = a + PATIENCE + 1. So a listener that has not heard
-the commitment has heard nothing since a, and has stopped posting by R: two people never post to different
+The generator hears READY in round a and commits to R = a + patience + 1. So a listener that has not heard
+the commitment has heard nothing since a, and posts at no setup from R on: two people never post to different
 drops. READY names the proposal it answers: after a parting that only one of them resumed, the listener may
 still be ready for an older one. The old chain is kept until a message under the new one authenticates; if
 the two part, ``resume`` finds the newest chain both hold. The losses are written out in
@@ -28,11 +28,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from iirs.errors import PeerMessageError, StoreError
-from iirs.geometry import DROP_ID_SIZE, ONIONS_PER_SLOT
+from iirs.geometry import CIRCUITS_PER_SLOT, DROP_ID_SIZE
 from iirs.message import Direction, MessageContext, MessageKeys, PeerMessage, RenewalPhase
 
-PATIENCE = 10
-"""Rounds without a word from the peer after which posting to shared drops stops."""
+_PATIENCE_MIN = 10
 MAX_GAP = 2**8
 """Rounds after which a chain is given up rather than stepped.
 
@@ -40,6 +39,15 @@ Stepping takes about 5 microseconds a round and chain, and a machine that wakes 
 a longer walk would hold up the engine for long. Starting over takes one bundle, as resuming does.
 """
 _ID_SIZE = 16
+
+
+def patience_for(epoch_rounds: int) -> int:
+    """Return how many rounds without a word from the peer posting to shared drops goes on.
+
+    So many that two setups in a row that are lost, or blocked, end nothing.
+    """
+    return max(_PATIENCE_MIN, 2 * epoch_rounds + 1)
+
 
 MakeKey = Callable[[], X25519PrivateKey]
 
@@ -69,7 +77,10 @@ class SecretChain:
 
 @dataclass(frozen=True, slots=True)
 class RoundKeys:
-    """What one conversation uses in one round: two drops, and for each a key set each way."""
+    """What one conversation uses in one round: for each of its two drops a key set each way.
+
+    And in a setup round the drops' ids, for all of the epoch.
+    """
 
     contexts_out: tuple[MessageContext, ...]
     contexts_in: tuple[MessageContext, ...]
@@ -99,9 +110,11 @@ class DeadDropSync:
         role: Direction,
         current: SecretChain,
         last_heard: int,
+        patience: int,
         make_key: MakeKey = X25519PrivateKey.generate,
     ) -> None:
         self.conversation = conversation
+        self.patience = patience
         self.role = role
         self.current = current
         self.previous: SecretChain | None = None
@@ -115,37 +128,43 @@ class DeadDropSync:
         root: bytes,
         role: Direction,
         start_round: int,
+        patience: int,
         make_key: MakeKey = X25519PrivateKey.generate,
     ) -> DeadDropSync:
         """Begin a conversation at ``start_round`` from the 32-byte root of its handshake."""
         conversation = _derive(root, b"conversation", _ID_SIZE)
         chain = SecretChain.start(root, start_round)
-        return cls(conversation, role, chain, start_round - 1, make_key)
+        return cls(conversation, role, chain, start_round - 1, patience, make_key)
 
     # -- rounds -----------------------------------------------------------------------------------
 
     def is_posting(self, round_number: int) -> bool:
-        """True if this round's onions go to the shared drops: within ``PATIENCE`` of the last word.
+        """True if the circuits of this setup round go to the shared drops: within patience of the last word.
 
         Counted in round numbers, not executed rounds: whoever was away that long knows that the peer
         has stopped too, and nobody probes a shared drop alone.
         """
-        return self.last_heard < round_number <= self.last_heard + PATIENCE
+        return self.last_heard < round_number <= self.last_heard + self.patience
 
     def begins_after(self, round_number: int) -> bool:
         """True before the first round that was agreed on."""
         return round_number <= self.last_heard
 
-    def take_round(self, round_number: int) -> RoundKeys:
+    def lapse(self) -> None:
+        """Give up an agreement that nothing was posted on: the chains stay, to be resumed."""
+        self.last_heard = min(self.last_heard, 0) - self.patience
+
+    def take_round(self, round_number: int, *, sets_up: bool) -> RoundKeys:
         """Return this round's keys and step past it; from here on the state cannot open this round.
 
+        In a setup round the ids of the epoch's drops come with them.
         Raises ``ValueError`` if the round is over, ``StoreError`` if it is more than ``MAX_GAP`` away.
         """
         if round_number - self.current.round_number > MAX_GAP:
             raise StoreError("The conversation was asleep for too long; it starts over.")
         self._switch(round_number)
         self._step(round_number)
-        keys = self._keys(self.current.key, round_number)
+        keys = self._keys(self.current.key, round_number, sets_up)
         # Only a step: to switch now would be to drop the old chain on a message that was still under it.
         self._step(round_number + 1)
         return keys
@@ -183,13 +202,13 @@ class DeadDropSync:
         info = b"iirs/1 sync renewal" + self.conversation + transcript
         return HKDF(SHA256(), 32, salt, info).derive(renewal.shared)
 
-    def _keys(self, key: bytes, round_number: int) -> RoundKeys:
+    def _keys(self, key: bytes, round_number: int, sets_up: bool) -> RoundKeys:
         peer = Direction(1 - self.role)
-        drops = range(ONIONS_PER_SLOT)
+        drops = range(CIRCUITS_PER_SLOT)
         return RoundKeys(
             tuple(MessageContext(self.conversation, round_number, self.role, drop) for drop in drops),
             tuple(MessageContext(self.conversation, round_number, peer, drop) for drop in drops),
-            tuple(_derive(key, b"drop id %d" % drop, DROP_ID_SIZE) for drop in drops),
+            tuple(_derive(key, b"drop id %d" % drop, DROP_ID_SIZE) for drop in drops if sets_up),
             tuple(_message_keys(key, self.role, drop) for drop in drops),
             tuple(_message_keys(key, peer, drop) for drop in drops),
         )
@@ -251,7 +270,7 @@ class DeadDropSync:
                 RenewalPhase.COMMIT,
                 renewal.own_public,
                 message.renewal_key,
-                switch_round=round_number + PATIENCE + 1,
+                switch_round=round_number + self.patience + 1,
                 shared=_exchange(private, message.renewal_key),
             )
 
@@ -263,7 +282,7 @@ class DeadDropSync:
         elif message.renewal_phase is RenewalPhase.COMMIT and renewal is not None:
             if renewal.peer_public != message.renewal_key:
                 raise PeerMessageError("a commitment to a key that was not proposed")
-            if not round_number < message.renewal_round <= round_number + PATIENCE:
+            if not round_number < message.renewal_round <= round_number + self.patience:
                 raise PeerMessageError("a commitment to a round that no honest peer would choose")
             if not renewal.switch_round:
                 self.next = replace(renewal, switch_round=message.renewal_round)
@@ -301,7 +320,9 @@ class DeadDropSync:
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], make_key: MakeKey = X25519PrivateKey.generate) -> DeadDropSync:
+    def from_state(
+        cls, state: dict[str, Any], patience: int, make_key: MakeKey = X25519PrivateKey.generate
+    ) -> DeadDropSync:
         """Rebuild what ``to_state`` gave. Raises ``StoreError`` if it is not that."""
         try:
             sync = cls(
@@ -309,6 +330,7 @@ class DeadDropSync:
                 Direction(state["role"]),
                 _unpack_chain(state["current"]),
                 int(state["last_heard"]),
+                patience,
                 make_key,
             )
             if state["previous"] is not None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TextIO
 
+from iirs.client.departure import ticks_to_leave
 from iirs.client.engine import Engine
 from iirs.client.events import (
     ROUNDS_GO_ON,
@@ -43,7 +44,7 @@ from iirs.client.events import (
     TimerAsked,
 )
 from iirs.client.model.round_health import RoundHealth
-from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
+from iirs.client.server_connection import ServerConnection
 from iirs.client.store.encrypted_file import StoreFullError
 from iirs.client.store.log_entry import GROUP_MARK, ItemKind, TextState
 from iirs.client.terminal_commands import HELP, STATE_SENTENCES, Command, Standing, read_line
@@ -198,7 +199,8 @@ class TerminalChat:
     def _leave(self, code: int) -> int:
         if self._is_interrupted():  # pressed before anybody was told that it means at once
             code = INTERRUPTED
-        self._say(f"leaving: everybody who leaves stays for {LEAVE_ROUNDS} more rounds (Ctrl-C: at once)")
+        ticks = ticks_to_leave(self._connection.account.chain.epoch_rounds)
+        self._say(f"leaving: everybody who leaves stays for up to {ticks} more rounds (Ctrl-C: at once)")
         self._connection.quit()
         while not self._connection.join(0.1):
             if self._is_interrupted():

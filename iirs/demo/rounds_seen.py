@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 from iirs.chain import Chain
 from iirs.demo.wiretap import Burst, TrafficDirection
@@ -30,12 +30,16 @@ class Sizes:
         geometry = chain.geometry
         bundle = geometry.bundle_size(padded_invitations(people * chain.slots))
         plain = HEADER_SIZE + geometry.replies_size + HEADER_SIZE + geometry.announce_size
-        prekey = HEADER_SIZE + PREKEY_SIZE
-        self.uploads = {
-            on_the_wire(extra + HEADER_SIZE + size): kind + remark
-            for size, kind in ((geometry.upload_size, "plain"), (geometry.upload_invite_size, "invite"))
-            for extra, remark in ((0, ""), (prekey, ", new prekey"))
-        }
+        self.uploads = {}
+        parts = (
+            (geometry.invite_size, "invitations"),
+            (geometry.setup_size, "setup"),
+            (PREKEY_SIZE, "new prekey"),
+        )
+        for carried in product((False, True), repeat=len(parts)):
+            besides = [part for part, is_there in zip(parts, carried, strict=True) if is_there]
+            size = sum(HEADER_SIZE + size for size, _ in ((geometry.upload_size, ""), *besides))
+            self.uploads[on_the_wire(size)] = ", ".join(name for _, name in besides) or "plain"
         keys = HEADER_SIZE + geometry.keys_size
         self.with_keys = {
             on_the_wire(plain + keys),

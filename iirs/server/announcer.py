@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from iirs.directory import Head, head_content
 from iirs.epoch import EpochKey, EpochKeyring
@@ -27,14 +28,14 @@ from iirs.server.hops.later_hop import Successor
 from iirs.server.hops.link import Refusal, RefusedError
 from iirs.server.hops.next_hop import NextHopLink
 from iirs.server.hops.noise_maker import NoiseMaker
-from iirs.server.hops.preparer import Increment, Preparer, Ready
+from iirs.server.hops.preparer import Increment, Place, Preparer, Ready
 from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import MixNet, RoundOutcome
 from iirs.server.mix_stage import MixStage, NextHop, no_noise
 from iirs.server.round_numbers import RoundNumbers
 from iirs.server.settings import ServiceSettings
 from iirs.suite import KeyPair
-from iirs.wire.rounds import NO_BUNDLE, Announcement, RoundFlags, Standby, announcement_hash
+from iirs.wire.rounds import NO_BUNDLE, NOTHING_BEFORE, Announcement, RoundFlags, Standby, announcement_hash
 
 _log = logging.getLogger("iirs.server")
 _ALONE_ROUNDS = 5
@@ -68,7 +69,7 @@ class Announcer:
             self._successor = NextHopLink(keys.chain, 0, keys.identity)
         self._preparer = Preparer(keys.chain, keys.identity, self._keyring, self._successor)
         self._noise = NoiseMaker(keys.chain, 0, settings.random_bytes)
-        self.mix_net = MixNet(keys.chain, self._stage(), settings.random_bytes)
+        self.mix_net = MixNet(keys.chain, self._stage(), settings.random_bytes, attrgetter("position"))
         self._numbers = RoundNumbers(database, self._clock_round, keys.chain.round_ms, settings.uptime)
         self._clock_report = ClockReport(keys.chain.round_ms)
         self._alone = _ALONE_ROUNDS
@@ -76,7 +77,13 @@ class Announcer:
         if self._successor is None and self._numbers.clock_is_doubtful:
             self._numbers.reconsider()
             self._alone = -_RETURN_ROUNDS
-        self._executed = 0
+        self._invites = False
+        """Whether the round announced last carries invitations."""
+        self._since_invitations = 0
+        """Rounds executed since the last that carried invitations."""
+        self._place = Place(-1, -1, NOTHING_BEFORE)
+        """Of the round announced last."""
+        self._announced_hash = NOTHING_BEFORE
         self._online = 0
         self._bundle_digest = NO_BUNDLE
         self._keys_announced: tuple[EpochKey, ...] = ()
@@ -89,8 +96,6 @@ class Announcer:
         manager = DeadDropManager(settings.random_bytes, settings.observe)
         behind: NextHop = self._successor or DeadDrops(manager, self._chain.chain_id, self._identity.sign)
         return MixStage(
-            self._chain.geometry,
-            0,
             behind,
             settings.random_bytes,
             noise=no_noise if self._successor is None else self._noise_onions,
@@ -139,7 +144,7 @@ class Announcer:
 
     def note(self, outcome: RoundOutcome) -> None:
         """Count a round that was executed."""
-        self._executed += 1
+        self._since_invitations = 0 if self._invites else self._since_invitations + 1
         self._online = outcome.uploads
         self._alone = 0 if outcome.uploads or self._late_by() <= 0 else self._alone + 1
         self._bundle_digest = NO_BUNDLE if outcome.bundle is None else outcome.bundle.digest
@@ -152,12 +157,12 @@ class Announcer:
         try:
             # A chain of one has nobody who could have fallen behind, and copies no directory each round.
             directory = [] if self._successor is None else accounts.raw_entries()
-            ready = self._preparer.prepare(number, increment, directory, self.give_up_at())
+            ready = self._preparer.prepare(self._next_place(number), increment, directory, self.give_up_at())
             # Only now: a number that the hops refuse, because a clock is wrong, must not be kept as used.
             if not self._numbers.may_use(number):
                 raise HopError(0, "cannot keep round numbers: its database does not store anything")
             announced = prekeys.announce(ready.head.length, number)
-            opened = self._open(number, ready, increment, announced, seconds_to_collect())
+            opened = self._open(ready, increment, announced, seconds_to_collect())
         except HopError as error:
             if str(self._standing_by) != str(error):  # the log says the same thing once, not every round
                 _log.warning("no round can be announced: %s", error)
@@ -210,17 +215,33 @@ class Announcer:
     def _renew_own_key(self) -> None:
         """Have a key to log in with, however long no round can be announced."""
         if self._keys_announced:
-            own = self._keyring.current(self._numbers.next)
+            own = self._keyring.for_logins(self._numbers.next)
             self._keys_for_login = (own, *self._keys_announced[1:])
 
-    def _open(
-        self, number: int, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float
-    ) -> Opened:
+    def _next_place(self, number: int) -> Place:
+        """Return where the next round stands: in the epoch that runs, or at the beginning of another."""
+        place = Place(number, self._place.setup_round, self._announced_hash)
+        is_over = number >= place.setup_round + self._chain.epoch_rounds
+        return place.as_setup() if is_over or not self.mix_net.is_set_up else place
+
+    def _carries_invitations(self, place: Place, invite_every: int) -> bool:
+        """Whether it is time for a bundle, and none that comes with the announcement of a setup that is due.
+
+        Where a line cannot take a bundle in time, the upload after it is late: that would cost an epoch.
+        """
+        epoch = self._chain.epoch_rounds
+        is_last = epoch > 1 and place.round_number == place.setup_round + epoch - 1
+        return self._since_invitations + 1 >= invite_every and not is_last
+
+    def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
+        place = ready.place
         invite_every = self._invite_every()
-        invites = self._executed % invite_every == invite_every - 1
+        self._invites = self._carries_invitations(place, invite_every)
         announcement = Announcement(
-            number,
-            RoundFlags.INVITE if invites else RoundFlags.NONE,
+            place.previous,
+            place.round_number,
+            place.setup_round,
+            RoundFlags.INVITE if self._invites else RoundFlags.NONE,
             round(collect * 1000),
             invite_every,
             self._online,
@@ -231,11 +252,12 @@ class Announcer:
             prekeys,
             self._bundle_digest,
         ).encode()
-        context = RoundContext(self._chain.chain_id, number, announcement_hash(announcement))
-        if self._successor is not None:
+        self._place, self._announced_hash = place, announcement_hash(announcement)
+        context = RoundContext(self._chain.chain_id, place.round_number, self._announced_hash)
+        if self._successor is not None and place.is_setup:
             public = [key.verified(self._chain, hop) for hop, key in enumerate(ready.keys)]
             self._noise.begin(context, public[1:])
-        self.mix_net.open_round(context, invites)
+        self.mix_net.open_round(context, sets_up=place.is_setup, invites=self._invites)
         changed = ready.keys != self._keys_announced
         self._keys_announced = self._keys_for_login = ready.keys
         return Opened(announcement, (self.keys_message(),) if changed else ())

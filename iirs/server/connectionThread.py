@@ -122,6 +122,8 @@ class ConnectionThread(threading.Thread):
         self._notice = NoticeFlags.NONE
         self._uploads_due = 0
         """Uploads that may still come: one for each announcement sent to this client, of the last so many."""
+        self._before_upload: dict[MessageKind, bytes] = {}
+        """The bodies of SETUP and INVITE, which come before their UPLOAD."""
         self.record = arrival.record
         self.position = arrival.record.position
         self.last_round = 0
@@ -240,11 +242,16 @@ class ConnectionThread(threading.Thread):
         match message.kind:
             case MessageKind.PREKEY:
                 self._handler.keep_prekey(self, Prekey.decode(message.body))
-            case _:
+            case MessageKind.UPLOAD:
                 self._upload(message)
+            case _:
+                if message.kind in self._before_upload:
+                    raise PeerError("The client sent a part of an upload twice.")
+                self._before_upload[message.kind] = message.body
 
     def _upload(self, message: Message) -> None:
-        upload = Upload.decode(message, self._geometry)
+        before, self._before_upload = self._before_upload, {}
+        upload = Upload.decode(message.body, before, self._geometry)
         with self._lock:
             if not self._uploads_due:
                 raise PeerError("The client sent more uploads than it was announced rounds.")

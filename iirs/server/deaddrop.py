@@ -1,7 +1,8 @@
 """Dead drops: where exactly two peer messages are exchanged, and dead drop 0, where everybody reads all.
 
 The idea is Vuvuzela's (SOSP'15, section 3); that every drop is accessed exactly twice is Karaoke's
-(OSDI'18). Nothing here is stored past a round, and nothing here knows who asks.
+(OSDI'18). Drops are found once an epoch, by their ids; each round their messages are exchanged. Nothing here
+is stored, and nothing here knows who asks.
 """
 
 from __future__ import annotations
@@ -11,13 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from iirs.geometry import (
-    DROP_ID_SIZE,
-    PEER_MESSAGE_SIZE,
-    REQUEST_SIZE,
-    RandomBytes,
-    padded_invitations,
-)
+from iirs.errors import OnionError
+from iirs.geometry import CELL_SIZE, RandomBytes, padded_invitations
 from iirs.onion import cover_invitation
 from iirs.server.mix_stage import Batch
 from iirs.wire.rounds import Bundle
@@ -29,25 +25,14 @@ DropObserver = Callable[[Counter[int], Sequence[bytes]], None]
 
 @dataclass(frozen=True, slots=True)
 class DeaddropMessage:
-    """One request as it reaches the last hop: which drop, and what to leave there."""
+    """What is left in a drop, and in which."""
 
     drop_id: bytes = field(repr=False)
     content: bytes = field(repr=False)
 
-    @classmethod
-    def decode(cls, request: bytes) -> DeaddropMessage:
-        """Read a request of 1,040 bytes. Raises ``ValueError`` for any other size."""
-        if len(request) != REQUEST_SIZE:
-            raise ValueError("a request has 1040 bytes")
-        return cls(request[:DROP_ID_SIZE], request[DROP_ID_SIZE:])
-
-    def encode(self) -> bytes:
-        """Return the request: drop id (16), peer message (1,024)."""
-        return self.drop_id + self.content
-
 
 class DeadDrop:
-    """One place, one round: remembers which messages were left here, in order of arrival."""
+    """One drop, one epoch: remembers which accesses lead here, in order of arrival."""
 
     __slots__ = ("places",)
 
@@ -66,7 +51,7 @@ class DeadDrop:
 
 
 class DeadDropManager:
-    """Exchanges the messages of one round, all at once.
+    """Exchanges the messages of one round, all at once, between the accesses of its epoch.
 
     ``observe`` is for the openly marked glass box and for tests: it is handed the histogram of access
     counts (accesses -> number of drops) and the ids. A server sets it only when started with ``--glass-box``.
@@ -79,24 +64,33 @@ class DeadDropManager:
     ) -> None:
         self._random_bytes = random_bytes
         self._observe = observe
+        self._partners: list[int | None] = []
 
-    def handle_messages(self, messages: Sequence[DeaddropMessage]) -> list[bytes]:
-        """Return for each message, in the same order, what its sender gets back: 1,024 bytes."""
+    def set_up(self, drop_ids: Sequence[bytes]) -> None:
+        """Take in the ids of an epoch's accesses, in their order; those of the epoch before are forgotten."""
         drops: dict[bytes, DeadDrop] = {}
-        for place, message in enumerate(messages):
-            drop = drops.get(message.drop_id)
+        for place, drop_id in enumerate(drop_ids):
+            drop = drops.get(drop_id)
             if drop is None:
-                drop = drops[message.drop_id] = DeadDrop()
+                drop = drops[drop_id] = DeadDrop()
             drop.places.append(place)
         if self._observe is not None:
             self._observe(Counter(len(drop.places) for drop in drops.values()), list(drops))
-        partners: list[int | None] = [None] * len(messages)
+        self._partners = [None] * len(drop_ids)
         for drop in drops.values():
             for place, partner in zip(drop.places, drop.partners(), strict=True):
-                partners[place] = partner
+                self._partners[place] = partner
+
+    def handle_messages(self, messages: Sequence[bytes]) -> list[bytes]:
+        """Return for each access, in the order of the setup, what comes back to it: 1,024 bytes.
+
+        Raises ``OnionError`` unless there is one message for each access.
+        """
+        if len(messages) != len(self._partners):
+            raise OnionError("a round with other cells than circuits")
         return [
-            self._random_bytes(PEER_MESSAGE_SIZE) if partner is None else messages[partner].content
-            for partner in partners
+            self._random_bytes(CELL_SIZE) if partner is None else messages[partner]
+            for partner in self._partners
         ]
 
     def collect_invitations(self, invitations: Sequence[bytes]) -> list[bytes]:
@@ -154,13 +148,17 @@ class DeadDrops:
         self._chain_id = chain_id
         self._sign = sign
 
+    def set_up(self, batch: Batch) -> None:
+        """Take in the drop ids of an epoch."""
+        self._manager.set_up(batch.items)
+
     def exchange(self, batch: Batch) -> list[bytes]:
-        """Swap the requests of a round."""
-        return self._manager.handle_messages([DeaddropMessage.decode(request) for request in batch.onions])
+        """Swap the cells of a round."""
+        return self._manager.handle_messages(batch.items)
 
     def collect_invitations(self, batch: Batch) -> Bundle:
         """Gather the invitations of a round and sign them."""
-        gathered = tuple(self._manager.collect_invitations(batch.onions))
+        gathered = tuple(self._manager.collect_invitations(batch.items))
         bundle = Bundle(batch.context.round_number, gathered)
         signature = self._sign(bundle.signed_content(self._chain_id))
         return Bundle(bundle.round_number, gathered, signature)

@@ -28,8 +28,8 @@ CLOCK_FILE = "clock-is-right"
 """In a data directory: from the next start on rounds are numbered by the clock, even if that is back."""
 DEFAULT_SLOTS = 2
 DEFAULT_ROUND_SECONDS = 2.0
-DEFAULT_INVITE_EVERY = 5
-DEFAULT_EPOCH_ROUNDS = 30
+DEFAULT_INVITE_EVERY = 2
+DEFAULT_EPOCH_ROUNDS = 10
 DEFAULT_SUITE = "MLKEM768_X25519"
 
 

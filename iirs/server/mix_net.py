@@ -1,19 +1,20 @@
-"""The mix net: collects a round's onions, runs it through the chain and back, hands out the replies.
+"""The mix net: collects a round's cells, runs them through the chain and back, hands out the replies.
 
 ``MixNet`` is the entry: it keeps the clients' uploads and runs the rounds. In a chain of one, a round is
 
     open (here) -> ``shuffle`` (``mix_stage``) -> ``DeadDropManager.handle_messages`` (``deaddrop``)
     -> ``unshuffle`` (``mix_stage``) -> seal (here)
 
-In a longer chain the later hops come between shuffle and dead drops: each peels, shuffles, unshuffles and
-seals (``hops.mix_hop``). No socket and no clock in here; the scheduler calls ``run_round``.
+In a longer chain the later hops come between shuffle and dead drops: each takes a layer off, shuffles, unshuffles
+and puts one on (``hops.mix_hop``). A setup round goes that way twice: with the dead drops' ids first, which make
+the circuits that the cells of its epoch use. No socket and no clock in here; the scheduler calls ``run_round``.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -21,8 +22,8 @@ from typing import Protocol
 
 from iirs.chain import Chain
 from iirs.errors import HopError, OnionError, PeerError
-from iirs.geometry import BatchKind, RandomBytes
-from iirs.onion import EntryChannel, RoundContext
+from iirs.geometry import BatchKind, Geometry, RandomBytes, pieces
+from iirs.onion import EntryChannel, RoundContext, channel_period
 from iirs.server.mix_stage import MixStage
 from iirs.wire.rounds import Bundle, Replies, RoundStatus, Upload
 
@@ -73,26 +74,45 @@ class MixNet:
 
     States of a round: opened by ``open_round`` (collecting) -> closed by ``close_round`` (running) -> done.
     ``submit`` and the opening and closing share one lock, which is never held while a round runs.
+
+    Circuits belong to an account, so that whoever reconnects goes on with them. Who has circuits and sends nothing
+    gets random cells in their place, until the epoch ends: behind this hop nobody can tell.
     """
 
-    def __init__(self, chain: Chain, stage: MixStage, random_bytes: RandomBytes) -> None:
-        """``stage`` is the entry's own place in the chain."""
+    def __init__(
+        self,
+        chain: Chain,
+        stage: MixStage,
+        random_bytes: RandomBytes,
+        account: Callable[[Hashable], Hashable] = lambda client: client,
+    ) -> None:
+        """``stage`` is the entry's own place in the chain; ``account`` says whose a client is."""
         self._geometry = chain.geometry
-        self._epoch_rounds = chain.epoch_rounds
+        self._account = account
         self._stage = stage
         self._random_bytes = random_bytes
         self._lock = threading.Lock()
         self._context: RoundContext | None = None
         self._announced = -1
-        self._invites = False
+        self._kinds: frozenset[BatchKind] = frozenset()
+        """What the open round carries."""
         self._queue: dict[Hashable, Upload] = {}
         self._late = 0
+        self._first_places: dict[Hashable, int] = {}
+        """Where each account's circuits begin, in the batch of this epoch's setup."""
 
-    def open_round(self, context: RoundContext, invites: bool) -> None:
+    def open_round(self, context: RoundContext, *, sets_up: bool, invites: bool) -> None:
         """Start to collect for a round; its announcement is about to go out."""
+        carried = {BatchKind.CELL: True, BatchKind.SETUP: sets_up, BatchKind.INVITATION: invites}
         with self._lock:
-            self._context, self._invites, self._queue = context, invites, {}
+            self._context, self._queue = context, {}
+            self._kinds = frozenset(kind for kind, is_carried in carried.items() if is_carried)
             self._announced = context.round_number
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether there are circuits: another setup is due if not."""
+        return self._stage.is_set_up
 
     def submit(self, client: Hashable, upload: Upload) -> Collected:
         """Queue a client's upload. Raises ``PeerError`` for a second one, a future round or a wrong kind."""
@@ -104,7 +124,8 @@ class MixNet:
                 return Collected.LATE
             if client in self._queue:
                 raise PeerError("The client sent a second upload for the same round.")
-            if bool(upload.invitations) != self._invites:
+            has = {BatchKind.SETUP: upload.setups, BatchKind.INVITATION: upload.invitations}
+            if any(bool(onions) is not (kind in self._kinds) for kind, onions in has.items()):
                 raise PeerError("The client sent an upload of the wrong kind for this round.")
             self._queue[client] = upload
             return Collected.TAKEN
@@ -134,78 +155,100 @@ class MixNet:
             late, self._late = self._late, 0
         if context is None:
             return None
-        channels = self._advance(channels, context.round_number // self._epoch_rounds)
+        channels = self._advance(channels, channel_period(context.round_number))
         batch = {client: upload for client, upload in queue.items() if client in channels}
+        uploads = _Uploads(self._geometry, context, batch, channels)
         try:
-            opened = self._open(context, BatchKind.CONVERSATION, batch, channels)
+            if BatchKind.SETUP in self._kinds:
+                self._set_up(uploads, give_up_at)
             # Shuffled, through the rest of the chain to the dead drops, back, and unshuffled.
-            answers = self._stage.exchange(context, opened, give_up_at)
+            answers = self._stage.exchange(context, self._cells(uploads), give_up_at)
             bundle = None
-            if self._invites:
-                opened = self._open(context, BatchKind.INVITATION, batch, channels)
+            if BatchKind.INVITATION in self._kinds:
+                opened = [item for _, items in uploads.opened(BatchKind.INVITATION) for item in items]
                 bundle = self._stage.collect_invitations(context, opened, give_up_at)
         except (OnionError, HopError) as error:
             lost = dict.fromkeys(channels, self._filler(context, RoundStatus.LOST))
             return RoundOutcome(context, lost, None, len(batch), late, failure=error)
-        sealed = self._seal(context, batch, channels, answers)
-        missing = self._filler(context, RoundStatus.MISSING)
-        replies = {
-            client: Replies(context.round_number, RoundStatus.DONE, sealed[client])
-            if client in sealed
-            else missing
-            for client in channels
-        }
-        return RoundOutcome(context, replies, bundle, len(batch), late)
+        return RoundOutcome(context, self._replies(uploads, answers), bundle, len(batch), late)
 
-    def _advance(self, channels: dict[Hashable, EntryChannel], epoch: int) -> dict[Hashable, EntryChannel]:
-        """Return the channels with an epoch's keys: not those that would have to step too far for it.
+    def _advance(self, channels: dict[Hashable, EntryChannel], period: int) -> dict[Hashable, EntryChannel]:
+        """Return the channels with a period's keys: not those that would have to step too far for it.
 
         Their clients cannot step that far either, and connect anew.
         """
         advanced = {}
         for client, channel in channels.items():
             with suppress(OnionError):
-                channel.advance(epoch)
+                channel.advance(period)
                 advanced[client] = channel
         return advanced
 
-    def _open(
-        self,
-        context: RoundContext,
-        kind: BatchKind,
-        batch: dict[Hashable, Upload],
-        channels: dict[Hashable, EntryChannel],
-    ) -> list[bytes | None]:
-        first = 0 if kind is BatchKind.CONVERSATION else self._geometry.onions_per_client
+    def _set_up(self, uploads: _Uploads, give_up_at: float) -> None:
+        self._first_places = {}
+        first_places: dict[Hashable, int] = {}
         opened: list[bytes | None] = []
-        for client, upload in batch.items():
-            channel = channels[client]
-            onions = upload.onions if kind is BatchKind.CONVERSATION else upload.invitations
-            for index, onion in enumerate(onions, first):
-                try:
-                    opened.append(channel.open_up(context, kind, index, onion))
-                except OnionError:
-                    opened.append(None)
-        return opened
+        for client, onions in uploads.opened(BatchKind.SETUP):
+            first_places[self._account(client)] = len(opened)
+            opened += onions
+        self._stage.set_up(uploads.context, opened, give_up_at)
+        self._first_places = first_places
 
-    def _seal(
-        self,
-        context: RoundContext,
-        batch: dict[Hashable, Upload],
-        channels: dict[Hashable, EntryChannel],
-        answers: Sequence[bytes],
-    ) -> dict[Hashable, tuple[bytes, ...]]:
-        count = self._geometry.onions_per_client
-        return {
-            client: tuple(
-                channels[client].seal_down(context, index, answers[place * count + index])
-                for index in range(count)
+    def _cells(self, uploads: _Uploads) -> list[bytes]:
+        """Return a cell for each place: random bytes for whoever sent none, or one that does not open."""
+        cells = self._stage.random_cells(self._geometry.circuits * len(self._first_places))
+        for client, sent in uploads.opened(BatchKind.CELL):
+            first = self._first_places.get(self._account(client))
+            if first is not None:
+                for place, cell in enumerate(sent, first):
+                    cells[place] = cell or cells[place]
+        return cells
+
+    def _replies(self, uploads: _Uploads, answers: Sequence[bytes]) -> dict[Hashable, Replies]:
+        without = self._filler(uploads.context, RoundStatus.NO_CIRCUITS)
+        replies = {}
+        for client, channel in uploads.channels.items():
+            first = self._first_places.get(self._account(client))
+            if first is None:
+                replies[client] = without
+                continue
+            status = RoundStatus.DONE if client in uploads.batch else RoundStatus.MISSING
+            sealed = tuple(
+                channel.seal_down(uploads.context, index, answers[first + index])
+                for index in range(self._geometry.circuits)
             )
-            for place, client in enumerate(batch)
-        }
+            replies[client] = Replies(uploads.context.round_number, status, sealed)
+        return replies
 
     def _filler(self, context: RoundContext, status: RoundStatus) -> Replies:
-        size, count = self._geometry.entry_reply_size, self._geometry.onions_per_client
-        noise = self._random_bytes(size * count)
-        pieces = tuple(noise[start : start + size] for start in range(0, size * count, size))
-        return Replies(context.round_number, status, pieces)
+        size = self._geometry.uploaded_size(BatchKind.CELL)
+        noise = self._random_bytes(size * self._geometry.circuits)
+        return Replies(context.round_number, status, tuple(pieces(noise, size)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Uploads:
+    """The uploads of one round, and the channels that open them."""
+
+    geometry: Geometry
+    context: RoundContext
+    batch: dict[Hashable, Upload]
+    channels: dict[Hashable, EntryChannel]
+
+    def opened(self, kind: BatchKind) -> Iterator[tuple[Hashable, list[bytes | None]]]:
+        """Give each client with what it sent of this kind; ``None`` for what does not open."""
+        first = self.geometry.first_index(kind)
+        for client, upload in self.batch.items():
+            sent = {
+                BatchKind.CELL: upload.cells,
+                BatchKind.SETUP: upload.setups,
+                BatchKind.INVITATION: upload.invitations,
+            }[kind]
+            channel = self.channels[client]
+            yield client, [self._open(channel, kind, index, item) for index, item in enumerate(sent, first)]
+
+    def _open(self, channel: EntryChannel, kind: BatchKind, index: int, sealed: bytes) -> bytes | None:
+        try:
+            return channel.open_up(self.context, kind, index, sealed)
+        except OnionError:
+            return None

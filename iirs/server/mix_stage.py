@@ -1,8 +1,9 @@
-"""What every hop does with a batch: drop duplicates, add noise, shuffle, pass on, and unshuffle the replies.
+"""What every hop does with a batch: shuffle, pass on, and unshuffle what comes back.
 
-``MixStage`` is the part that every place in the chain shares. The entry (``mix_net``) and the later hops
-(``hops.mix_hop``) open the onions before it and seal the replies after it; behind the last are the dead
-drops (``deaddrop``). No socket and no clock in here.
+``MixStage`` is the part that every place in the chain shares. At a setup it drops duplicates, adds noise and draws
+the permutation that the epoch's rounds go by. The entry (``mix_net``) and the later hops (``hops.mix_hop``) open
+the onions and cells before it and put their layer on after it; behind the last are the dead drops (``deaddrop``).
+No socket and no clock in here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from iirs.errors import OnionError
-from iirs.geometry import BatchKind, Geometry, RandomBytes, pieces
+from iirs.geometry import CELL_SIZE, BatchKind, RandomBytes, pieces
 from iirs.onion import RoundContext
 from iirs.wire.rounds import Bundle
 
@@ -34,13 +35,13 @@ def random_permutation(count: int, random_bytes: RandomBytes) -> list[int]:
             return sorted(range(count), key=tickets.__getitem__)
 
 
-def shuffle(onions: Sequence[bytes], permutation: Sequence[int]) -> list[bytes]:
-    """Return the onions in the order of ``permutation``: at place ``i`` stands onion ``permutation[i]``."""
-    return [onions[place] for place in permutation]
+def shuffle(items: Sequence[bytes], permutation: Sequence[int]) -> list[bytes]:
+    """Return the items in the order of ``permutation``: at place ``i`` stands item ``permutation[i]``."""
+    return [items[place] for place in permutation]
 
 
 def unshuffle(replies: Sequence[bytes], permutation: Sequence[int]) -> list[bytes]:
-    """Undo ``shuffle``: the reply to onion ``i`` stands at place ``i`` again."""
+    """Undo ``shuffle``: what came back for item ``i`` stands at place ``i`` again."""
     ordered = [b""] * len(permutation)
     for place, reply in zip(permutation, replies, strict=True):
         ordered[place] = reply
@@ -49,11 +50,11 @@ def unshuffle(replies: Sequence[bytes], permutation: Sequence[int]) -> list[byte
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """All onions of one round and kind, as they enter one hop."""
+    """All onions or cells of one round and kind, as they enter one hop."""
 
     context: RoundContext
     kind: BatchKind
-    onions: Sequence[bytes] = field(repr=False)
+    items: Sequence[bytes] = field(repr=False)
     give_up_at: float = math.inf
     """When whoever passes this batch on stops to wait for the answer (monotonic seconds)."""
 
@@ -61,8 +62,12 @@ class Batch:
 class NextHop(Protocol):
     """What follows a hop: another hop, or the dead drops."""
 
+    def set_up(self, batch: Batch) -> None:
+        """Make the circuits of an epoch; what was there before is gone, also if this fails."""
+        ...
+
     def exchange(self, batch: Batch) -> list[bytes]:
-        """Return one reply for each onion of a conversation batch, in the same order."""
+        """Return what comes back for each cell of a round, in the same order."""
         ...
 
     def collect_invitations(self, batch: Batch) -> Bundle:
@@ -77,15 +82,15 @@ class StageView:
     round_number: int
     kind: BatchKind
     arrived: int
-    """Onions in the batch."""
+    """Onions or cells in the batch."""
     mixed: int
-    """Of these, opened and distinct."""
+    """Of these, opened and distinct; for cells, those of circuits that go on."""
     noise: int
-    """Onions of the hop's own noise among those passed on."""
+    """Of the hop's own among those passed on."""
 
 
 NoiseSource = Callable[[RoundContext], Sequence[bytes]]
-"""Gives the onions a hop adds to the conversation batch of a round."""
+"""Gives the onions a hop adds to a setup."""
 
 
 def no_noise(_: RoundContext) -> Sequence[bytes]:
@@ -93,13 +98,24 @@ def no_noise(_: RoundContext) -> Sequence[bytes]:
     return ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Epoch:
+    """What a hop keeps of a setup: how its circuits run through it."""
+
+    places: int
+    """Onions it was given."""
+    alive: Sequence[int] = field(repr=False)
+    """The places of those that it passed on."""
+    noise: int
+    """Circuits of its own that it added."""
+    permutation: Sequence[int] = field(repr=False)
+
+
 class MixStage:
-    """What every hop does with an opened batch: ``exchange``, and ``collect_invitations`` one way only."""
+    """What every hop does with an opened batch: ``set_up``, ``exchange``, and ``collect_invitations``."""
 
     def __init__(
         self,
-        geometry: Geometry,
-        hop: int,
         next_hop: NextHop,
         random_bytes: RandomBytes,
         permute: Callable[[int], list[int]] | None = None,
@@ -109,31 +125,60 @@ class MixStage:
         """``permute`` draws a permutation of so many; ``random_permutation`` unless a test owns it.
 
         ``observe`` is for the openly marked glass box and for tests; it is handed counts only."""
-        self._reply_size = geometry.reply_size(geometry.hops - 1 - hop)
         self._next = next_hop
         self._random_bytes = random_bytes
         self._permute = permute or (lambda count: random_permutation(count, random_bytes))
         self._noise = noise
         self._observe = observe
+        self._epoch: _Epoch | None = None
 
-    def exchange(
+    @property
+    def is_set_up(self) -> bool:
+        """Whether there are circuits."""
+        return self._epoch is not None
+
+    def forget(self) -> None:
+        """Forget the circuits, if there are any."""
+        self._epoch = None
+
+    def set_up(
         self, context: RoundContext, opened: Sequence[bytes | None], give_up_at: float = math.inf
-    ) -> list[bytes]:
-        """Return a reply for each place of ``opened``; ``None`` (did not open) gets random bytes."""
-        places, onions = _distinct(opened)
+    ) -> None:
+        """Make the circuits of an epoch; a place whose onion did not open (``None``), or is a copy, is dead."""
+        self.forget()
+        alive, onions = _distinct(opened)
         noise = self._noise(context)
-        self._tell(context, BatchKind.CONVERSATION, len(opened), len(places), len(noise))
+        self._tell(context, BatchKind.SETUP, len(opened), len(alive), len(noise))
         onions += noise
         permutation = self._permute(len(onions))
-        mixed = shuffle(onions, permutation)
-        answers = self._next.exchange(Batch(context, BatchKind.CONVERSATION, mixed, give_up_at))
-        if len(answers) != len(mixed) or any(len(answer) != self._reply_size for answer in answers):
+        self._next.set_up(Batch(context, BatchKind.SETUP, shuffle(onions, permutation), give_up_at))
+        self._epoch = _Epoch(len(opened), alive, len(noise), permutation)
+
+    def exchange(
+        self, context: RoundContext, cells: Sequence[bytes], give_up_at: float = math.inf
+    ) -> list[bytes]:
+        """Return what comes back for the cell of each place: random bytes for a dead one.
+
+        Raises ``OnionError`` unless there is just one cell for each place of the setup.
+        """
+        epoch = self._epoch
+        if epoch is None or len(cells) != epoch.places or any(len(cell) != CELL_SIZE for cell in cells):
+            raise OnionError("a round with other cells than circuits")
+        self._tell(context, BatchKind.CELL, len(cells), len(epoch.alive), epoch.noise)
+        onward = [cells[place] for place in epoch.alive] + self.random_cells(epoch.noise)
+        mixed = shuffle(onward, epoch.permutation)
+        answers = self._next.exchange(Batch(context, BatchKind.CELL, mixed, give_up_at))
+        if len(answers) != len(mixed) or any(len(answer) != CELL_SIZE for answer in answers):
             raise OnionError("the next hop gave back a batch of another shape")
-        replies: list[bytes | None] = [None] * len(opened)
+        replies = self.random_cells(epoch.places)
         # Noise came last and falls away here: nobody waits for its replies.
-        for place, reply in zip(places, unshuffle(answers, permutation), strict=False):
+        for place, reply in zip(epoch.alive, unshuffle(answers, epoch.permutation), strict=False):
             replies[place] = reply
-        return [reply or self._random_bytes(self._reply_size) for reply in replies]
+        return replies
+
+    def random_cells(self, count: int) -> list[bytes]:
+        """Return fresh random cells: what stands where one is missing, and goes through noise."""
+        return pieces(self._random_bytes(CELL_SIZE * count), CELL_SIZE)
 
     def collect_invitations(
         self, context: RoundContext, opened: Sequence[bytes | None], give_up_at: float = math.inf

@@ -17,7 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from iirs.errors import AccountError, PeerError, StorageError
 from iirs.message import Message, MessageKind
-from iirs.onion import EntryChannel, entry_offer_info
+from iirs.onion import EntryChannel, channel_period, entry_offer_info
 from iirs.prekey import Prekey
 from iirs.server.accounts.database import Storage
 from iirs.server.accounts.database_thread import DatabaseThread
@@ -40,7 +40,7 @@ from iirs.server.told_alike import Alike, directory_pieces
 from iirs.tls import server_context
 from iirs.wire.accounts import AccountRecord, Errand, Login, Registration, Result
 from iirs.wire.limits import MAX_ENTRIES, CloseReason
-from iirs.wire.rounds import NoticeFlags, RoundStatus, Upload
+from iirs.wire.rounds import NoticeFlags, Upload
 
 _log = logging.getLogger("iirs.server")
 _IDLE_ROUNDS = 5
@@ -238,7 +238,7 @@ class Service:
             if outcome is not None and session in outcome.replies:
                 replies = outcome.replies[session]
                 messages = [alike.replies(replies), *bundle]
-                held = len(messages[0].body) if replies.status is RoundStatus.DONE else 0
+                held = len(messages[0].body) if replies.has_answers else 0
             if opened is None:
                 session.allow_idle()
                 messages.append(self._announcer.standby())
@@ -313,7 +313,7 @@ class Service:
         info = entry_offer_info(self.chain.chain_id, self.chain.entry_certificate, login.key_id)
         epoch_key, pair = self._announcer.find_key(login.key_id)
         secret = self.chain.geometry.suite.open(pair, login.offer, info)
-        return EntryChannel(secret, info, epoch_key.first_round // self.chain.epoch_rounds)
+        return EntryChannel(secret, info, channel_period(epoch_key.first_round))
 
     def enter(self, connection: ConnectionThread) -> Iterable[bytes]:
         """Make this the account's one live session; return what a new session is told first, in pieces.

@@ -8,7 +8,7 @@ from iirs.directory import Head
 from iirs.message import Message, MessageKind
 from iirs.server.accounts.prekey_store import ShownPrekeys
 from iirs.wire.accounts import directory_start
-from iirs.wire.rounds import Replies, RoundStatus
+from iirs.wire.rounds import Replies
 
 _ENTRIES_AT_ONCE = 8
 
@@ -34,7 +34,7 @@ class Alike:
 
     def replies(self, replies: Replies) -> Message:
         """Return REPLIES; those without answers are the same for everybody."""
-        if replies.status is RoundStatus.DONE:
+        if replies.has_answers:
             return replies.encode()
         kept = self._kept.get((MessageKind.REPLIES, replies.status))
         return kept or self._kept.setdefault((MessageKind.REPLIES, replies.status), replies.encode())

@@ -96,7 +96,8 @@ def upload_limits(geometry: Geometry) -> Limits:
     return {
         MessageKind.PREKEY: (PREKEY_SIZE, PREKEY_SIZE),
         MessageKind.UPLOAD: (geometry.upload_size, geometry.upload_size),
-        MessageKind.UPLOAD_INVITE: (geometry.upload_invite_size, geometry.upload_invite_size),
+        MessageKind.INVITE: (geometry.invite_size, geometry.invite_size),
+        MessageKind.SETUP: (geometry.setup_size, geometry.setup_size),
     }
 
 

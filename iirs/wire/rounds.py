@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 
 from iirs import PROTOCOL_VERSION
@@ -49,17 +50,26 @@ class RoundStatus(IntEnum):
     LOST = 1
     """The round failed; nothing was delivered to anyone."""
     MISSING = 2
-    """No upload from this client was in the batch."""
+    """No upload from this client was in the batch: what came back is for the random cells in its place."""
+    NO_CIRCUITS = 3
+    """This client has no circuits in this epoch."""
 
 
-_ANNOUNCEMENT = struct.Struct(">BQBIHI")
+_ANNOUNCEMENT = struct.Struct(">BQQBIHI")
+_ANNOUNCEMENT_LABEL = b"iirs/3 announcement"
+NOTHING_BEFORE = bytes(HASH_SIZE)
+"""In place of the hash of the announcement before, where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
     """What opens a round, the same for every client; its hash is part of every layer."""
 
+    previous: bytes = field(repr=False)
+    """``announcement_hash`` of the one before."""
     round_number: int
+    setup_round: int
+    """The round whose circuits this one uses: this one, if it is a setup round."""
     flags: RoundFlags
     collect_ms: int
     """How long after sending this the batch closes, in milliseconds."""
@@ -76,9 +86,10 @@ class Announcement:
 
     def encode(self) -> bytes:
         """Return the announcement, as long as ``Geometry.announcement_with`` says."""
-        start = _ANNOUNCEMENT.pack(
+        start = self.previous + _ANNOUNCEMENT.pack(
             PROTOCOL_VERSION,
             self.round_number,
+            self.setup_round,
             self.flags,
             self.collect_ms,
             self.invite_every,
@@ -96,8 +107,10 @@ class Announcement:
         no_sense = PeerError("The server announced a round this program does not understand.")
         if len(data) < geometry.announcement_size:
             raise no_sense
-        version, number, flags, collect_ms, invite_every, online = _ANNOUNCEMENT.unpack_from(data)
-        rest = data[_ANNOUNCEMENT.size :]
+        version, number, setup_round, flags, collect_ms, invite_every, online = _ANNOUNCEMENT.unpack_from(
+            data, HASH_SIZE
+        )
+        rest = data[HASH_SIZE + _ANNOUNCEMENT.size :]
         keys_end = geometry.hops * HASH_SIZE
         head_end = keys_end + geometry.head_size
         start, count = struct.unpack_from(">IB", rest, head_end)
@@ -112,7 +125,9 @@ class Announcement:
         if version != PROTOCOL_VERSION or flags > 1 or any(no_entries) or any(no_records):
             raise no_sense
         return cls(
+            data[:HASH_SIZE],
             number,
+            setup_round,
             RoundFlags(flags),
             collect_ms,
             invite_every,
@@ -134,8 +149,13 @@ class Announcement:
 
     @property
     def has_invitations(self) -> bool:
-        """True if this round carries the second batch."""
+        """True if this round carries a batch of invitations."""
         return RoundFlags.INVITE in self.flags
+
+    @property
+    def is_setup(self) -> bool:
+        """True if this round begins an epoch."""
+        return self.setup_round == self.round_number
 
 
 def _cut(data: bytes, size: int) -> tuple[bytes, bytes]:
@@ -168,8 +188,12 @@ class Standby:
 
 
 def announcement_hash(encoded: bytes) -> bytes:
-    """Return the SHA-256 of an encoded announcement."""
-    return hashlib.sha256(encoded).digest()
+    """Return what the next announcement names, and every layer of the round is bound to.
+
+    It covers the hash of the announcement before, and so all that came before it.
+    """
+    previous, body = encoded[:HASH_SIZE], encoded[HASH_SIZE:]
+    return hashlib.sha256(_ANNOUNCEMENT_LABEL + previous + hashlib.sha256(body).digest()).digest()
 
 
 class NoticeFlags(IntFlag):
@@ -191,50 +215,68 @@ class NoticeFlags(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A client's onions of one round, as sealed for the entry."""
+    """A client's cells of one round, as sealed for the entry, and the onions that some rounds carry besides."""
 
     round_number: int
-    onions: tuple[bytes, ...]
+    cells: tuple[bytes, ...]
+    setups: tuple[bytes, ...] = ()
     invitations: tuple[bytes, ...] = ()
     errand: Errand = NO_ERRAND
 
-    def encode(self) -> Message:
-        """Return UPLOAD, or UPLOAD_INVITE if there are invitations."""
-        kind = MessageKind.UPLOAD_INVITE if self.invitations else MessageKind.UPLOAD
-        onions = b"".join(self.onions) + b"".join(self.invitations)
-        return Message(kind, struct.pack(">Q", self.round_number) + self.errand.encode() + onions)
+    def encode(self) -> list[Message]:
+        """Return SETUP and INVITE, if there are such onions, and UPLOAD last."""
+        number = struct.pack(">Q", self.round_number)
+        before = ((MessageKind.SETUP, self.setups), (MessageKind.INVITE, self.invitations))
+        messages = [Message(kind, number + b"".join(onions)) for kind, onions in before if onions]
+        upload = number + self.errand.encode() + b"".join(self.cells)
+        return [*messages, Message(MessageKind.UPLOAD, upload)]
 
     @classmethod
-    def decode(cls, message: Message, geometry: Geometry) -> Upload:
-        """Read an upload; its length has been checked. Raises ``PeerError`` for an errand that is none."""
-        size = geometry.entry_onion_size(BatchKind.CONVERSATION)
+    def decode(cls, body: bytes, before: Mapping[MessageKind, bytes], geometry: Geometry) -> Upload:
+        """Read UPLOAD, and the bodies of what came before it; their lengths have been checked.
+
+        Raises ``PeerError`` for parts of different rounds, and for an errand that is none.
+        """
+        if any(part[:8] != body[:8] for part in before.values()):
+            raise PeerError("A client sent parts of two uploads.")
         start = 8 + ERRAND_SIZE
-        end = start + geometry.onions_per_client * size
-        onions = tuple(pieces(message.body[start:end], size))
-        invitations = tuple(pieces(message.body[end:], geometry.entry_onion_size(BatchKind.INVITATION)))
-        errand = Errand.decode(message.body[8:start])
-        return cls(int.from_bytes(message.body[:8]), onions, invitations, errand)
+        setup_size, invitation_size, cell_size = (
+            geometry.uploaded_size(kind) for kind in (BatchKind.SETUP, BatchKind.INVITATION, BatchKind.CELL)
+        )
+        return cls(
+            int.from_bytes(body[:8]),
+            tuple(pieces(body[start:], cell_size)),
+            tuple(pieces(before.get(MessageKind.SETUP, b"")[8:], setup_size)),
+            tuple(pieces(before.get(MessageKind.INVITE, b"")[8:], invitation_size)),
+            Errand.decode(body[8:start]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """What comes back for a client's conversation onions, in the order it uploaded them."""
+    """What comes back through a client's circuits, in their order."""
 
     round_number: int
     status: RoundStatus
-    replies: tuple[bytes, ...]
+    cells: tuple[bytes, ...]
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether the cells are what came back, and not random bytes that are the same for everybody."""
+        return self.status in (RoundStatus.DONE, RoundStatus.MISSING)
 
     def encode(self) -> Message:
         """Return the REPLIES message."""
         start = struct.pack(">QB", self.round_number, self.status)
-        return Message(MessageKind.REPLIES, start + b"".join(self.replies))
+        return Message(MessageKind.REPLIES, start + b"".join(self.cells))
 
     @classmethod
     def decode(cls, body: bytes, geometry: Geometry) -> Replies:
         """Read replies. Raises ``PeerError`` if the status is unknown."""
         number, status = struct.unpack_from(">QB", body)
+        size = geometry.uploaded_size(BatchKind.CELL)
         try:
-            return cls(number, RoundStatus(status), tuple(pieces(body[9:], geometry.entry_reply_size)))
+            return cls(number, RoundStatus(status), tuple(pieces(body[9:], size)))
         except ValueError as error:
             raise PeerError("The server sent replies with a status that does not exist.") from error
 

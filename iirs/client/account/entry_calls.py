@@ -34,7 +34,7 @@ from iirs.errors import AccountError, IirsError, PeerError
 from iirs.geometry import TICKET_SIZE, RandomBytes
 from iirs.identity import Identity, checked_name
 from iirs.message import MessageKind
-from iirs.onion import EntryChannel, entry_offer_info
+from iirs.onion import EntryChannel, channel_period, entry_offer_info
 from iirs.wire.accounts import (
     NO_TICKET,
     AccountRecord,
@@ -251,7 +251,7 @@ def enter(
     record = AccountRecord.decode(transport.expect(MessageKind.ACCOUNT).body)
     head, entries, prekeys = decode_directory(transport.expect(MessageKind.DIRECTORY).body, chain.geometry)
     keys = transport.expect(MessageKind.KEYS).body
-    channel = EntryChannel(secret, info, entry_key.first_round // chain.epoch_rounds)
+    channel = EntryChannel(secret, info, channel_period(entry_key.first_round))
     return SessionStart(record, channel, head, entries, keys, prekeys)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from iirs.client.store.log_entry import FileInfo, TransferState
 from iirs.client.text.display import displayable
-from iirs.geometry import ONIONS_PER_SLOT
+from iirs.geometry import CIRCUITS_PER_SLOT
 from iirs.message import PAYLOAD_MAX
 
 NAME_MAX = 120
@@ -49,7 +49,7 @@ def parts_of(size: int) -> int:
 
 def seconds_for(size: int, round_seconds: float) -> float:
     """Return how long ``size`` bytes take if nothing else is said and no round is lost."""
-    return -(-parts_of(size) // ONIONS_PER_SLOT) * round_seconds
+    return -(-parts_of(size) // CIRCUITS_PER_SLOT) * round_seconds
 
 
 @dataclass(slots=True)

@@ -42,7 +42,7 @@ from iirs.client.store.log_entry import (
 from iirs.client.text.translate import _
 from iirs.directory import Entry
 from iirs.errors import AccountError, PeerMessageError
-from iirs.geometry import ONIONS_PER_SLOT
+from iirs.geometry import CIRCUITS_PER_SLOT
 
 PICTURED_MAX = 2_000
 """In a larger directory only the people one talks to have pictures made from their numbers."""
@@ -316,7 +316,7 @@ class Messenger:
 
     def work(self) -> None:
         """Do a round's share of what waits: everybody, and every kind, has a turn. Whoever calls commits."""
-        items = ONIONS_PER_SLOT * self._context.account.chain.slots
+        items = CIRCUITS_PER_SLOT * self._context.account.chain.slots
         self._work.do(Budget(self._context.environment.monotonic, items))
 
     def _take_next(self) -> int | None:

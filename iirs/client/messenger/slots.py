@@ -23,6 +23,7 @@ from iirs.client.invitations import Invitation, InvitationKind
 from iirs.client.messenger.contacts import Contacts
 from iirs.client.messenger.context import Context
 from iirs.client.store.log_entry import Fragment, Item
+from iirs.client.sync import patience_for
 from iirs.client.text.translate import _
 from iirs.directory import Entry
 from iirs.errors import AccountError, StoreError
@@ -178,6 +179,11 @@ class Slots:
         for conversation in self.active():
             conversation.catch_up(round_number)
 
+    def lose_agreements(self) -> None:
+        """Give up agreements that are not begun; what the next upload needs of it is stored with that."""
+        for conversation in self.conversations.values():
+            conversation.lose_agreement()
+
     def active(self) -> list[Conversation]:
         """Return the conversations that this round's slots are for, at most as many as there are slots."""
         needing = [item for item in self.conversations.values() if item.needs_slot]
@@ -266,6 +272,7 @@ class Slots:
             context.account.identity,
             context.directory,
             context.account.chain.round_ms,
+            patience_for(context.account.chain.epoch_rounds),
             context.environment.random_bytes,
             context.now_ms,
         )

@@ -39,6 +39,8 @@ class RoundHealth:
 
     def after(self, fate: RoundFate) -> RoundHealth:
         """Return the health once one more round is over."""
+        if fate is RoundFate.NOT_YET:
+            return self
         return replace(self, fates=(*self.fates, fate)[-HEALTH_ROUNDS:])
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,10 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from iirs.directory import Directory
-from iirs.errors import ConfigError, StoreError
+from iirs.errors import ConfigError, OnionError, StoreError
 from iirs.geometry import BatchKind
 
+_STORED = (BatchKind.SETUP, BatchKind.INVITATION)
+"""Of cells nothing is stored: without the keys in memory a restarted hop runs none."""
+SETUPS_AT_ONCE = 3
 _FILE = "hop.json"
+_FORMER = "CONVERSATION"
+"""What the batch was called of which a setup takes the place."""
 _FILE_SIZE = 512
 """Bytes, whatever it says: so it can be written anew in its place."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -39,7 +45,9 @@ class HopState:
         """Raises ``ConfigError`` if the file is damaged: guessing would let a round be run twice."""
         self._path = None if folder is None else folder / _FILE
         self._chain_id = chain_id
-        self.rounds = dict.fromkeys(BatchKind, -1)
+        self.rounds = dict.fromkeys(_STORED, -1)
+        self.setup_due = 0.0
+        """Unix seconds: when as many setups as were opened would have been due, one after the other."""
         self.announced = -1
         """The last round whose announcement was accepted."""
         self.witnessed = Witnessed(0, Directory(chain_id).digests[0])
@@ -54,22 +62,33 @@ class HopState:
 
     def set_round(self, round_number: int, kind: BatchKind) -> None:
         """Remember that a batch of this round and kind has been accepted. Raises ``StoreError``."""
-        rounds = {**self.rounds, kind: round_number}
-        self._write(rounds, self.announced, self.witnessed)
-        self.rounds = rounds
+        self._set(rounds={**self.rounds, kind: round_number})
+
+    def may_set_up(self, now: float, seconds: float) -> bool:
+        """Whether a setup may be opened: three at once, and then one in so many seconds."""
+        return now >= self._due(now, seconds) - (SETUPS_AT_ONCE - 1) * seconds
+
+    def note_setup(self, round_number: int, now: float, seconds: float) -> None:
+        """Remember that a setup has been accepted. Raises ``OnionError`` if it may not be, ``StoreError``."""
+        if not self.may_set_up(now, seconds):
+            raise OnionError("a setup before its time")
+        due = max(now, self._due(now, seconds)) + seconds
+        self._set(rounds={**self.rounds, BatchKind.SETUP: round_number}, setup_due=due)
+
+    def _due(self, now: float, seconds: float) -> float:
+        # A clock that was set back may not keep setups away for longer than any number of them would.
+        return min(self.setup_due, now + SETUPS_AT_ONCE * seconds)
 
     def set_announced(self, round_number: int) -> None:
         """Remember that an announcement of this round has been accepted. Raises ``StoreError``."""
-        self._write(self.rounds, round_number, self.witnessed)
-        self.announced = round_number
+        self._set(announced=round_number)
 
     def forget_rounds(self) -> None:
         """Take every round for one that is still to come. Raises ``StoreError``.
 
         Nothing can be run twice for it: the keys of former rounds are gone with the process that had them.
         """
-        self._write(dict.fromkeys(BatchKind, -1), -1, self.witnessed)
-        self.rounds, self.announced = dict.fromkeys(BatchKind, -1), -1
+        self._set(rounds=dict.fromkeys(_STORED, -1), announced=-1)
 
     def extend(self, entries: Iterable[bytes]) -> None:
         """Go on to the head after ``entries``. Raises ``StoreError``, and then stays where it was."""
@@ -77,31 +96,50 @@ class HopState:
         for entry in entries:
             length, digest = length + 1, Directory.next_digest(digest, entry)
         if length != self.witnessed.length:
-            witnessed = Witnessed(length, digest)
-            self._write(self.rounds, self.announced, witnessed)
-            self.witnessed = witnessed
+            self._set(witnessed=Witnessed(length, digest))
 
     def _take(self, table: dict[str, Any]) -> None:
         if bytes.fromhex(table["chain"]) != self._chain_id:
             raise ValueError("another chain's state")
-        self.rounds = {kind: int(table["rounds"][kind.name]) for kind in BatchKind}
+        rounds = table["rounds"]
+        rounds.setdefault(BatchKind.SETUP.name, rounds.get(_FORMER))
+        self.rounds = {kind: int(rounds[kind.name]) for kind in _STORED}
+        self.setup_due = float(table.get("setup_due", 0.0))
+        if not math.isfinite(self.setup_due):
+            raise ValueError("no time")
         self.announced = int(table["announced"])
         digest = bytes.fromhex(table["digest"])
         if len(digest) != hashlib.sha256().digest_size:
             raise ValueError("not a digest")
         self.witnessed = Witnessed(int(table["length"]), digest)
 
-    def _write(self, rounds: dict[BatchKind, int], announced: int, witnessed: Witnessed) -> None:
-        # Before it is so in memory: what is not on disk must be taken for not having happened.
+    def _set(
+        self,
+        rounds: dict[BatchKind, int] | None = None,
+        announced: int | None = None,
+        witnessed: Witnessed | None = None,
+        setup_due: float | None = None,
+    ) -> None:
+        """Put on disk what is new, and then in memory: what is not on disk must be taken for not having been."""
+        rounds = self.rounds if rounds is None else rounds
+        announced = self.announced if announced is None else announced
+        witnessed = self.witnessed if witnessed is None else witnessed
+        setup_due = self.setup_due if setup_due is None else setup_due
+        self._write(
+            {
+                "chain": self._chain_id.hex(),
+                "rounds": {kind.name: number for kind, number in rounds.items()},
+                "setup_due": setup_due,
+                "announced": announced,
+                "length": witnessed.length,
+                "digest": witnessed.digest.hex(),
+            }
+        )
+        self.rounds, self.announced, self.witnessed, self.setup_due = rounds, announced, witnessed, setup_due
+
+    def _write(self, table: dict[str, Any]) -> None:
         if self._path is None:
             return
-        table = {
-            "chain": self._chain_id.hex(),
-            "rounds": {kind.name: number for kind, number in rounds.items()},
-            "announced": announced,
-            "length": witnessed.length,
-            "digest": witnessed.digest.hex(),
-        }
         data = json.dumps(table).encode("ascii").ljust(_FILE_SIZE)
         try:
             try:

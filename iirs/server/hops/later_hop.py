@@ -1,14 +1,17 @@
-"""``LaterHop``: one mix server behind the entry, from the keys before a round to the replies after it.
+"""``LaterHop``: one mix server behind the entry, from the keys before a round to the answers after it.
 
-States of a round here: prepared (key shown, head signed) -> opened (announcement accepted, noise begun) ->
-run (one batch of each kind). Each only once, rounds strictly increasing; what is refused changes nothing.
+States of a round here: prepared (key shown, head signed) -> opened (announcement accepted; at a setup, noise begun
+and the circuits before it gone) -> run (one batch of each kind). Each only once, rounds strictly increasing; what
+is refused changes nothing. The states of an epoch are in ``mix_hop``.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,7 +21,7 @@ from iirs.chain import Chain
 from iirs.directory import head_content
 from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import ChainError, HopError, OnionError, PeerError
-from iirs.geometry import RandomBytes
+from iirs.geometry import BatchKind, RandomBytes
 from iirs.onion import RoundContext
 from iirs.server.deaddrop import DeadDropManager, DeadDrops, DropObserver
 from iirs.server.hops.hop_state import HopState
@@ -27,9 +30,11 @@ from iirs.server.hops.mix_hop import MixHop
 from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.server.mix_stage import Batch, MixStage, NextHop, StageView, no_noise
 from iirs.suite import KeyPair
-from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, announcement_hash
+from iirs.wire.rounds import NO_BUNDLE, NOTHING_BEFORE, Announcement, Bundle, announcement_hash
 
 _log = logging.getLogger("iirs.mix")
+SETUP_SHARE = 15 / 16
+"""Of the time an epoch takes: until the next setup may be opened. The rest is for clocks that differ."""
 _WAS_SET = (
     "was set, and is more than an hour from the rounds now. They go on. If the clock is wrong, set it; if it "
     "is right, start the servers of this chain anew"
@@ -69,6 +74,8 @@ class _Round:
     """What was shown of the round that comes next."""
 
     number: int
+    setup_round: int
+    previous: bytes
     keys: tuple[EpochKey, ...]
     context: RoundContext | None = field(default=None)
 
@@ -95,6 +102,12 @@ class LaterHop:
         self._keyring = EpochKeyring(chain, hop, identity)
         self._noise = NoiseMaker(chain, hop, environment.random_bytes)
         self._round: _Round | None = None
+        self._setup_seconds = SETUP_SHARE * chain.epoch_rounds * chain.round_ms / 1000
+        self._lock = threading.Lock()
+        """Held by whoever uses or forgets circuits."""
+        self._epoch_key_id = b""
+        self._accepted = NOTHING_BEFORE
+        """Hash of the announcement accepted last."""
         self._bundle_digest = NO_BUNDLE
         self._set_by: float | None = None
         """Wall clock less monotonic one when a round fitted the wall clock last."""
@@ -102,15 +115,13 @@ class LaterHop:
         manager = DeadDropManager(environment.random_bytes, environment.observe_drops)
         behind: NextHop = successor or DeadDrops(manager, chain.chain_id, identity.sign)
         stage = MixStage(
-            chain.geometry,
-            hop,
             behind,
             environment.random_bytes,
             noise=no_noise if successor is None else lambda context: self._noise.take(context).onions,
             observe=environment.observe,
         )
         self._mix = MixHop(
-            chain.geometry, hop, self._key, stage, environment.random_bytes, state.set_round, state.rounds
+            chain.geometry, hop, self._key, stage, environment.random_bytes, self._store_round, state.rounds
         )
 
     def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
@@ -120,6 +131,7 @@ class LaterHop:
         """
         if not self._is_of_now(request.round_number):
             raise RefusedError(self._hop, Refusal.CLOCK)
+        self._check_epoch(request)
         held = self._state.witnessed.length
         if request.base > held:
             raise BehindError(self._hop, held)
@@ -133,13 +145,28 @@ class LaterHop:
         if self._successor is not None:
             behind = self._successor.prepare(request, give_up_at)
             try:
-                behind.check(self._chain, self._hop + 1, request.round_number, content)
+                behind.check(self._chain, self._hop + 1, request, content)
             except ChainError as error:
                 raise RefusedError(self._hop + 1, Refusal.MALFORMED) from error
-        own = self._keyring.current(request.round_number)
+        own = self._keyring.for_setup(request.setup_round)
         keys = (own, *behind.keys)
-        self._round = _Round(request.round_number, keys)
+        self._round = _Round(request.round_number, request.setup_round, request.previous, keys)
         return Prepared(keys, (self._identity.sign(content), *behind.signatures))
+
+    def _check_epoch(self, request: Prepare) -> None:
+        """Return if a setup may be had, or if there are circuits for the epoch. Raises ``RefusedError``.
+
+        Circuits are of no use after an announcement that this hop has not seen: what it has accepted is to be
+        all that clients were shown.
+        """
+        if request.setup_round == request.round_number:
+            if not self._state.may_set_up(self._environment.clock(), self._setup_seconds):
+                raise RefusedError(self._hop, Refusal.RATION)
+            return
+        is_live = self._mix.setup_round == request.setup_round and self._has_epoch_key
+        is_within = 0 < request.round_number - request.setup_round < self._chain.epoch_rounds
+        if not is_live or not is_within or request.previous != self._accepted:
+            raise RefusedError(self._hop, Refusal.CIRCUITS)
 
     def _is_of_now(self, round_number: int) -> bool:
         """Whether a round fits the wall clock, or the time it has led to since a round fitted it last.
@@ -182,19 +209,31 @@ class LaterHop:
             raise RefusedError(self._hop, Refusal.MALFORMED) from error
         if shown.round_number != current.number:
             raise RefusedError(self._hop, Refusal.STALE)
+        if (shown.setup_round, shown.previous) != (current.setup_round, current.previous):
+            raise RefusedError(self._hop, Refusal.MALFORMED)
         if not self._vouches_for(shown):
             raise RefusedError(self._hop, Refusal.MALFORMED)
         if shown.key_ids[self._hop :] != tuple(key.key_id for key in current.keys):
             raise RefusedError(self._hop, Refusal.KEY)
         self._state.set_announced(current.number)
-        context = RoundContext(self._chain.chain_id, current.number, announcement_hash(announcement))
-        current.context = context
+        self._accepted = announcement_hash(announcement)
+        current.context = RoundContext(self._chain.chain_id, current.number, self._accepted)
+        if shown.is_setup:
+            self._begin_epoch(current)
         if self._successor is not None:
+            self._successor.open_round(announcement, give_up_at)
+
+    def _begin_epoch(self, current: _Round) -> None:
+        """Forget all of the epoch before, and begin to make this one's noise."""
+        self._epoch_key_id = current.keys[0].key_id
+        self._keyring.keep_only(self._epoch_key_id)
+        with self._lock:
+            self._mix.forget()
+        if self._successor is not None and current.context is not None:
             public = [
                 key.verified(self._chain, self._hop + 1 + place) for place, key in enumerate(current.keys[1:])
             ]
-            self._noise.begin(context, public)
-            self._successor.open_round(announcement, give_up_at)
+            self._noise.begin(current.context, public)
 
     def _vouches_for(self, shown: Announcement) -> bool:
         """Say whether an announcement holds what this hop signed and passed on, and sensible times.
@@ -217,25 +256,42 @@ class LaterHop:
             raise RefusedError(self._hop, Refusal.STALE)
         return current.context
 
+    def set_up(self, batch: Batch) -> None:
+        """Make the circuits of an epoch, in the round that was opened as its first."""
+        current = self._round
+        if current is None or current.setup_round != batch.context.round_number:
+            raise RefusedError(self._hop, Refusal.STALE)
+        with self._refusing():
+            self._mix.set_up(batch)
+
     def exchange(self, batch: Batch) -> list[bytes]:
-        """Return a sealed reply for each onion, in the same order."""
-        try:
+        """Return what comes back for each cell, in the same order."""
+        with self._refusing():
             return self._mix.exchange(batch)
-        except OnionError as error:
-            raise RefusedError(self._hop, Refusal.STALE) from error
 
     def collect_invitations(self, batch: Batch) -> Bundle:
         """Peel and pass on a batch of invitations."""
-        try:
+        with self._refusing():
             bundle = self._mix.collect_invitations(batch)
-        except OnionError as error:
-            raise RefusedError(self._hop, Refusal.STALE) from error
         self._bundle_digest = bundle.digest
         return bundle
 
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except OnionError as error:
+                raise RefusedError(self._hop, Refusal.STALE) from error
+
     def erase_keys(self) -> None:
-        """Forget epoch keys whose time is over by the clock; safe from any thread."""
+        """Forget epoch keys, and circuits with them, whose time is over by the clock; safe from any thread."""
         self._keyring.erase()
+        if not self._has_epoch_key and self._lock.acquire(blocking=False):
+            try:
+                self._mix.forget()
+            finally:
+                self._lock.release()
 
     def close(self) -> None:
         """Let go of the link to the hop behind."""
@@ -243,8 +299,18 @@ class LaterHop:
         if self._successor is not None:
             self._successor.close()
 
+    @property
+    def _has_epoch_key(self) -> bool:
+        return self._keyring.holds(self._epoch_key_id)
+
     def _key(self, round_number: int) -> KeyPair:
         current = self._round
         if current is None or current.number != round_number:
             raise RefusedError(self._hop, Refusal.STALE)
-        return self._keyring.find(current.keys[0].key_id)[1]
+        return self._keyring.find(self._epoch_key_id)[1]
+
+    def _store_round(self, round_number: int, kind: BatchKind) -> None:
+        if kind is BatchKind.SETUP:
+            self._state.note_setup(round_number, self._environment.clock(), self._setup_seconds)
+        else:
+            self._state.set_round(round_number, kind)

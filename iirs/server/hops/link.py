@@ -19,7 +19,7 @@ from iirs.geometry import ENTRY_SIZE, SIGNATURE_SIZE, BatchKind, Geometry, piece
 CHUNK_MAX = 256 * 1024
 """Bytes a CHUNK carries at most: a batch streams in pieces that are checked one by one."""
 BATCH_MAX = 1_000_000
-"""Onions a batch holds at most."""
+"""Onions or cells a batch holds at most."""
 ENTRIES_MAX = 500
 """Directory entries a PREPARE carries at most."""
 _HEADER = struct.Struct(">BI")
@@ -50,6 +50,8 @@ class Refusal(IntEnum):
     DIRECTORY = 4
     MALFORMED = 5
     CLOCK = 6
+    RATION = 7
+    CIRCUITS = 8
 
     @property
     def why(self) -> str:
@@ -64,6 +66,8 @@ _WHY = {
     Refusal.KEY: "has no such epoch key any more: it may have been restarted",
     Refusal.DIRECTORY: "does not sign this directory: it does not continue the one it signed before",
     Refusal.MALFORMED: "got, or gave, something that makes no sense",
+    Refusal.RATION: "was asked for setups too often; rounds go on as soon as another is due",
+    Refusal.CIRCUITS: "has no circuits for this epoch: it may have been restarted",
     Refusal.CLOCK: "has a clock that is more than an hour from the entry's rounds",
 }
 
@@ -118,7 +122,7 @@ def answers(kind: LinkKind, body_size: int) -> dict[LinkKind, tuple[int, int]]:
     return allowed
 
 
-_PREPARE = struct.Struct(">IQII")
+_PREPARE = struct.Struct(">IQQ32sII")
 _BUDGET = struct.Struct(">I")
 _BATCH = struct.Struct(">IQBI")
 _LENGTH = struct.Struct(">I")
@@ -133,6 +137,10 @@ class Prepare:
     """
 
     round_number: int
+    setup_round: int
+    """The round whose circuits it will use: this one, to ask for a setup."""
+    previous: bytes
+    """Hash of the announcement before."""
     base: int
     entries: tuple[bytes, ...] = ()
 
@@ -143,17 +151,19 @@ class Prepare:
 
     def encode(self, budget_ms: int) -> Frame:
         """Return PREPARE; ``budget_ms``: how long the asker waits for the answer."""
-        start = _PREPARE.pack(budget_ms, self.round_number, self.base, len(self.entries))
+        start = _PREPARE.pack(
+            budget_ms, self.round_number, self.setup_round, self.previous, self.base, len(self.entries)
+        )
         return Frame(LinkKind.PREPARE, start + b"".join(self.entries))
 
     @classmethod
     def decode(cls, body: bytes) -> tuple[Prepare, int]:
         """Return the request and its budget in ms. Raises ``PeerError`` if it was cut off."""
-        budget, number, base, count = _PREPARE.unpack_from(body)
+        budget, number, setup_round, previous, base, count = _PREPARE.unpack_from(body)
         rest = body[_PREPARE.size :]
         if len(rest) != count * ENTRY_SIZE:
             raise PeerError("The other hop sent a part of a directory entry.")
-        return cls(number, base, tuple(pieces(rest, ENTRY_SIZE))), budget
+        return cls(number, setup_round, previous, base, tuple(pieces(rest, ENTRY_SIZE))), budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +190,13 @@ class Prepared:
         keys = (EpochKey.decode(piece) for piece in pieces(body[:keys_end], geometry.epoch_key_size))
         return cls(tuple(keys), tuple(pieces(body[keys_end:], SIGNATURE_SIZE)))
 
-    def check(self, chain: Chain, first_hop: int, round_number: int, head_content: bytes) -> None:
-        """Return if each hop from ``first_hop`` on signed its key, for this round, and the head.
+    def check(self, chain: Chain, first_hop: int, request: Prepare, head_content: bytes) -> None:
+        """Return if each hop from ``first_hop`` on signed its key, for the epoch asked for, and the head.
 
         Raises ``ChainError`` if not.
         """
         for place, (key, signature) in enumerate(zip(self.keys, self.signatures, strict=True)):
-            key.verified_for(chain, first_hop + place, round_number)
+            key.verified_for_epoch(chain, first_hop + place, request.setup_round, request.round_number)
             chain.hops[first_hop + place].verify(signature, head_content)
 
 

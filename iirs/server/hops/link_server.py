@@ -173,25 +173,31 @@ class LinkServer:
         header, budget = BatchHeader.decode(frame.body)
         until = _until(budget)
         geometry = self._chain.geometry
-        size = geometry.onion_size(geometry.hops - self._hop, header.kind)
+        size = geometry.item_size(geometry.hops - self._hop, header.kind)
         try:
             context = self._later_hop.context(header.round_number)
         except HopError:
             stream.skip_chunks(header.count * size, until)  # so that the link stays usable
             raise
         data = stream.receive_chunks(header.count * size, until)
-        onions = pieces(data, size)
-        batch = Batch(context, header.kind, onions, until)
-        if header.kind is BatchKind.INVITATION:
-            body = self._later_hop.collect_invitations(batch).encode_body()
-            answers = pieces(body, link.CHUNK_MAX)
-        else:
-            answers = self._later_hop.exchange(batch)
-            _log.info("round %d: done", header.round_number)
-            if self._told:
-                self._told.clear()
-                _log.warning("rounds go on")
+        batch = Batch(context, header.kind, pieces(data, size), until)
+        answers: list[bytes] = []
+        match header.kind:
+            case BatchKind.SETUP:
+                self._later_hop.set_up(batch)
+            case BatchKind.INVITATION:
+                body = self._later_hop.collect_invitations(batch).encode_body()
+                answers = pieces(body, link.CHUNK_MAX)
+            case BatchKind.CELL:
+                answers = self._later_hop.exchange(batch)
+                self._tell_done(header.round_number)
         return [link.result_header(sum(map(len, answers))), *link.chunks(answers)]
+
+    def _tell_done(self, round_number: int) -> None:
+        _log.info("round %d: done", round_number)
+        if self._told:
+            self._told.clear()
+            _log.warning("rounds go on")
 
 
 def _until(budget_ms: int) -> float:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import Chain
 from iirs.errors import ChainError, PeerError
-from iirs.geometry import padded_invitations, pieces
+from iirs.geometry import CELL_SIZE, padded_invitations, pieces
 from iirs.server.hops import link
 from iirs.server.hops.link import Frame, LinkKind, Refusal, RefusedError
 from iirs.server.mix_stage import Batch
@@ -133,17 +133,19 @@ class NextHopLink:
         ask = [link.encode_open(announcement, _budget(give_up_at))]
         self._ask(ask, link.answers(LinkKind.OPENED, 0), give_up_at)
 
+    def set_up(self, batch: Batch) -> None:
+        """Have the next hop and all behind it make the circuits of an epoch."""
+        self._run(batch, lambda total: total == 0)
+
     def exchange(self, batch: Batch) -> list[bytes]:
-        """Return a sealed reply for each onion, in the same order."""
-        geometry = self._chain.geometry
-        size = geometry.reply_size(geometry.hops - self._hop)
-        data = self._run(batch, lambda total: total == size * len(batch.onions))
-        return pieces(data, size)
+        """Return what comes back for each cell, in the same order."""
+        data = self._run(batch, lambda total: total == CELL_SIZE * len(batch.items))
+        return pieces(data, CELL_SIZE)
 
     def collect_invitations(self, batch: Batch) -> Bundle:
         """Return the bundle of this round, signed by the last hop."""
         geometry = self._chain.geometry
-        least, most = (geometry.bundle_size(n) for n in (0, padded_invitations(len(batch.onions))))
+        least, most = (geometry.bundle_size(n) for n in (0, padded_invitations(len(batch.items))))
         body = self._run(batch, lambda total: least <= total <= most)
         try:
             return Bundle.decode(body, self._chain)
@@ -158,10 +160,10 @@ class NextHopLink:
             self._stream = None
 
     def _run(self, batch: Batch, fits: Callable[[int], bool]) -> bytes:
-        if len(batch.onions) > link.BATCH_MAX:
+        if len(batch.items) > link.BATCH_MAX:
             raise RefusedError(self._hop, Refusal.MALFORMED)
-        header = link.BatchHeader(batch.context.round_number, batch.kind, len(batch.onions))
-        ask = [header.encode(_budget(batch.give_up_at)), *link.chunks(batch.onions)]
+        header = link.BatchHeader(batch.context.round_number, batch.kind, len(batch.items))
+        ask = [header.encode(_budget(batch.give_up_at)), *link.chunks(batch.items)]
         with self._closing_on_failure():
             frame = self._ask(ask, link.answers(LinkKind.RESULT, link.RESULT_SIZE), batch.give_up_at)
             total = link.decode_length(frame.body)

@@ -1,4 +1,4 @@
-"""Makes a hop's noise for a round while the round still collects, so that mixing need not wait for it."""
+"""Makes a hop's noise for a setup while its round still collects, so that mixing need not wait for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from iirs.chain import Chain
 from iirs.errors import HopError
-from iirs.geometry import DROP_ID_SIZE, PEER_MESSAGE_SIZE, BatchKind, RandomBytes
+from iirs.geometry import DROP_ID_SIZE, BatchKind, RandomBytes
 from iirs.noise import NoiseCount
 from iirs.onion import RoundContext, wrap
 from iirs.suite import PublicKey
@@ -16,7 +16,7 @@ from iirs.suite import PublicKey
 
 @dataclass(frozen=True, slots=True)
 class HopNoise:
-    """What a hop adds to one batch."""
+    """What a hop adds to one setup."""
 
     count: NoiseCount
     onions: Sequence[bytes]
@@ -35,7 +35,7 @@ class NoiseMaker:
         self._work: _Work | None = None
 
     def begin(self, context: RoundContext, keys: Sequence[PublicKey]) -> None:
-        """Start to make the noise of a round; ``keys`` are the hops' behind this one, in order.
+        """Start to make the noise of a setup; ``keys`` are the hops' behind this one, in order.
 
         Raises ``HopError`` if the system gives no thread.
         """
@@ -48,7 +48,7 @@ class NoiseMaker:
         self._work = work
 
     def take(self, context: RoundContext) -> HopNoise:
-        """Return the noise begun for this round, once. Raises ``HopError`` if there is none."""
+        """Return the noise begun for this setup, once. Raises ``HopError`` if there is none."""
         work, self._work = self._work, None
         if work is None or work.context != context:
             raise HopError(self._hop, "was asked for a round that it made no noise for")
@@ -92,10 +92,10 @@ class _Work(threading.Thread):
                 for _ in range(accesses):
                     if self.cancelled:
                         return
-                    self.onions.append(self._wrap(drop_id + self._random_bytes(PEER_MESSAGE_SIZE)))
+                    self.onions.append(self._wrap(drop_id))
         self.done = True
 
-    def _wrap(self, request: bytes) -> bytes:
-        kind = BatchKind.CONVERSATION
-        onion, _ = wrap(request, self._keys, self._suite, self.context, kind, self._random_bytes, self._first)
+    def _wrap(self, drop_id: bytes) -> bytes:
+        kind = BatchKind.SETUP
+        onion, _ = wrap(drop_id, self._keys, self._suite, self.context, kind, self._random_bytes, self._first)
         return onion

@@ -17,11 +17,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import MAX_HOPS, Chain, Hop, parse_chain, read_hop, render_chain
+from iirs.circuit import Layer, Way, initial_block
 from iirs.errors import ChainError, ConfigError, IirsError
-from iirs.geometry import HASH_SIZE, REQUEST_SIZE, BatchKind
+from iirs.geometry import CELL_SIZE, DROP_ID_SIZE, HASH_SIZE, BatchKind
 from iirs.hexadecimal import hex_bytes
 from iirs.meter.report import MeterSettings, report
-from iirs.noise import NO_NOISE, Noise, OnionCost, noise_for
+from iirs.noise import NO_NOISE, CircuitCost, Noise, noise_for
 from iirs.onion import RoundContext, peel, wrap
 from iirs.plain_toml import parse_plain_toml
 from iirs.server.keystore import (
@@ -44,6 +45,8 @@ from iirs.tls import certificate_hash, make_certificate
 
 HOP_FILE = "hop.toml"
 DEFAULT_NOISE_SHARE = 0.25
+DEFAULT_LINE_MBIT = 100.0
+DEFAULT_LINE_SHARE = 0.25
 _FIRST_PORT = 12346
 _TRIALS = 50
 
@@ -95,6 +98,12 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
             type=float,
             default=DEFAULT_NOISE_SHARE,
             help="share of a core that noise may take on each machine (default: 0.25)",
+        )
+        command.add_argument(
+            "--line-mbit",
+            type=float,
+            default=DEFAULT_LINE_MBIT,
+            help="what the line between two hops carries, Mbit/s; noise takes a quarter (default: 100)",
         )
         command.add_argument("--noise-mu", type=int, help="mean number of singles, instead of a share")
         command.add_argument("--noise-b", type=int, help="scale of the noise; goes with --noise-mu")
@@ -261,7 +270,14 @@ def _noise(options: argparse.Namespace, hops: int, share: float) -> Noise:
         noise = Noise(options.noise_mu, options.noise_b, forced=options.force)
     else:
         cost, round_ms = measure(options.suite, hops), milliseconds(options.round_seconds)
-        noise = noise_for(cost, hops=hops, round_ms=round_ms, share=share)
+        noise = noise_for(
+            cost,
+            hops=hops,
+            round_ms=round_ms,
+            epoch_rounds=options.epoch_rounds,
+            share=share,
+            line_bytes=DEFAULT_LINE_SHARE * options.line_mbit * 1e6 / 8,
+        )
         noise = replace(noise, forced=options.force)
     if noise.protects_nothing and not options.force:
         raise ConfigError(
@@ -271,21 +287,27 @@ def _noise(options: argparse.Namespace, hops: int, share: float) -> Noise:
     return noise
 
 
-def measure(suite_name: str, hops: int) -> OnionCost:
-    """Return what an onion costs here: the fastest of some trials, on one core."""
+def measure(suite_name: str, hops: int) -> CircuitCost:
+    """Return what a circuit costs here: the fastest of some trials, on one core."""
     suite = SUITES[suite_name]
     pairs = [suite.generate() for _ in range(hops - 1)]
     keys = [suite.load_public(pair.public_bytes) for pair in pairs]
     context = RoundContext(bytes(32), 0, bytes(32))
-    request = bytes(REQUEST_SIZE)
+    drop_id = bytes(DROP_ID_SIZE)
 
     def make(layers: int) -> bytes:
-        return wrap(request, keys[:layers], suite, context, BatchKind.CONVERSATION, os.urandom)[0]
+        return wrap(drop_id, keys[:layers], suite, context, BatchKind.SETUP, os.urandom)[0]
 
-    onion = make(1)
-    return OnionCost(
+    onion, layer, cell = make(1), Layer(bytes(32)), bytes(CELL_SIZE)
+
+    def carry() -> None:
+        for way in Way:
+            layer.apply(initial_block(0, way), cell)
+
+    return CircuitCost(
         lambda layers: _fastest(lambda: make(layers)),
-        _fastest(lambda: peel(onion, pairs[0], suite, context, 1, BatchKind.CONVERSATION)),
+        _fastest(lambda: Layer(peel(onion, pairs[0], suite, context, 1, BatchKind.SETUP)[0])),
+        _fastest(carry),
     )
 
 
