@@ -28,6 +28,8 @@ from iirs.suite import SUITES
 ONE_SERVER = "With one server, whoever runs it could see who talks to whom, and must be trusted not to look."
 """What has to be known of a chain of one; said in these words everywhere."""
 DEFAULT_PORT = 12345
+EPOCH_ROUNDS_MAX = 120
+"""In a longer epoch two people who lost each other would give up their keys before their patience is over."""
 MAX_HOPS = 8
 MAX_SLOTS = 16
 DEFAULT_PREKEY_ROUNDS = 43_200
@@ -160,6 +162,8 @@ def parse_chain(data: bytes) -> Chain:
     try:
         table = parse_plain_toml(data.decode(), MAX_HOPS)
         epoch_rounds = _in_range(table["epoch_rounds"], 1, 100_000)
+        if len(table["hop"]) > 1:
+            _in_range(epoch_rounds, 1, EPOCH_ROUNDS_MAX)
         if type(table["version"]) is not int or table["version"] != 1:
             raise ChainError("The chain file is of a version this program does not know.")
         chain = Chain(

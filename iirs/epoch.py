@@ -129,10 +129,18 @@ class EpochKeyring:
         last = (channel_period(round_number) + 1) * CHANNEL_ROUNDS - 1
         return self._current(round_number, last, round_number - GRACE_ROUNDS, round_number)
 
-    def for_setup(self, setup_round: int) -> EpochKey:
-        """Return a later hop's key for the epoch that begins with ``setup_round``, made now if there is none."""
+    def for_setup(self, setup_round: int, running: bytes) -> EpochKey:
+        """Return a later hop's key for the epoch that begins with ``setup_round``, made now if there is none.
+
+        The key with the id ``running`` stays until the setup is announced: it may never be. No other does.
+        """
         last = setup_round + self._chain.epoch_rounds - 1
-        # Older ones stay until the setup is announced: it may never be, and the epoch before go on.
+        with self._lock:
+            self._keys = [
+                key
+                for key in self._keys
+                if key.public.key_id == running or key.public.first_round == setup_round
+            ]
         return self._current(setup_round, last, 0, setup_round)
 
     def keep_only(self, key_id: bytes) -> None:

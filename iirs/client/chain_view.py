@@ -43,7 +43,7 @@ class ChainView:
         self._setup_round = -1
         """Whose circuits that one used."""
         self._history = NOTHING_BEFORE
-        """Hash of the announcement taken in last, in any session."""
+        """Hash of the announcement taken in last in this session."""
 
     # -- the list of people ---------------------------------------------------------------------------
 
@@ -148,15 +148,14 @@ class ChainView:
 
     # -- the announcements one after the other --------------------------------------------------------
 
-    def take_place(self, announcement: Announcement, digest: bytes) -> bool:
-        """Take in which round comes after which; return whether it is the one after the last taken in.
+    def take_place(self, announcement: Announcement, digest: bytes) -> None:
+        """Take in which round comes after which.
 
         Raises ``ChainError`` if it does not follow what was announced in this session: a server that shows one
         person another history than the rest would see, at the next setup, who believes it.
         """
-        is_next = announcement.previous == self._history
         begins = self._announced == -1
-        if not begins and not is_next:
+        if not begins and announcement.previous != self._history:
             raise ChainError(
                 "The server showed other rounds than its chain agreed on. Somebody tries to find out who talks "
                 "to whom: tell the people who run the servers."
@@ -166,7 +165,6 @@ class ChainView:
         if not is_within or not (begins or setup_round in (number, self._setup_round)):
             raise PeerError("The server announced a round that does not fit those before it.")
         self._history, self._setup_round = digest, setup_round
-        return is_next
 
     # -- bundles --------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from iirs.message import ContentKind, Direction, PeerMessage
 from iirs.prekey import Prekey
 from iirs.wire.rounds import Announcement
 
-HANG_UP_ROUNDS = 4
+HANG_UP_ROUNDS = 3
 """A hang-up takes effect this many rounds after the first message that says so."""
 LEAVING = 1 << 63
 """In a message's ``end_round``: the sender goes away, and has not ended the conversation for good."""
@@ -149,7 +149,7 @@ class Conversation:
         return self._wanted
 
     def hang_up(self, *, leaving: bool = False) -> None:
-        """End four rounds after the first message that can say so, heard or not; until then go on.
+        """End three rounds after the first message that can say so, heard or not; until then go on.
 
         ``leaving``: the person goes away and will be back, so that the peer keeps asking meanwhile.
         """
@@ -182,10 +182,14 @@ class Conversation:
         return b"" if self.sync is None else self.sync.conversation
 
     def lose_agreement(self) -> None:
-        """Give up an agreement that is not begun: nobody can tell what the chain was shown before this."""
-        if self.sync is not None and not self._begun:
+        """Give up an agreement on which the peer has not been heard.
+
+        A bundle may have been missed in which the two agreed anew, or one been shown that others were not. To post
+        on it all the same could put the two into four drops instead of two, where everybody can count them.
+        """
+        if self.sync is not None and not self.confirmed:
             self.sync.lapse()
-            self._begun = 1
+            self._begun = self._begun or 1
 
     def prepare(self, shown: Announcement, has_circuits: bool) -> Posted | None:
         """Return what to leave in this round's shared drops, or ``None`` for cover.
@@ -260,7 +264,6 @@ class Conversation:
             replies = None
         arrived: list[Item] = []
         heard: list[PeerMessage] = []
-        altered = False
         for drop, reply in enumerate(replies or ()):
             if reply == posted.sealed[drop]:
                 self.chat.came_back(posted.messages[drop])
@@ -270,12 +273,12 @@ class Conversation:
                     reply, posted.keys.keys_in[drop], posted.keys.contexts_in[drop], self.peer.verify_key
                 )
             except PeerMessageError:
-                altered = True
                 continue
             heard.append(message)
             arrived += self.chat.receive(message)
-        # A peer uploads to both drops or to none: in one alone, somebody took out the other message.
-        altered = altered or (bool(heard) and len(heard) < len(replies or ()))
+        # A peer uploads to both drops or to none: in one alone, somebody took out the other message. What comes
+        # from neither may be of a peer whose upload was late: then the entry has put something in its place.
+        altered = bool(heard) and len(heard) < len(replies or ())
         established = self._hear(round_number, heard)
         delivered = tuple(self.chat.take_delivered())
         return Gathered(bool(heard), altered, tuple(arrived), delivered, tuple(heard), established)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from iirs.client.conversation import HANG_UP_ROUNDS
 from iirs.wire.rounds import Announcement
 
-_ROUNDS_AFTER_SETUP = 3
+_ROUNDS_TO_SETUP = HANG_UP_ROUNDS + 1
+"""From the round that was open when the person quit, whose upload may not say so any more."""
+_ROUNDS_AFTER_SETUP = HANG_UP_ROUNDS
 """A conversation that begins at that setup says its end in these."""
 
 
 def ticks_to_leave(epoch_rounds: int) -> int:
     """Return how many announcements, or standbys instead, it takes at most to leave."""
-    return HANG_UP_ROUNDS + _ROUNDS_AFTER_SETUP + epoch_rounds - 1
+    return _ROUNDS_TO_SETUP + _ROUNDS_AFTER_SETUP + epoch_rounds - 1
 
 
 class Departure:
@@ -23,7 +25,7 @@ class Departure:
 
     def __init__(self, open_round: int, epoch_rounds: int) -> None:
         """``open_round`` was announced last when the person quit."""
-        self._setup_from = open_round + HANG_UP_ROUNDS
+        self._setup_from = open_round + _ROUNDS_TO_SETUP
         self._over_from: int | None = None
         self._ticks_left = ticks_to_leave(epoch_rounds)
 

@@ -120,6 +120,7 @@ class Engine:
             self.messenger.restore(discard_keys=self._must_discard)
             self.slots.resume()
             self._restored = True
+        self.slots.lose_agreements()
         self.messenger.tell_all()
 
     def _come_back(self) -> None:
@@ -193,8 +194,7 @@ class Engine:
             raise PeerError("The server gives a time for uploads that does not fit its rounds.")
         hop_keys = self.chain_view.keys_for(announcement)
         digest = announcement_hash(encoded)
-        if not self.chain_view.take_place(announcement, digest):
-            self.slots.lose_agreements()
+        self.chain_view.take_place(announcement, digest)
         self._open_all_invitations()  # of an earlier bundle, if no upload was built for the last round
         bundle = self.chain_view.settle_bundle(announcement)
         if bundle is not None:
@@ -204,12 +204,14 @@ class Engine:
             self.messenger.people_changed()
         self._give_up_round()
         context = RoundContext(self.chain.chain_id, number, digest)
-        has_circuits = self._epoch is not None and self._epoch.setup_round == announcement.setup_round
-        self._round = OpenRound(context, announcement, hop_keys, self._epoch if has_circuits else None)
+        if self._epoch is not None and self._epoch.setup_round != announcement.setup_round:
+            self._epoch = None
+        self._round = OpenRound(context, announcement, hop_keys, self._epoch)
         self._last_announced = number
         self.keeping.try_again(self._come_back)
         self.keeping.attempt(lambda: self._begin_round(number, notice))
         if NoticeFlags.LATE in notice:
+            self._period_told = -1  # a prekey that went with it was in no round
             self._events.append(
                 Notice(_("The last upload reached the server too late; it will be repeated."))
             )
@@ -344,7 +346,7 @@ class Engine:
         if not current.built:
             return
         self._round = None
-        if replies.status in (RoundStatus.MISSING, RoundStatus.NO_CIRCUITS):
+        if replies.status is RoundStatus.MISSING:
             self._period_told = -1  # a prekey that went with it may not have arrived
         if replies.status is RoundStatus.NO_CIRCUITS and current.epoch is not None:
             current.epoch.refused = True

@@ -15,6 +15,7 @@ from iirs.client.conversation_values import Posted
 from iirs.errors import OnionError
 from iirs.geometry import CELL_SIZE, CIRCUITS_PER_SLOT, DROP_ID_SIZE, BatchKind, Geometry, RandomBytes
 from iirs.onion import EntryChannel, RoundContext, wrap
+from iirs.permutation import random_permutation
 from iirs.suite import PublicKey
 from iirs.wire.rounds import Announcement
 
@@ -92,8 +93,9 @@ class OpenRound:
     ) -> list[bytes]:
         self.slots = []
         drop_ids: list[bytes] = []
-        for slot in range(count):
-            conversation = active[slot] if slot < len(active) else None
+        # In an order drawn anew: by its place the entry, with a peer's help, could tell how many other talks there are.
+        for place in random_permutation(count, random_bytes):
+            conversation = active[place] if place < len(active) else None
             posted = None if conversation is None else conversation.prepare(self.announcement, False)
             if conversation is not None and posted is not None:
                 self.slots.append((conversation, posted))
@@ -125,11 +127,11 @@ class OpenRound:
     def wrap_invitations(
         self, invitations: list[bytes], geometry: Geometry, random_bytes: RandomBytes
     ) -> list[bytes]:
-        """Return the invitations as onions."""
+        """Return the invitations as onions, in an order drawn anew: it must not say how many are real."""
         kind = BatchKind.INVITATION
         return [
-            wrap(invitation, self.hop_keys, geometry.suite, self.context, kind, random_bytes)[0]
-            for invitation in invitations
+            wrap(invitations[place], self.hop_keys, geometry.suite, self.context, kind, random_bytes)[0]
+            for place in random_permutation(len(invitations), random_bytes)
         ]
 
     def seal(

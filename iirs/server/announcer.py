@@ -32,6 +32,7 @@ from iirs.server.hops.preparer import Increment, Place, Preparer, Ready
 from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import MixNet, RoundOutcome
 from iirs.server.mix_stage import MixStage, NextHop, no_noise
+from iirs.server.ration import SETUPS_AT_ONCE, Ration, setup_seconds
 from iirs.server.round_numbers import RoundNumbers
 from iirs.server.settings import ServiceSettings
 from iirs.suite import KeyPair
@@ -44,6 +45,8 @@ _RETURN_ROUNDS = 15
 """So many more at the start: clients need a while to be back."""
 _DISPUTED_ROUNDS = 1000
 """So many more once the hops have refused what the clock says."""
+_SHORT_EPOCH = 2
+"""Rounds: a longer one has its invitations between its first and its last."""
 _SLOW_SECONDS = 60.0
 """By so much at most rounds fall behind in one."""
 
@@ -81,6 +84,9 @@ class Announcer:
         """Whether the round announced last carries invitations."""
         self._since_invitations = 0
         """Rounds executed since the last that carried invitations."""
+        # After a crash, which somebody may have brought about, one at once and no more.
+        left = SETUPS_AT_ONCE if self._numbers.ended_cleanly else 1.0
+        self._ration = Ration(setup_seconds(keys.chain), time.monotonic, left)
         self._place = Place(-1, -1, NOTHING_BEFORE)
         """Of the round announced last."""
         self._announced_hash = NOTHING_BEFORE
@@ -136,6 +142,11 @@ class Announcer:
     def give_up_at(self) -> float:
         """Return until when the later hops may take for what they are asked now (monotonic seconds)."""
         return time.monotonic() + max(self._settings.hop_seconds, 1.5 * self._chain.round_ms / 1000)
+
+    def round_give_up_at(self) -> float:
+        """Return until when they may take for the round that closes now: twice as long if it is a setup round."""
+        at_once = self.give_up_at() - time.monotonic()
+        return time.monotonic() + at_once * (2 if self._place.is_setup else 1)
 
     @property
     def last_round(self) -> int:
@@ -224,17 +235,30 @@ class Announcer:
         is_over = number >= place.setup_round + self._chain.epoch_rounds
         return place.as_setup() if is_over or not self.mix_net.is_set_up else place
 
-    def _carries_invitations(self, place: Place, invite_every: int) -> bool:
-        """Whether it is time for a bundle, and none that comes with the announcement of a setup that is due.
+    def _ration_setup(self, place: Place) -> None:
+        """Use up a setup, if this is one. A chain of one has no need to: that server sees more already."""
+        if place.is_setup and self._successor is not None:
+            if not self._ration.allows():
+                raise RefusedError(0, Refusal.RATION)
+            self._ration.take()
 
-        Where a line cannot take a bundle in time, the upload after it is late: that would cost an epoch.
+    def _carries_invitations(self, place: Place, invite_every: int) -> bool:
+        """Whether it is time for a bundle.
+
+        None comes with the announcement of a setup that is due: where a line cannot take it in time, the upload
+        after it is late, and that would cost an epoch. Nor in a setup round, whose upload is longer anyway. As
+        late in the epoch as possible otherwise: who is asked then begins at the next setup.
         """
-        epoch = self._chain.epoch_rounds
-        is_last = epoch > 1 and place.round_number == place.setup_round + epoch - 1
-        return self._since_invitations + 1 >= invite_every and not is_last
+        epoch, into = self._chain.epoch_rounds, place.round_number - place.setup_round
+        is_due = self._since_invitations + 1 >= invite_every
+        if epoch <= _SHORT_EPOCH:
+            return is_due and (epoch == 1 or into < epoch - 1)
+        before_last = epoch - 2 - into
+        return is_due and 0 <= before_last < epoch - 2 and before_last % min(invite_every, epoch - 2) == 0
 
     def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
         place = ready.place
+        self._ration_setup(place)
         invite_every = self._invite_every()
         self._invites = self._carries_invitations(place, invite_every)
         announcement = Announcement(

@@ -16,23 +16,10 @@ from typing import Protocol
 from iirs.errors import OnionError
 from iirs.geometry import CELL_SIZE, BatchKind, RandomBytes, pieces
 from iirs.onion import RoundContext
+from iirs.permutation import random_permutation
 from iirs.wire.rounds import Bundle
 
-_TICKET_SIZE = 16
 _PREFIX = 32
-
-
-def random_permutation(count: int, random_bytes: RandomBytes) -> list[int]:
-    """Return a uniform permutation of ``range(count)``.
-
-    Everything draws a random ticket of 16 bytes and is put in their order; should two be alike, all draw
-    again, so every order is equally likely.
-    """
-    while True:
-        drawn = random_bytes(_TICKET_SIZE * count)
-        tickets = pieces(drawn, _TICKET_SIZE)
-        if len(set(tickets)) == count:
-            return sorted(range(count), key=tickets.__getitem__)
 
 
 def shuffle(items: Sequence[bytes], permutation: Sequence[int]) -> list[bytes]:
@@ -144,9 +131,12 @@ class MixStage:
     def set_up(
         self, context: RoundContext, opened: Sequence[bytes | None], give_up_at: float = math.inf
     ) -> None:
-        """Make the circuits of an epoch; a place whose onion did not open (``None``), or is a copy, is dead."""
+        """Make the circuits of an epoch; a place whose onion did not open, or is a copy (``None``), is dead."""
         self.forget()
-        alive, onions = _distinct(opened)
+        # Onions that are alike inside are not looked for: at the end of the chain they are the ids of drops, which
+        # come twice; anywhere else the next hop drops them.
+        alive = [place for place, onion in enumerate(opened) if onion is not None]
+        onions = [onion for onion in opened if onion is not None]
         noise = self._noise(context)
         self._tell(context, BatchKind.SETUP, len(opened), len(alive), len(noise))
         onions += noise

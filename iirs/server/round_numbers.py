@@ -47,6 +47,8 @@ class RoundNumbers:
         self._most = min(_AHEAD_ROUNDS, int(_AHEAD_SECONDS * 1000) // round_ms)
         self.clock_is_doubtful = self._is_doubtful()
         """Whether it may be in the future: long after the last round, or longer than the machine has run."""
+        self.ended_cleanly = database.reserved <= database.used_before[0] or not database.reserved
+        """Whether the server was stopped, or is new: not if it crashed."""
         self._least = self._after_restart()
         self._by_clock = True
         self._is_used = False

@@ -249,7 +249,7 @@ class Service:
 
     def give_up_at(self) -> float:
         """Return until when the later hops may take for what they are asked now (monotonic seconds)."""
-        return self._announcer.give_up_at()
+        return self._announcer.round_give_up_at()
 
     def _open_next(self) -> Opened | None:
         return self._announcer.open_next(self.accounts, self.prekeys, self._seconds_to_collect)

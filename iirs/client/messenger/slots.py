@@ -90,7 +90,7 @@ class Slots:
             self._events.append(PeerAsks(name, asks=False))
 
     def hang_up(self, peer: str) -> None:
-        """End the conversation with ``peer``, four rounds after the next upload that can say so."""
+        """End the conversation with ``peer``, three rounds after the next upload that can say so."""
         self.end(peer)
         self._store.commit()
 
@@ -180,7 +180,7 @@ class Slots:
             conversation.catch_up(round_number)
 
     def lose_agreements(self) -> None:
-        """Give up agreements that are not begun; what the next upload needs of it is stored with that."""
+        """Give up agreements on which nobody was heard; that is stored with the next upload."""
         for conversation in self.conversations.values():
             conversation.lose_agreement()
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from iirs.directory import Directory
-from iirs.errors import ConfigError, OnionError, StoreError
+from iirs.errors import ConfigError, StoreError
 from iirs.geometry import BatchKind
+from iirs.server.ration import SETUPS_AT_ONCE
 
 _STORED = (BatchKind.SETUP, BatchKind.INVITATION)
 """Of cells nothing is stored: without the keys in memory a restarted hop runs none."""
-SETUPS_AT_ONCE = 3
 _FILE = "hop.json"
 _FORMER = "CONVERSATION"
 """What the batch was called of which a setup takes the place."""
@@ -35,6 +35,14 @@ class Witnessed:
     digest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Setups:
+    """How many setups were left of the ration, and when (unix seconds)."""
+
+    left: float
+    stored_at: float
+
+
 class HopState:
     """Kept in one small file, replaced as a whole; what a method sets is on disk when it returns.
 
@@ -46,8 +54,7 @@ class HopState:
         self._path = None if folder is None else folder / _FILE
         self._chain_id = chain_id
         self.rounds = dict.fromkeys(_STORED, -1)
-        self.setup_due = 0.0
-        """Unix seconds: when as many setups as were opened would have been due, one after the other."""
+        self.setups = Setups(SETUPS_AT_ONCE, 0.0)
         self.announced = -1
         """The last round whose announcement was accepted."""
         self.witnessed = Witnessed(0, Directory(chain_id).digests[0])
@@ -64,20 +71,9 @@ class HopState:
         """Remember that a batch of this round and kind has been accepted. Raises ``StoreError``."""
         self._set(rounds={**self.rounds, kind: round_number})
 
-    def may_set_up(self, now: float, seconds: float) -> bool:
-        """Whether a setup may be opened: three at once, and then one in so many seconds."""
-        return now >= self._due(now, seconds) - (SETUPS_AT_ONCE - 1) * seconds
-
-    def note_setup(self, round_number: int, now: float, seconds: float) -> None:
-        """Remember that a setup has been accepted. Raises ``OnionError`` if it may not be, ``StoreError``."""
-        if not self.may_set_up(now, seconds):
-            raise OnionError("a setup before its time")
-        due = max(now, self._due(now, seconds)) + seconds
-        self._set(rounds={**self.rounds, BatchKind.SETUP: round_number}, setup_due=due)
-
-    def _due(self, now: float, seconds: float) -> float:
-        # A clock that was set back may not keep setups away for longer than any number of them would.
-        return min(self.setup_due, now + SETUPS_AT_ONCE * seconds)
+    def note_setup(self, round_number: int, left: float, now: float) -> None:
+        """Remember that a setup was accepted, and how many are left at a time. Raises ``StoreError``."""
+        self._set(rounds={**self.rounds, BatchKind.SETUP: round_number}, setups=Setups(left, now))
 
     def set_announced(self, round_number: int) -> None:
         """Remember that an announcement of this round has been accepted. Raises ``StoreError``."""
@@ -104,9 +100,9 @@ class HopState:
         rounds = table["rounds"]
         rounds.setdefault(BatchKind.SETUP.name, rounds.get(_FORMER))
         self.rounds = {kind: int(rounds[kind.name]) for kind in _STORED}
-        self.setup_due = float(table.get("setup_due", 0.0))
-        if not math.isfinite(self.setup_due):
-            raise ValueError("no time")
+        self.setups = Setups(*map(float, table.get("setups", (SETUPS_AT_ONCE, 0.0))))
+        if not (0 <= self.setups.left <= SETUPS_AT_ONCE and math.isfinite(self.setups.stored_at)):
+            raise ValueError("no ration")
         self.announced = int(table["announced"])
         digest = bytes.fromhex(table["digest"])
         if len(digest) != hashlib.sha256().digest_size:
@@ -118,24 +114,24 @@ class HopState:
         rounds: dict[BatchKind, int] | None = None,
         announced: int | None = None,
         witnessed: Witnessed | None = None,
-        setup_due: float | None = None,
+        setups: Setups | None = None,
     ) -> None:
         """Put on disk what is new, and then in memory: what is not on disk must be taken for not having been."""
         rounds = self.rounds if rounds is None else rounds
         announced = self.announced if announced is None else announced
         witnessed = self.witnessed if witnessed is None else witnessed
-        setup_due = self.setup_due if setup_due is None else setup_due
+        setups = self.setups if setups is None else setups
         self._write(
             {
                 "chain": self._chain_id.hex(),
                 "rounds": {kind.name: number for kind, number in rounds.items()},
-                "setup_due": setup_due,
+                "setups": [setups.left, setups.stored_at],
                 "announced": announced,
                 "length": witnessed.length,
                 "digest": witnessed.digest.hex(),
             }
         )
-        self.rounds, self.announced, self.witnessed, self.setup_due = rounds, announced, witnessed, setup_due
+        self.rounds, self.announced, self.witnessed, self.setups = rounds, announced, witnessed, setups
 
     def _write(self, table: dict[str, Any]) -> None:
         if self._path is None:

@@ -29,12 +29,11 @@ from iirs.server.hops.link import BehindError, Prepare, Prepared, Refusal, Refus
 from iirs.server.hops.mix_hop import MixHop
 from iirs.server.hops.noise_maker import NoiseMaker
 from iirs.server.mix_stage import Batch, MixStage, NextHop, StageView, no_noise
+from iirs.server.ration import Ration, left_at_start, setup_seconds
 from iirs.suite import KeyPair
 from iirs.wire.rounds import NO_BUNDLE, NOTHING_BEFORE, Announcement, Bundle, announcement_hash
 
 _log = logging.getLogger("iirs.mix")
-SETUP_SHARE = 15 / 16
-"""Of the time an epoch takes: until the next setup may be opened. The rest is for clocks that differ."""
 _WAS_SET = (
     "was set, and is more than an hour from the rounds now. They go on. If the clock is wrong, set it; if it "
     "is right, start the servers of this chain anew"
@@ -102,7 +101,9 @@ class LaterHop:
         self._keyring = EpochKeyring(chain, hop, identity)
         self._noise = NoiseMaker(chain, hop, environment.random_bytes)
         self._round: _Round | None = None
-        self._setup_seconds = SETUP_SHARE * chain.epoch_rounds * chain.round_ms / 1000
+        seconds = setup_seconds(chain)
+        left = left_at_start(state.setups.left, state.setups.stored_at, environment.clock(), seconds)
+        self._ration = Ration(seconds, environment.monotonic, left)
         self._lock = threading.Lock()
         """Held by whoever uses or forgets circuits."""
         self._epoch_key_id = b""
@@ -148,7 +149,7 @@ class LaterHop:
                 behind.check(self._chain, self._hop + 1, request, content)
             except ChainError as error:
                 raise RefusedError(self._hop + 1, Refusal.MALFORMED) from error
-        own = self._keyring.for_setup(request.setup_round)
+        own = self._keyring.for_setup(request.setup_round, self._epoch_key_id)
         keys = (own, *behind.keys)
         self._round = _Round(request.round_number, request.setup_round, request.previous, keys)
         return Prepared(keys, (self._identity.sign(content), *behind.signatures))
@@ -160,7 +161,7 @@ class LaterHop:
         all that clients were shown.
         """
         if request.setup_round == request.round_number:
-            if not self._state.may_set_up(self._environment.clock(), self._setup_seconds):
+            if not self._ration.allows(ahead=self._chain.round_ms / 1000):
                 raise RefusedError(self._hop, Refusal.RATION)
             return
         is_live = self._mix.setup_round == request.setup_round and self._has_epoch_key
@@ -200,7 +201,7 @@ class LaterHop:
         It must name the keys that were shown, and a head that every hop signed.
         """
         current = self._round
-        if current is None or current.context is not None or current.number <= self._state.announced:
+        if current is None or current.number <= self._state.announced:
             raise RefusedError(self._hop, Refusal.STALE)
         try:
             shown = Announcement.decode(announcement, self._chain.geometry)
@@ -217,23 +218,25 @@ class LaterHop:
             raise RefusedError(self._hop, Refusal.KEY)
         self._state.set_announced(current.number)
         self._accepted = announcement_hash(announcement)
-        current.context = RoundContext(self._chain.chain_id, current.number, self._accepted)
+        context = RoundContext(self._chain.chain_id, current.number, self._accepted)
         if shown.is_setup:
-            self._begin_epoch(current)
+            self._begin_epoch(current, context)
         if self._successor is not None:
             self._successor.open_round(announcement, give_up_at)
+        # Only now: a batch that those behind will refuse is to use up nothing here.
+        current.context = context
 
-    def _begin_epoch(self, current: _Round) -> None:
+    def _begin_epoch(self, current: _Round, context: RoundContext) -> None:
         """Forget all of the epoch before, and begin to make this one's noise."""
         self._epoch_key_id = current.keys[0].key_id
         self._keyring.keep_only(self._epoch_key_id)
         with self._lock:
             self._mix.forget()
-        if self._successor is not None and current.context is not None:
+        if self._successor is not None:
             public = [
                 key.verified(self._chain, self._hop + 1 + place) for place, key in enumerate(current.keys[1:])
             ]
-            self._noise.begin(current.context, public)
+            self._noise.begin(context, public)
 
     def _vouches_for(self, shown: Announcement) -> bool:
         """Say whether an announcement holds what this hop signed and passed on, and sensible times.
@@ -311,6 +314,9 @@ class LaterHop:
 
     def _store_round(self, round_number: int, kind: BatchKind) -> None:
         if kind is BatchKind.SETUP:
-            self._state.note_setup(round_number, self._environment.clock(), self._setup_seconds)
+            if not self._ration.allows():
+                raise OnionError("a setup before its time")
+            self._state.note_setup(round_number, self._ration.left() - 1, self._environment.clock())
+            self._ration.take()
         else:
             self._state.set_round(round_number, kind)
