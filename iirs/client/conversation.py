@@ -184,8 +184,8 @@ class Conversation:
     def lose_agreement(self) -> None:
         """Give up an agreement on which the peer has not been heard.
 
-        A bundle may have been missed in which the two agreed anew, or one been shown that others were not. To post
-        on it all the same could put the two into four drops instead of two, where everybody can count them.
+        A bundle may have been missed in which the two agreed anew, or one been shown that others were not. To
+        post on it all the same could put the two into four drops instead of two, where they can be counted.
         """
         if self.sync is not None and not self.confirmed:
             self.sync.lapse()
@@ -194,8 +194,8 @@ class Conversation:
     def prepare(self, shown: Announcement, has_circuits: bool) -> Posted | None:
         """Return what to leave in this round's shared drops, or ``None`` for cover.
 
-        ``has_circuits``: whether a slot's circuits lead to this conversation's drops; at a setup its own state
-        decides. Steps the keys past this round either way: the result is the only thing that can open it.
+        ``has_circuits``: whether a slot's circuits lead to this conversation's drops; at a setup its own
+        state decides. Steps the keys past this round either way: nothing but the result can open it.
         """
         self._out = None
         if self.sync is None:
@@ -264,9 +264,11 @@ class Conversation:
             replies = None
         arrived: list[Item] = []
         heard: list[PeerMessage] = []
+        came_back = 0
         for drop, reply in enumerate(replies or ()):
             if reply == posted.sealed[drop]:
                 self.chat.came_back(posted.messages[drop])
+                came_back += 1
                 continue
             try:
                 message = PeerMessage.open(
@@ -276,9 +278,9 @@ class Conversation:
                 continue
             heard.append(message)
             arrived += self.chat.receive(message)
-        # A peer uploads to both drops or to none: in one alone, somebody took out the other message. What comes
-        # from neither may be of a peer whose upload was late: then the entry has put something in its place.
-        altered = bool(heard) and len(heard) < len(replies or ())
+        # A peer is in both drops or in none, and uploads to both or to none: what differs was taken out.
+        # Noise from both may be of a peer whose upload was late: the entry fills its place.
+        altered = any(0 < count < len(replies or ()) for count in (came_back, len(heard)))
         established = self._hear(round_number, heard)
         delivered = tuple(self.chat.take_delivered())
         return Gathered(bool(heard), altered, tuple(arrived), delivered, tuple(heard), established)

@@ -46,7 +46,7 @@ from iirs.wire.rounds import (
 
 
 def _fate(current: OpenRound, status: RoundStatus, clean: bool) -> RoundFate:
-    """Return what became of a round, as the person is told: ``clean`` says that all came back as it should."""
+    """Return what became of a round, for the person: ``clean`` says that all came back as it should."""
     if current.epoch is None:
         return RoundFate.NOT_YET
     if status is not RoundStatus.DONE:

@@ -1,7 +1,7 @@
-"""What an engine holds of the round that is open, and of the circuits of its epoch: values and what fills them.
+"""What an engine holds of the round that is open, and of the circuits of its epoch.
 
-A slot's circuits lead to the two drops of a conversation, or both to one fresh drop. Which of the two is decided at
-the setup; what happens later in the epoch changes what its cells carry, and never where they lead.
+A slot's circuits lead to the two drops of a conversation, or both to one fresh drop. Which of the two is
+decided at the setup; what happens later in the epoch changes what its cells carry, never where they lead.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Cover:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A slot whose cells mean nothing: it has no circuits, or they lead to the drops of a talk that is over."""
+    """A slot whose cells mean nothing: it has no circuits, or they lead to the drops of an ended talk."""
 
     cells: tuple[bytes, ...] = field(repr=False)
 
@@ -39,7 +39,7 @@ SlotRound = tuple[Conversation, Posted] | Cover | Parked
 
 @dataclass(slots=True)
 class Epoch:
-    """A client's circuits, in memory only, and for each slot the conversation they lead to; ``None``: cover."""
+    """A client's circuits, in memory only, and for each slot whose drops they lead to; ``None``: cover."""
 
     setup_round: int
     circuits: list[Circuit] = field(repr=False)
@@ -61,7 +61,7 @@ class OpenRound:
     built: bool = False
 
     def fill(self, active: Sequence[Conversation], count: int, random_bytes: RandomBytes) -> list[bytes]:
-        """Decide what each of ``count`` slots sends; return the drop ids to set circuits up to, at a setup."""
+        """Decide what each of ``count`` slots sends; return, at a setup, the drop ids for its circuits."""
         if self.announcement.is_setup:
             return self._fill_setup(active, count, random_bytes)
         lead_to = self._lead_to
@@ -93,7 +93,8 @@ class OpenRound:
     ) -> list[bytes]:
         self.slots = []
         drop_ids: list[bytes] = []
-        # In an order drawn anew: by its place the entry, with a peer's help, could tell how many other talks there are.
+        # In an order drawn anew: by its place the entry, helped by a peer, could tell how many other talks
+        # there are.
         for place in random_permutation(count, random_bytes):
             conversation = active[place] if place < len(active) else None
             posted = None if conversation is None else conversation.prepare(self.announcement, False)
@@ -106,7 +107,7 @@ class OpenRound:
         return drop_ids
 
     def set_up(self, drop_ids: list[bytes], geometry: Geometry, random_bytes: RandomBytes) -> list[bytes]:
-        """Return the onions that set up circuits to these drops; the circuits are this round's from now on."""
+        """Return the onions that set up circuits to these drops; this round uses them from now on."""
         pairs = [
             set_up(drop_id, self.hop_keys, geometry.suite, self.context, random_bytes) for drop_id in drop_ids
         ]
