@@ -132,7 +132,8 @@ class EpochKeyring:
     def for_setup(self, setup_round: int, running: bytes) -> EpochKey:
         """Return a later hop's key for the epoch that begins with ``setup_round``, made now if there is none.
 
-        The key with the id ``running`` stays until the setup is announced: it may never be. No other does.
+        The key with the id ``running`` stays until the setup is announced: it may never be. No other does. Of the
+        epoch that runs it is the only one, however long that takes: what is sealed to another is opened by nobody.
         """
         last = setup_round + self._chain.epoch_rounds - 1
         with self._lock:
@@ -141,6 +142,9 @@ class EpochKeyring:
                 for key in self._keys
                 if key.public.key_id == running or key.public.first_round == setup_round
             ]
+            for key in self._keys:
+                if key.public.key_id == running and key.public.first_round == setup_round:
+                    return key.public
         return self._current(setup_round, last, 0, setup_round)
 
     def keep_only(self, key_id: bytes) -> None:
