@@ -130,8 +130,7 @@ class OpenChain:
     def start_hop(self, hop: int) -> LaterHop:
         """Start a later hop, or start it anew: what it has in its folder is all that it remembers."""
         state = HopState(self._folders.get(hop), self.chain.chain_id)
-        clock = lambda: self.now  # noqa: E731
-        world = HopEnvironment(os.urandom, clock=clock, monotonic=clock)
+        world = HopEnvironment(os.urandom, clock=lambda: self.now, monotonic=lambda: self.now)
         made = LaterHop(self.chain, hop, self.keys.identities[hop], state, world, self.taps.get(hop))
         stage = made._mix._stage
         if hop == HOPS - 1:
@@ -230,11 +229,9 @@ class OpenChain:
     @property
     def setup_orders(self) -> dict[int, list[int]]:
         """The permutation of each hop in this epoch, if all circuits are alive."""
-        return {hop: self.epoch(hop).permutation for hop in range(HOPS)}  # type: ignore[misc]
-
-    def epoch(self, hop: int) -> object:
-        """Return what a hop keeps of this epoch's setup."""
-        return (self.stage if hop == 0 else self.hops[hop]._mix._stage)._epoch
+        stages = {0: self.stage, **{hop: made._mix._stage for hop, made in self.hops.items()}}
+        epochs = {hop: stages[hop]._epoch for hop in range(HOPS)}
+        return {hop: list(epoch.permutation) for hop, epoch in epochs.items() if epoch is not None}
 
 
 class Client:

@@ -87,7 +87,7 @@ class Room:
     talk: bool
     permutes: Mapping[int, Permute] = field(default_factory=dict)
     people: Sequence[str] = PEOPLE
-    epoch_rounds: int = 2
+    epoch_rounds: int = 3
     late: Late = nobody_late
     meddle: Meddle = field(default_factory=lambda: as_sent, init=False)
     """What the entry is given in place of an upload; ``None``: nothing in time."""
