@@ -1,9 +1,9 @@
 """Circuits: set up once an epoch with public keys, then used every round with symmetric ones alone.
 
-A circuit is the way of one setup onion through the hops 1 .. n-1, to one access to one dead drop. In each round
-it carries one *cell* of 1,024 bytes each way. A cell has no tag between hops, on purpose: whatever comes into a
-hop goes out as bytes that look random, so what somebody altered cannot be told behind it. ``docs/circuits.md``
-sections 4 and 5. The idea is Yodel's (SOSP 2019).
+A circuit is the way of one setup onion through the hops 1 .. n-1, to one access to one dead drop. In each
+round it carries one *cell* of 1,024 bytes each way. A cell has no tag between hops, on purpose: whatever
+comes into a hop goes out as bytes that look random, so what somebody altered cannot be told behind it.
+``docs/circuits.md`` sections 4 and 5. The idea is Yodel's (SOSP 2019).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def initial_block(round_number: int, way: Way) -> bytes:
 class Layer:
     """One circuit at one hop: what the hop takes off a cell and puts on its answer, and the client undoes.
 
-    AES-256-CTR, so putting on and taking off are the same. Whoever holds it must use each block once: two cells
-    under one key stream show their difference.
+    AES-256-CTR, so putting on and taking off are the same. Whoever holds it must use each block once: two
+    cells under one key stream show their difference.
     """
 
     __slots__ = ("_cipher",)

@@ -1,7 +1,7 @@
 """Epoch keys: each hop's short-lived HPKE key, signed by its identity, never on disk.
 
-A later hop makes one for every setup, which serves that and the invitations of its epoch, and erases it when the
-next setup is announced. The entry's is what logins are sealed to; it makes a new one every 30 rounds.
+A later hop makes one for every setup, which serves that and the invitations of its epoch, and erases it when
+the next setup is announced. The entry's is what logins are sealed to; it makes a new one every 30 rounds.
 """
 
 from __future__ import annotations
@@ -132,8 +132,9 @@ class EpochKeyring:
     def for_setup(self, setup_round: int, running: bytes) -> EpochKey:
         """Return a later hop's key for the epoch that begins with ``setup_round``, made now if there is none.
 
-        The key with the id ``running`` stays until the setup is announced: it may never be. No other does. Of the
-        epoch that runs it is the only one, however long that takes: what is sealed to another is opened by nobody.
+        The key with the id ``running`` stays until the setup is announced: it may never be. No other does.
+        Of the epoch that runs it is the only one, however long that takes: what is sealed to another is
+        opened by nobody.
         """
         last = setup_round + self._chain.epoch_rounds - 1
         with self._lock:

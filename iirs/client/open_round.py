@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from iirs.circuit import Circuit, set_up
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import Posted
+from iirs.client.events import RoundFate
 from iirs.errors import OnionError
 from iirs.geometry import CELL_SIZE, CIRCUITS_PER_SLOT, DROP_ID_SIZE, BatchKind, Geometry, RandomBytes
 from iirs.onion import EntryChannel, RoundContext, wrap
 from iirs.permutation import random_permutation
 from iirs.suite import PublicKey
-from iirs.wire.rounds import Announcement
+from iirs.wire.accounts import Errand
+from iirs.wire.rounds import Announcement, RoundStatus, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,37 @@ class OpenRound:
                 drop_ids += [random_bytes(DROP_ID_SIZE)] * CIRCUITS_PER_SLOT
         return drop_ids
 
-    def set_up(self, drop_ids: list[bytes], geometry: Geometry, random_bytes: RandomBytes) -> list[bytes]:
-        """Return the onions that set up circuits to these drops; this round uses them from now on."""
+    def build(
+        self,
+        drop_ids: list[bytes],
+        invitations: list[bytes],
+        channel: EntryChannel,
+        geometry: Geometry,
+        random_bytes: RandomBytes,
+        errand: Errand,
+    ) -> Upload:
+        """Return the upload: the cells of all slots, circuits to these drops, and these invitations."""
+        setups = self._set_up(drop_ids, geometry, random_bytes)
+        onions = self._wrap_invitations(invitations, geometry, random_bytes)
+
+        def seal(kind: BatchKind, items: list[bytes]) -> tuple[bytes, ...]:
+            first = geometry.first_index(kind)
+            return tuple(
+                channel.seal_up(self.context, kind, index, item) for index, item in enumerate(items, first)
+            )
+
+        return Upload(
+            self.context.round_number,
+            seal(BatchKind.CELL, self._cells()),
+            seal(BatchKind.SETUP, setups),
+            seal(BatchKind.INVITATION, onions),
+            errand,
+        )
+
+    def _set_up(self, drop_ids: list[bytes], geometry: Geometry, random_bytes: RandomBytes) -> list[bytes]:
+        """Return the onions that set up circuits to these drops; the circuits are this round's from here."""
+        if not drop_ids:
+            return []
         pairs = [
             set_up(drop_id, self.hop_keys, geometry.suite, self.context, random_bytes) for drop_id in drop_ids
         ]
@@ -115,8 +146,7 @@ class OpenRound:
         self.epoch = Epoch(self.context.round_number, [circuit for _, circuit in pairs], lead_to)
         return [onion for onion, _ in pairs]
 
-    def cells(self) -> list[bytes]:
-        """Return the cells of all slots, as they go to the entry: with the later hops' layers."""
+    def _cells(self) -> list[bytes]:
         cells: list[bytes] = []
         for used in self.slots:
             cells += used[1].sealed if isinstance(used, tuple) else used.cells
@@ -125,24 +155,15 @@ class OpenRound:
         number = self.context.round_number
         return [circuit.wrap(number, cell) for circuit, cell in zip(self.epoch.circuits, cells, strict=True)]
 
-    def wrap_invitations(
+    def _wrap_invitations(
         self, invitations: list[bytes], geometry: Geometry, random_bytes: RandomBytes
     ) -> list[bytes]:
-        """Return the invitations as onions, in an order drawn anew: it must not say how many are real."""
+        # In an order drawn anew: it must not say how many are real.
         kind = BatchKind.INVITATION
         return [
             wrap(invitations[place], self.hop_keys, geometry.suite, self.context, kind, random_bytes)[0]
             for place in random_permutation(len(invitations), random_bytes)
         ]
-
-    def seal(
-        self, channel: EntryChannel, geometry: Geometry, kind: BatchKind, items: list[bytes]
-    ) -> tuple[bytes, ...]:
-        """Return cells or onions sealed for the entry."""
-        first = geometry.first_index(kind)
-        return tuple(
-            channel.seal_up(self.context, kind, index, item) for index, item in enumerate(items, first)
-        )
 
     def open(self, channel: EntryChannel | None, sealed: Sequence[bytes]) -> list[bytes]:
         """Return what came back through the circuits; nothing for a cell that does not open."""
@@ -157,6 +178,14 @@ class OpenRound:
             else:
                 opened.append(circuit.unwrap(self.context.round_number, inner))
         return opened
+
+    def fate(self, status: RoundStatus, clean: bool) -> RoundFate:
+        """Return what became of the round, as the person is told; ``clean``: all is as it should be."""
+        if self.epoch is None:
+            return RoundFate.NOT_YET
+        if status is not RoundStatus.DONE:
+            return RoundFate.LOST
+        return RoundFate.CLEAN if clean else RoundFate.TAMPERED
 
     def cover_came_back(self, opened: list[bytes]) -> bool:
         """Whether all cover came back as it should: swapped."""

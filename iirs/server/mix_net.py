@@ -5,9 +5,10 @@
     open (here) -> ``shuffle`` (``mix_stage``) -> ``DeadDropManager.handle_messages`` (``deaddrop``)
     -> ``unshuffle`` (``mix_stage``) -> seal (here)
 
-In a longer chain the later hops come between shuffle and dead drops: each takes a layer off, shuffles, unshuffles
-and puts one on (``hops.mix_hop``). A setup round goes that way twice: with the dead drops' ids first, which make
-the circuits that the cells of its epoch use. No socket and no clock in here; the scheduler calls ``run_round``.
+In a longer chain the later hops come between shuffle and dead drops: each takes a layer off, shuffles,
+unshuffles and puts one on (``hops.mix_hop``). A setup round goes that way twice: with the dead drops' ids
+first, which make the circuits that the cells of its epoch use. No socket and no clock in here; the scheduler
+calls ``run_round``.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class MixNet:
     States of a round: opened by ``open_round`` (collecting) -> closed by ``close_round`` (running) -> done.
     ``submit`` and the opening and closing share one lock, which is never held while a round runs.
 
-    Circuits belong to an account, so that whoever reconnects goes on with them. Who has circuits and sends nothing
-    gets random cells in their place, until the epoch ends: behind this hop nobody can tell.
+    Circuits belong to an account, so that whoever reconnects goes on with them. Who has circuits and sends
+    nothing gets random cells in their place, until the epoch ends: behind this hop nobody can tell.
     """
 
     def __init__(

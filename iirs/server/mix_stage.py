@@ -1,9 +1,9 @@
 """What every hop does with a batch: shuffle, pass on, and unshuffle what comes back.
 
-``MixStage`` is the part that every place in the chain shares. At a setup it drops duplicates, adds noise and draws
-the permutation that the epoch's rounds go by. The entry (``mix_net``) and the later hops (``hops.mix_hop``) open
-the onions and cells before it and put their layer on after it; behind the last are the dead drops (``deaddrop``).
-No socket and no clock in here.
+``MixStage`` is the part that every place in the chain shares. At a setup it drops duplicates, adds noise and
+draws the permutation that the epoch's rounds go by. The entry (``mix_net``) and the later hops
+(``hops.mix_hop``) open the onions and cells before it and put their layer on after it; behind the last are
+the dead drops (``deaddrop``). No socket and no clock in here.
 """
 
 from __future__ import annotations
@@ -131,10 +131,10 @@ class MixStage:
     def set_up(
         self, context: RoundContext, opened: Sequence[bytes | None], give_up_at: float = math.inf
     ) -> None:
-        """Make the circuits of an epoch; a place whose onion did not open, or is a copy (``None``), is dead."""
+        """Make the circuits of an epoch; a place is dead if its onion did not open, or is a copy."""
         self.forget()
-        # Onions that are alike inside are not looked for: at the end of the chain they are the ids of drops, which
-        # come twice; anywhere else the next hop drops them.
+        # Onions that are alike inside are not looked for: at the end of the chain they are the ids of drops,
+        # which come twice; anywhere else the next hop drops them.
         alive = [place for place, onion in enumerate(opened) if onion is not None]
         onions = [onion for onion in opened if onion is not None]
         noise = self._noise(context)

@@ -1,6 +1,7 @@
-"""``Ration``: how often circuits are set up. Each setup in which somebody could have interfered costs privacy.
+"""``Ration``: how often circuits are set up.
 
-Whoever crashes a hop on purpose, or asks for setups, would have in minutes what is meant for hours otherwise.
+Each setup in which somebody could have interfered costs privacy. Whoever crashes a hop on purpose, or asks
+for setups, would have in minutes what is meant for hours otherwise.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``LaterHop``: one mix server behind the entry, from the keys before a round to the answers after it.
 
-States of a round here: prepared (key shown, head signed) -> opened (announcement accepted; at a setup, noise begun
-and the circuits before it gone) -> run (one batch of each kind). Each only once, rounds strictly increasing; what
-is refused changes nothing. The states of an epoch are in ``mix_hop``.
+States of a round here: prepared (key shown, head signed) -> opened (announcement accepted; at a setup, noise
+begun and the circuits before it gone) -> run (one batch of each kind). Each only once, rounds strictly
+increasing; what is refused changes nothing. The states of an epoch are in ``mix_hop``.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class LaterHop:
                 raise RefusedError(self._hop, Refusal.STALE) from error
 
     def erase_keys(self) -> None:
-        """Forget epoch keys, and circuits with them, whose time is over by the clock; safe from any thread."""
+        """Forget keys, and circuits with them, whose time is over by the clock; safe from any thread."""
         self._keyring.erase()
         if not self._has_epoch_key and self._lock.acquire(blocking=False):
             try:
