@@ -171,7 +171,7 @@ class Conversation:
         return b"" if self.sync is None else self.sync.conversation
 
     def lose_agreement(self) -> None:
-        """Give up an agreement on which nothing was heard: the bundle in which it was made anew may be missed."""
+        """Give up an agreement on which nothing was heard: a bundle may be missed that made it anew."""
         # The two would be in four drops then, alone in each, where they can be counted.
         if self.sync is not None and not self.confirmed:
             self.sync.lapse()
