@@ -19,6 +19,8 @@ from iirs.onion import RoundContext, wrap
 from iirs.suite import HpkeSuite, PublicKey
 
 _BLOCK = struct.Struct(">QQ")
+_FROM_ANYWHERE = modes.CTR(bytes(16))
+"""Every cell says where its key stream begins. One for all, because to make one takes time."""
 
 
 class Way(IntEnum):
@@ -49,7 +51,7 @@ class Layer:
     def __init__(self, secret: bytes) -> None:
         """``secret`` (32 bytes) came inside the setup's layer for this hop: fresh, and bound to the epoch."""
         # Kept and set back for every cell: to make one costs several times what a cell does.
-        self._cipher = Cipher(algorithms.AES256(secret), modes.CTR(bytes(16))).encryptor()
+        self._cipher = Cipher(algorithms.AES256(secret), _FROM_ANYWHERE).encryptor()
 
     def apply(self, block: bytes, cell: bytes) -> bytes:
         """Return the cell with this layer put on, or taken off; ``block`` is ``initial_block``."""

@@ -197,13 +197,12 @@ class MixNet:
 
     def _cells(self, uploads: _Uploads) -> list[bytes]:
         """Return a cell for each place: random bytes for whoever sent none, or one that does not open."""
-        cells = self._stage.random_cells(self._geometry.circuits * len(self._first_places))
+        cells: list[bytes | None] = [None] * (self._geometry.circuits * len(self._first_places))
         for client, sent in uploads.opened(BatchKind.CELL):
             first = self._first_places.get(self._account(client))
             if first is not None:
-                for place, cell in enumerate(sent, first):
-                    cells[place] = cell or cells[place]
-        return cells
+                cells[first : first + len(sent)] = sent
+        return self._stage.healed(cells)
 
     def _replies(self, uploads: _Uploads, answers: Sequence[bytes]) -> dict[Hashable, Replies]:
         without = self._filler(uploads.context, RoundStatus.NO_CIRCUITS)
