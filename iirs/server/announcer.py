@@ -172,6 +172,7 @@ class Announcer:
             # Only now: a number that the hops refuse, because a clock is wrong, must not be kept as used.
             if not self._numbers.may_use(number):
                 raise HopError(0, "cannot keep round numbers: its database does not store anything")
+            self._ration_setup(ready.place)
             announced = prekeys.announce(ready.head.length, number)
             opened = self._open(ready, increment, announced, seconds_to_collect())
         except HopError as error:
@@ -258,7 +259,6 @@ class Announcer:
 
     def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
         place = ready.place
-        self._ration_setup(place)
         invite_every = self._invite_every()
         self._invites = self._carries_invitations(place, invite_every)
         announcement = Announcement(
