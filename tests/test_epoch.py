@@ -1,4 +1,4 @@
-"""Epoch keys: fresh for every setup, signed by the hop, gone when their time is over; and those for logins."""
+"""Epoch keys: fresh for every setup, signed by the hop, gone when their time is over; those for logins."""
 
 from __future__ import annotations
 
