@@ -1,4 +1,4 @@
-"""The ration of setups: three at once, then one in 15/16 of an epoch's time, whatever crashes or clocks do."""
+"""The ration of setups: three at once, and one in 15/16 of an epoch, whatever crashes and clocks do."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_a_start_that_took_the_clocks_word_would_be_seen() -> None:
 
 
 def test_what_is_left_is_never_less_than_none_and_a_hop_starts_with_it(tmp_path: Path) -> None:
-    """Fixed: a setup that was due to the last billionth left so much less than none, and no start took that."""
+    """Fixed: a setup that was due to the last billionth left less than none, and no start took that."""
     machine = Machine(tmp_path)
     for _ in range(3):
         machine.set_up()
