@@ -237,7 +237,10 @@ RULES = {
 }
 """By folder below ``iirs`` (``.``: ``iirs`` itself). One without kinds is pure: values in, values out."""
 EXCEPTIONS = {
-    "iirs.tls": ("sockets files", "TLS over memory, with OpenSSL's files for certificates"),
+    "iirs.tls": (
+        "sockets files threads",
+        "TLS over memory, certificates in files, one lock for shared buffers",
+    ),
     "iirs.paths": ("files", "where programs keep their files"),
     "iirs.standard_streams": ("sockets files", "what programs print on; poll says whether it has a reader"),
     "iirs.epoch": ("threads clock", "one lock: connections look up keys that another thread erases"),

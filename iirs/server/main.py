@@ -153,7 +153,11 @@ def _bounded(settings: ServiceSettings, limit: int | None) -> ServiceSettings:
 def _run(options: argparse.Namespace, settings: ServiceSettings, stop: StopSignal) -> int:
     service = build_service(options, settings)
     port = service.start(options.host, options.port)
-    link, *others = _links(options.host, service, port)
+    try:
+        link, *others = _links(options.host, service, port)
+    except ConfigError:
+        service.stop()
+        raise
     for line in _trust(service.chain):
         print(f"iirs-server: {line}", file=sys.stderr)
     for other in others:
