@@ -263,11 +263,13 @@ class JoinLink:
         """
         if self.fingerprint is not None and not hmac.compare_digest(self.fingerprint, chain_id):
             raise ImpostorError(
-                "This server shows another chain than the one that the join link names. Someone may be in "
-                "between, or the server was set up anew: ask the person who runs it for the link."
+                "This server shows another chain than the one that the join link names. Someone may "
+                "be in between, or the server was set up anew: ask the person who runs it for its "
+                "join link."
             )
         if pinned is not None and not hmac.compare_digest(pinned, chain_id):
             raise ImpostorError(
-                "This server shows another chain than the one that was used before. Someone may be in "
-                "between, or the server was set up anew: ask the person who runs it for the link."
+                "This server shows another chain than the one that was used before. Someone may be in"
+                " between, or the server was set up anew: ask the person who runs it for its join "
+                "link."
             )

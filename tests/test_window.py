@@ -196,7 +196,7 @@ def test_closing_hangs_up_first_and_a_second_close_does_not_wait(screen: Screen,
         screen.pump(lambda w=window: can_send(w))  # type: ignore[misc]
         window.close()
         assert window.navigator.shown is not None
-        assert "Leaving" in words(window.navigator.shown)
+        assert "Logging out" in words(window.navigator.shown)
         assert window.is_open
         if properly:
             screen.pump(lambda w=window: not w.is_open)  # type: ignore[misc]

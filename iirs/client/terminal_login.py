@@ -207,7 +207,7 @@ class TerminalLogin:
         result = log_in(self._home, credentials)
         if result.on_trust:
             self._say(
-                "first visit to this server, and the link has no fingerprint: it is taken on trust now "
+                "first visit to this server, and the join link has no fingerprint: it is taken on trust now "
                 "and checked from here on"
             )
         if isinstance(result, LoggedIn):

@@ -16,7 +16,7 @@ def why_not(model: ChatModel, talk: Talk) -> str:
         case ConnectionState.CONNECTING:
             return _("Connecting to the server …")
         case ConnectionState.WAITING:
-            return _("No connection to the server. It comes back by itself.")
+            return _("No connection to the server. It is tried again by itself; nothing is lost.")
         case ConnectionState.CLOSED:
             return _("You are logged out, so nothing can be sent. What you write stays here.")
     if model.keeping:
@@ -39,7 +39,7 @@ def about(model: ChatModel, talk: Talk) -> str:
         case PeerState.IDLE if talk.asks:
             return _("{peer} wants to talk to you. Accept to begin.").format(peer=peer)
         case PeerState.ASKING:
-            waiting = _("Waiting until {peer} asks for you, too.").format(peer=peer)
+            waiting = _("Waiting until {peer} asks you to talk, too.").format(peer=peer)
             return waiting + _invite_pace(model)
         case PeerState.WAITING:
             return n_(
@@ -77,9 +77,11 @@ def _about_group(model: ChatModel, talk: Talk) -> str:
     here = sum(
         name in model.talks and model.talks[name].state is PeerState.CONNECTED for name in talk.members
     )
+    if not here:
+        return _("Nobody of this group is connected to you just now. What you write waits.")
     return n_(
-        "{here} person of this group is connected to you. What you write goes round through all of them.",
-        "{here} people of this group are connected to you. What you write goes round through all of them.",
+        "One member of this group is connected to you, and passes on what you write.",
+        "{here} members of this group are connected to you, and pass on what you write.",
         here,
     ).format(here=here)
 
@@ -106,7 +108,7 @@ _BRIEF = {
     PeerState.WAITING: N_("waits for a free place"),
     PeerState.ASKING: N_("asked, waiting"),
     PeerState.AGREED: N_("meeting …"),
-    PeerState.CONNECTED: N_("answers in rounds"),
+    PeerState.CONNECTED: N_("connected"),
     PeerState.QUIET: N_("quiet"),
     PeerState.RESUMING: N_("out of reach"),
     PeerState.ENDING: N_("ending …"),

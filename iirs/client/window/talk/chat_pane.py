@@ -18,6 +18,7 @@ from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, brief, why_not
 from iirs.client.store.log_entry import LogEntry, TransferState
 from iirs.client.text.display import cut_middle
+from iirs.client.text.key_names import key_name
 from iirs.client.text.links import ADDRESS_SHOWN, host_of, whole_link
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import N_, _
@@ -280,7 +281,7 @@ class ChatPane(ttk.Frame):
         """Show what can be done with this talk."""
         talk, menu, actions = self._talk, self.talk_menu, self._actions
         menu.delete(0, "end")
-        menu.add_command(label=_("Find in this talk"), accelerator="Ctrl+F", command=self.find)
+        menu.add_command(label=_("Find in this talk"), accelerator=key_name("Ctrl+F"), command=self.find)
         if not talk.is_group:
             self._entry(menu, _("Safety number …"), lambda: self.show_safety(talk.peer))
         timers = self._menu()
