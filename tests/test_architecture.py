@@ -254,6 +254,7 @@ EXCEPTIONS = {
     "iirs.server.mix_net": ("threads", "one lock: uploads come from every connection's thread"),
     "iirs.server.deaddrop": ("clock", "GarbageCollector, which keeps messages for a time"),
     "iirs.client.server_connection": ("threads clock", "the connection's thread"),
+    "iirs.client.leave_signals": ("threads", "Ctrl-C and the like, as what a main thread looks for"),
     "iirs.client.account.giving_way": ("threads", "a priority is a thread's own, and never comes back"),
     "iirs.client.terminal": (
         "threads clock files",

@@ -118,10 +118,10 @@ def test_ctrl_c_means_at_once_only_when_that_has_been_said(
     terminal: Terminal, *, before: bool, meanwhile: bool, looks: int
 ) -> None:
     chat = terminal._chat
-    connection = LeavesSlowly(chat._note_interrupt if meanwhile else lambda: None)
+    connection = LeavesSlowly(chat._signals.note if meanwhile else lambda: None)
     chat._connection = connection  # type: ignore[assignment]
     if before:
-        chat._note_interrupt()
+        chat._signals.note()
     assert chat._leave(0) == 130
     assert connection.looks == looks
 

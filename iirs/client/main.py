@@ -11,7 +11,8 @@ from pathlib import Path
 from iirs.chain import JoinLink, parse_chain
 from iirs.client.account.entry_calls import Home
 from iirs.client.desktop import menu_entry as desktop_entry
-from iirs.client.terminal import INTERRUPTED, Streams, TerminalChat
+from iirs.client.leave_signals import INTERRUPTED
+from iirs.client.terminal import Streams, TerminalChat
 from iirs.client.terminal_login import TerminalLogin, read_password
 from iirs.errors import ChainError, ConfigError, IirsError
 from iirs.paths import data_directory

@@ -367,7 +367,7 @@ def _windows(hops: int, round_seconds: float) -> int:
             ]  # fmt: skip
             windows.append(stack.enter_context(subprocess.Popen(command, text=True)))
             servers.left.program(windows[-1])
-            stack.callback(windows[-1].terminate)
+            stack.callback(windows[-1].kill)
         print("Two windows: alice and bob ask for each other, which takes a few rounds. Close both to end.")
         codes = [window.wait() for window in windows]
     return max(codes)
