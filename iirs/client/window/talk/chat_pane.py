@@ -134,7 +134,7 @@ class ChatPane(ttk.Frame):
     def keep_draft(self) -> None:
         """Keep what is being written with its talk."""
         if self._talk.peer:
-            self._talk.draft = self.composer.text
+            self._talk.draft = "" if self._talk.group is GroupState.LEFT else self.composer.text
 
     def refresh(self) -> None:
         """Take in what has changed."""
@@ -156,7 +156,7 @@ class ChatPane(ttk.Frame):
         marks = "".join([" ✓"] * talk.verified + [" ◷"] * bool(talk.timer))
         title = theme.fit(talk.title, room - theme.heading.measure(marks), theme.heading)
         self._name_label.configure(text=theme.visual(title) + marks)
-        where = theme.fit(brief(talk), room, theme.small) or _("not in a conversation")
+        where = theme.fit(brief(self._model, talk), room, theme.small) or _("not in a conversation")
         self._brief.configure(text=theme.visual(where))
 
     def _show_buttons(self, talk: Talk) -> None:
