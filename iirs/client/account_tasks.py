@@ -149,8 +149,8 @@ def log_in(
         return NotLoggedIn(
             _("Something unexpected went wrong ({kind}). Please try again.").format(kind=kind), on_trust
         )
-    Remembered(credentials.link, account.name).write(home.folder)
-    return LoggedIn(connection, credentials.link, on_trust, aside)
+    Remembered(str(link), account.name).write(home.folder)
+    return LoggedIn(connection, str(link), on_trust, aside)
 
 
 def _account(link: JoinLink, home: Home, credentials: Credentials) -> Account:

@@ -30,10 +30,10 @@ def why_not(model: ChatModel, talk: Talk) -> str:
 
 def about(model: ChatModel, talk: Talk) -> str:
     """Return a sentence about where a talk stands."""
+    if model.standby and (talk.group is GroupState.JOINED if talk.is_group else talk.state in _MAY_SEND):
+        return _("Rounds pause. What you send waits until they go on.")
     if talk.is_group:
         return _about_group(model, talk)
-    if model.standby and talk.state in _MAY_SEND:
-        return _("Rounds pause. What you send waits until they go on.")
     peer = talk.peer
     match talk.state:
         case PeerState.IDLE if talk.asks:
@@ -92,7 +92,21 @@ def _invite_pace(model: ChatModel) -> str:
     return " " + _("Invitations go out every {seconds} s.").format(seconds=round(model.round.invite_seconds))
 
 
-def brief(talk: Talk) -> str:
+def pause(model: ChatModel) -> str:
+    """Return two words about why nothing goes between anybody now; "" while it does."""
+    if model.connection in {ConnectionState.CONNECTING, ConnectionState.WAITING}:
+        return _("no connection")
+    if model.keeping:
+        return _("sending pauses")
+    return _("rounds pause") if model.standby else ""
+
+
+def is_lively(model: ChatModel, talk: Talk) -> bool:
+    """Return whether the two are in sync, as far as is known now."""
+    return talk.state in {PeerState.CONNECTED, PeerState.QUIET} and not pause(model)
+
+
+def brief(model: ChatModel, talk: Talk) -> str:
     """Return two or three words about where a talk stands: only what is known, for lists and headings."""
     if talk.is_group:
         if talk.group is GroupState.INVITED:
@@ -100,9 +114,12 @@ def brief(talk: Talk) -> str:
         return _("left") if talk.group is GroupState.LEFT else ", ".join(talk.members)
     if talk.asks:
         return _("wants to talk to you")
+    if talk.state in _NEEDS_ROUNDS and (why := pause(model)):
+        return why
     return _(_BRIEF[talk.state]) if _BRIEF[talk.state] else ""
 
 
+_NEEDS_ROUNDS = _MAY_SEND | {PeerState.AGREED, PeerState.ENDING}
 _BRIEF = {
     PeerState.IDLE: "",
     PeerState.WAITING: N_("waits for a free place"),

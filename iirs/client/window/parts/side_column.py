@@ -9,7 +9,7 @@ from tkinter import ttk
 from iirs.client.events import GroupState, PeerState
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Talk
-from iirs.client.model.talk_sentences import brief
+from iirs.client.model.talk_sentences import brief, is_lively
 from iirs.client.text.display import one_line
 from iirs.client.text.text_layout import clock_time, day_of, short_day
 from iirs.client.text.translate import _, n_
@@ -100,8 +100,8 @@ class SideColumn(ttk.Frame):
             day = day_of(talk.last.at_ms)
             if day is not None:
                 when = clock_time(talk.last.at_ms) if day == today else short_day(day)
-        lively = talk.state in {PeerState.CONNECTED, PeerState.QUIET}
-        line = _line(talk) or brief(talk)
+        lively = is_lively(self._model, talk)
+        line = _line(talk) or brief(self._model, talk)
         return PersonRow(
             name, talk.title, number_of(talk), line, when, talk.unread, lively, asks, talk.verified
         )
