@@ -549,9 +549,13 @@ WHERE = {
 }
 
 
+BESIDE_THE_DECODER = "bare_pictures"
+"""What is imported by a program that is run by its path, from its own folder."""
+
+
 def check_dependencies(sources: Sources) -> None:
     """Only what is declared is imported, each framework in one place, and no extra before it is wanted."""
-    known = DEPENDENCIES | EXTRAS | {"iirs"} | sys.stdlib_module_names
+    known = DEPENDENCIES | EXTRAS | {"iirs", BESIDE_THE_DECODER} | sys.stdlib_module_names
     for module in sources:
         for imported in imports(sources, module, top_level=True):
             assert imported.split(".", 1)[0] not in EXTRAS, f"{module} needs {imported}"
