@@ -42,6 +42,7 @@ from iirs.client.events import (
     TimerAsked,
 )
 from iirs.client.leave_signals import INTERRUPTED, LeaveSignals
+from iirs.client.messenger.limits import check_text
 from iirs.client.model.round_health import RoundHealth
 from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
 from iirs.client.store.encrypted_file import StoreFullError
@@ -52,7 +53,7 @@ from iirs.client.text.display import cut_middle, one_line
 from iirs.client.text.group_title import group_title, short_key
 from iirs.client.text.text_layout import duration
 from iirs.errors import AccountError
-from iirs.standard_streams import CLOSED_PIPE, as_written, is_gone, outlet_of
+from iirs.standard_streams import CLOSED_PIPE, as_written, is_gone, outlet_of, why_gone
 
 ESTABLISHED = "Connection established successfully"
 
@@ -157,12 +158,13 @@ class TerminalChat:
         """Take the input as over once nobody reads the output; say whether nobody reads anything any more."""
         if not self._is_gone and is_gone(self._streams.output):
             self._is_gone = self._input_over = True
-            self._say(f"nobody reads the output any more: {_NOT_SHOWN}")
+            why = why_gone(self._streams.output) or "nobody reads the output any more"
+            self._say(f"{why}: {_NOT_SHOWN}")
         return self._is_gone and is_gone(self._streams.status)
 
     def _code(self) -> int:
         if self._is_gone:
-            return CLOSED_PIPE
+            return 1 if why_gone(self._streams.output) else CLOSED_PIPE
         return 1 if self._refused and not self._streams.input.isatty() else 0
 
     def _is_done(self) -> bool:
@@ -231,6 +233,8 @@ class TerminalChat:
     def _take_line(self, line: str) -> None:
         try:
             typed = read_line(line, self._streams.input.encoding or "utf-8")
+            if isinstance(typed, str):
+                check_text(self._peer, typed)
         except AccountError as error:
             self._refused += 1
             self._say(str(error))
