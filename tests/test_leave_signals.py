@@ -13,6 +13,7 @@ import pytest
 
 from iirs.client.leave_signals import INTERRUPTED, LeaveSignals
 from iirs.client.window.application import _until_closed
+from iirs.server.stop_signal import StopSignal
 from tests.test_programs import client, server
 from tests.test_terminal import LeavesSlowly, Terminal
 
@@ -88,6 +89,21 @@ def test_sigterm_has_a_terminal_leave_as_everybody_does(tmp_path: Path) -> None:
         _, status = alice.communicate(timeout=170)
     assert "leaving: everybody who leaves stays for 7 more rounds" in status
     assert alice.returncode == 143
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_server_waits_for_all_of_them(number: int) -> None:
+    stop = StopSignal()
+    assert not stop.wait(0)
+    send(number)
+    assert stop.wait(0)
+
+
+def test_a_server_that_was_asked_to_outlive_its_terminal_does() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stop = StopSignal()
+    send(signal.SIGHUP)
+    assert not stop.wait(0)
 
 
 class Root:
