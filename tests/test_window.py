@@ -63,7 +63,7 @@ def test_nothing_can_be_sent_until_connected_and_the_window_says_why(screen: Scr
     alice = enter(screen, place, "alice")
     ask(screen, alice, "bob")
     chat = main_page(alice).chat
-    screen.pump(lambda: "Waiting until bob asks for you, too." in words(chat))
+    screen.pump(lambda: "Waiting until bob asks you to talk, too." in words(chat))
     say(alice, "too early")
     assert chat.entry.get("1.0", "end-1c") == "too early"
     assert not can_send(alice)

@@ -17,8 +17,8 @@ from iirs.client.window.theme.avatars import number_of
 from iirs.client.window.theme.theme import Theme
 
 _ADVICE = N_(
-    "Compare all twelve groups with {peer}: side by side, or on a line where you know the voice. If they are "
-    "the same, nobody is in between."
+    "Compare all twelve blocks of digits with {peer}: side by side, or in a call where "
+    "you know the voice. If they are the same, nobody is in between."
 )
 _DIFFER = N_(
     "They differ. Somebody may be in between, or one of you has another account. Send nothing that matters, "
