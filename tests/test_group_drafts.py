@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from iirs.client.events import GroupChanged, GroupState
-from iirs.client.model.background import KeptDrafts
-from iirs.client.model.chat_model import ChatModel
+from tests.offline_page import OfflinePage, button, questions
+from tests.screen import write
 from tests.test_engine import alice, log_in
 
+pytest_plugins = ["tests.window_fixtures"]
 MEMBERS = ("alice", "bob")
-LEFT = GroupChanged("#00", "Chess", ("bob",), frozenset({"bob"}), "alice", GroupState.LEFT)
-JOINED = GroupChanged("#00", "Chess", MEMBERS, frozenset(MEMBERS), "alice", GroupState.JOINED)
 
 
 def test_leaving_a_group_erases_its_draft_and_one_that_comes_late_is_not_kept() -> None:
@@ -23,16 +22,24 @@ def test_leaving_a_group_erases_its_draft_and_one_that_comes_late_is_not_kept() 
     assert set(messenger.drafts.all()) == {other, "bob"}
     messenger.keep_draft(key, "Meet me at noon")
     assert set(messenger.drafts.all()) == {other, "bob"}
+    messenger.drafts.keep(key, "kept by an earlier version")
+    messenger.restore(discard_keys=False)
+    assert set(messenger.drafts.all()) == {other, "bob"}
 
 
-def test_a_window_has_the_draft_of_a_group_it_has_left_erased_whenever_it_hears_of_it() -> None:
-    for told in ([JOINED, "draft", LEFT], [LEFT, "draft"], ["draft", LEFT]):
-        model = ChatModel("alice")
-        for event in told:
-            if isinstance(event, GroupChanged):
-                model.take(event)
-            else:
-                model.take_reading(KeptDrafts({"#00": "Meet me at noon"}))
-        assert model.talk("#00").draft == ""
-        assert [talk.peer for talk in model.drafts_to_keep()] == ["#00"]
-        assert model.drafts_to_keep() == []
+def test_a_window_drops_what_is_being_written_when_a_group_is_left_or_declined(offline: OfflinePage) -> None:
+    chat = offline.page.chat
+    for state, leave in (
+        (
+            GroupState.JOINED,
+            lambda: (chat._confirm_leave(), button(questions(offline.page)[-1], "Leave").invoke()),
+        ),
+        (GroupState.INVITED, chat.decline_button.invoke),
+    ):
+        offline.take(GroupChanged("#00", "Chess", MEMBERS, frozenset(MEMBERS), "alice", state))
+        offline.page.open("#00")
+        write(chat.entry, "Meet me at noon")
+        chat.keep_draft()
+        leave()
+        assert offline.asked[-1] == ("leave_group", "#00")
+        assert (chat.composer.text, offline.model.talk("#00").draft) == ("", "")

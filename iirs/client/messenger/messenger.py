@@ -76,6 +76,8 @@ class Messenger:
         """As ``Slots.restore``; and tell what disappears when."""
         self.slots.restore(discard_keys=discard_keys)
         self.timers.tell()
+        for talk in filter(self.groups.has_left, self.drafts.all()):
+            self.drafts.keep(talk, "")  # an earlier version kept it
 
     def _send_note(self, peer: str, data: bytes) -> None:
         self.slots.send_note(peer, data)

@@ -264,8 +264,6 @@ class ChatModel:
         talk = self.talk(event.key)
         talk.group, talk.group_name, talk.founder = event.state, event.name, event.founder
         talk.members, talk.joined = event.members, event.joined
-        if talk.group is GroupState.LEFT:
-            talk.draft = ""  # nothing can be written there any more, so the store is to have nothing
         groups = {talk.peer: talk for talk in self.talks.values() if talk.is_group}
         titles = group_titles({key: talk.group_name for key, talk in groups.items()})
         for key, title in titles.items():
@@ -313,7 +311,7 @@ class ChatModel:
         for peer, text in texts.items():
             talk = self.talk(peer)
             talk.kept_draft = text
-            talk.draft = talk.draft or ("" if talk.group is GroupState.LEFT else text)
+            talk.draft = talk.draft or text
 
     def drafts_to_keep(self) -> list[Talk]:
         """Return the talks whose drafts the store does not have, if it takes any; count them as kept."""

@@ -134,7 +134,7 @@ class ChatPane(ttk.Frame):
     def keep_draft(self) -> None:
         """Keep what is being written with its talk."""
         if self._talk.peer:
-            self._talk.draft = "" if self._talk.group is GroupState.LEFT else self.composer.text
+            self._talk.draft = self.composer.text
 
     def refresh(self) -> None:
         """Take in what has changed."""
@@ -192,7 +192,7 @@ class ChatPane(ttk.Frame):
 
     def _decline(self) -> None:
         if self._talk.is_group:
-            self._actions.leave_group(self._talk.peer)
+            self._end_writing(self._talk.peer, self._actions.leave_group)
         else:
             self._actions.decline(self._talk.peer)
 
@@ -357,21 +357,22 @@ class ChatPane(ttk.Frame):
         Question(self, self._theme, words, [], detail=note_of(row))
 
     def _confirm_clear(self) -> None:
-        peer = self._talk.peer
         words = _("Delete all that is kept of this talk on this machine? The others keep what they have.")
-        Question(self, self._theme, words, [(_("Delete"), lambda: self._clear(peer))])
+        clear = partial(self._end_writing, self._talk.peer, self._actions.clear)
+        Question(self, self._theme, words, [(_("Delete"), clear)])
 
-    def _clear(self, peer: str) -> None:
+    def _end_writing(self, peer: str, act: Callable[[str], None]) -> None:
+        """Drop what is being written in a talk, and do what leaves no place for it."""
         talk = self._model.talk(peer)
         talk.draft = ""
         if talk is self._talk:
             self.composer.text = ""
-        self._actions.clear(peer)
+        act(peer)
 
     def _confirm_leave(self) -> None:
-        key = self._talk.peer
         words = _("Leave this group? Its members are told, and you cannot come back by yourself.")
-        Question(self, self._theme, words, [(_("Leave"), lambda: self._actions.leave_group(key))])
+        leave = partial(self._end_writing, self._talk.peer, self._actions.leave_group)
+        Question(self, self._theme, words, [(_("Leave"), leave)])
 
     def warn_of_link(self, link: str) -> None:
         """Say what opening a link means before anything is opened."""
