@@ -181,7 +181,7 @@ class TlsPipe:
             except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
                 pass  # nothing more for now, or the other end said goodbye: its socket will close
             except ssl.SSLError as error:
-                raise PeerError("The TLS connection was disturbed.") from error
+                raise PeerError("The encrypted connection to the server was disturbed.") from error
             return bytes(plain)
 
     def send(self, plaintext: bytes) -> None:
@@ -190,7 +190,7 @@ class TlsPipe:
             try:
                 self._tls.write(plaintext)
             except ssl.SSLError as error:  # the other end disturbed the connection before
-                raise PeerError("The TLS connection was disturbed.") from error
+                raise PeerError("The encrypted connection to the server was disturbed.") from error
 
     def take_outgoing(self) -> bytes:
         """Return all bytes waiting to go out, and forget them."""
@@ -224,6 +224,8 @@ class TlsPipe:
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
-            raise PeerError("The other end does not speak TLS 1.3.") from error
+            raise PeerError(
+                "What answers there is no iirs server: it does not speak TLS 1.3. Check the join link."
+            ) from error
         self.established = True
         return True

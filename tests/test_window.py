@@ -63,7 +63,7 @@ def test_nothing_can_be_sent_until_connected_and_the_window_says_why(screen: Scr
     alice = enter(screen, place, "alice")
     ask(screen, alice, "bob")
     chat = main_page(alice).chat
-    screen.pump(lambda: "Waiting until bob asks for you, too." in words(chat))
+    screen.pump(lambda: "Waiting until bob asks you to talk, too." in words(chat))
     say(alice, "too early")
     assert chat.entry.get("1.0", "end-1c") == "too early"
     assert not can_send(alice)
@@ -196,7 +196,7 @@ def test_closing_hangs_up_first_and_a_second_close_does_not_wait(screen: Screen,
         screen.pump(lambda w=window: can_send(w))  # type: ignore[misc]
         window.close()
         assert window.navigator.shown is not None
-        assert "Leaving" in words(window.navigator.shown)
+        assert "Logging out" in words(window.navigator.shown)
         assert window.is_open
         if properly:
             screen.pump(lambda w=window: not w.is_open)  # type: ignore[misc]

@@ -192,7 +192,7 @@ class Engine:
         self.keeping.attempt(lambda: self._begin_round(number, notice))
         if NoticeFlags.LATE in notice:
             self._events.append(
-                Notice(_("The last upload reached the server too late; it will be repeated."))
+                Notice(_("What was sent last reached the server too late; it is sent again."))
             )
         self._events.append(
             RoundOpened(

@@ -328,7 +328,7 @@ class MainPage(ttk.Frame):
                     [(_("Look"), "Accent.", lambda p=peer: self.open(p))],  # type: ignore[misc]
                 )
             else:
-                text = _("{peer} wants to talk to you. Declining is not told to anybody.").format(peer=peer)
+                text = _("{peer} wants to talk to you. Nobody is told if you decline.").format(peer=peer)
                 self.banners.show(
                     f"ask {peer}",
                     "Warn",

@@ -15,11 +15,12 @@ from iirs.client.window.theme.theme import Theme
 from iirs.errors import AccountError
 
 _PASSWORD_ABOUT = N_(
-    "Your keys are encrypted anew; contacts and texts stay. The change travels inside a round like any "
-    "other, so the network does not see it; the server, which keeps your account, does."
+    "Your keys are encrypted anew; contacts and messages stay. The change travels inside "
+    "a round like any other, so the network does not see it; the server, which keeps your"
+    " account, does."
 )
 _WIPE_ABOUT = N_(
-    "Logs out, as everybody leaves, and deletes all that this machine has of the account: texts, files, "
+    "Logs out, and deletes all that this machine has of the account: messages, files, "
     "contacts, and keys that were kept here only. The account stays on the server."
 )
 _DELETE_ABOUT = N_(

@@ -9,17 +9,13 @@ from tkinter import ttk
 from iirs.client.messenger.group_item import MEMBERS_MAX, NAME_MAX, neighbours, rounds_around
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.text.group_title import has_visible_name
-from iirs.client.text.translate import N_, _
+from iirs.client.text.translate import N_, _, n_
 from iirs.client.window.parts.flow import Flow, wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme, window_keys_first
 from iirs.errors import AccountError
 
-_RULE = N_(
-    "What is said goes round through the members: each talks with its neighbours only, so a group takes up "
-    "to {slots} of your {all} conversations. With {count} members a text reaches all of them in about "
-    "{rounds} rounds. All members see who is in the group; nobody outside does."
-)
+_SEEN = N_("All members see who is in the group; the network does not.")
 
 
 class NewGroupPage(ScrollPage):
@@ -89,13 +85,7 @@ class NewGroupPage(ScrollPage):
             self.list.delete(0, "end")
             self.list.insert("end", *lines)
         count = len(self._chosen) + 1
-        words = _(_RULE).format(
-            slots=min(self._model.slots, max(1, count - 1)),
-            all=self._model.slots,
-            count=count,
-            rounds=rounds_around(max(2, count), self._model.slots),
-        )
-        self.cost.configure(text=words)
+        self.cost.configure(text=group_cost(count, self._model.slots))
 
     def toggle(self, name: str) -> None:
         """Take a person in, or out."""
@@ -146,3 +136,22 @@ class NewGroupPage(ScrollPage):
                 return
             self._create(name, self.chosen)
             self._close()
+
+
+def group_cost(count: int, slots: int) -> str:
+    """Return what a group of so many, ourselves included, takes and how long a message takes in it."""
+    used, members = min(slots, max(1, count - 1)), max(2, count)
+    rounds = rounds_around(members, slots)
+    takes = n_(
+        "What is said goes round through the members: each talks with their neighbours only, so a group "
+        "takes your one conversation.",
+        "What is said goes round through the members: each talks with their neighbours only, so a group "
+        "takes up to {used} of your {all} conversations.",
+        slots,
+    ).format(used=used, all=slots)
+    reaches = n_(
+        "A message reaches all {count} members in about one round.",
+        "A message reaches all {count} members in about {rounds} rounds.",
+        rounds,
+    ).format(count=members, rounds=rounds)
+    return f"{takes} {reaches} {_(_SEEN)}"

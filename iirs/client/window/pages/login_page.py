@@ -102,9 +102,12 @@ class LoginPage(ScrollPage):
         choice.show(*self.kinds.values())
 
     def _make_fields(self, card: ttk.Frame) -> None:
-        self.link_entry = self._field(_("Server link"), self._link)
+        self.link_entry = self._field(_("Join link"), self._link)
         self.qr_button = ttk.Button(
-            card, text=_("Take it from a picture of a QR code …"), style="Quiet.TButton", command=self._choose
+            card,
+            text=_("Take it from a picture of its QR code …"),
+            style="Quiet.TButton",
+            command=self._choose,
         )
         self.qr_button.pack(anchor="e")
         self.name_entry = self._field(_("Your name"), self._name_written)
@@ -203,7 +206,7 @@ class LoginPage(ScrollPage):
     def wait(self) -> None:
         """Show that the login is under way."""
         self.message.configure(
-            text=_("Asking the server and stretching your password. That takes a moment, on purpose."),
+            text=_("Asking the server. That takes a moment, on purpose: so passwords are hard to guess."),
             style="Muted.TLabel",
         )
         self._set_enabled(enabled=False)
@@ -228,7 +231,7 @@ class LoginPage(ScrollPage):
             new = self._new.get()
             self._submit(Credentials(*values, new, new and self._keys_stay_here.get()))
             return
-        missing = (_("the server link"), _("your name"), _("your password"))[
+        missing = (_("the join link"), _("your name"), _("your password"))[
             [bool(value) for value in values].index(False)
         ]
         self.message.configure(

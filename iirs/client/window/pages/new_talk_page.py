@@ -14,8 +14,7 @@ from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme, window_keys_first
 
 _RULE = N_(
-    "You can talk once both of you have asked for each other. "
-    "Nobody else, not even the server, can see whom you ask for."
+    "You can talk once both of you have asked. Until then nobody, not even the server, can see whom you ask."
 )
 
 

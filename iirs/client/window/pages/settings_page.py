@@ -33,10 +33,13 @@ _NOTIFY = (
 _NOTIFY_ABOUT = N_("With text, this machine's desktop gets to see who writes and what.")
 _NAMES = {"en": "English", "de": "Deutsch"}
 """Languages under their own names."""
-_LOCK_ABOUT = N_("A locked window shows nothing and goes on working. Minutes without a key or the mouse:")
-_INVITE_ABOUT = N_("Whoever has this link can register on your server. It says nothing about you.")
+_LOCK_ABOUT = N_(
+    "A locked window shows nothing and goes on working. Lock it after so many minutes "
+    "without keyboard and mouse:"
+)
+_INVITE_ABOUT = N_("Whoever has this join link can register on this server. It says nothing about you.")
 _NUMBER_ABOUT = N_("This number stands for your keys. It is the same on every machine you log in on.")
-_OUT_ABOUT = N_("Your texts stay on this machine, encrypted, until you log in again.")
+_OUT_ABOUT = N_("Your messages stay on this machine, encrypted, until you log in again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class SettingsPage(ScrollPage):
         sound = self.kept(tk.BooleanVar(self, self._preferences.sound))
         check = ttk.Checkbutton(
             self.body,
-            text=_("Make a sound"),
+            text=_("Play a sound"),
             variable=sound,
             command=lambda: self._actions.change("sound", sound.get()),
         )
@@ -162,7 +165,7 @@ class SettingsPage(ScrollPage):
         row = Flow(self.body, dp(8))
         row.pack(fill="x", pady=(dp(8), 0))
         out = self._button(row, "sign_out", _("Log out"), self._actions.sign_out, "Danger.TButton")
-        words = _("Change the password, or end the account …")
+        words = _("Change the password, or delete the account …")
         row.show(out, self._button(row, "account", words, self._actions.show_account))
 
     # -- pieces -------------------------------------------------------------------------------------

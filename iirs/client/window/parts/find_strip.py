@@ -8,7 +8,7 @@ from tkinter import ttk
 
 from iirs.client.store.log_entry import LogEntry
 from iirs.client.text.display import one_line
-from iirs.client.text.text_layout import clock_time, day_of
+from iirs.client.text.text_layout import clock_time, day_of, short_day
 from iirs.client.text.translate import _, n_
 from iirs.client.window.parts.flow import Flow
 from iirs.client.window.theme.theme import Theme, window_keys_first
@@ -72,7 +72,7 @@ class FindStrip(ttk.Frame):
         for entry in self._entries:
             line = self._theme.visual(one_line(entry.text, _LINE))
             day = day_of(entry.sent_at_ms)
-            when = f"{day:%d.%m.%y} " if day is not None else ""
+            when = f"{short_day(day)} {day.year} " if day is not None else ""
             self.list.insert("end", f"{when}{clock_time(entry.sent_at_ms)}  {entry.author}: {line}")
         count = len(entries)
         self.count.configure(text=n_("{count} found", "{count} found", count).format(count=count))

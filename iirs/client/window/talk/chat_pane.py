@@ -18,6 +18,7 @@ from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, brief, why_not
 from iirs.client.store.log_entry import LogEntry, TransferState
 from iirs.client.text.display import cut_middle
+from iirs.client.text.key_names import key_name
 from iirs.client.text.links import ADDRESS_SHOWN, host_of, whole_link
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import N_, _
@@ -155,7 +156,7 @@ class ChatPane(ttk.Frame):
         marks = "".join([" ✓"] * talk.verified + [" ◷"] * bool(talk.timer))
         title = theme.fit(talk.title, room - theme.heading.measure(marks), theme.heading)
         self._name_label.configure(text=theme.visual(title) + marks)
-        where = theme.fit(brief(talk), room, theme.small) or _("not in a conversation")
+        where = theme.fit(brief(self._model, talk), room, theme.small) or _("not in a conversation")
         self._brief.configure(text=theme.visual(where))
 
     def _show_buttons(self, talk: Talk) -> None:
@@ -191,7 +192,7 @@ class ChatPane(ttk.Frame):
 
     def _decline(self) -> None:
         if self._talk.is_group:
-            self._actions.leave_group(self._talk.peer)
+            self._end_writing(self._talk.peer, self._actions.leave_group)
         else:
             self._actions.decline(self._talk.peer)
 
@@ -280,7 +281,7 @@ class ChatPane(ttk.Frame):
         """Show what can be done with this talk."""
         talk, menu, actions = self._talk, self.talk_menu, self._actions
         menu.delete(0, "end")
-        menu.add_command(label=_("Find in this talk"), accelerator="Ctrl+F", command=self.find)
+        menu.add_command(label=_("Find in this talk"), accelerator=key_name("Ctrl+F"), command=self.find)
         if not talk.is_group:
             self._entry(menu, _("Safety number …"), lambda: self.show_safety(talk.peer))
         timers = self._menu()
@@ -356,21 +357,22 @@ class ChatPane(ttk.Frame):
         Question(self, self._theme, words, [], detail=note_of(row))
 
     def _confirm_clear(self) -> None:
-        peer = self._talk.peer
         words = _("Delete all that is kept of this talk on this machine? The others keep what they have.")
-        Question(self, self._theme, words, [(_("Delete"), lambda: self._clear(peer))])
+        clear = partial(self._end_writing, self._talk.peer, self._actions.clear)
+        Question(self, self._theme, words, [(_("Delete"), clear)])
 
-    def _clear(self, peer: str) -> None:
+    def _end_writing(self, peer: str, act: Callable[[str], None]) -> None:
+        """Drop what is being written in a talk, and do what leaves no place for it."""
         talk = self._model.talk(peer)
         talk.draft = ""
         if talk is self._talk:
             self.composer.text = ""
-        self._actions.clear(peer)
+        act(peer)
 
     def _confirm_leave(self) -> None:
-        key = self._talk.peer
         words = _("Leave this group? Its members are told, and you cannot come back by yourself.")
-        Question(self, self._theme, words, [(_("Leave"), lambda: self._actions.leave_group(key))])
+        leave = partial(self._end_writing, self._talk.peer, self._actions.leave_group)
+        Question(self, self._theme, words, [(_("Leave"), leave)])
 
     def warn_of_link(self, link: str) -> None:
         """Say what opening a link means before anything is opened."""

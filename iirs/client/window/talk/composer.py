@@ -210,8 +210,8 @@ class Composer(ttk.Frame):
             )
         else:
             words = _(
-                "{name}, {size}: about {time}, while texts go first. It goes as it is: pictures may hold "
-                "where and when they were taken."
+                "{name}, {size}: about {time}, while messages go first. Of a picture (JPEG, PNG, GIF, WebP) "
+                "where and when it was taken is left out; all else goes as it is."
             ).format(
                 name=self._theme.drawable(safe_name(name)),
                 size=size_words(size),
