@@ -55,6 +55,7 @@ class AccountPage(ScrollPage):
             entry.bind("<Return>", lambda _: self.change())
         self.message = wrapping(ttk.Label(self.body, style="Error.TLabel", font=theme.small))
         self.message.pack(fill="x", pady=dp(6))
+        self.mends(self.message, self.old, self.new, self.again)
         self.change_button = ttk.Button(
             self.body, text=_("Change the password"), style="Accent.TButton", command=self.change
         )
@@ -81,6 +82,7 @@ class AccountPage(ScrollPage):
         typed.trace_add("write", check)
         name.configure(textvariable=typed)
         button.configure(command=act)
+        name.bind("<Return>", lambda _: button.invoke())
         return button
 
     def change(self) -> None:

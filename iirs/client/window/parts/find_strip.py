@@ -49,7 +49,7 @@ class FindStrip(ttk.Frame):
         self.entry.bind("<Escape>", lambda _: close())
         self.list.bind("<Escape>", lambda _: close())
         self.list.bind("<Return>", lambda _: self._take_selected())
-        self.list.bind("<Double-Button-1>", lambda _: self._take_selected())
+        self.list.bind("<ButtonRelease-1>", lambda _: self._take_selected())
 
     def _typed(self) -> None:
         if self._waiting:
