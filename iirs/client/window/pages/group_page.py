@@ -91,7 +91,7 @@ class NewGroupPage(ScrollPage):
             self._shown = shown
             self.list.delete(0, "end")
             self.list.insert("end", *lines)
-            self._mark(marked)
+            self._mark(marked if marked in shown or not shown else shown[0])
         count = len(self._chosen) + 1
         words = _(_RULE).format(
             slots=min(self._model.slots, max(1, count - 1)),

@@ -74,6 +74,7 @@ class FindStrip(ttk.Frame):
             day = day_of(entry.sent_at_ms)
             when = f"{day:%d.%m.%y} " if day is not None else ""
             self.list.insert("end", f"{when}{clock_time(entry.sent_at_ms)}  {entry.author}: {line}")
+        self.list.activate(0)
         count = len(entries)
         self.count.configure(text=n_("{count} found", "{count} found", count).format(count=count))
         if entries:
@@ -85,7 +86,6 @@ class FindStrip(ttk.Frame):
     def _into_list(self) -> None:
         if self._entries:
             self.list.focus_set()
-            self.list.selection_set(0)
 
     def _take_selected(self) -> None:
         chosen = self.list.curselection()  # type: ignore[no-untyped-call]

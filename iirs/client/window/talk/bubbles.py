@@ -234,6 +234,6 @@ def note_of(row: Row) -> str:
     if row.expires_at_ms:
         left = max(0.0, row.expires_at_ms / 1000 - time.time())
         parts.append(_("gone in {time}").format(time=duration(left)))
-    if row.state is not None:
+    if row.state is not None and (row.file is None or row.state is TextState.DELIVERED):
         parts.append(_(_STATE_WORDS[row.state]))
     return "  ".join(parts)
