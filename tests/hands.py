@@ -142,7 +142,7 @@ class Hands:
         go_on()
 
     def _write_into(self, entry: str, name: str) -> None:
-        """Write a name into the dialog's field, and press Enter once it is there: letters may be too early."""
+        """Write a name into the dialog's field, and Enter once it is there: letters may be too early."""
         there = str(self.top.tk.call("winfo", "class", entry)) == "TEntry" and self.top.tk.call(entry, "get")
         self._do("key Return" if there == name else f"key ctrl+a\ntype --delay 0 '{name}'")
 

@@ -109,8 +109,8 @@ class AccountPage(ScrollPage):
         self.progress.stop()
         self.progress.pack_forget()
         self.change_button.state(["!disabled"])
-        colours = self._theme.colours
-        self.message.configure(text=sentence, foreground=colours.good if good else colours.bad)
         if good:
             for entry in (self.old, self.new, self.again):
                 entry.delete(0, "end")
+        colours = self._theme.colours
+        self.message.configure(text=sentence, foreground=colours.good if good else colours.bad)
