@@ -56,6 +56,7 @@ class AccountPage(ScrollPage):
             entry.bind("<Return>", lambda _: self.change())
         self.message = wrapping(ttk.Label(self.body, style="Error.TLabel", font=theme.small))
         self.message.pack(fill="x", pady=dp(6))
+        self.mends(self.message, self.old, self.new, self.again)
         self.change_button = ttk.Button(
             self.body, text=_("Change the password"), style="Accent.TButton", command=self.change
         )
@@ -82,6 +83,7 @@ class AccountPage(ScrollPage):
         typed.trace_add("write", check)
         name.configure(textvariable=typed)
         button.configure(command=act)
+        name.bind("<Return>", lambda _: button.invoke())
         return button
 
     def change(self) -> None:
@@ -108,8 +110,8 @@ class AccountPage(ScrollPage):
         self.progress.stop()
         self.progress.pack_forget()
         self.change_button.state(["!disabled"])
-        colours = self._theme.colours
-        self.message.configure(text=sentence, foreground=colours.good if good else colours.bad)
         if good:
             for entry in (self.old, self.new, self.again):
                 entry.delete(0, "end")
+        colours = self._theme.colours
+        self.message.configure(text=sentence, foreground=colours.good if good else colours.bad)

@@ -12,6 +12,7 @@ from iirs.client.text.group_title import has_visible_name
 from iirs.client.text.translate import N_, _, n_
 from iirs.client.window.parts.flow import Flow, wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
+from iirs.client.window.theme.focus import focus_of
 from iirs.client.window.theme.theme import Theme, window_keys_first
 from iirs.errors import AccountError
 
@@ -37,7 +38,7 @@ class NewGroupPage(ScrollPage):
         self._shown: list[str] = []
         dp, card = theme.dp, self.body
         ttk.Label(card, text=_("New group"), font=theme.heading).pack(anchor="w")
-        self.name_entry = self.field(_("Name of the group"))
+        self.name_entry = self.first = self.field(_("Name of the group"))
         self._wanted = tk.StringVar(self)
         self._wanted.trace_add("write", lambda *_: self._show_people())
         self.filter_entry = self.field(_("People"))
@@ -48,6 +49,7 @@ class NewGroupPage(ScrollPage):
         self.cost.pack(fill="x", pady=(dp(10), 0))
         self.message = wrapping(ttk.Label(card, style="Error.TLabel", font=theme.small))
         self.message.pack(fill="x", pady=dp(6))
+        self.mends(self.message, self.name_entry, self.filter_entry)
         row = Flow(card, dp(8))
         row.pack(fill="x")
         self.create_button = ttk.Button(
@@ -81,11 +83,27 @@ class NewGroupPage(ScrollPage):
         ]
         lines = [f"{'☑' if name in self._chosen else '☐'}  {name}" for name in shown]
         if list(self.list.get(0, "end")) != lines:
+            marked = self._marked()
             self._shown = shown
             self.list.delete(0, "end")
             self.list.insert("end", *lines)
+            self._mark(marked if marked in shown or not shown else shown[0])
         count = len(self._chosen) + 1
         self.cost.configure(text=group_cost(count, self._model.slots))
+
+    def _marked(self) -> str:
+        """Return who is in the line that keys act on."""
+        index = int(self.list.index("active"))
+        return self._shown[index] if index < len(self._shown) else ""
+
+    def _mark(self, name: str) -> None:
+        """Have keys act on a person's line, wherever it is now."""
+        if name in self._shown:
+            index = self._shown.index(name)
+            self.list.activate(index)
+            self.list.see(index)
+            if focus_of(self) is self.list:
+                self.list.selection_set(index)
 
     def toggle(self, name: str) -> None:
         """Take a person in, or out."""
@@ -107,8 +125,8 @@ class NewGroupPage(ScrollPage):
     def _toggle_at(self, index: int) -> str:
         if 0 <= index < len(self._shown):
             name = self._shown[index]
+            self.list.activate(index)
             self.toggle(name)
-            self.list.activate(self._shown.index(name))  # it may have moved
         return "break"
 
     def _take_first_or_create(self) -> None:

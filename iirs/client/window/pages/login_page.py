@@ -48,6 +48,7 @@ class LoginPage(ScrollPage):
         theme: Theme,
         written: Written,
         submit: Callable[[Credentials], None],
+        show_settings: Callable[[], None],
     ) -> None:
         super().__init__(parent, theme, 400)
         self._theme = theme
@@ -60,6 +61,10 @@ class LoginPage(ScrollPage):
         self._shown = tk.BooleanVar(self, False)
         self._decoder = Decoder()
         card = self.body
+        self.settings_button = ttk.Button(
+            card, text="⚙", width=2, style="Quiet.TButton", command=show_settings
+        )
+        self.settings_button.place(relx=1.0, y=theme.dp(24), anchor="ne")
         self._make_heading(card)
         self._make_fields(card)
         self._make_footer(card)
@@ -176,6 +181,7 @@ class LoginPage(ScrollPage):
         dp = self._theme.dp
         self.message = wrapping(ttk.Label(card, style="Error.TLabel", font=self._theme.small))
         self.message.pack(fill="x", pady=(dp(8), dp(6)))
+        self.mends(self.message, self.link_entry, self.name_entry, self.password_entry)
         self.button = ttk.Button(card, style="Accent.TButton", command=self.submit)
         self.button.pack(fill="x", ipady=dp(3))
         self.progress = ttk.Progressbar(card, mode="indeterminate")

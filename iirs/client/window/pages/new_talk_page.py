@@ -48,6 +48,7 @@ class NewTalkPage(ScrollPage):
         self.entry.bind("<Return>", lambda _: ask(self.entry.get()))
         self.message = wrapping(ttk.Label(card, style="Error.TLabel", font=theme.small))
         self.message.pack(fill="x", pady=(dp(8), dp(8)))
+        self.mends(self.message, self.entry)
         self._asking = ttk.Frame(card)
         self._asking.pack(fill="x")
 

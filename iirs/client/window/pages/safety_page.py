@@ -75,7 +75,7 @@ class SafetyPage(ScrollPage):
         self.muted(_("Or paste the number that {peer} sees:").format(peer=self._talk.peer), above=8)
         self._typed = tk.StringVar(self)
         self._typed.trace_add("write", lambda *_: self._compare())
-        self.pasted = ttk.Entry(card, textvariable=self._typed, font=self._theme.text)
+        self.pasted = self.first = ttk.Entry(card, textvariable=self._typed, font=self._theme.text)
         self.pasted.pack(fill="x")
         self.verdict = wrapping(ttk.Label(card, font=self._theme.small_bold))
         self.verdict.pack(fill="x", pady=dp(6))

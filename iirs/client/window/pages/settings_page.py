@@ -18,6 +18,7 @@ from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, ColourScheme, Not
 from iirs.client.text.translate import N_, _, languages
 from iirs.client.window.parts.flow import Columns, Flow, wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
+from iirs.client.window.theme.focus import focus_of
 from iirs.client.window.theme.theme import Theme
 
 _THEMES = (
@@ -67,6 +68,7 @@ class SettingsActions:
     change: Callable[[str, Any], None]
     """Set the preference of this name; the page may be made anew meanwhile."""
     close: Callable[[], None]
+    lock: Callable[[], None]
     sign_out: Callable[[], None]
     show_shortcuts: Callable[[], None]
     show_account: Callable[[], None]
@@ -111,7 +113,7 @@ class SettingsPage(ScrollPage):
     @property
     def position(self) -> SettingsPosition:
         """Where the person is now."""
-        focus = self.focus_get()
+        focus = focus_of(self)
         here = next((name for name, widget in self.controls.items() if widget is focus), "")
         return SettingsPosition(self.canvas.yview()[0], here)
 
@@ -148,6 +150,8 @@ class SettingsPage(ScrollPage):
         self.section(_("Lock"))
         texts = [(minutes, str(minutes) if minutes else _("Never")) for minutes in LOCK_MINUTES]
         self._choice("lock_minutes", _(_LOCK_ABOUT), texts)
+        lock = self._button(self.body, "lock", _("Lock the window"), self._actions.lock)
+        lock.pack(anchor="w", pady=(self._theme.dp(8), 0))
 
     def _make_account(self, account: AccountFacts) -> None:
         dp = self._theme.dp

@@ -49,7 +49,7 @@ class FindStrip(ttk.Frame):
         self.entry.bind("<Escape>", lambda _: close())
         self.list.bind("<Escape>", lambda _: close())
         self.list.bind("<Return>", lambda _: self._take_selected())
-        self.list.bind("<Double-Button-1>", lambda _: self._take_selected())
+        self.list.bind("<ButtonRelease-1>", lambda _: self._take_selected())
 
     def _typed(self) -> None:
         if self._waiting:
@@ -74,6 +74,7 @@ class FindStrip(ttk.Frame):
             day = day_of(entry.sent_at_ms)
             when = f"{short_day(day)} {day.year} " if day is not None else ""
             self.list.insert("end", f"{when}{clock_time(entry.sent_at_ms)}  {entry.author}: {line}")
+        self.list.activate(0)
         count = len(entries)
         self.count.configure(text=n_("{count} found", "{count} found", count).format(count=count))
         if entries:
@@ -85,7 +86,6 @@ class FindStrip(ttk.Frame):
     def _into_list(self) -> None:
         if self._entries:
             self.list.focus_set()
-            self.list.selection_set(0)
 
     def _take_selected(self) -> None:
         chosen = self.list.curselection()  # type: ignore[no-untyped-call]

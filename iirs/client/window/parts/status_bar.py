@@ -49,7 +49,6 @@ class StatusBar(ttk.Frame):
         self.health = HealthLine(self, theme)
         self.health.pack(fill="x")
         self.privacy = ttk.Button(self, style="Link.SideQuiet.TButton", cursor="hand2", command=self._explain)
-        self.privacy.bind("<Return>", lambda _: self._explain())
         self._servers = 1
         self._shown: tuple[object, ...] = ()
 

@@ -29,6 +29,7 @@ from iirs.client.window.talk.bubbles import note_of
 from iirs.client.window.talk.composer import Composer, FileToSend
 from iirs.client.window.talk.log_view import LogView
 from iirs.client.window.theme.avatars import number_of
+from iirs.client.window.theme.menus import menu as new_menu
 from iirs.client.window.theme.theme import Theme
 
 _TIMER_WORDS = (N_("Off"), N_("5 minutes"), N_("1 hour"), N_("1 day"), N_("1 week"))
@@ -58,7 +59,8 @@ class ChatPane(ttk.Frame):
         self.log.pictures.ask = lambda files: actions.pictures(files, self.log.picture_side)
         self.log.open_link = self.warn_of_link
         self.log.open_menu = self._open_row_menu
-        self.row_menu = self._menu()
+        self.row_menu = new_menu(self, theme)
+        self.composer.lift()  # Tab goes from the log to what is written below it
 
     @property
     def entry(self) -> tk.Text:
@@ -74,19 +76,6 @@ class ChatPane(ttk.Frame):
     def reason(self) -> ttk.Label:
         """The sentence about where the talk stands."""
         return self.composer.reason
-
-    def _menu(self) -> tk.Menu:
-        colours = self._theme.colours
-        return tk.Menu(
-            self,
-            tearoff=False,
-            font=self._theme.text,
-            background=colours.background,
-            foreground=colours.ink,
-            activebackground=colours.accent,
-            activeforeground=colours.on_accent,
-            borderwidth=1,
-        )
 
     def _make_header(self) -> None:
         dp, theme = self._theme.dp, self._theme
@@ -107,7 +96,7 @@ class ChatPane(ttk.Frame):
         self.more_button = ttk.Button(
             header, text="⋯", width=2, style="Quiet.TButton", command=self.open_talk_menu
         )
-        self.talk_menu = self._menu()
+        self.talk_menu = new_menu(self, theme)
 
     # -- what is shown ------------------------------------------------------------------------------
 
@@ -284,7 +273,7 @@ class ChatPane(ttk.Frame):
         menu.add_command(label=_("Find in this talk"), accelerator=key_name("Ctrl+F"), command=self.find)
         if not talk.is_group:
             self._entry(menu, _("Safety number …"), lambda: self.show_safety(talk.peer))
-        timers = self._menu()
+        timers = new_menu(self, self._theme)
         for seconds, words in TIMERS:
             mark = "●" if seconds == talk.timer else "  "
             self._entry(timers, f"{mark} {_(words)}", partial(actions.set_timer, talk.peer, seconds))
@@ -301,6 +290,8 @@ class ChatPane(ttk.Frame):
     def _open_row_menu(self, row: Row, x: int, y: int) -> None:
         menu = self.row_menu
         menu.delete(0, "end")
+        for link in self.log.links_of(row):
+            self._entry(menu, self.log.bubbles.link_words(link), partial(self.warn_of_link, link))
         self._entry(menu, _("Copy text"), self.log.copy_chosen)
         if row.file is not None:
             self._add_file_entries(menu, row)
