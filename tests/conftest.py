@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays: looking through it for garbage, again and again, costs more than most tests."""
+    """What was imported stays: to look through it for garbage again and again costs more than most tests."""
     gc.collect()
     gc.freeze()
 

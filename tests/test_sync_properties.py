@@ -33,7 +33,7 @@ Plan = list[tuple[Fate, int]]
 
 @pytest.fixture(scope="module", autouse=True)
 def _quickly_signed() -> Iterator[None]:
-    """Signatures are not the subject, and a quarter of the work: a MAC that anybody could make is one here."""
+    """Signatures are not the subject, and a quarter of the work: here anybody can make one, by a MAC."""
     public = cache(lambda identity: identity.verify_key_bytes)
 
     def sign(identity: Identity, data: bytes) -> bytes:
