@@ -200,7 +200,8 @@ class Side:
         self.said: list[str] = []
         self.history: set[bytes] = set()
         self.departure: Departure | None = None
-        self.disk = ""
+        self.disk: dict[str, str] = {}
+        """What it would have on disk: JSON, of each kind of things."""
         self.conversation = self._make({})
         self.save()
 
@@ -242,30 +243,29 @@ class Side:
 
     def save(self) -> None:
         chat = self.conversation.chat
-        self.disk = json.dumps(
-            {
-                "sync": self.conversation.to_state(),
-                "chat": chat.to_state(),
-                "fragments": {
-                    number: [
-                        item.item_id.hex(),
-                        item.index,
-                        item.count,
-                        item.kind,
-                        item.sent_at_ms,
-                        item.payload.hex(),
-                    ]
-                    for number, item in chat.fragments().items()
-                },
-                "outbox": [[item.item_id.hex(), item.text, item.sent_at_ms] for item in chat.outbox],
-                "history": [text_id.hex() for text_id in self.history],
-                "shown": self.shown,
-            }
-        )
+        kept = {
+            "sync": self.conversation.to_state(),
+            "chat": chat.to_state(),
+            "fragments": {
+                number: [
+                    item.item_id.hex(),
+                    item.index,
+                    item.count,
+                    item.kind,
+                    item.sent_at_ms,
+                    item.payload.hex(),
+                ]
+                for number, item in chat.fragments().items()
+            },
+            "outbox": [[item.item_id.hex(), item.text, item.sent_at_ms] for item in chat.outbox],
+            "history": [text_id.hex() for text_id in self.history],
+            "shown": self.shown,
+        }
+        self.disk = {name: json.dumps(value) for name, value in kept.items()}
 
     def restart(self, *, discard: bool = False) -> None:
         """Begin again from what was on disk; ``discard`` the keys, as when they were used elsewhere."""
-        kept = json.loads(self.disk)
+        kept = {name: json.loads(value) for name, value in self.disk.items()}
         if discard:
             kept["sync"] = None
         self.history = {bytes.fromhex(text_id) for text_id in kept["history"]}
@@ -573,6 +573,6 @@ class Pair:
 
     def _steal(self, record: Record) -> None:
         for side in self.sides:
-            sync = json.loads(side.disk)["sync"]["sync"]
+            sync = json.loads(side.disk["sync"])["sync"]
             if sync is not None:
                 record.stolen.append({"side": side.position, "sync": sync})

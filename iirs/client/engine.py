@@ -202,7 +202,7 @@ class Engine:
         if NoticeFlags.LATE in notice:
             self._period_told = -1  # a prekey that went with it was in no round
             self._events.append(
-                Notice(_("The last upload reached the server too late; it will be repeated."))
+                Notice(_("What was sent last reached the server too late; it is sent again."))
             )
         self._events.append(
             RoundOpened(
