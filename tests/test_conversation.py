@@ -436,9 +436,9 @@ def test_a_state_kept_before_there_were_epochs_goes_on() -> None:
     pair = Pair()
     pair.talk()
     for side in pair.sides:
-        kept = json.loads(side.disk)
-        del kept["sync"]["begun"]
-        side.disk = json.dumps(kept)
+        kept = json.loads(side.disk["sync"])
+        del kept["begun"]
+        side.disk["sync"] = json.dumps(kept)
         side.restart()
     assert all(record.heard == {0, 1} for record in pair.run(5))
 

@@ -359,7 +359,7 @@ class ClientWindow:
         self._leave(then, _("Then you can log in again."), coming_back=False)
 
     def close(self) -> None:
-        """Close the window: properly at first, which takes seven rounds; at once if asked again."""
+        """Close the window: properly at first, which takes a few rounds; at once if asked again."""
         session = self.session
         if session is None:
             self._destroy()

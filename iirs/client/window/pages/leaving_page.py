@@ -11,7 +11,7 @@ from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 
 _WHY = N_(
-    "Everybody who logs out stays for seven more rounds, so that nobody can tell whether you were talking."
+    "Everybody who logs out stays for a few more rounds, so that nobody can tell whether you were talking."
 )
 
 
