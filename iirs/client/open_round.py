@@ -118,8 +118,8 @@ class OpenRound:
         errand: Errand,
     ) -> Upload:
         """Return the upload: the cells of all slots, circuits to these drops, and these invitations."""
-        setups = self._set_up(drop_ids, geometry, random_bytes)
-        onions = self._wrap_invitations(invitations, geometry, random_bytes)
+        setups = self.set_up(drop_ids, geometry, random_bytes)
+        onions = self.wrap_invitations(invitations, geometry, random_bytes)
 
         def seal(kind: BatchKind, items: list[bytes]) -> tuple[bytes, ...]:
             first = geometry.first_index(kind)
@@ -129,13 +129,13 @@ class OpenRound:
 
         return Upload(
             self.context.round_number,
-            seal(BatchKind.CELL, self._cells()),
+            seal(BatchKind.CELL, self.cells()),
             seal(BatchKind.SETUP, setups),
             seal(BatchKind.INVITATION, onions),
             errand,
         )
 
-    def _set_up(self, drop_ids: list[bytes], geometry: Geometry, random_bytes: RandomBytes) -> list[bytes]:
+    def set_up(self, drop_ids: list[bytes], geometry: Geometry, random_bytes: RandomBytes) -> list[bytes]:
         """Return the onions that set up circuits to these drops; the circuits are this round's from here."""
         if not drop_ids:
             return []
@@ -146,7 +146,8 @@ class OpenRound:
         self.epoch = Epoch(self.context.round_number, [circuit for _, circuit in pairs], lead_to)
         return [onion for onion, _ in pairs]
 
-    def _cells(self) -> list[bytes]:
+    def cells(self) -> list[bytes]:
+        """Return the cells of all slots, with the later hops' layers."""
         cells: list[bytes] = []
         for used in self.slots:
             cells += used[1].sealed if isinstance(used, tuple) else used.cells
@@ -155,10 +156,10 @@ class OpenRound:
         number = self.context.round_number
         return [circuit.wrap(number, cell) for circuit, cell in zip(self.epoch.circuits, cells, strict=True)]
 
-    def _wrap_invitations(
+    def wrap_invitations(
         self, invitations: list[bytes], geometry: Geometry, random_bytes: RandomBytes
     ) -> list[bytes]:
-        # In an order drawn anew: it must not say how many are real.
+        """Return the invitations as onions, in an order drawn anew: it must not say how many are real."""
         kind = BatchKind.INVITATION
         return [
             wrap(invitations[place], self.hop_keys, geometry.suite, self.context, kind, random_bytes)[0]
