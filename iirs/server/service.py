@@ -221,7 +221,7 @@ class Service:
             self._counts.count(Counted.LATE, outcome.late)
             bundle = [] if outcome.bundle is None else [outcome.bundle.encode()]
             _log.info(
-                "round %d: %d uploads, %d late, invitations %s%s",
+                "round %d: uploads %d, late %d, invitations %s%s",
                 outcome.context.round_number,
                 outcome.uploads,
                 outcome.late,
