@@ -216,7 +216,7 @@ def _trust(chain: Chain) -> list[str]:
     hops = len(chain.hops)
     if hops == 1:
         return [_TRUST_ALONE]
-    meter = read_meter(MeterSettings(chain.noise, hops, chain.round_ms / 1000))
+    meter = read_meter(MeterSettings.of(chain))
     return [_TRUST_CHAIN.format(hops=hops), f"note: {meter.verdict}", f"note: {meter.trust[0]}"]
 
 
