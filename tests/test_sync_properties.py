@@ -7,11 +7,14 @@ fail.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hmac
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -19,9 +22,22 @@ from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import HANG_UP_ROUNDS, Conversation
 from iirs.client.events import PeerState
 from iirs.client.sync import MAX_GAP, DeadDropSync, SecretChain, patience_for
+from iirs.identity import Identity, VerifyKey
 from iirs.message import PAYLOAD_MAX
 from tests.effort import examples
-from tests.pair import GOOD, INVITE_EVERY, Back, Fate, Lot, Moment, Pair, Side, spacing, talking_again
+from tests.pair import (
+    GOOD,
+    INVITE_EVERY,
+    Back,
+    Fate,
+    Lot,
+    Moment,
+    Pair,
+    Side,
+    people,
+    spacing,
+    talking_again,
+)
 from tests.thief import Thief
 
 HEALED_AFTER = 30
@@ -29,6 +45,27 @@ PATIENCE = patience_for(4)
 """The same for both lengths of epochs."""
 assert patience_for(1) == PATIENCE
 Spells = list[tuple[Fate, int]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quickly_signed() -> Iterator[None]:
+    """Signatures are not the subject, and a quarter of the work: here anybody can make one, by a MAC."""
+    public = cache(lambda identity: identity.verify_key_bytes)
+
+    def sign(identity: Identity, data: bytes) -> bytes:
+        return hmac.digest(public(identity), data, "sha512")
+
+    def verify(key: VerifyKey, signature: bytes, data: bytes) -> None:
+        if signature != hmac.digest(key.raw, data, "sha512"):
+            raise InvalidSignature
+
+    people.cache_clear()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Identity, "sign", sign)
+        patched.setattr(VerifyKey, "verify", verify)
+        yield
+    people.cache_clear()
+
 
 # -- what can happen ------------------------------------------------------------------------------------
 

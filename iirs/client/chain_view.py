@@ -196,7 +196,7 @@ class ChainView:
         shown = NO_BUNDLE if bundle is None else bundle.digest
         if shown != announcement.bundle_digest:
             raise ChainError(
-                "The server showed other invitations than its chain agreed on. Somebody tries to find out "
-                "who talks to whom: tell the people who run the servers."
+                "The server showed other invitations than its chain agreed on. Somebody may be trying"
+                " to find out who talks to whom: tell the people who run the servers."
             )
         return bundle

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from iirs.circuit import Circuit, set_up
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import Posted
+from iirs.client.events import RoundFate
 from iirs.errors import OnionError
 from iirs.geometry import CELL_SIZE, CIRCUITS_PER_SLOT, DROP_ID_SIZE, BatchKind, Geometry, RandomBytes
 from iirs.onion import EntryChannel, RoundContext, wrap
 from iirs.permutation import random_permutation
 from iirs.suite import PublicKey
-from iirs.wire.rounds import Announcement
+from iirs.wire.accounts import Errand
+from iirs.wire.rounds import Announcement, RoundStatus, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,37 @@ class OpenRound:
                 drop_ids += [random_bytes(DROP_ID_SIZE)] * CIRCUITS_PER_SLOT
         return drop_ids
 
+    def build(
+        self,
+        drop_ids: list[bytes],
+        invitations: list[bytes],
+        channel: EntryChannel,
+        geometry: Geometry,
+        random_bytes: RandomBytes,
+        errand: Errand,
+    ) -> Upload:
+        """Return the upload: the cells of all slots, circuits to these drops, and these invitations."""
+        setups = self.set_up(drop_ids, geometry, random_bytes)
+        onions = self.wrap_invitations(invitations, geometry, random_bytes)
+
+        def seal(kind: BatchKind, items: list[bytes]) -> tuple[bytes, ...]:
+            first = geometry.first_index(kind)
+            return tuple(
+                channel.seal_up(self.context, kind, index, item) for index, item in enumerate(items, first)
+            )
+
+        return Upload(
+            self.context.round_number,
+            seal(BatchKind.CELL, self.cells()),
+            seal(BatchKind.SETUP, setups),
+            seal(BatchKind.INVITATION, onions),
+            errand,
+        )
+
     def set_up(self, drop_ids: list[bytes], geometry: Geometry, random_bytes: RandomBytes) -> list[bytes]:
-        """Return the onions that set up circuits to these drops; this round uses them from now on."""
+        """Return the onions that set up circuits to these drops; the circuits are this round's from here."""
+        if not drop_ids:
+            return []
         pairs = [
             set_up(drop_id, self.hop_keys, geometry.suite, self.context, random_bytes) for drop_id in drop_ids
         ]
@@ -116,7 +147,7 @@ class OpenRound:
         return [onion for onion, _ in pairs]
 
     def cells(self) -> list[bytes]:
-        """Return the cells of all slots, as they go to the entry: with the later hops' layers."""
+        """Return the cells of all slots, with the later hops' layers."""
         cells: list[bytes] = []
         for used in self.slots:
             cells += used[1].sealed if isinstance(used, tuple) else used.cells
@@ -135,15 +166,6 @@ class OpenRound:
             for place in random_permutation(len(invitations), random_bytes)
         ]
 
-    def seal(
-        self, channel: EntryChannel, geometry: Geometry, kind: BatchKind, items: list[bytes]
-    ) -> tuple[bytes, ...]:
-        """Return cells or onions sealed for the entry."""
-        first = geometry.first_index(kind)
-        return tuple(
-            channel.seal_up(self.context, kind, index, item) for index, item in enumerate(items, first)
-        )
-
     def open(self, channel: EntryChannel | None, sealed: Sequence[bytes]) -> list[bytes]:
         """Return what came back through the circuits; nothing for a cell that does not open."""
         if channel is None or self.epoch is None:
@@ -157,6 +179,14 @@ class OpenRound:
             else:
                 opened.append(circuit.unwrap(self.context.round_number, inner))
         return opened
+
+    def fate(self, status: RoundStatus, clean: bool) -> RoundFate:
+        """Return what became of the round, as the person is told; ``clean``: all is as it should be."""
+        if self.epoch is None:
+            return RoundFate.NOT_YET
+        if status is not RoundStatus.DONE:
+            return RoundFate.LOST
+        return RoundFate.CLEAN if clean else RoundFate.TAMPERED
 
     def cover_came_back(self, opened: list[bytes]) -> bool:
         """Whether all cover came back as it should: swapped."""
