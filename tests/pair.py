@@ -68,10 +68,12 @@ def spacing(epoch_rounds: int, invite_every: int) -> int:
 def talking_again(epoch_rounds: int = 1, invite_every: int = INVITE_EVERY) -> int:
     """Return the executed rounds after which two people talk, once the network is good.
 
-    ``docs/protocol.md`` section 10: whoever believes to be heard stops at the first setup after patience;
-    then comes a bundle, and the first setup two rounds after it.
+    ``docs/protocol.md`` section 10: who alone has heard the other, in the last bad round, stops at the first
+    setup after patience; then come a bundle, and the first setup two rounds after it or later. It takes that
+    long if the other has lost its circuits.
     """
-    return patience_for(epoch_rounds) + 2 * (epoch_rounds - 1) + 2 * spacing(epoch_rounds, invite_every) + 3
+    to_stop = patience_for(epoch_rounds) + epoch_rounds
+    return to_stop + max(epoch_rounds, spacing(epoch_rounds, invite_every) + (epoch_rounds == 1))
 
 
 TALKING_AGAIN = talking_again()
@@ -200,8 +202,7 @@ class Side:
         self.said: list[str] = []
         self.history: set[bytes] = set()
         self.departure: Departure | None = None
-        self.disk: dict[str, str] = {}
-        """What it would have on disk: JSON, of each kind of things."""
+        self._kept: dict[str, Any] = {}
         self.conversation = self._make({})
         self.save()
 
@@ -243,7 +244,7 @@ class Side:
 
     def save(self) -> None:
         chat = self.conversation.chat
-        kept = {
+        self._kept = {
             "sync": self.conversation.to_state(),
             "chat": chat.to_state(),
             "fragments": {
@@ -259,13 +260,23 @@ class Side:
             },
             "outbox": [[item.item_id.hex(), item.text, item.sent_at_ms] for item in chat.outbox],
             "history": [text_id.hex() for text_id in self.history],
-            "shown": self.shown,
+            "shown": list(self.shown),
         }
-        self.disk = {name: json.dumps(value) for name, value in kept.items()}
+
+    @property
+    def disk(self) -> str:
+        """What was kept last."""
+        return json.dumps(self._kept)
+
+    @property
+    def kept_sync(self) -> dict[str, Any] | None:
+        """The keys in it."""
+        sync: dict[str, Any] | None = self._kept["sync"]["sync"]
+        return sync
 
     def restart(self, *, discard: bool = False) -> None:
         """Begin again from what was on disk; ``discard`` the keys, as when they were used elsewhere."""
-        kept = {name: json.loads(value) for name, value in self.disk.items()}
+        kept = json.loads(self.disk)  # through what a disk can hold
         if discard:
             kept["sync"] = None
         self.history = {bytes.fromhex(text_id) for text_id in kept["history"]}
@@ -401,6 +412,16 @@ class Pair:
     @property
     def last(self) -> Record:
         return self.records[-1]
+
+    @property
+    def into(self) -> int:
+        """How many rounds after its setup round the last round was."""
+        return self.number - self._setup_round
+
+    @property
+    def next_setup(self) -> int:
+        """The setup round that is due next."""
+        return self._setup_round + self.epoch_rounds
 
     def want(self) -> None:
         """Both ask for each other, alice first: she becomes the generator."""
@@ -573,6 +594,5 @@ class Pair:
 
     def _steal(self, record: Record) -> None:
         for side in self.sides:
-            sync = json.loads(side.disk["sync"])["sync"]
-            if sync is not None:
-                record.stolen.append({"side": side.position, "sync": sync})
+            if side.kept_sync is not None:
+                record.stolen.append({"side": side.position, "sync": side.kept_sync})

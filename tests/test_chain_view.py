@@ -13,7 +13,7 @@ from iirs.errors import DirectoryError, PeerError
 from iirs.geometry import VAULT_SIZE
 from iirs.onion import EntryChannel
 from iirs.wire.accounts import AccountRecord
-from iirs.wire.rounds import Announcement, RoundFlags
+from iirs.wire.rounds import NOTHING_BEFORE, Announcement, RoundFlags
 from tests.builders import make_chain, make_directory, person
 
 KEYS = make_chain(2)
@@ -43,7 +43,9 @@ class Alice:
     def be_announced(self, length: int, start: int) -> None:
         head, keys = KEYS.head(FULL, length), (bytes(32),) * 2
         increment = tuple(RAW[start:length])
-        self.view.take_directory(Announcement(7, RoundFlags.NONE, 2000, 5, 1, keys, head, start, increment))
+        self.view.take_directory(
+            Announcement(NOTHING_BEFORE, 7, 7, RoundFlags.NONE, 2000, 5, 1, keys, head, start, increment)
+        )
         self._keep()
 
     def _keep(self) -> None:

@@ -8,15 +8,16 @@ import pytest
 
 from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
-from iirs.client.events import PeerChanged, PeerState
+from iirs.client.events import PeerChanged, PeerState, RoundClosed, RoundFate
 from iirs.client.messenger.limits import text_limit
 from iirs.client.store.store import ClientStore
 from iirs.epoch import EpochKey, EpochKeyring
-from iirs.errors import AccountError, ChainError
+from iirs.errors import AccountError, ChainError, PeerError
 from iirs.geometry import VAULT_SIZE
+from iirs.message import MessageKind
 from iirs.onion import EntryChannel
 from iirs.wire.accounts import AccountRecord
-from iirs.wire.rounds import Announcement, RoundFlags
+from iirs.wire.rounds import NOTHING_BEFORE, Announcement, RoundFlags, Standby, announcement_hash
 from tests.builders import make_chain, make_directory, person
 
 ENVIRONMENT = Environment(clock=lambda: NUMBER * 2.0)
@@ -32,12 +33,13 @@ def alice(store: ClientStore | None = None) -> Engine:
 THREE = make_chain(3, slots=1)
 THREE_DIRECTORY = make_directory(THREE.chain, "alice", "bob")
 NUMBER = 60
-"""The first round of an epoch."""
+"""A setup round."""
 
 
 def hop_keys(number: int = NUMBER) -> list[EpochKey]:
-    """What the three hops sign for a round: fresh keys."""
-    return [EpochKeyring(THREE.chain, hop, THREE.identities[hop]).current(number) for hop in range(3)]
+    """What the three hops sign for the epoch that begins with a round: fresh keys."""
+    rings = [EpochKeyring(THREE.chain, hop, THREE.identities[hop]) for hop in range(3)]
+    return [rings[0].for_logins(number), *(ring.for_setup(number, b"") for ring in rings[1:])]
 
 
 def shown(*keys: EpochKey) -> Engine:
@@ -53,10 +55,14 @@ def shown(*keys: EpochKey) -> Engine:
     return engine
 
 
-def announce(keys: list[EpochKey], number: int = NUMBER) -> bytes:
+def announce(
+    keys: list[EpochKey], number: int = NUMBER, setup_round: int = NUMBER, previous: bytes = NOTHING_BEFORE
+) -> bytes:
     key_ids = tuple(key.key_id for key in keys)
     head = THREE.head(THREE_DIRECTORY)
-    return Announcement(number, RoundFlags.NONE, 1000, 5, 1, key_ids, head, len(THREE_DIRECTORY), ()).encode()
+    return Announcement(
+        previous, number, setup_round, RoundFlags.NONE, 1000, 5, 1, key_ids, head, len(THREE_DIRECTORY), ()
+    ).encode()
 
 
 def log_in(engine: Engine, last_round: int) -> None:
@@ -123,9 +129,12 @@ def test_a_file_that_went_back_in_time_loses_its_keys_and_keeps_its_texts() -> N
 def test_a_round_is_wrapped_for_the_keys_of_the_hops_it_is_announced_with() -> None:
     keys = hop_keys()
     engine = shown(*keys)
+    previous = NOTHING_BEFORE
     for number in (NUMBER, NUMBER + 29):
-        engine.open_round(announce(keys, number))
+        announcement = announce(keys, number, previous=previous)
+        engine.open_round(announcement)
         assert engine.build_upload()
+        previous = announcement_hash(announcement)
 
 
 @pytest.mark.parametrize("places", [(0, 0, 0), (0, 2, 2), (0, 1, 1), (0, 2, 1), (0, 1, 0)], ids=str)
@@ -139,21 +148,77 @@ def test_an_announcement_that_puts_one_hops_key_in_anothers_place_is_refused(pla
     assert engine.build_upload() == []
 
 
-@pytest.mark.parametrize("number", [NUMBER - 1, NUMBER + 30, NUMBER + 1000])
-def test_an_epoch_key_for_other_rounds_than_the_one_announced_is_refused(number: int) -> None:
+@pytest.mark.parametrize("first_round", [NUMBER - 1, NUMBER + 1, NUMBER + 30, 0])
+def test_a_key_for_another_epoch_than_the_one_announced_is_refused(first_round: int) -> None:
     """Fixed: a key whose time was over was taken for ever, so one stolen from a hop's memory once did."""
     keys = hop_keys()
+    keys[1] = hop_keys(first_round)[1]
     engine = shown(*keys)
-    with pytest.raises(ChainError, match="not for this round"):
-        engine.open_round(announce([hop_keys(number)[0], *keys[1:]], number))
+    with pytest.raises(ChainError, match=r"not for this round|another epoch"):
+        engine.open_round(announce(keys))
     assert engine.build_upload() == []
 
 
 def test_the_keys_of_a_round_announced_just_before_they_changed_still_serve() -> None:
     keys, renewed = hop_keys(), hop_keys(NUMBER + 1)
     engine = shown(*keys)
-    engine.open_round(announce(keys))
+    first = announce(keys)
+    engine.open_round(first)
     engine.chain_view.take_keys(b"".join(key.encode() for key in renewed))
     assert engine.build_upload()
-    engine.open_round(announce(renewed, NUMBER + 1))
+    engine.open_round(announce(renewed, NUMBER + 1, NUMBER + 1, announcement_hash(first)))
     assert engine.build_upload()
+
+
+# -- one announcement after the other -----------------------------------------------------------------------
+
+
+def second(number: int, setup_round: int, previous: bytes | None = None) -> Engine:
+    """Alice in the middle of an epoch, after an announcement that follows its setup's as given."""
+    keys = hop_keys()
+    engine = shown(*keys)
+    first = announce(keys)
+    engine.open_round(first)
+    engine.build_upload()
+    if setup_round not in (NUMBER, NUMBER - 1):
+        keys = hop_keys(setup_round)
+        engine.chain_view.take_keys(b"".join(key.encode() for key in keys))
+    engine.open_round(
+        announce(keys, number, setup_round, announcement_hash(first) if previous is None else previous)
+    )
+    return engine
+
+
+@pytest.mark.parametrize(("number", "setup_round"), [(61, 60), (61, 61), (89, 60), (100, 100)])
+def test_a_round_uses_the_circuits_of_the_one_before_or_its_own(number: int, setup_round: int) -> None:
+    kinds = [message.kind for message in second(number, setup_round).build_upload()]
+    assert (MessageKind.SETUP in kinds) is (number == setup_round)
+
+
+@pytest.mark.parametrize("previous", [NOTHING_BEFORE, bytes(31) + b"\1"])
+@pytest.mark.parametrize("setup_round", [NUMBER, NUMBER + 1])
+def test_an_announcement_that_follows_another_than_was_shown_is_refused(
+    previous: bytes, setup_round: int
+) -> None:
+    with pytest.raises(ChainError, match="other rounds than its chain agreed on"):
+        second(NUMBER + 1, setup_round, previous)
+
+
+@pytest.mark.parametrize(("number", "setup_round"), [(NUMBER + 5, NUMBER + 4), (NUMBER + 3, NUMBER + 4)])
+def test_a_round_of_an_epoch_whose_beginning_was_not_announced_is_refused(
+    number: int, setup_round: int
+) -> None:
+    with pytest.raises((PeerError, ChainError)):
+        second(number, setup_round)
+
+
+def test_whoever_comes_in_the_middle_of_an_epoch_uploads_cells_and_waits() -> None:
+    keys = hop_keys()
+    engine = shown(*keys)
+    engine.open_round(announce(keys, NUMBER + 7, previous=bytes(31) + b"\1"))
+    kinds = [message.kind for message in engine.build_upload()]
+    assert kinds == [MessageKind.PREKEY, MessageKind.UPLOAD]
+    engine.stand_by(Standby(None))
+    assert [event.fate for event in engine.take_events() if isinstance(event, RoundClosed)] == [
+        RoundFate.LOST
+    ]

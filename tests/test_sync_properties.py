@@ -1,14 +1,15 @@
 """The promises of two people in sync, over any loss, delay and restart (``docs/protocol.md`` section 10).
 
-Each property is a function of a plan, so that it can be run twice: as it must hold, and with one thing
-broken, when it must fail.
+Each holds where every round sets up circuits, as with one server, and where epochs are longer. Each is a
+function of a plan, so that it can be run twice: as it must hold, and with one thing broken, when it must
+fail.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -20,15 +21,30 @@ from hypothesis import strategies as st
 from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import HANG_UP_ROUNDS, Conversation
 from iirs.client.events import PeerState
-from iirs.client.sync import MAX_GAP, PATIENCE, DeadDropSync, SecretChain
+from iirs.client.sync import MAX_GAP, DeadDropSync, SecretChain, patience_for
 from iirs.identity import Identity, VerifyKey
 from iirs.message import PAYLOAD_MAX
 from tests.effort import examples
-from tests.pair import GOOD, INVITE_EVERY, TALKING_AGAIN, Back, Fate, Lot, Moment, Pair, Side, people
+from tests.pair import (
+    GOOD,
+    INVITE_EVERY,
+    Back,
+    Fate,
+    Lot,
+    Moment,
+    Pair,
+    Side,
+    people,
+    spacing,
+    talking_again,
+)
 from tests.thief import Thief
 
 HEALED_AFTER = 30
-Plan = list[tuple[Fate, int]]
+PATIENCE = patience_for(4)
+"""The same for both lengths of epochs."""
+assert patience_for(1) == PATIENCE
+Spells = list[tuple[Fate, int]]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,26 +74,59 @@ _any_lot = st.builds(
     online=st.sampled_from([True, True, True, False]),
     in_time=st.sampled_from([True, True, True, False]),
     blocked=st.sampled_from([(False, False)] * 4 + [(True, True), (True, False), (False, True)]),
+    cut=st.sampled_from([(False, False)] * 4 + [(True, True), (True, False), (False, True)]),
     back=st.sampled_from([Back.REPLIES] * 4 + [Back.LOST, Back.NOTHING]),
     bundle=st.sampled_from([True, True, False]),
     restarts=st.sampled_from([None] * 6 + list(Moment)),
 )
 _lot = st.one_of(st.just(Lot()), st.just(Lot()), _any_lot)
 _jump = st.sampled_from([1] * 12 + [2, 3, PATIENCE, PATIENCE + 1, 15, MAX_GAP + 7])
-_fate = st.builds(Fate, st.tuples(_lot, _lot), _jump)
+_seldom = st.sampled_from([False] * 7 + [True])
+_fate = st.builds(Fate, st.tuples(_lot, _lot), _jump, _seldom, _seldom)
 _spell = st.tuples(
     st.one_of(st.just(GOOD), _fate), st.one_of(st.integers(1, 3), st.integers(1, 2 * PATIENCE + 5))
 )
 """A round of one kind and how often it comes: long losses in one direction are where people part."""
-plans = st.lists(_spell, max_size=8)
+spells = st.lists(_spell, max_size=8)
 
 
-def play(pair: Pair, plan: Plan) -> None:
-    for fate, times in plan:
-        # A jump and a restart are events, not weather: once a spell.
+@dataclass(frozen=True)
+class Plan:
+    """How long epochs are, how often there are invitations, and what happens."""
+
+    epoch_rounds: int
+    invite_every: int
+    spells: Spells
+
+    def begun(self) -> Pair:
+        """Return a pair that wants to talk and has been through all of it."""
+        pair = Pair(self.invite_every, self.epoch_rounds)
+        pair.want()
+        play(pair, self.spells)
+        return pair
+
+    @property
+    def talking_again(self) -> int:
+        return talking_again(self.epoch_rounds, self.invite_every)
+
+
+TOWNS = [(1, INVITE_EVERY), (4, 2), (4, INVITE_EVERY)]
+"""Rounds of an epoch and between bundles."""
+
+
+def _plan(happens: st.SearchStrategy[Spells]) -> st.SearchStrategy[Plan]:
+    return st.builds(lambda town, spells: Plan(*town, spells), st.sampled_from(TOWNS), happens)
+
+
+plans = _plan(spells)
+
+
+def play(pair: Pair, happens: Spells) -> None:
+    for fate, times in happens:
+        # A jump, a forced setup and a restart are events, not weather: once a spell.
         pair.play(fate)
-        calm = replace(fate, jump=1, lots=tuple(replace(lot, restarts=None, does={}) for lot in fate.lots))
-        pair.run(times - 1, calm)
+        lots = tuple(replace(lot, restarts=None, does={}) for lot in fate.lots)
+        pair.run(times - 1, replace(fate, jump=1, forced=False, lots=lots))
 
 
 def fails(check: Callable[[Any], None], examples: st.SearchStrategy[Any], tries: int = 300) -> None:
@@ -102,11 +151,13 @@ def fails(check: Callable[[Any], None], examples: st.SearchStrategy[Any], tries:
 # -- (a) talking again ----------------------------------------------------------------------------------
 
 
+UNHEARD = Fate((Lot(blocked=(True, True)), Lot()))
+"""Alice speaks, and bob does not hear her."""
+
+
 def talks_again(plan: Plan) -> None:
-    pair = Pair()
-    pair.want()
-    play(pair, plan)
-    records = pair.run(TALKING_AGAIN)
+    pair = plan.begun()
+    records = pair.run(plan.talking_again)
     assert any(record.heard == {0, 1} for record in records), "they do not talk"
     assert all(record.heard == {0, 1} for record in pair.run(2 * PATIENCE + 5)), "they do not stay together"
 
@@ -119,7 +170,9 @@ def test_once_the_network_is_good_again_the_two_are_talking_in_time(plan: Plan) 
 
 def test_without_resuming_they_would_not_talk_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Conversation, "_lose_touch", lambda self: None)
-    fails(talks_again, plans)
+    for town in TOWNS:
+        with pytest.raises(AssertionError, match="do not talk"):
+            talks_again(Plan(*town, [(GOOD, 12), (Fate((Lot(in_time=False), Lot())), 20)]))
 
 
 def test_if_ready_did_not_name_its_proposal_they_would_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,13 +181,31 @@ def test_if_ready_did_not_name_its_proposal_they_would_part(monkeypatch: pytest.
         keeps_to_the_newest_proposal()
 
 
+@pytest.mark.parametrize(("epoch_rounds", "invite_every"), TOWNS)
+def test_the_longest_that_two_can_take_is_what_is_said(epoch_rounds: int, invite_every: int) -> None:
+    """Alice heard bob in the last bad round, and he has lost his patience, and his circuits in a restart."""
+    taken = []
+    for earlier in range(spacing(epoch_rounds, invite_every)):
+        pair = Pair(invite_every, epoch_rounds)
+        pair.talk()
+        pair.run(earlier)
+        last_heard = pair.number
+        pair.play(UNHEARD)
+        while (PATIENCE + pair.into) % epoch_rounds or pair.next_setup <= last_heard + PATIENCE:
+            pair.play(UNHEARD)
+        if pair.last.heard == {0}:
+            pair.sides[1].restart()
+            taken.append(next(rounds for rounds in range(1, 200) if pair.play().heard == {0, 1}))
+    assert max(taken) == talking_again(epoch_rounds, invite_every)
+
+
 def keeps_to_the_newest_proposal() -> None:
     """Bob is ready for alice's first proposal when alice, who alone saw the bundle, makes a second."""
     pair = Pair()
     pair.want()
     pair.run(INVITE_EVERY)  # agreed in the last but one
     pair.run(INVITE_EVERY - 2, Fate((Lot(in_time=False), Lot(in_time=False))))
-    record = pair.play(Fate((Lot(back=Back.LOST), Lot(bundle=False))))
+    record = pair.play(Fate((Lot(), Lot(blocked=(True, True), bundle=False))))
     assert record.heard == {1}
     records = pair.run(4 * PATIENCE)[2:]
     assert all(record.heard == {0, 1} for record in records)
@@ -148,22 +219,22 @@ def test_a_listener_ready_for_an_older_proposal_is_not_taken_at_its_word() -> No
 
 
 def meets_at_one_place(plan: Plan) -> None:
-    """At one place, unless a bundle was seen by just one side, and until they have heard each other again."""
-    pair = Pair()
-    pair.want()
-    play(pair, plan)
-    pair.run(TALKING_AGAIN)
+    """Whoever else saw which bundle, and was told what: two drops are never three or four."""
+    pair = plan.begun()
+    pair.run(plan.talking_again)
     used: set[bytes] = set()
-    uneven = False
+    keys: set[bytes] = set()
     for record in pair.records:
-        if len(record.drops) == 2 and not uneven:
+        assert record.is_setup or not record.drops
+        if len(record.drops) == 2:
             assert record.drops[0] == record.drops[1], "both post, at different places"
-        fresh = {drop for drops in record.drops.values() for drop in drops}
         assert all(len(set(drops)) == 2 for drops in record.drops.values())
+        fresh = {drop for drops in record.drops.values() for drop in drops}
         assert not fresh & used, "a drop is used again"
         used |= fresh
-        # Two invitations in a bundle that just one side saw: it has agreed, and the other cannot know.
-        uneven = record.heard != {0, 1} and (uneven or (len(record.invited), len(record.bundled)) == (2, 1))
+        for key in (sealed.keys.encryption for sealed in record.sealed):
+            assert key not in keys, "a key is used again"
+            keys.add(key)
 
 
 @settings(max_examples=examples(24))
@@ -184,20 +255,28 @@ _deed = st.tuples(
     st.sampled_from(["want", "want", "hang up", "say 10", "quit", "restart"]),
 )  # fmt: skip
 """Rounds to wait, who, when in the round, what."""
-lives = st.tuples(st.sampled_from([1, 2, 3, INVITE_EVERY]), st.lists(_deed, max_size=14))
+Deeds = list[tuple[int, int, Moment, str]]
+_paces = st.sampled_from([(1, 1), (1, 2), (1, 3), (1, INVITE_EVERY), (4, 1), (4, 2), (4, INVITE_EVERY)])
+lives = st.tuples(_paces, st.lists(_deed, max_size=14))
+"""Rounds of an epoch and between bundles, and what they do."""
 
 
-def leaves_nobody_alone(life: tuple[int, list[tuple[int, int, Moment, str]]]) -> None:
-    """Whatever two people do, in a round without loss every drop is accessed exactly twice."""
-    invite_every, deeds = life
-    pair = Pair(invite_every)
+def leaves_nobody_alone(life: tuple[tuple[int, int], Deeds]) -> None:
+    """Whatever two people do, without loss every drop of every setup is accessed exactly twice."""
+    (epoch_rounds, invite_every), deeds = life
+    pair = Pair(invite_every, epoch_rounds)
 
     def play(*deed: Any) -> None:
         lots = [Lot(), Lot()]
         if deed:
             who, moment, what = deed
-            # A restart comes between rounds: a program that stops within one loses what came back.
-            lots[who] = Lot(restarts=Moment.AFTER) if what == "restart" else Lot(does={moment: what})
+            # A restart comes between rounds: a program that stops within one loses what came back. And not
+            # before the first word: whoever may have missed a bundle gives up what it agreed to, a loss.
+            talk = pair.sides[who].conversation
+            if what != "restart":
+                lots[who] = Lot(does={moment: what})
+            elif talk.confirmed or talk.sync is None:
+                lots[who] = Lot(restarts=Moment.AFTER)
         record = pair.play(Fate((lots[0], lots[1])))
         assert set(record.accesses.values()) <= {2}, "somebody is alone in a drop"
 
@@ -209,16 +288,19 @@ def leaves_nobody_alone(life: tuple[int, list[tuple[int, int, Moment, str]]]) ->
         play()
 
 
-def _second_thoughts(deed: str) -> tuple[int, list[tuple[int, int, Moment, str]]]:
+def _second_thoughts(deed: str, epoch_rounds: int = 1) -> tuple[tuple[int, int], Deeds]:
     """Alice changes her mind while her invitation is out, in the first bundle after both have asked."""
     asked = [(0, 0, Moment.BEFORE, "want"), (0, 1, Moment.BEFORE, "want")]
-    return INVITE_EVERY, [*asked, (INVITE_EVERY - 4, 0, Moment.UPLOADED, deed)]
+    pace, wait = ((1, INVITE_EVERY), 1) if epoch_rounds == 1 else ((epoch_rounds, 2), 0)
+    return pace, [*asked, (wait, 0, Moment.UPLOADED, deed)]
 
 
 @settings(max_examples=examples(48))
 @given(lives)
 @example(_second_thoughts("hang up"))
 @example(_second_thoughts("quit"))
+@example(_second_thoughts("quit", 4))
+@example(_second_thoughts("quit", 6))
 def test_without_loss_every_drop_is_accessed_twice_whatever_the_two_do(life: Any) -> None:
     leaves_nobody_alone(life)
 
@@ -244,12 +326,15 @@ def test_taking_back_an_invitation_that_is_out_would_leave_the_peer_alone(
         leaves_nobody_alone(_second_thoughts("hang up"))
 
 
-def test_leaving_while_an_invitation_is_out_would_leave_the_peer_alone(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("counted", "rounds", "epoch_rounds"), [("_ROUNDS_TO_SETUP", 1, 1), ("_ROUNDS_AFTER_SETUP", 0, 6)]
+)
+def test_leaving_earlier_would_leave_the_peer_alone(
+    monkeypatch: pytest.MonkeyPatch, counted: str, rounds: int, epoch_rounds: int
 ) -> None:
-    monkeypatch.setattr(Conversation, "is_settled", property(lambda self: self.sync is None))
+    monkeypatch.setattr(f"iirs.client.departure.{counted}", rounds)
     with pytest.raises(AssertionError, match="alone"):
-        leaves_nobody_alone(_second_thoughts("quit"))
+        leaves_nobody_alone(_second_thoughts("quit", epoch_rounds))
 
 
 # -- (b) what is over stays shut ------------------------------------------------------------------------
@@ -260,9 +345,7 @@ glances = st.tuples(plans, st.integers(0, 40), st.integers(0, 3))
 def opens_nothing_from_before(glance: tuple[Plan, int, int]) -> None:
     """A copy of one side's state in any round opens nothing that was posted up to and in that round."""
     plan, back, which = glance
-    pair = Pair()
-    pair.want()
-    play(pair, plan)
+    pair = plan.begun()
     pair.run(2 * PATIENCE)
     place = max(0, len(pair.records) - 1 - back)
     stolen = pair.records[place].stolen
@@ -282,10 +365,10 @@ def test_a_state_opens_nothing_from_before(glance: tuple[Plan, int, int]) -> Non
 
 
 def test_without_erasure_a_state_would_open_its_own_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    def keep(self: DeadDropSync, round_number: int) -> Any:
+    def keep(self: DeadDropSync, round_number: int, *, sets_up: bool) -> Any:
         self._switch(round_number)
         self._step(round_number)
-        return self._keys(self.current.key, round_number)
+        return self._keys(self.current.key, round_number, sets_up)
 
     monkeypatch.setattr(DeadDropSync, "take_round", keep)
     fails(opens_nothing_from_before, glances)
@@ -293,22 +376,20 @@ def test_without_erasure_a_state_would_open_its_own_round(monkeypatch: pytest.Mo
 
 # -- (c) a leak heals -----------------------------------------------------------------------------------
 
-leaks = st.tuples(plans, st.integers(0, PATIENCE + 4), st.integers(0, 3), plans)
+leaks = st.tuples(plans, st.integers(0, PATIENCE + 4), st.integers(0, 3), spells)
 """Before, rounds until the leak, whose state and at which moment, after."""
 
 
-def heals(leak: tuple[Plan, int, int, Plan]) -> None:
+def heals(leak: tuple[Plan, int, int, Spells]) -> None:
     before, wait, which, after = leak
-    pair = Pair()
-    pair.want()
-    play(pair, before)
-    pair.run(TALKING_AGAIN + wait)
+    pair = before.begun()
+    pair.run(before.talking_again + wait)
     stolen = pair.last.stolen
     thief = Thief(stolen[which % len(stolen)]["sync"])
     pair.watch = thief.watch
     play(pair, after)
     if after:
-        pair.run(TALKING_AGAIN)
+        pair.run(before.talking_again)
     pair.run(HEALED_AFTER)
     pair.watch = None
     assert sum(thief.watch(record) for record in pair.run(PATIENCE + 2)) == 0, "the thief still reads"
@@ -323,7 +404,8 @@ def test_a_leak_heals_within_thirty_good_rounds(leak: tuple[Plan, int, int, Plan
 @pytest.mark.parametrize("which", range(4))
 def test_a_leak_in_any_phase_of_a_renewal_heals_within_thirty_good_rounds(which: int) -> None:
     for wait in range(which % 2, PATIENCE + 5, 2):
-        heals(([], wait, which, []))
+        town = (1, INVITE_EVERY) if wait % 4 < 2 else (4, 2)
+        heals((Plan(*town, []), wait, which, []))
 
 
 def test_without_renewal_a_leak_would_never_heal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,13 +442,19 @@ _deeds = st.one_of(
     ),
 )
 _talking_lot = st.builds(lambda lot, does: replace(lot, does=does), _lot, _deeds)
-talks = st.lists(
-    st.tuples(st.builds(Fate, st.tuples(_talking_lot, _talking_lot), _jump), st.integers(1, 8)), max_size=10
+talks = _plan(
+    st.lists(
+        st.tuples(
+            st.builds(Fate, st.tuples(_talking_lot, _talking_lot), _jump, _seldom, _seldom),
+            st.integers(1, 8),
+        ),
+        max_size=10,
+    )
 )
 
 
 def delivers(plan: Plan) -> None:
-    pair = Pair()
+    pair = Pair(plan.invite_every, plan.epoch_rounds)
     alice, bob = pair.sides
 
     def in_order(_: Any) -> None:
@@ -375,9 +463,10 @@ def delivers(plan: Plan) -> None:
 
     pair.watch = in_order
     pair.want()
-    play(pair, plan)
+    play(pair, plan.spells)
     fragments = sum(1 + len(text) // PAYLOAD_MAX for side in pair.sides for text in side.said)
-    for _ in range(TALKING_AGAIN + HANG_UP_ROUNDS + INVITE_EVERY + fragments + 4):
+    ending = HANG_UP_ROUNDS + 2 * plan.epoch_rounds + spacing(plan.epoch_rounds, plan.invite_every)
+    for _ in range(plan.talking_again + ending + fragments + 4):
         for side in pair.sides:
             side.do("want")  # people who insist
         pair.play()
@@ -397,7 +486,7 @@ def test_without_looking_for_duplicates_a_text_would_arrive_twice(monkeypatch: p
     said = Fate((Lot(does={Moment.BEFORE: "say 5"}), Lot(back=Back.NOTHING)))
     arrives_unacknowledged = Fate((Lot(back=Back.LOST, does={Moment.AFTER: "discard"}), Lot()))
     with pytest.raises(AssertionError):
-        delivers([(GOOD, INVITE_EVERY), (said, 1), (GOOD, 2), (arrives_unacknowledged, 1)])
+        delivers(Plan(1, INVITE_EVERY, [(GOOD, 8), (said, 1), (GOOD, 2), (arrives_unacknowledged, 1)]))
 
 
 def test_without_repeating_a_text_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -444,4 +533,4 @@ def test_two_who_hang_up_at_once_leave_together() -> None:
     pair.sides[1].do("hang up")
     records = pair.run(2 * HANG_UP_ROUNDS)
     assert all(set(record.drops) in ({0, 1}, set()) for record in records)
-    assert [len(record.drops) for record in records[:HANG_UP_ROUNDS]] == [2, 2, 2, 0]
+    assert [len(record.drops) for record in records[:HANG_UP_ROUNDS]] == [2, 2, 0]

@@ -187,7 +187,7 @@ class Conversation:
         if self.sync is None:
             return None
         round_number, sets_up = shown.round_number, shown.is_setup
-        if self.sync.begins_after(round_number):
+        if self.sync.begins_after(round_number) or self.sync.has_no_key_for(round_number):
             self.sync.skip_round(round_number)
             return None
         if self.end_round and round_number >= self.end_round:

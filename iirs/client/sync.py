@@ -151,6 +151,10 @@ class DeadDropSync:
         """True before the first round that was agreed on."""
         return round_number <= self.last_heard
 
+    def has_no_key_for(self, round_number: int) -> bool:
+        """True if the chain begins only later: an agreement that was given up may have been for that."""
+        return round_number < self.current.round_number
+
     def lapse(self) -> None:
         """Give up an agreement that nothing was posted on: the chains stay, to be resumed."""
         self.last_heard = min(self.last_heard, 0) - self.patience
