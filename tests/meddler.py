@@ -1,8 +1,8 @@
 """Somebody who meddles with alice's cells, round after round, on all sides of the one honest hop.
 
-Before it, any of her cells is dropped, altered, delayed, replayed or swapped; behind it, so are the answers to
-any drop. What stands out behind the honest hop, or before it on the way back, is a ``Spy``'s to see. The same
-meddler is let loose on hops that lack a defence (``tests/lab_hops.py``).
+Before it, any of her cells is dropped, altered, delayed, replayed or swapped; behind it, so are the answers
+to any drop. What stands out behind the honest hop, or before it on the way back, is a ``Spy``'s to see. The
+same meddler is let loose on hops that lack a defence (``tests/lab_hops.py``).
 """
 
 from __future__ import annotations

@@ -316,7 +316,8 @@ class LaterHop:
         if kind is BatchKind.SETUP:
             if not self._ration.allows():
                 raise OnionError("a setup before its time")
-            self._state.note_setup(round_number, self._ration.left() - 1, self._environment.clock())
+            left = max(0.0, self._ration.left() - 1)  # a hair less than one is enough for one
+            self._state.note_setup(round_number, left, self._environment.clock())
             self._ration.take()
         else:
             self._state.set_round(round_number, kind)
