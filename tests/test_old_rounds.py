@@ -23,7 +23,7 @@ from iirs.suite import X25519
 from iirs.wire.accounts import AccountRecord
 from iirs.wire.rounds import Announcement, RoundFlags, Upload, announcement_hash
 from tests.builders import make_chain, make_directory, person
-from tests.worlds import FIRST_ROUND, TALK, Client, OpenChain
+from tests.open_chain import FIRST_ROUND, Client, OpenChain
 
 MUCH_LATER = FIRST_ROUND + 1_000_000
 
