@@ -1,11 +1,14 @@
 """What a connection costs the server in memory, with a long directory: of those who read, and do not.
 
-    python benchmarks/memory.py [--accounts 10000] [--prekeys 0] [--connections 500] [--logins 100]
+    python benchmarks/memory.py [--accounts 10000] [--prekeys 0] [--connections 500] [--at-once 1]
+                                [--seconds 12] [--logins 100]
 
-Starts a server on loopback in a process of its own, in which so many are registered (and so many of them have
-prekeys, each as long as ten entries). Then: ``connections`` log in and read nothing; as many log in, and read
-all they are sent; one account logs in ``logins`` times and reads nothing. Prints the resident memory that
-came with each, in KB a connection, a while after and at most. Target: 80 KB, however long the directory.
+Starts servers on loopback in a process of their own, in which so many are registered (and so many of them
+have prekeys, each as long as ten entries): one for each case. ``connections`` log in, ``at-once`` at a time,
+and read nothing; or 1 KB a second; or all they are sent. Prints the resident memory that came with them, in
+KB a connection, after so many ``seconds`` and at most in them. Whoever does not read is cut off after 120 s:
+``--seconds 110`` shows what it can have become by then. In the last case one account logs in ``logins`` times
+and reads nothing. Target: 80 KB a connection, however long the directory.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from iirs.chain import Chain, parse_chain
@@ -42,7 +47,9 @@ from iirs.tls import TlsPipe, client_context
 from iirs.wire.accounts import Login, Result
 from iirs.wire.limits import hello
 
-_SETTLE_SECONDS = 12.0
+_START_SECONDS = 3.0
+_SLOW_BYTES = 1024
+"""A second."""
 _PATIENCE_SECONDS = 60.0
 
 
@@ -53,6 +60,8 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=10_000)
     parser.add_argument("--prekeys", type=int, default=0)
     parser.add_argument("--connections", type=int, default=500)
+    parser.add_argument("--at-once", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--logins", type=int, default=100)
     parser.add_argument("--serve", action="store_true", help="be the server; used by the program")
     options = parser.parse_args()
@@ -156,10 +165,11 @@ def _login(chain: Chain, key: EpochKey, position: int) -> Message:
 
 
 class Drain(threading.Thread):
-    """Reads whatever comes for many clients, and throws it away."""
+    """Reads what comes for many clients, and throws it away; of each so many bytes a second, or all."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_per_second: int | None = None) -> None:
         super().__init__(daemon=True)
+        self._rate = bytes_per_second
         self._selector = selectors.DefaultSelector()
         self.bytes = 0
 
@@ -172,10 +182,15 @@ class Drain(threading.Thread):
             for key, _ in self._selector.select(0.1):
                 sock = key.fileobj
                 assert isinstance(sock, socket.socket)
-                data = sock.recv(1 << 20)
+                try:
+                    data = sock.recv(self._rate or 1 << 20)
+                except OSError:  # the server is gone
+                    data = b""
                 self.bytes += len(data)
                 if not data:
                     self._selector.unregister(sock)
+            if self._rate:
+                time.sleep(1)
 
 
 class Watch(threading.Thread):
@@ -197,7 +212,9 @@ class Watch(threading.Thread):
                 time.sleep(0.05)
 
 
-def _measure(options: argparse.Namespace) -> dict[str, object]:
+@contextlib.contextmanager
+def _server(options: argparse.Namespace) -> Iterator[tuple[int, Watch]]:
+    """Run a server to which somebody has logged in; give its port, and a watch on its memory."""
     command = [sys.executable, __file__, "--serve", "--accounts", str(options.accounts)]
     command += ["--prekeys", str(options.prekeys)]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -208,30 +225,44 @@ def _measure(options: argparse.Namespace) -> dict[str, object]:
         watch.start()
         first = Client(port, 0)
         first.result()
-        time.sleep(_SETTLE_SECONDS / 4)
-        figures: dict[str, object] = {"accounts": options.accounts, "prekeys": options.prekeys}
-        count, drain, kept = options.connections, Drain(), list[Client]()
-        drain.start()
-        for name in ("not_reading", "reading"):
+        time.sleep(_START_SECONDS)
+        yield port, watch
+    finally:
+        server.communicate()
+
+
+def _measure(options: argparse.Namespace) -> dict[str, object]:
+    figures: dict[str, object] = {"accounts": options.accounts, "prekeys": options.prekeys}
+    count = options.connections
+    for name, drain in {"not_reading": None, "slowly": Drain(_SLOW_BYTES), "reading": Drain()}.items():
+        with _server(options) as (port, watch):
             before, watch.most = watch.now(), 0
-            for number in range(count):
-                client = Client(port, 1 + number + count * (name == "reading"))
-                assert client.result() is Result.OK
-                kept.append(client)
-                if name == "reading":
+            clients = _let_in(port, range(1, 1 + count), options.at_once)
+            if drain is not None:
+                drain.start()
+                for client in clients:
                     drain.add(client)
-            time.sleep(_SETTLE_SECONDS)
+            time.sleep(options.seconds)
             figures[f"{name}_KB"] = round((watch.now() - before) / count, 1)
             figures[f"{name}_most_KB"] = round((watch.most - before) / count, 1)
+            figures[f"{name}_read_MB"] = 0 if drain is None else drain.bytes >> 20
+    with _server(options) as (port, watch):
         before, watch.most = watch.now(), 0
         results = [_again(port) for _ in range(options.logins)]
         figures["logged_in_again"] = sum(result == Result.OK for result in results)
         figures["refused_as_too_many"] = sum(result == Result.TOO_MANY for result in results)
         figures["again_most_KB"] = watch.most - before
-        figures["drained_MB"] = drain.bytes >> 20
-        return figures
-    finally:
-        server.communicate()
+    return figures
+
+
+def _let_in(port: int, positions: range, at_once: int) -> list[Client]:
+    def let_in(position: int) -> Client:
+        client = Client(port, position)
+        assert client.result() is Result.OK
+        return client
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(let_in, positions))
 
 
 _HELD: list[Client] = []

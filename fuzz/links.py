@@ -232,7 +232,9 @@ class HopBefore:
         head = self._state.witnessed
         assert self._signed.setdefault(head.length, head.digest) == head.digest, "two heads of one length"
         content = head_content(CHAIN.chain_id, head.length, head.digest)
-        self._prepared.check(CHAIN, self._hop, self._prepared.keys[0].first_round, content)
+        # Whatever has become of the number that was asked for on the way: all of them are for one.
+        number = max(key.first_round for key in self._prepared.keys)
+        self._prepared.check(CHAIN, self._hop, number, content)
 
     def _begin_result(self, size: int) -> None:
         before, self._rounds = self._rounds, dict(self._state.rounds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from iirs.errors import ChainError, ConfigError, ImpostorError
+from iirs.errors import ChainError, ImpostorError, LinkError
 from iirs.geometry import CHAIN_FILE_MAX, HASH_SIZE, Geometry
 from iirs.hexadecimal import hex_bytes
 from iirs.noise import B_MAX, MU_MAX, NO_NOISE, Noise
@@ -41,8 +42,13 @@ _NEVER_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u
 """Control characters, line separators and direction marks. A list: what is printable changes with Unicode."""
 _LINK = re.compile(
     r"(?:iirs://)?(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]*[a-z0-9_-])\.?(?::(?P<port>[0-9]{1,5}))?/?"
-    r"(?:#(?P<fingerprint>(?:\s*[0-9a-f]){64}))?"
+    r"(?:\s*#(?P<fingerprint>(?:\s*[0-9a-f]){64})/?)?"
 )
+LINK_MAX = 10_000
+"""Characters of what is looked at for a join link: somebody may paste a whole mail, and nobody a book."""
+HOST_MAX = 253
+LABEL_MAX = 63
+"""Characters of a host's name, and of its parts between dots (RFC 1035)."""
 _AROUND_LINKS = " \t\r\n\v\f\u00a0<>()\"'`,;.!?\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
 """What stands around a link in a sentence or a mail: white space, brackets, quotes, the end of a sentence."""
 
@@ -230,6 +236,24 @@ def _line(value: object) -> str:
     return value
 
 
+def _host(text: str) -> str:
+    """Return the host in a join link, without brackets. Raises ``LinkError`` if no host can be called so."""
+    host = text.strip("[]")
+    if host != text:
+        try:
+            ipaddress.ip_address(host)
+        except ValueError as error:
+            raise LinkError("What stands in brackets in this join link is not an address.") from error
+    elif len(host) > HOST_MAX or max(map(len, host.split("."))) > LABEL_MAX:
+        raise LinkError(
+            "The host in this join link is longer than any: it has {most} characters at most, and {part} "
+            "between two dots.",
+            most=HOST_MAX,
+            part=LABEL_MAX,
+        )
+    return host
+
+
 @dataclass(frozen=True, slots=True)
 class JoinLink:
     """Where the entry is, and which chain it must show (``None``: whichever it shows first)."""
@@ -242,19 +266,21 @@ class JoinLink:
     def parse(cls, text: str) -> JoinLink:
         """Read a link or plain ``host[:port]``, as people paste it.
 
-        Raises ``ConfigError`` with what a link looks like. A fingerprint that is not whole is never left out.
+        Raises ``LinkError`` with what a link looks like. A fingerprint that is not whole is never left out.
         """
+        if len(text) > LINK_MAX:
+            raise LinkError("That is too long for a join link. Copy the join link alone.")
         seen = "".join(character for character in text if unicodedata.category(character) != "Cf").lower()
         begins = max(seen.find("iirs://"), 0)
         match = _LINK.fullmatch(seen[begins:].replace("%23", "#").strip(_AROUND_LINKS))
         port = int(match["port"] or DEFAULT_PORT) if match else 0
         if not match or not 0 < port < 65536:
-            raise ConfigError(
+            raise LinkError(
                 "That is not a join link. One looks like iirs://host:12345/#… with 64 letters and digits "
                 "after the #; host:port alone works too, but then the first visit is taken on trust."
             )
         fingerprint = bytes.fromhex("".join(match["fingerprint"].split())) if match["fingerprint"] else None
-        return cls(match["host"].strip("[]"), port, fingerprint)
+        return cls(_host(match["host"]), port, fingerprint)
 
     def __str__(self) -> str:
         """Write the link; ``parse`` reads it back."""
@@ -269,11 +295,13 @@ class JoinLink:
         """
         if self.fingerprint is not None and not hmac.compare_digest(self.fingerprint, chain_id):
             raise ImpostorError(
-                "This server shows another chain than the one that the join link names. Someone may be in "
-                "between, or the server was set up anew: ask the person who runs it for the link."
+                "This server shows another chain than the one that the join link names. Someone may "
+                "be in between, or the server was set up anew: ask the person who runs it for its "
+                "join link."
             )
         if pinned is not None and not hmac.compare_digest(pinned, chain_id):
             raise ImpostorError(
-                "This server shows another chain than the one that was used before. Someone may be in "
-                "between, or the server was set up anew: ask the person who runs it for the link."
+                "This server shows another chain than the one that was used before. Someone may be in"
+                " between, or the server was set up anew: ask the person who runs it for its join "
+                "link."
             )

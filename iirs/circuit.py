@@ -1,9 +1,9 @@
 """Circuits: set up once an epoch with public keys, then used every round with symmetric ones alone.
 
-A circuit is the way of one setup onion through the hops 1 .. n-1, to one access to one dead drop. In each round
-it carries one *cell* of 1,024 bytes each way. A cell has no tag between hops, on purpose: whatever comes into a
-hop goes out as bytes that look random, so what somebody altered cannot be told behind it. ``docs/circuits.md``
-sections 4 and 5. The idea is Yodel's (SOSP 2019).
+A circuit is the way of one setup onion through the hops 1 .. n-1, to one access to one dead drop. In each
+round it carries one *cell* of 1,024 bytes each way. A cell has no tag between hops, on purpose: whatever
+comes into a hop goes out as bytes that look random, so what somebody altered cannot be told behind it.
+``docs/circuits.md`` sections 4 and 5. The idea is Yodel's (SOSP 2019).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from iirs.onion import RoundContext, wrap
 from iirs.suite import HpkeSuite, PublicKey
 
 _BLOCK = struct.Struct(">QQ")
+_FROM_ANYWHERE = modes.CTR(bytes(16))
+"""Every cell says where its key stream begins. One for all, because to make one takes time."""
 
 
 class Way(IntEnum):
@@ -40,8 +42,8 @@ def initial_block(round_number: int, way: Way) -> bytes:
 class Layer:
     """One circuit at one hop: what the hop takes off a cell and puts on its answer, and the client undoes.
 
-    AES-256-CTR, so putting on and taking off are the same. Whoever holds it must use each block once: two cells
-    under one key stream show their difference.
+    AES-256-CTR, so putting on and taking off are the same. Whoever holds it must use each block once: two
+    cells under one key stream show their difference.
     """
 
     __slots__ = ("_cipher",)
@@ -49,7 +51,7 @@ class Layer:
     def __init__(self, secret: bytes) -> None:
         """``secret`` (32 bytes) came inside the setup's layer for this hop: fresh, and bound to the epoch."""
         # Kept and set back for every cell: to make one costs several times what a cell does.
-        self._cipher = Cipher(algorithms.AES256(secret), modes.CTR(bytes(16))).encryptor()
+        self._cipher = Cipher(algorithms.AES256(secret), _FROM_ANYWHERE).encryptor()
 
     def apply(self, block: bytes, cell: bytes) -> bytes:
         """Return the cell with this layer put on, or taken off; ``block`` is ``initial_block``."""

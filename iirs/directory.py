@@ -58,14 +58,16 @@ class Entry:
     def parse(cls, chain_id: bytes, raw: bytes) -> Entry:
         """Read and check an entry. Raises ``DirectoryError`` unless it is well formed and self-signed."""
         if len(raw) != ENTRY_SIZE:
-            raise DirectoryError("A directory entry has a wrong length.")
+            raise DirectoryError("An entry in the server's list of people has a wrong length.")
         content, signature = raw[:-SIGNATURE_SIZE], raw[-SIGNATURE_SIZE:]
         try:
             name = decode_name(content[:NAME_FIELD_SIZE])
             verify_key = VerifyKey(content[NAME_FIELD_SIZE:])
             verify_key.verify(signature, _ENTRY_LABEL + chain_id + content)
         except (AccountError, ValueError, InvalidSignature) as error:
-            raise DirectoryError("A directory entry does not verify.") from error
+            raise DirectoryError(
+                "An entry in the server's list of people is not signed as it must be."
+            ) from error
         return cls(name, verify_key, raw)
 
     @property
@@ -119,7 +121,7 @@ class Directory:
     def append(self, entry: Entry) -> None:
         """Add one entry. Raises ``DirectoryError`` if the name is there: names are for good."""
         if entry.name in self._positions:
-            raise DirectoryError("The directory names somebody twice.")
+            raise DirectoryError("The list of people names somebody twice.")
         self._positions[entry.name] = len(self.entries)
         self.entries.append(entry)
         self.digests.append(self.next_digest(self.digests[-1], entry.raw))
@@ -151,17 +153,19 @@ class Directory:
         raws = list(entries)
         if start + len(raws) > head.length:
             # Nobody vouches for those: one person could be shown people who do not exist for anyone else.
-            raise DirectoryError("The server showed directory entries that its chain did not sign.")
-        missing = PeerError("A part of the directory is missing; it will be fetched again.")
+            raise DirectoryError(
+                "The server showed entries in its list of people that its chain did not sign."
+            )
+        missing = PeerError("A part of the list of people is missing; it will be fetched again.")
         if start > len(self):
             raise missing
         known = self.entries[start : start + len(raws)]
         if any(entry.raw != raw for entry, raw in zip(known, raws, strict=False)):
-            raise DirectoryError("The server changed a directory entry that was already there.")
+            raise DirectoryError("The server changed an entry that was in its list of people already.")
         trial = [Entry.parse(self.chain_id, raw) for raw in raws[len(known) :]]
         names = {entry.name for entry in trial}
         if len(names) < len(trial) or not names.isdisjoint(self._positions):
-            raise DirectoryError("The directory names somebody twice.")
+            raise DirectoryError("The list of people names somebody twice.")
         digest = self.digests[-1]
         digests = list(self.digests)
         for entry in trial:
@@ -170,6 +174,6 @@ class Directory:
         if head.length >= len(digests):
             raise missing
         if digests[head.length] != head.digest:
-            raise DirectoryError("The directory does not agree with the head its servers signed.")
+            raise DirectoryError("The list of people is not the one its servers signed.")
         for entry in trial:
             self.append(entry)

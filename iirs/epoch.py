@@ -1,7 +1,7 @@
 """Epoch keys: each hop's short-lived HPKE key, signed by its identity, never on disk.
 
-A later hop makes one for every setup, which serves that and the invitations of its epoch, and erases it when the
-next setup is announced. The entry's is what logins are sealed to; it makes a new one every 30 rounds.
+A later hop makes one for every setup, which serves that and the invitations of its epoch, and erases it when
+the next setup is announced. The entry's is what logins are sealed to; it makes a new one every 30 rounds.
 """
 
 from __future__ import annotations
@@ -133,6 +133,8 @@ class EpochKeyring:
         """Return a later hop's key for the epoch that begins with ``setup_round``, made now if there is none.
 
         The key with the id ``running`` stays until the setup is announced: it may never be. No other does.
+        Of the epoch that runs it is the only one, however long that takes: what is sealed to another is
+        opened by nobody.
         """
         last = setup_round + self._chain.epoch_rounds - 1
         with self._lock:
@@ -141,6 +143,9 @@ class EpochKeyring:
                 for key in self._keys
                 if key.public.key_id == running or key.public.first_round == setup_round
             ]
+            for key in self._keys:
+                if key.public.key_id == running and key.public.first_round == setup_round:
+                    return key.public
         return self._current(setup_round, last, 0, setup_round)
 
     def keep_only(self, key_id: bytes) -> None:

@@ -27,6 +27,10 @@ class ConfigError(IirsError):
     """The settings contradict each other or the data directory: refuse to start."""
 
 
+class LinkError(ConfigError):
+    """What was given as a join link is none: say what one looks like."""
+
+
 class ExtraMissingError(IirsError):
     """An optional part is not installed: say how to get it, and go on without."""
 

@@ -25,7 +25,7 @@ WEAK_DELTA = 1e-4
 MU_MAX = 10_000_000
 B_MAX = 1_000_000
 DELTA_PER_ROUND = 1e-9
-"""What ``noise_for`` aims at, a setup: ten days of setups every 20 s (43,200) add up to less than half of 1e-4."""
+"""What ``noise_for`` aims at: setups every 20 s add up to less than half of 1e-4 in ten days (43,200)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,10 @@ def noise_for(
 ) -> Noise:
     """Return the most noise that costs the busiest hop at most ``share`` of its time, on average.
 
-    In an epoch hop h opens the ``2 * mu`` onions that each of the h hops before it added, carries their cells, and,
-    unless it is the last, makes ``2 * mu`` with n-1-h layers itself. The cells take at most ``line_bytes`` a second
-    of the last link each way. ``b`` is then the largest scale with at most ``delta`` a setup. The result may protect nothing, on slow machines or for a small share: ask it. A chain of one
+    In an epoch hop h opens the ``2 * mu`` onions that each of the h hops before it added, carries their
+    cells, and, unless it is the last, makes ``2 * mu`` with n-1-h layers itself. The cells take at most
+    ``line_bytes`` a second of the last link each way. ``b`` is then the largest scale with at most ``delta``
+    a setup. The result may protect nothing, on slow machines or for a small share: ask it. A chain of one
     gets none. Raises ``ConfigError`` for values that make no sense.
     """
     if hops == 1:

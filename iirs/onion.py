@@ -65,7 +65,8 @@ def wrap(
 ) -> tuple[bytes, list[bytes]]:
     """Wrap ``payload`` for the hops from ``first_hop`` on, whose keys are given in that order up to n-1.
 
-    Returns the onion and the secret in each layer, ``first_hop``'s first. With no hops the onion is the payload.
+    Returns the onion and the secret in each layer, ``first_hop``'s first. With no hops the onion is the
+    payload.
     """
     onion = payload
     secrets: list[bytes] = []

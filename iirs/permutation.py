@@ -1,4 +1,4 @@
-"""Uniform permutations, drawn from the operating system's randomness: a hop's shuffle, the order of one's slots."""
+"""Uniform permutations: a hop's shuffle, and the order of a client's slots."""
 
 from __future__ import annotations
 

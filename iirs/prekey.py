@@ -59,7 +59,7 @@ class Prekey:
     def decode(cls, raw: bytes) -> Prekey:
         """Read a record, whose signature is for ``verify``. Raises ``DirectoryError`` on a wrong length."""
         if len(raw) != PREKEY_SIZE:
-            raise DirectoryError("A prekey has a wrong length.")
+            raise DirectoryError("An invitation key has a wrong length.")
         position, period = _PLACE.unpack_from(raw)
         return cls(position, period, raw[_PLACE.size : -SIGNATURE_SIZE], raw[-SIGNATURE_SIZE:])
 
@@ -69,7 +69,9 @@ class Prekey:
             entry.verify_key.verify(self.signature, _signed(chain_id, entry, self.period, self.public))
             HYBRID.load_public(self.public)
         except (InvalidSignature, ValueError) as error:
-            raise DirectoryError("A prekey is not signed by the person it is said to belong to.") from error
+            raise DirectoryError(
+                "An invitation key is not signed by the person it is said to belong to."
+            ) from error
 
     @property
     def key_id(self) -> bytes:
@@ -99,7 +101,7 @@ class KnownPrekeys:
         prekeys = [Prekey.decode(raw) for raw in records]
         for prekey in prekeys:
             if prekey.position >= len(directory):
-                raise DirectoryError("The server showed a prekey of somebody who is not registered.")
+                raise DirectoryError("The server showed an invitation key of somebody who is not registered.")
             prekey.verify(directory.chain_id, directory.entries[prekey.position])
         for prekey in prekeys:
             known = self._newest.get(prekey.position)

@@ -109,6 +109,15 @@ def is_gone(stream: TextIO) -> bool:
     return outlet.error is not None
 
 
+def why_gone(stream: TextIO) -> str:
+    """Return why an output cannot be written; "" if it can, or if only its reader is gone."""
+    outlet = outlet_of(stream)
+    error = None if outlet is None else outlet.error
+    if error is None or error.errno in {errno.EPIPE, errno.EINVAL}:  # the second is Windows' word for it
+        return ""
+    return f"the output cannot be written: {error.strerror or 'no reason given'}"
+
+
 def program(
     name: str, *, goes_on: bool = False
 ) -> Callable[[Callable[[list[str] | None], int]], Callable[..., int]]:
@@ -122,21 +131,28 @@ def program(
         @wraps(main)
         def run(arguments: list[str] | None = None) -> int:
             with _streams():
-                code = main(arguments)
-                outlet = outlet_of(sys.stdout)
-                with suppress(ValueError):
-                    sys.stdout.flush()
-                if code or goes_on or outlet is None or outlet.error is None:
-                    return code
-                if outlet.error.errno in {errno.EPIPE, errno.EINVAL}:  # the second is Windows' word for it
-                    return CLOSED_PIPE
-                why = outlet.error.strerror or "no reason given"
-                print(f"{name}: the output cannot be written: {why}", file=sys.stderr)
-                return 1
+                try:
+                    code = main(arguments)
+                except SystemExit as ended:  # what was asked for by --help is what it is for
+                    if ended.code in {0, None} and (lost := _what_was_lost(name)):
+                        raise SystemExit(lost) from None
+                    raise
+                return code if code or goes_on else _what_was_lost(name)
 
         return run
 
     return around
+
+
+def _what_was_lost(name: str) -> int:
+    """Return the exit code of a program whose output did not arrive, and say why; 0 if it did."""
+    with suppress(ValueError):
+        sys.stdout.flush()
+    why = why_gone(sys.stdout)
+    if why:
+        print(f"{name}: {why}", file=sys.stderr)
+        return 1
+    return CLOSED_PIPE if is_gone(sys.stdout) else 0
 
 
 @contextmanager

@@ -6,12 +6,15 @@ no name to check.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import hmac
 import os
 import ssl
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -23,7 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from iirs.errors import ImpostorError, PeerError
 
-_READ_CHUNK = 65536
+_READ_CHUNK = 16384
 RECORD_MAX = 16384
 RECORD_OVERHEAD = 22
 """Per TLS 1.3 record: header (5), content type (1), tag (16)."""
@@ -135,44 +138,76 @@ def _issuer(public: bytes) -> str:
     return f"iirs hop {public.hex()[:40]}"
 
 
+class TlsBuffers:
+    """Memory that TLS objects read from and write to. It never becomes smaller: 22 KB for a full record.
+
+    Each call of a ``TlsPipe`` leaves it empty, so as many may share it as can wait for each other.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+
+
 class TlsPipe:
     """One TLS connection over memory. Not thread-safe: callers hold one lock around every call."""
 
-    def __init__(self, context: ssl.SSLContext, *, server_side: bool) -> None:
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+    __slots__ = ("_buffers", "_tls", "_waiting", "established")
+
+    def __init__(
+        self, context: ssl.SSLContext, *, server_side: bool, buffers: TlsBuffers | None = None
+    ) -> None:
+        self._buffers = buffers or TlsBuffers()
+        self._tls = context.wrap_bio(self._buffers.incoming, self._buffers.outgoing, server_side=server_side)
+        self._waiting = b""
         self.established = False
 
     def start(self) -> None:
         """Begin the handshake; ``take_outgoing`` then has the first bytes of a client."""
-        self._handshake()
+        with self._in_buffers():
+            self._handshake()
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes from the network; return the plaintext they complete. Raises ``PeerError``."""
-        self._incoming.write(data)
-        if not self.established and not self._handshake():
-            return b""
-        plain = bytearray()
-        try:
-            while chunk := self._tls.read(_READ_CHUNK):
-                plain += chunk
-        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            pass  # nothing more for now, or the other end said goodbye: its socket will close
-        except ssl.SSLError as error:
-            raise PeerError("The TLS connection was disturbed.") from error
-        return bytes(plain)
+        with self._in_buffers():
+            self._buffers.incoming.write(data)
+            if not self.established and not self._handshake():
+                return b""
+            plain = bytearray()
+            try:
+                while chunk := self._tls.read(_READ_CHUNK):
+                    plain += chunk
+            except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+                pass  # nothing more for now, or the other end said goodbye: its socket will close
+            except ssl.SSLError as error:
+                raise PeerError("The encrypted connection to the server was disturbed.") from error
+            return bytes(plain)
 
     def send(self, plaintext: bytes) -> None:
         """Encrypt; ``take_outgoing`` then has the bytes for the network. Raises ``PeerError``."""
-        try:
-            self._tls.write(plaintext)
-        except ssl.SSLError as error:  # the other end disturbed the connection before
-            raise PeerError("The TLS connection was disturbed.") from error
+        with self._in_buffers():
+            try:
+                self._tls.write(plaintext)
+            except ssl.SSLError as error:  # the other end disturbed the connection before
+                raise PeerError("The encrypted connection to the server was disturbed.") from error
 
-    def take_outgoing(self, most: int = -1) -> bytes:
-        """Return all bytes waiting to go out, or ``most``, and forget them."""
-        return self._outgoing.read(most)
+    def take_outgoing(self) -> bytes:
+        """Return all bytes waiting to go out, and forget them."""
+        taken, self._waiting = self._waiting, b""
+        return taken
+
+    @contextlib.contextmanager
+    def _in_buffers(self) -> Iterator[None]:
+        """Have the buffers to oneself, and leave nothing in them, whatever happens."""
+        with self._buffers.lock:
+            try:
+                yield
+            finally:
+                self._waiting += self._buffers.outgoing.read()
+                # OpenSSL asks for more only when it has read all; what comes after a goodbye or an error is
+                # nobody's.
+                self._buffers.incoming.read()
 
     def check_certificate(self, expected: bytes) -> None:
         """Return if the server's certificate has this SHA-256. Raises ``ImpostorError`` if not."""
@@ -189,6 +224,8 @@ class TlsPipe:
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
-            raise PeerError("The other end does not speak TLS 1.3.") from error
+            raise PeerError(
+                "What answers there is no iirs server: it does not speak TLS 1.3. Check the join link."
+            ) from error
         self.established = True
         return True

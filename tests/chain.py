@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,8 +20,8 @@ from iirs.chain import Chain, JoinLink, parse_chain
 from iirs.client.events import RoundClosed, TextReceived
 from iirs.server.hops import setup_main as chain_main
 from tests.harness import Person, Place, wait_until
+from tests.hop_process import HopProcess
 
-ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"
 E = TypeVar("E")
 PATIENT = 60.0
@@ -67,7 +65,7 @@ class RunningChain(Place):
     chain: Chain
     ports: Sequence[int]
     people: dict[str, Person] = field(default_factory=dict)
-    _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _processes: dict[int, HopProcess] = field(default_factory=dict)
     _rogues: set[int] = field(default_factory=set)
 
     @property
@@ -85,29 +83,29 @@ class RunningChain(Place):
         if rogue:
             self._rogues.add(hop)
         process = self._processes[hop]
-        wait_until(lambda: "ready: " in self.said(hop) or process.poll() is not None, PATIENT)
-        assert process.poll() is None, f"hop {hop} did not start: {self.log(hop)[-2000:]}"
+        wait_until(lambda: "ready: " in self.said(hop) or not process.is_alive, PATIENT)
+        assert process.is_alive, f"hop {hop} did not start: {self.log(hop)[-2000:]}"
 
     def launch(self, hop: int, *rogue: str) -> None:
         """Start a hop; it may refuse."""
         assert hop not in self._processes, "a hop runs once"
         program = "iirs.server.hops.main" if hop else "iirs.server.main"
-        module = ("tests.rogue_mix", *rogue, "--") if rogue else (program,)
-        command = [sys.executable, "-m", *module, "--data-dir", str(self.data(hop)), "--host", HOST]
-        command += ["--port", str(self.ports[hop]), "--log-level", "info"]
-        with self._path(hop, "out").open("wb") as said, self._path(hop, "log").open("ab") as log:
-            self._processes[hop] = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=log)
+        module, arguments = ("tests.rogue_mix", [*rogue, "--"]) if rogue else (program, [])
+        arguments += ["--data-dir", str(self.data(hop)), "--host", HOST]
+        arguments += ["--port", str(self.ports[hop]), "--log-level", "info"]
+        files = self._path(hop, "out"), self._path(hop, "log")
+        self._processes[hop] = HopProcess(module, arguments, *files)
 
     def kill(self, hop: int) -> None:
         """End a hop as a power failure does."""
         process = self._processes.pop(hop)
         self._rogues.discard(hop)
-        process.kill()
-        process.wait()
+        process.send_signal(signal.SIGKILL)
+        process.wait(PATIENT)
 
     def stop(self, hop: int) -> int:
         """Ask a hop to end, and return what it says to the operating system."""
-        self._processes[hop].terminate()
+        self._processes[hop].send_signal(signal.SIGTERM)
         return self.wait_end(hop)
 
     def wait_end(self, hop: int) -> int:

@@ -7,12 +7,14 @@ screen.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
 import sys
 import tempfile
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -22,7 +24,7 @@ from hypothesis import HealthCheck, settings
 from tests.effort import CI, SOAK, examples
 from tests.virtual_screen import VirtualScreen, has_virtual_screens
 
-_STARTS_SOMETHING = {"socket", "subprocess", "threading", "tests.harness"}
+_STARTS_SOMETHING = frozenset({"socket", "subprocess", "threading", "tests.harness"})
 """Whoever uses these starts a process, a thread or a server and waits for it. All other tests are quick."""
 _WORKERS_MAX = 8
 _MEMORY_WANTED = 2 * 2**30
@@ -85,7 +87,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (turns[item.path], -sizes[item.path]))
 
 
-def uses(module: ModuleType, wanted: set[str]) -> bool:
+def pytest_collection_finish() -> None:
+    """What was imported stays: to look through it for garbage again and again costs more than most tests."""
+    gc.collect()
+    gc.freeze()
+
+
+@cache  # asked for each test of a file
+def uses(module: ModuleType, wanted: frozenset[str]) -> bool:
     """Return whether a file imports anything from one of these modules, itself or through its helpers."""
     names = {
         value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)

@@ -1,7 +1,7 @@
 """Alice and bob in memory: two real conversations, real dead drops, and a network a test owns.
 
-No socket, no thread, no clock. A round is one call of ``Pair.play`` with a ``Fate``; what each side would
-have on disk is JSON, and a restart goes through it.
+No socket, no thread, no clock, no hop: circuits end where they begin. A round is one call of ``Pair.play``
+with a ``Fate``; what each side would have on disk is JSON, and a restart goes through it.
 """
 
 from __future__ import annotations
@@ -10,32 +10,72 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import Conversation
-from iirs.client.conversation_values import InvitationPrekeys, Me, Posted
+from iirs.client.conversation_values import InvitationPrekeys, Me
+from iirs.client.departure import Departure
 from iirs.client.invitations import Invitation
+from iirs.client.open_round import Epoch, OpenRound
 from iirs.client.store.log_entry import Fragment, Item, ItemKind
-from iirs.client.sync import PATIENCE
+from iirs.client.sync import patience_for
 from iirs.directory import Directory, Entry, Head
 from iirs.errors import InvitationError
-from iirs.geometry import PEER_MESSAGE_SIZE
+from iirs.geometry import CELL_SIZE, CIRCUITS_PER_SLOT, Geometry
 from iirs.identity import Identity
-from iirs.message import MessageContext
+from iirs.message import MessageContext, MessageKeys
+from iirs.onion import RoundContext
 from iirs.prekey import Prekey, is_current
-from iirs.server.deaddrop import DeadDropManager, DeaddropMessage
+from iirs.server.deaddrop import DeadDropManager
+from iirs.suite import SUITES
+from iirs.wire.rounds import NOTHING_BEFORE, Announcement, RoundFlags, RoundStatus
 
 NAMES = ("alice", "bob")
 ROUND_MS = 2000
 INVITE_EVERY = 5
 FIRST_ROUND = 1000
-TALKING_AGAIN = PATIENCE + 2 * INVITE_EVERY + 3
-"""Executed rounds after which two people talk, once the network is good (``docs/protocol.md`` section 10)."""
+_GEOMETRY = Geometry(SUITES["X25519"], 1, 1)
+
+
+def carries_invitations(into: int, since: int, epoch_rounds: int, invite_every: int) -> bool:
+    """Whether a round has invitations: ``into`` rounds after the setup, ``since`` after the last that had."""
+    if since < invite_every:
+        return False
+    if epoch_rounds <= 2:
+        return into < max(1, epoch_rounds - 1)
+    before_last = epoch_rounds - 2 - into
+    return 0 <= before_last < epoch_rounds - 2 and before_last % min(invite_every, epoch_rounds - 2) == 0
+
+
+@lru_cache
+def spacing(epoch_rounds: int, invite_every: int) -> int:
+    """Return how many rounds there are at most from one bundle to the next, if no setup is forced."""
+    bundles, since = [], invite_every
+    for number in range(4 * epoch_rounds * invite_every):
+        if carries_invitations(number % epoch_rounds, since, epoch_rounds, invite_every):
+            bundles.append(number)
+            since = 0
+        since += 1
+    return max(after - before for before, after in pairwise(bundles))
+
+
+def talking_again(epoch_rounds: int = 1, invite_every: int = INVITE_EVERY) -> int:
+    """Return the executed rounds after which two people talk, once the network is good.
+
+    ``docs/protocol.md`` section 10: whoever believes to be heard stops at the first setup after patience;
+    then comes a bundle, and the first setup two rounds after it.
+    """
+    return patience_for(epoch_rounds) + 2 * (epoch_rounds - 1) + 2 * spacing(epoch_rounds, invite_every) + 3
+
+
+TALKING_AGAIN = talking_again()
+"""The same where every round sets up circuits."""
 
 
 class Back(Enum):
@@ -43,7 +83,7 @@ class Back(Enum):
 
     REPLIES = "replies"
     LOST = "lost"
-    """The server says that the round was lost."""
+    """The server says that the round was lost; a bundle that it names all the same ends the session."""
     NOTHING = "nothing"
     """The connection broke: neither replies nor bundle."""
 
@@ -63,11 +103,14 @@ class Lot:
 
     online: bool = True
     in_time: bool = True
-    """Whether its upload reached the round."""
+    """Whether its upload reached the round; that of a setup round, too late, leaves it without circuits."""
     blocked: tuple[bool, bool] = (False, False)
-    """Which of its two onions somebody on the way took out."""
+    """In which of its two circuits somebody on the way puts random bytes in the place of its cells."""
+    cut: tuple[bool, bool] = (False, False)
+    """At a setup: which of its two onions somebody on the way takes out."""
     back: Back = Back.REPLIES
     bundle: bool = True
+    """Whether the bundle comes; a client that is kept from it is not in the session any more."""
     restarts: Moment | None = None
     does: Mapping[Moment, str] = field(default_factory=dict)
     """What the person does: ``want``, ``hang up``, ``quit``, ``say <bytes>``; ``discard`` happens to them."""
@@ -79,6 +122,10 @@ class Fate:
 
     lots: tuple[Lot, Lot] = (Lot(), Lot())
     jump: int = 1
+    forced: bool = False
+    """A hop has lost its circuits: the round is a setup, due or not."""
+    lost: bool = False
+    """The round fails for everybody, before anything was delivered; at a setup no circuits come of it."""
 
 
 GOOD = Fate()
@@ -90,6 +137,7 @@ class Sealed:
 
     side: int
     context: MessageContext
+    keys: MessageKeys
     content: bytes
 
 
@@ -98,8 +146,11 @@ class Record:
     """What happened in one round, as only a test can know."""
 
     number: int
+    is_setup: bool = True
     drops: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
-    """For each side that posted to shared drops: their ids."""
+    """At a setup, for each side that sets up circuits to shared drops: their ids."""
+    talking: set[int] = field(default_factory=set)
+    """The sides whose cells are peer messages."""
     sealed: list[Sealed] = field(default_factory=list)
     executed: set[int] = field(default_factory=set)
     """The sides that took part, in shared drops or not."""
@@ -109,6 +160,7 @@ class Record:
     bundled: set[int] = field(default_factory=set)
     """The sides that saw the bundle."""
     accesses: Counter[bytes] = field(default_factory=Counter)
+    """At a setup: how many circuits lead to each drop, of cover too."""
     stolen: list[dict[str, Any]] = field(default_factory=list)
     """Every state of keys that was on a disk during the round: side, moment, state."""
 
@@ -124,11 +176,18 @@ def people() -> tuple[tuple[Identity, Identity], Directory]:
 
 
 class Side:
-    """One person's client as far as one conversation goes: what ``Engine`` does, without uploads."""
+    """One person's client as far as one slot goes: what ``Engine`` does, without an entry channel."""
 
-    def __init__(self, position: int) -> None:
+    def __init__(self, position: int, epoch_rounds: int = 1) -> None:
         identities, self.directory = people()
         self.position = position
+        self.epoch_rounds = epoch_rounds
+        self.epoch: Epoch | None = None
+        """Its circuits: in memory only."""
+        self.round: OpenRound | None = None
+        self.last_announced = FIRST_ROUND
+        self.cut_off = False
+        """Whether it has to log in before it hears of another round."""
         self.identity = identities[position]
         self.period = 0
         self.own_prekeys = OwnPrekeys()
@@ -140,8 +199,9 @@ class Side:
         self.shown: list[str] = []
         self.said: list[str] = []
         self.history: set[bytes] = set()
-        self.leaving = False
-        self.disk = ""
+        self.departure: Departure | None = None
+        self.disk: dict[str, str] = {}
+        """What it would have on disk: JSON, of each kind of things."""
         self.conversation = self._make({})
         self.save()
 
@@ -152,6 +212,7 @@ class Side:
             self.identity,
             self.directory,
             ROUND_MS,
+            patience_for(self.epoch_rounds),
             os.urandom,
             lambda: self.now_ms,
         )
@@ -182,48 +243,60 @@ class Side:
 
     def save(self) -> None:
         chat = self.conversation.chat
-        self.disk = json.dumps(
-            {
-                "sync": self.conversation.to_state(),
-                "chat": chat.to_state(),
-                "fragments": {
-                    number: [
-                        item.item_id.hex(),
-                        item.index,
-                        item.count,
-                        item.kind,
-                        item.sent_at_ms,
-                        item.payload.hex(),
-                    ]
-                    for number, item in chat.fragments().items()
-                },
-                "outbox": [[item.item_id.hex(), item.text, item.sent_at_ms] for item in chat.outbox],
-                "history": [text_id.hex() for text_id in self.history],
-                "shown": self.shown,
-            }
-        )
+        kept = {
+            "sync": self.conversation.to_state(),
+            "chat": chat.to_state(),
+            "fragments": {
+                number: [
+                    item.item_id.hex(),
+                    item.index,
+                    item.count,
+                    item.kind,
+                    item.sent_at_ms,
+                    item.payload.hex(),
+                ]
+                for number, item in chat.fragments().items()
+            },
+            "outbox": [[item.item_id.hex(), item.text, item.sent_at_ms] for item in chat.outbox],
+            "history": [text_id.hex() for text_id in self.history],
+            "shown": self.shown,
+        }
+        self.disk = {name: json.dumps(value) for name, value in kept.items()}
 
     def restart(self, *, discard: bool = False) -> None:
         """Begin again from what was on disk; ``discard`` the keys, as when they were used elsewhere."""
-        kept = json.loads(self.disk)
+        kept = {name: json.loads(value) for name, value in self.disk.items()}
         if discard:
             kept["sync"] = None
         self.history = {bytes.fromhex(text_id) for text_id in kept["history"]}
         self.shown = kept["shown"]
         self.conversation = self._make(kept)
+        self.epoch, self.cut_off = None, True
         self.save()
+
+    def log_in(self) -> None:
+        """Begin a session, if the last is over; circuits are still there unless the program was restarted."""
+        if self.cut_off:
+            self.conversation.lose_agreement()
+            self.cut_off = False
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the person has quit."""
+        return self.departure is not None
 
     @property
     def gone(self) -> bool:
-        """Whether the program has ended: asked to quit, it waits until nobody is left alone."""
-        return self.leaving and self.conversation.is_settled
+        """Whether the program has ended: after as many rounds as it takes for everybody."""
+        return self.departure is not None and self.departure.is_over
 
     def do(self, what: str) -> None:
         if what == "want":
             self.conversation.want()
         elif what in {"hang up", "quit"}:
             self.conversation.hang_up()
-            self.leaving = what == "quit"
+            if what == "quit":
+                self.departure = Departure(self.last_announced, self.epoch_rounds)
         elif what == "discard":
             self.restart(discard=True)
             self.conversation.want()
@@ -233,14 +306,47 @@ class Side:
             self.conversation.chat.send(text, self.now_ms)
         self.save()
 
-    def gather(self, number: int, posted: Posted, replies: list[bytes] | None) -> bool:
-        gathered = self.conversation.gather(number, posted, replies)
-        for text in gathered.arrived:
-            assert text.item_id not in self.history, "the store would refuse it"
-            self.history.add(text.item_id)
-            self.shown.append(text.text)
+    def announce(self, shown: Announcement) -> None:
+        """Take in that a round begins."""
+        if self.epoch is not None and self.epoch.setup_round != shown.setup_round:
+            self.epoch = None
+        self.round = OpenRound(RoundContext(bytes(32), shown.round_number, bytes(32)), shown, [], self.epoch)
+        self.last_announced = shown.round_number
+        self.conversation.catch_up(shown.round_number)
+        if self.departure is not None:
+            self.departure.tick(shown)
+
+    def upload(self) -> Upload:
+        """Return what goes out in the round that was announced; all it takes is on the disk."""
+        assert self.round is not None
+        shown = self.round.announcement
+        active = [self.conversation] if self.conversation.needs_slot else []
+        drop_ids = self.round.fill(active, 1, os.urandom)
+        invitation = None
+        if active and shown.has_invitations:
+            invitation = self.conversation.invitation(shown.round_number, self.prekeys)
+        setups = self.round.set_up(drop_ids, _GEOMETRY, os.urandom) if shown.is_setup else []
+        self.epoch = self.round.epoch or self.epoch
         self.save()
-        return gathered.heard
+        return Upload(self.round, setups, self.round.cells(), invitation)
+
+    def gather(self, status: RoundStatus, cells: list[bytes]) -> bool:
+        """Take in what came back; return whether the peer was heard."""
+        assert self.round is not None
+        if status is RoundStatus.NO_CIRCUITS and self.round.epoch is not None:
+            self.round.epoch.refused = True
+        answers = cells if status in (RoundStatus.DONE, RoundStatus.MISSING) else None
+        heard = False
+        for used in self.round.slots:
+            if isinstance(used, tuple):
+                gathered = self.conversation.gather(self.round.context.round_number, used[1], answers)
+                heard = gathered.heard
+                for text in gathered.arrived:
+                    assert text.item_id not in self.history, "the store would refuse it"
+                    self.history.add(text.item_id)
+                    self.shown.append(text.text)
+        self.save()
+        return heard
 
     def take_bundle(self, number: int, bundle: frozenset[bytes]) -> list[bool]:
         """Meet everybody in the bundle; return what ``meet`` said of each."""
@@ -257,23 +363,38 @@ class Side:
 
 
 @dataclass
-class _Upload:
-    posted: Posted | None
+class Upload:
+    """What one side sends in one round."""
+
+    round: OpenRound
+    setups: list[bytes]
+    """The drop ids: what is inside the onions at the end of the chain."""
+    cells: list[bytes]
     invitation: bytes | None
 
 
 class Pair:
     """Alice (0), bob (1), and the rounds between them."""
 
-    def __init__(self, invite_every: int = INVITE_EVERY) -> None:
-        self.sides = (Side(0), Side(1))
+    def __init__(self, invite_every: int = INVITE_EVERY, epoch_rounds: int = 1) -> None:
+        self.sides = (Side(0, epoch_rounds), Side(1, epoch_rounds))
         for side, peer in zip(self.sides, reversed(self.sides), strict=True):
             side.known = peer.prekey
         self.number = FIRST_ROUND
         self.executed = 0
         self.invite_every = invite_every
+        self.epoch_rounds = epoch_rounds
+        self.patience = patience_for(epoch_rounds)
         self.records: list[Record] = []
         self.watch: Callable[[Record], object] | None = None
+        self._setup_round = FIRST_ROUND - epoch_rounds
+        self._drops: DeadDropManager | None = None
+        """The circuits of the epoch; none: the next round sets up others."""
+        self._places: dict[int, int] = {}
+        """Where a side's circuits begin, in the order of the setup."""
+        self._dead: set[int] = set()
+        """The places whose onions were taken out."""
+        self._since_bundle = 2
         head = people()[1]
         self._head = Head(len(head), head.digests[-1], b"")
 
@@ -287,10 +408,10 @@ class Pair:
             side.now_ms += side.position
             side.do("want")
 
-    def talk(self, rounds: int = 20) -> None:
+    def talk(self, rounds: int = 0) -> None:
         """Both ask, and rounds go by until both have heard each other."""
         self.want()
-        for _ in range(rounds):
+        for _ in range(rounds or talking_again(self.epoch_rounds, self.invite_every)):
             if self.play().heard == {0, 1}:
                 return
         raise AssertionError("the two did not come together")
@@ -299,41 +420,63 @@ class Pair:
         """Play rounds of one kind; return their records."""
         return [self.play(fate) for _ in range(rounds)]
 
+    def play_epoch(self, fate: Fate = GOOD) -> list[Record]:
+        """Play a setup round, due or forced, as ``fate`` says, and then what is left of the epoch."""
+        return [self.play(replace(fate, forced=True)), *self.run(self.epoch_rounds - 1)]
+
+    def shown(self, fate: Fate = GOOD) -> Announcement:
+        """Return how the next round is announced."""
+        number = self.number + fate.jump
+        is_due = self._drops is None or number >= self._setup_round + self.epoch_rounds
+        setup_round = number if fate.forced or is_due else self._setup_round
+        invites = carries_invitations(
+            number - setup_round, self._since_bundle, self.epoch_rounds, self.invite_every
+        )
+        flags = RoundFlags.INVITE if invites else RoundFlags.NONE
+        return Announcement(
+            NOTHING_BEFORE, number, setup_round, flags, 1000, self.invite_every, 2, (), self._head, 0, ()
+        )
+
     def play(self, fate: Fate = GOOD) -> Record:
         """Execute one round."""
-        self.number += fate.jump
+        shown = self.shown(fate)
+        self.number, self._setup_round = shown.round_number, shown.setup_round
         self.executed += 1
-        record = Record(self.number)
+        record = Record(self.number, shown.is_setup)
         self.records.append(record)
         self._happens(Moment.BEFORE, fate)
-        uploads = [self._upload(side, lot, record) for side, lot in zip(self.sides, fate.lots, strict=True)]
+        uploads = [
+            self._upload(side, lot, shown, record) for side, lot in zip(self.sides, fate.lots, strict=True)
+        ]
         self._steal(record)
         self._happens(Moment.UPLOADED, fate)
-        replies, bundle = self._serve(uploads, fate, record)
-        returning = [index for index in (0, 1) if self._gets_back(index, fate.lots[index])]
-        for index in returning:
-            posted = uploads[index].posted
-            if posted is not None:
-                lost = fate.lots[index].back is Back.LOST
-                answer = None if lost else replies[index]
-                if self.sides[index].gather(self.number, posted, answer):
+        replies, bundle = self._serve(uploads, shown, fate, record)
+        self._since_bundle = 1 if shown.has_invitations else self._since_bundle + 1
+        for index, lot in enumerate(fate.lots):
+            if self._gets_back(index, lot):
+                status, cells = replies[index]
+                lost = fate.lost or lot.back is Back.LOST
+                if self.sides[index].gather(RoundStatus.LOST if lost else status, cells):
                     record.heard.add(index)
         self._happens(Moment.REPLIED, fate)
-        for index in returning:
-            lot = fate.lots[index]
-            cut_off = self.sides[index].gone or lot.restarts is Moment.REPLIED
-            if self._invites and lot.bundle and not cut_off:
-                record.bundled.add(index)
-                self.sides[index].take_bundle(self.number, bundle)
+        if shown.has_invitations and not fate.lost:
+            for index, lot in enumerate(fate.lots):
+                self._give_bundle(index, lot, bundle, record)
         self._happens(Moment.AFTER, fate)
         self._steal(record)
         if self.watch is not None:
             self.watch(record)
         return record
 
-    @property
-    def _invites(self) -> bool:
-        return self.executed % self.invite_every == self.invite_every - 1
+    def _give_bundle(self, index: int, lot: Lot, bundle: frozenset[bytes], record: Record) -> None:
+        side = self.sides[index]
+        if side.gone:
+            return
+        if not side.cut_off and lot.online and lot.bundle and lot.back is Back.REPLIES:
+            record.bundled.add(index)
+            side.take_bundle(self.number, bundle)
+        else:  # the next announcement names a bundle that did not come
+            side.cut_off = True
 
     def _happens(self, moment: Moment, fate: Fate) -> None:
         for side, lot in zip(self.sides, fate.lots, strict=True):
@@ -343,51 +486,93 @@ class Pair:
             if moment in lot.does and not side.leaving:
                 side.do(lot.does[moment])
 
-    def _upload(self, side: Side, lot: Lot, record: Record) -> _Upload:
-        conversation = side.conversation
-        if not lot.online or side.gone or not conversation.needs_slot:
-            return _Upload(None, None)
+    def _upload(self, side: Side, lot: Lot, shown: Announcement, record: Record) -> Upload | None:
+        if not lot.online:
+            side.cut_off = True
+        if not lot.online or side.gone:
+            return None
+        side.log_in()
+        side.announce(shown)
+        if side.gone:
+            return None
+        upload = side.upload()
         record.executed.add(side.position)
-        posted = conversation.prepare(self.number, self._head)
-        invitation = conversation.invitation(self.number, side.prekeys) if self._invites else None
-        side.save()
-        if posted is not None:
-            record.drops[side.position] = posted.keys.drop_ids
-            for context, sealed in zip(posted.keys.contexts_out, posted.sealed, strict=True):
-                record.sealed.append(Sealed(side.position, context, sealed))
-        return _Upload(posted, invitation)
+        for used in upload.round.slots:
+            if isinstance(used, tuple):
+                posted = used[1]
+                record.talking.add(side.position)
+                if shown.is_setup:
+                    record.drops[side.position] = posted.keys.drop_ids
+                record.sealed += [
+                    Sealed(side.position, *each)
+                    for each in zip(
+                        posted.keys.contexts_out, posted.keys.keys_out, posted.sealed, strict=True
+                    )
+                ]
+        return upload
 
     def _serve(
-        self, uploads: list[_Upload], fate: Fate, record: Record
-    ) -> tuple[list[list[bytes]], frozenset[bytes]]:
-        requests: list[DeaddropMessage] = []
-        places: list[tuple[int, int]] = []
-        for index, (upload, lot) in enumerate(zip(uploads, fate.lots, strict=True)):
-            if upload.posted is None or not lot.in_time:
-                continue
-            for drop, drop_id in enumerate(upload.posted.keys.drop_ids):
-                if not lot.blocked[drop]:
-                    requests.append(DeaddropMessage(drop_id, upload.posted.sealed[drop]))
-                    places.append((index, drop))
-        record.accesses = Counter(request.drop_id for request in requests)
-        # What was blocked comes back as random bytes of the right size.
-        replies = [[os.urandom(PEER_MESSAGE_SIZE) for _ in range(2)] for _ in range(2)]
-        answers = DeadDropManager(os.urandom).handle_messages(requests)
-        for (index, drop), answer in zip(places, answers, strict=True):
-            replies[index][drop] = answer
+        self, uploads: list[Upload | None], shown: Announcement, fate: Fate, record: Record
+    ) -> tuple[list[tuple[RoundStatus, list[bytes]]], frozenset[bytes]]:
+        in_time = {
+            index: upload
+            for index, upload in enumerate(uploads)
+            if upload is not None and fate.lots[index].in_time
+        }
+        if shown.is_setup:
+            self._set_up(in_time, fate, record)
+        cells = {
+            place: os.urandom(CELL_SIZE) for first in self._places.values() for place in (first, first + 1)
+        }
+        for index, upload in in_time.items():
+            for circuit, cell in enumerate(upload.cells):
+                if index in self._places and not fate.lots[index].blocked[circuit]:
+                    cells[self._places[index] + circuit] = cell
+        alive = sorted(cells.keys() - self._dead)
+        answers = {place: os.urandom(CELL_SIZE) for place in cells}
+        if self._drops is not None:
+            back = self._drops.handle_messages([cells[place] for place in alive])
+            answers.update(zip(alive, back, strict=True))
         bundle = set()
-        for index, (upload, lot) in enumerate(zip(uploads, fate.lots, strict=True)):
-            if upload.invitation is not None and lot.in_time:
+        for index, upload in in_time.items():
+            if upload.invitation is not None:
                 record.invited.add(index)
                 bundle.add(upload.invitation)
-        return replies, frozenset(bundle)
+        return [self._replies(index, index in in_time, answers) for index in (0, 1)], frozenset(bundle)
+
+    def _set_up(self, in_time: dict[int, Upload], fate: Fate, record: Record) -> None:
+        self._places, self._dead, drop_ids = {}, set(), []
+        for place, (index, upload) in enumerate(in_time.items()):
+            self._places[index] = place * CIRCUITS_PER_SLOT
+            for circuit, drop_id in enumerate(upload.setups):
+                if fate.lots[index].cut[circuit]:
+                    self._dead.add(self._places[index] + circuit)
+                else:
+                    drop_ids.append(drop_id)
+        record.accesses = Counter(drop_ids)
+        self._drops = None if fate.lost else DeadDropManager(os.urandom)
+        if self._drops is None:
+            self._places = {}
+        else:
+            self._drops.set_up(drop_ids)
+
+    def _replies(
+        self, index: int, in_time: bool, answers: dict[int, bytes]
+    ) -> tuple[RoundStatus, list[bytes]]:
+        first = self._places.get(index)
+        if first is None:
+            return RoundStatus.NO_CIRCUITS, [os.urandom(CELL_SIZE) for _ in range(CIRCUITS_PER_SLOT)]
+        status = RoundStatus.DONE if in_time else RoundStatus.MISSING
+        return status, [answers[first + circuit] for circuit in range(CIRCUITS_PER_SLOT)]
 
     def _gets_back(self, index: int, lot: Lot) -> bool:
-        cut_off = lot.back is Back.NOTHING or lot.restarts is Moment.UPLOADED or self.sides[index].gone
-        return lot.online and lot.in_time and not cut_off
+        side = self.sides[index]
+        if lot.back is Back.NOTHING:
+            side.cut_off = True
+        return lot.online and not side.cut_off and not side.gone
 
     def _steal(self, record: Record) -> None:
         for side in self.sides:
-            sync = json.loads(side.disk)["sync"]["sync"]
+            sync = json.loads(side.disk["sync"])["sync"]
             if sync is not None:
                 record.stolen.append({"side": side.position, "sync": sync})

@@ -88,8 +88,8 @@ def test_what_became_of_a_file_is_told_and_only_what_may_be_damaged_is_called_so
     assert "damaged" in damaged
     assert "other keys" in others
     assert "earlier iirs" in earlier
-    assert "2 texts had not been delivered" in earlier
-    assert "One text is in the earlier file only" in earlier
+    assert "2 messages had not been delivered" in earlier
+    assert "One message is in the earlier file only" in earlier
     assert "texts" not in told(outcome, PutAside(path, Reason.EARLIER))
     assert all("a.aside" in words for words in (damaged, others, earlier))
     assert not any("damaged" in words for words in (others, earlier))

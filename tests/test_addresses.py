@@ -43,11 +43,35 @@ def lan_without_default_route(monkeypatch: pytest.MonkeyPatch) -> None:
         ("::1", "::1", ["::1"]),
         ("192.168.7.20", "192.168.7.20", ["192.168.7.20"]),
         ("chat.example", "192.168.7.20", ["chat.example"]),
-        ("fe80::1%eth0", "fe80::1%eth0", ["fe80::1"]),
     ],
 )
 def test_the_link_names_what_clients_can_reach(host: str, bound: str, expected: list[str]) -> None:
     assert reachable(host, bound) == expected
+
+
+@pytest.mark.parametrize("bound", ["fe80::1%eth0", "fe80::1", "224.0.0.1", "ff02::1", "255.255.255.255"])
+def test_an_address_that_no_link_leads_to_is_refused(bound: str) -> None:
+    """Fixed: the server said that it was ready, and named it."""
+    for host in (bound, "chat.example"):
+        with pytest.raises(ConfigError, match="Nobody can connect"):
+            reachable(host, bound)
+
+
+@pytest.mark.parametrize("host", ["fe80::1%eth0", "[fe80::1%eth0]"])
+def test_the_interface_of_an_address_is_listened_on(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fixed: an address with one was said not to be this machine's."""
+    asked: list[object] = []
+
+    def create_server(address: object, **_: object) -> socket.socket:
+        asked.append(address)
+        return socket.socket()
+
+    whole = ("fe80::1%eth0", 7, 0, 3)
+    found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", whole)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda name, *_: found if name == whole[0] else [])
+    monkeypatch.setattr(socket, "create_server", create_server)
+    Listener(host, 7, backlog=5, advice="").close()
+    assert asked == [whole]
 
 
 @pytest.mark.usefixtures("lan_without_default_route")
@@ -191,3 +215,12 @@ def _run(program: str, environment: dict[str, str], folder: Path) -> subprocess.
         cwd=folder,
         stdin=subprocess.DEVNULL,
     )
+
+
+@pytest.mark.parametrize("host", ["224.0.0.1", "255.255.255.255", "fe80::1%lo"])
+def test_a_server_that_nobody_could_reach_does_not_start(host: str) -> None:
+    command = [sys.executable, "-m", "iirs.server.main", "--host", host, "--port", "0", "--ephemeral"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert "ready" not in ended.stdout
+    assert ended.stderr.count("\n") == 1

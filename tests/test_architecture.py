@@ -237,7 +237,10 @@ RULES = {
 }
 """By folder below ``iirs`` (``.``: ``iirs`` itself). One without kinds is pure: values in, values out."""
 EXCEPTIONS = {
-    "iirs.tls": ("sockets files", "TLS over memory, with OpenSSL's files for certificates"),
+    "iirs.tls": (
+        "sockets files threads",
+        "TLS over memory, certificates in files, one lock for shared buffers",
+    ),
     "iirs.paths": ("files", "where programs keep their files"),
     "iirs.standard_streams": ("sockets files", "what programs print on; poll says whether it has a reader"),
     "iirs.epoch": ("threads clock", "one lock: connections look up keys that another thread erases"),
@@ -254,6 +257,7 @@ EXCEPTIONS = {
     "iirs.server.mix_net": ("threads", "one lock: uploads come from every connection's thread"),
     "iirs.server.deaddrop": ("clock", "GarbageCollector, which keeps messages for a time"),
     "iirs.client.server_connection": ("threads clock", "the connection's thread"),
+    "iirs.client.leave_signals": ("threads", "Ctrl-C and the like, as what a main thread looks for"),
     "iirs.client.account.giving_way": ("threads", "a priority is a thread's own, and never comes back"),
     "iirs.client.terminal": (
         "threads clock files",
@@ -548,9 +552,13 @@ WHERE = {
 }
 
 
+BESIDE_THE_DECODER = "bare_pictures"
+"""What is imported by a program that is run by its path, from its own folder."""
+
+
 def check_dependencies(sources: Sources) -> None:
     """Only what is declared is imported, each framework in one place, and no extra before it is wanted."""
-    known = DEPENDENCIES | EXTRAS | {"iirs"} | sys.stdlib_module_names
+    known = DEPENDENCIES | EXTRAS | {"iirs", BESIDE_THE_DECODER} | sys.stdlib_module_names
     for module in sources:
         for imported in imports(sources, module, top_level=True):
             assert imported.split(".", 1)[0] not in EXTRAS, f"{module} needs {imported}"

@@ -155,7 +155,7 @@ CASES = {
     "keys of another hop": Case(says(CHAIN_FRAME, keys_by_another(hop=1)), ChainError, "another place"),
     "the chain twice": Case(says(CHAIN_FRAME, CHAIN_FRAME), PeerError, "may not come now"),
     "another version": Case(
-        says(Message(MessageKind.CLOSE, bytes([CloseReason.VERSION]))), ServerClosedError, "Update the older"
+        says(Message(MessageKind.CLOSE, bytes([CloseReason.VERSION]))), ServerClosedError, "Update iirs"
     ),
     "a reason that does not exist": Case(
         says(Message(MessageKind.CLOSE, b"\xee")), PeerError, "does not know"
@@ -477,7 +477,7 @@ FINAL: dict[str, tuple[Callable[[bytes], Message], str]] = {
         lambda a: changed_announcement(
             a, increment_start=0, increment=(Entry.create(bytes(32), "alice", Identity.generate()).raw,)
         ),
-        "changed a directory entry",
+        "changed an entry that was in its list",
     ),
     "a bundle nobody signed": (
         lambda a: Bundle(number_of(a), (), bytes(64)).encode(),

@@ -212,7 +212,7 @@ def test_a_client_refuses_a_link_that_names_another_chain_than_the_file(
         ("192.0.2.1#" + 64 * "0", "--chain-file", file): "do not go together",
         ("192.0.2.1", "--chain-file", str(tmp_path / "none")): "cannot be read",
         ("192.0.2.1", "--chain-file", str(tmp_path / "chain" / "hop0" / IDENTITY_FILE)): "do not go together",
-        ("--chain-file", file): "goes with a link",
+        ("--chain-file", file): "goes with a join link",
     }
     for arguments, sentence in cases.items():
         assert client_main.main([*arguments, "--terminal"]) == 2

@@ -274,7 +274,7 @@ def test_days_have_the_names_people_use() -> None:
     today = datetime.date(2026, 3, 2)
     assert day_name(today, today) == "Today"
     assert day_name(datetime.date(2026, 3, 1), today) == "Yesterday"
-    assert day_name(datetime.date(2026, 2, 1), today) == "Sunday, 01 February 2026"
+    assert day_name(datetime.date(2026, 2, 1), today) == "Sunday, 1 February 2026"
 
 
 def test_a_picture_is_a_png_of_its_size_with_clear_corners_and_a_full_middle() -> None:

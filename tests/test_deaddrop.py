@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from iirs.errors import OnionError
 from iirs.geometry import (
     BUNDLE_STEP,
+    CELL_SIZE,
     DROP_ID_SIZE,
     INVITATION_PLAIN_SIZE,
     INVITATION_SIZE,
     PEER_MESSAGE_SIZE,
-    REQUEST_SIZE,
 )
 from iirs.onion import cover_invitation
 from iirs.server.deaddrop import (
@@ -40,9 +40,11 @@ def content(number: int) -> bytes:
     return number.to_bytes(8) * (PEER_MESSAGE_SIZE // 8)
 
 
-def messages(drops: Sequence[int]) -> list[DeaddropMessage]:
-    """One message for each drop named, each with contents of its own."""
-    return [DeaddropMessage(drop_id(drop), content(place)) for place, drop in enumerate(drops)]
+def exchanged(drops: Sequence[int], manager: DeadDropManager | None = None) -> list[bytes]:
+    """Set up an access to each drop named, and run a round in which each has contents of its own."""
+    manager = manager or DeadDropManager(os.urandom)
+    manager.set_up([drop_id(drop) for drop in drops])
+    return manager.handle_messages([content(place) for place in range(len(drops))])
 
 
 class Marked:
@@ -74,37 +76,74 @@ def naive(drops: Sequence[int]) -> list[bytes | None]:
 
 
 def test_alice_and_bob_swap() -> None:
-    alice, bob = messages([7, 7])
-    assert DeadDropManager(os.urandom).handle_messages([alice, bob]) == [bob.content, alice.content]
+    assert exchanged([7, 7]) == [content(1), content(0)]
 
 
 def test_carol_alone_gets_her_own_back_and_disturbs_nobody() -> None:
-    alice, carol, bob = messages([7, 8, 7])
-    replies = DeadDropManager(os.urandom).handle_messages([alice, carol, bob])
-    assert replies == [bob.content, carol.content, alice.content]
+    assert exchanged([7, 8, 7]) == [content(2), content(1), content(0)]
 
 
 def test_a_third_access_gets_random_bytes_and_the_first_two_swap_all_the_same() -> None:
     marked = Marked()
-    alice, bob, carol = messages([7, 7, 7])
-    replies = DeadDropManager(marked).handle_messages([alice, bob, carol])
-    assert replies == [bob.content, alice.content, *marked.given]
+    assert exchanged([7, 7, 7], DeadDropManager(marked)) == [content(1), content(0), *marked.given]
     assert len(marked.given) == 1
 
 
 def test_later_accesses_to_one_drop_get_bytes_of_their_own_each() -> None:
-    replies = DeadDropManager(os.urandom).handle_messages(messages([7] * 40))
+    replies = exchanged([7] * 40)
     assert len(set(replies)) == 40
-    assert {len(reply) for reply in replies} == {PEER_MESSAGE_SIZE}
+    assert {len(reply) for reply in replies} == {CELL_SIZE} == {PEER_MESSAGE_SIZE}
+
+
+def test_a_third_access_gets_other_random_bytes_in_every_round() -> None:
+    manager = DeadDropManager(os.urandom)
+    manager.set_up([drop_id(7)] * 3)
+    cells = [content(place) for place in range(3)]
+    first, second = manager.handle_messages(cells), manager.handle_messages(cells)
+    assert first[:2] == second[:2]
+    assert first[2] != second[2]
 
 
 def test_a_round_of_nobody_is_a_round() -> None:
-    assert DeadDropManager(os.urandom).handle_messages([]) == []
+    assert exchanged([]) == []
+
+
+def test_who_is_with_whom_stays_for_the_epoch_and_what_they_send_for_a_round() -> None:
+    manager = DeadDropManager(os.urandom)
+    exchanged([7, 8, 7], manager)
+    for number in (10, 20):
+        sent = [content(number + place) for place in range(3)]
+        assert manager.handle_messages(sent) == [sent[2], sent[1], sent[0]]
+
+
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_other_cells_than_accesses_are_refused_and_the_epoch_goes_on(count: int) -> None:
+    manager = DeadDropManager(os.urandom)
+    exchanged([7, 8, 7], manager)
+    with pytest.raises(OnionError, match="other cells"):
+        manager.handle_messages([content(0)] * count)
+    assert manager.handle_messages([content(0), content(1), content(2)])[1] == content(1)
+
+
+def test_another_setup_takes_the_place_of_the_one_before() -> None:
+    manager = DeadDropManager(os.urandom)
+    exchanged([7, 7, 7, 7], manager)
+    assert exchanged([1, 2, 1], manager) == [content(2), content(1), content(0)]
+
+
+def test_of_an_epoch_that_is_forgotten_no_pair_is_left() -> None:
+    """Fixed: who was joined with whom stayed at the last hop until another setup came."""
+    manager = DeadDropManager(os.urandom)
+    exchanged([7, 7], manager)
+    manager.forget()
+    assert manager._partners == []
+    with pytest.raises(OnionError, match="other cells"):
+        manager.handle_messages([content(0), content(1)])
 
 
 def check_against_naive(drops: list[int]) -> None:
     marked = Marked()
-    replies = DeadDropManager(marked).handle_messages(messages(drops))
+    replies = exchanged(drops, DeadDropManager(marked))
     random = iter(marked.given)
     expected = [next(random, b"") if reply is None else reply for reply in naive(drops)]
     assert replies == expected
@@ -129,17 +168,11 @@ def test_a_drop_that_let_a_third_access_disturb_the_others_would_be_seen(
         check_against_naive([1, 1, 1])
 
 
-def test_a_manager_keeps_nothing_of_a_round() -> None:
-    manager = DeadDropManager(os.urandom)
-    first, second = messages([7, 7])
-    assert manager.handle_messages([first]) == [first.content]
-    assert manager.handle_messages([second]) == [second.content]
-
-
-def test_only_an_observer_is_handed_counts_and_ids() -> None:
+def test_only_an_observer_is_handed_counts_and_ids_once_an_epoch() -> None:
     seen: list[tuple[Counter[int], list[bytes]]] = []
     manager = DeadDropManager(os.urandom, lambda counts, ids: seen.append((counts, list(ids))))
-    manager.handle_messages(messages([1, 2, 2, 3, 3, 3]))
+    exchanged([1, 2, 2, 3, 3, 3], manager)
+    manager.handle_messages([content(0)] * 6)
     assert seen == [(Counter({1: 1, 2: 1, 3: 1}), [drop_id(1), drop_id(2), drop_id(3)])]
 
 
@@ -149,9 +182,9 @@ def test_a_million_messages_are_exchanged_exactly() -> None:
     contents = [number.to_bytes(8) for number in range(MILLION)]
     # Partners stand far apart: place i and place half + (i * 7 mod half), in drops that mean nothing.
     drops = [drop_id(place * 2_654_435_761) for place in range(half)]
-    firsts = [DeaddropMessage(drops[place], contents[place]) for place in range(half)]
-    seconds = [DeaddropMessage(drops[place * 7 % half], contents[half + place]) for place in range(half)]
-    replies = DeadDropManager(os.urandom).handle_messages(firsts + seconds)
+    manager = DeadDropManager(os.urandom)
+    manager.set_up(drops + [drops[place * 7 % half] for place in range(half)])
+    replies = manager.handle_messages(contents)
     assert len(replies) == MILLION
     assert all(replies[half + place] is contents[place * 7 % half] for place in range(half))
     assert all(replies[place * 7 % half] is contents[half + place] for place in range(half))
@@ -166,20 +199,6 @@ def test_the_first_two_places_of_a_drop_get_each_others_messages(
     drop = DeadDrop()
     drop.places += places
     assert list(drop.partners()) == partners
-
-
-# -- requests -------------------------------------------------------------------------------------------
-
-
-@given(st.binary(min_size=REQUEST_SIZE, max_size=REQUEST_SIZE))
-def test_a_request_survives_the_way(request: bytes) -> None:
-    assert DeaddropMessage.decode(request).encode() == request
-
-
-@given(st.integers(0, 2 * REQUEST_SIZE).filter(lambda size: size != REQUEST_SIZE))
-def test_a_request_of_any_other_size_is_refused(size: int) -> None:
-    with pytest.raises(ValueError, match="1040"):
-        DeaddropMessage.decode(bytes(size))
 
 
 def test_neither_drop_nor_content_shows_in_a_log() -> None:

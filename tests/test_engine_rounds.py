@@ -130,14 +130,14 @@ def test_one_reply_to_cover_dropped_or_altered_is_counted_once(
     entry.play()
     health = health_of(entry)
     assert (health.clean, health.tampered, health.lost) == (2, 1, 0)
-    assert health.sentence == "1 of the last 3 rounds was tampered with or lost"
+    assert health.sentence == "1 of the last 3 rounds did not arrive intact"
 
 
 def test_rounds_that_nobody_touches_are_clean() -> None:
     entry = Entry()
     for _ in range(100):
         entry.play()
-    assert health_of(entry).sentence == "0 of the last 100 rounds were tampered with or lost"
+    assert health_of(entry).sentence == "All of the last 100 rounds arrived intact"
 
 
 def test_a_reply_that_does_not_open_is_counted_as_tampered_with() -> None:

@@ -11,10 +11,10 @@ from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.round_health import HEALTH_ROUNDS, HealthLevel, RoundHealth
 
 CLEAN, TAMPERED, LOST = RoundFate.CLEAN, RoundFate.TAMPERED, RoundFate.LOST
-LOSSES_ALONE = "The line to the server is too slow or breaks, a server fails, or somebody"
-ON_PURPOSE = (
-    "Somebody between you and your peers drops or changes messages. Texts are repeated until they arrive."
+LOSSES_ALONE = (
+    "Often that is slow Wi-Fi or a line that breaks. It can also be a server that fails, or somebody"
 )
+ON_PURPOSE = "A server fails, or somebody on the way drops or changes messages. What you send is repeated"
 
 
 def after(*fates: RoundFate) -> RoundHealth:
@@ -48,14 +48,14 @@ def test_a_health_is_a_value_and_does_not_change() -> None:
     ("fates", "sentence"),
     [
         ([], ""),
-        ([CLEAN], "The last round was neither tampered with nor lost"),
-        ([LOST], "The last round was tampered with or lost"),
-        ([CLEAN] * 37, "0 of the last 37 rounds were tampered with or lost"),
-        ([CLEAN] * 99 + [TAMPERED], "1 of the last 100 rounds was tampered with or lost"),
-        ([CLEAN] * 99 + [LOST], "1 of the last 100 rounds was tampered with or lost"),
-        ([CLEAN] * 500 + [LOST], "1 of the last 100 rounds was tampered with or lost"),
-        ([LOST, TAMPERED] + [CLEAN] * 35, "2 of the last 37 rounds were tampered with or lost"),
-        ([LOST] * 100, "100 of the last 100 rounds were tampered with or lost"),
+        ([CLEAN], "The last round arrived intact"),
+        ([LOST], "The last round did not arrive intact"),
+        ([CLEAN] * 37, "All of the last 37 rounds arrived intact"),
+        ([CLEAN] * 99 + [TAMPERED], "1 of the last 100 rounds did not arrive intact"),
+        ([CLEAN] * 99 + [LOST], "1 of the last 100 rounds did not arrive intact"),
+        ([CLEAN] * 500 + [LOST], "1 of the last 100 rounds did not arrive intact"),
+        ([LOST, TAMPERED] + [CLEAN] * 35, "2 of the last 37 rounds did not arrive intact"),
+        ([LOST] * 100, "100 of the last 100 rounds did not arrive intact"),
     ],
 )
 def test_the_count_is_said_in_plain_grammar(fates: list[RoundFate], sentence: str) -> None:
@@ -93,6 +93,6 @@ def test_a_window_counts_rounds_that_were_never_closed_too() -> None:
     model.take(RoundOpened(2, 2.0, 3, 5, 2.0))
     model.take(RoundClosed(2, LOST))
     model.take(RoundOpened(3, 2.0, 3, 5, 2.0))
-    assert model.health.sentence == "1 of the last 2 rounds was tampered with or lost"
+    assert model.health.sentence == "1 of the last 2 rounds did not arrive intact"
     assert model.round is not None
     assert not model.round.closed

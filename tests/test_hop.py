@@ -14,6 +14,7 @@ import pytest
 
 from iirs.chain import CLOCK_TOLERANCE_SECONDS
 from iirs.directory import Directory, head_content
+from iirs.epoch import GRACE_ROUNDS
 from iirs.errors import HopError
 from iirs.geometry import BatchKind
 from iirs.noise import Noise
@@ -28,7 +29,13 @@ from iirs.server.hops.link import (
     encode_refusal,
 )
 from iirs.server.mix_stage import Batch
-from iirs.wire.rounds import NO_BUNDLE, Announcement, RoundFlags
+from iirs.wire.rounds import (
+    NO_BUNDLE,
+    NOTHING_BEFORE,
+    Announcement,
+    RoundFlags,
+    announcement_hash,
+)
 from tests.builders import make_chain, make_directory
 
 KEYS = make_chain(2, invite_every=1, noise=Noise(0, 0, forced=True))
@@ -36,22 +43,60 @@ CHAIN = KEYS.chain
 DIRECTORY = make_directory(CHAIN, "alice", "bob", "carol")
 RAW = tuple(entry.raw for entry in DIRECTORY.entries)
 NOW = 3000
-TALK, INVITE = BatchKind.CONVERSATION, BatchKind.INVITATION
+ROUND = CHAIN.round_ms / 1000
+EPOCH = CHAIN.epoch_rounds
+CELL, INVITE, SETUP = BatchKind
 
 
-def make_hop(folder: Path | None = None, clock_round: int = NOW) -> LaterHop:
-    world = HopEnvironment(os.urandom, clock=lambda: clock_round * CHAIN.round_ms / 1000)
+class Clocks:
+    """The wall clock and the monotonic one of a hop's machine."""
+
+    def __init__(self, clock_round: float = NOW) -> None:
+        self.wall = clock_round * ROUND
+        self.uptime = 1000.0
+
+    def wait(self, rounds: float) -> None:
+        self.wall += rounds * ROUND
+        self.uptime += rounds * ROUND
+
+
+def make_hop(folder: Path | None = None, clocks: Clocks | None = None) -> LaterHop:
+    clocks = clocks or Clocks()
+    world = HopEnvironment(os.urandom, lambda: clocks.wall, lambda: clocks.uptime)
     return LaterHop(CHAIN, 1, KEYS.identities[1], HopState(folder, CHAIN.chain_id), world, None)
 
 
-def prepare(hop: LaterHop, number: int = NOW, base: int = 0, raws: tuple[bytes, ...] = RAW) -> Announcement:
-    """Have a round prepared; return the announcement to be made of it."""
-    prepared = hop.prepare(Prepare(number, base, raws), math.inf)
+def ask(
+    number: int = NOW,
+    base: int = 0,
+    raws: tuple[bytes, ...] = RAW,
+    *,
+    setup_round: int | None = None,
+    previous: bytes = NOTHING_BEFORE,
+) -> Prepare:
+    """Return what a hop is asked before a round: of a setup, unless the setup round is another."""
+    return Prepare(number, number if setup_round is None else setup_round, previous, base, raws)
+
+
+def prepare(
+    hop: LaterHop,
+    number: int = NOW,
+    base: int = 0,
+    raws: tuple[bytes, ...] = RAW,
+    *,
+    after: Announcement | None = None,
+    setup_round: int | None = None,
+) -> Announcement:
+    """Have a round prepared, a setup if no other is named; return the announcement to be made of it."""
+    previous = NOTHING_BEFORE if after is None else announcement_hash(after.encode())
+    request = ask(number, base, raws, setup_round=setup_round, previous=previous)
+    prepared = hop.prepare(request, math.inf)
     length = base + len(raws)
     head = KEYS.head(DIRECTORY, length)
     CHAIN.hops[1].verify(prepared.signatures[0], head_content(CHAIN.chain_id, length, head.digest))
     key_ids = (bytes(32), prepared.keys[0].key_id)
-    return Announcement(number, RoundFlags.INVITE, CHAIN.round_ms, 1, 1, key_ids, head, length, ())
+    flags, place = RoundFlags.INVITE, (number, request.setup_round)
+    return Announcement(previous, *place, flags, CHAIN.round_ms, 1, 1, key_ids, head, length, ())
 
 
 @contextmanager
@@ -62,14 +107,32 @@ def refused_as(refusal: Refusal) -> Iterator[None]:
 
 
 def batch(hop: LaterHop, number: int, kind: BatchKind) -> Batch:
-    size = CHAIN.geometry.onion_size(1, kind)
+    size = CHAIN.geometry.item_size(1, kind)
     return Batch(hop.context(number), kind, [os.urandom(size) for _ in range(4)])
 
 
-def run(hop: LaterHop, number: int = NOW) -> bytes:
-    """Run both batches of a round; return the digest of its bundle."""
-    assert len(hop.exchange(batch(hop, number, TALK))) == 4
+def run(hop: LaterHop, number: int = NOW, *, setup: bool = True) -> bytes:
+    """Run all batches of a round; return the digest of its bundle."""
+    if setup:
+        hop.set_up(batch(hop, number, SETUP))
+    assert len(hop.exchange(batch(hop, number, CELL))) == 4
     return hop.collect_invitations(batch(hop, number, INVITE)).digest
+
+
+def begin(hop: LaterHop, number: int = NOW, after: Announcement | None = None) -> Announcement:
+    """Run the first round of an epoch; return its announcement."""
+    announcement = prepare(hop, number, after=after)
+    hop.open_round(announcement.encode(), math.inf)
+    run(hop, number)
+    return announcement
+
+
+def go_on(hop: LaterHop, number: int, after: Announcement, setup_round: int = NOW) -> Announcement:
+    """Run another round of an epoch; return its announcement."""
+    announcement = prepare(hop, number, after=after, setup_round=setup_round)
+    hop.open_round(announcement.encode(), math.inf)
+    run(hop, number, setup=False)
+    return announcement
 
 
 # -- what it signs ------------------------------------------------------------------------------------------
@@ -87,17 +150,17 @@ def test_it_signs_no_second_head_of_a_length_it_signed() -> None:
     hop = make_hop()
     prepare(hop)
     other = make_directory(CHAIN, "alice", "carol", "bob")
-    signed = hop.prepare(Prepare(NOW, 0, tuple(entry.raw for entry in other.entries)), math.inf).signatures[0]
+    signed = hop.prepare(ask(raws=tuple(entry.raw for entry in other.entries)), math.inf).signatures[0]
     CHAIN.hops[1].verify(signed, head_content(CHAIN.chain_id, 3, DIRECTORY.digests[3]))
     with refused_as(Refusal.DIRECTORY):
-        hop.prepare(Prepare(NOW, 0, RAW[:2]), math.inf)
+        hop.prepare(ask(raws=RAW[:2]), math.inf)
 
 
 def test_it_asks_for_the_part_it_does_not_hold() -> None:
     hop = make_hop()
     prepare(hop, raws=RAW[:1])
     with pytest.raises(BehindError) as caught:
-        hop.prepare(Prepare(NOW, 2, RAW[2:]), math.inf)
+        hop.prepare(ask(base=2, raws=RAW[2:]), math.inf)
     assert caught.value.length == 1
 
 
@@ -108,7 +171,7 @@ def test_what_it_signed_and_ran_outlives_a_restart(tmp_path: Path) -> None:
     run(hop)
     again = make_hop(tmp_path)
     with refused_as(Refusal.DIRECTORY):
-        again.prepare(Prepare(NOW, 0, RAW[:2]), math.inf)
+        again.prepare(ask(raws=RAW[:2]), math.inf)
     repeated = prepare(again)
     with refused_as(Refusal.STALE):
         again.open_round(repeated.encode(), math.inf)
@@ -150,6 +213,8 @@ def test_one_announcement_of_the_round_that_was_prepared_is_accepted() -> None:
         ({"collect_ms": CHAIN.round_ms // 2 - 1}, Refusal.MALFORMED),
         ({"collect_ms": CHAIN.round_ms * 3 // 2 + 1}, Refusal.MALFORMED),
         ({"bundle_digest": bytes([1]) * 32}, Refusal.MALFORMED),
+        ({"setup_round": NOW - 1}, Refusal.MALFORMED),
+        ({"previous": bytes([1]) * 32}, Refusal.MALFORMED),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -180,10 +245,12 @@ def test_the_next_announcement_names_the_bundle_that_it_passed_on_or_none() -> N
     with refused_as(Refusal.MALFORMED):
         hop.open_round(replace(prepare(hop, NOW + 1), bundle_digest=bytes([1]) * 32).encode(), math.inf)
     hop = make_hop()
-    for number, named in ((NOW, NO_BUNDLE), (NOW + 1, None), (NOW + 2, NO_BUNDLE)):
-        shown = replace(prepare(hop, number), bundle_digest=digest if named is None else named)
-        hop.open_round(shown.encode(), math.inf)
-        digest = run(hop, number)
+    before = None
+    for number, named in ((NOW, NO_BUNDLE), (NOW + 1, digest), (NOW + 2, NO_BUNDLE)):
+        shown = prepare(hop, number, after=before, setup_round=NOW)
+        before = replace(shown, bundle_digest=digest if named is not NO_BUNDLE else NO_BUNDLE)
+        hop.open_round(before.encode(), math.inf)
+        digest = run(hop, number, setup=number == NOW)
 
 
 # -- in which order -----------------------------------------------------------------------------------------
@@ -199,15 +266,182 @@ def test_nothing_runs_before_it_is_announced_and_nothing_twice() -> None:
     with refused_as(Refusal.STALE):
         hop.context(NOW)
     hop.open_round(announcement.encode(), math.inf)
-    first = batch(hop, NOW, TALK)
-    hop.exchange(first)
-    with refused_as(Refusal.STALE):
-        hop.exchange(first)
+    for kind, takes in ((SETUP, hop.set_up), (CELL, hop.exchange), (INVITE, hop.collect_invitations)):
+        first = batch(hop, NOW, kind)
+        takes(first)
+    for takes in (hop.exchange, hop.collect_invitations):
+        with refused_as(Refusal.STALE):
+            takes(batch(hop, NOW, CELL if takes == hop.exchange else INVITE))
     with refused_as(Refusal.STALE):
         hop.context(NOW + 1)
     prepare(hop, NOW + 1)
     with refused_as(Refusal.STALE):
         hop.context(NOW)
+
+
+# -- epochs -------------------------------------------------------------------------------------------------
+
+
+def test_an_epoch_goes_on_round_by_round_and_may_skip_some() -> None:
+    hop = make_hop()
+    last = begin(hop)
+    for number in (NOW + 1, NOW + 2, NOW + 7, NOW + EPOCH - 1):
+        last = go_on(hop, number, last)
+    with refused_as(Refusal.CIRCUITS):
+        prepare(hop, NOW + EPOCH, after=last, setup_round=NOW)
+    go_on(hop, NOW + EPOCH + 1, begin(hop, NOW + EPOCH, last), NOW + EPOCH)
+
+
+def test_a_round_of_an_epoch_that_there_are_no_circuits_for_is_not_prepared(tmp_path: Path) -> None:
+    hop = make_hop()
+    with refused_as(Refusal.CIRCUITS):
+        prepare(hop, NOW + 1, setup_round=NOW)
+    last = begin(hop)
+    for number, setup_round in ((NOW + 1, NOW - 1), (NOW + 2, NOW + 1), (NOW + 1, NOW + 2)):
+        with refused_as(Refusal.CIRCUITS):
+            prepare(hop, number, after=last, setup_round=setup_round)
+    with refused_as(Refusal.CIRCUITS):
+        prepare(hop, NOW + 1, after=replace(last, online=2), setup_round=NOW)
+    go_on(hop, NOW + 1, last)
+
+
+def test_a_hop_that_was_restarted_has_no_circuits_and_takes_a_setup(tmp_path: Path) -> None:
+    last = begin(make_hop(tmp_path))
+    again = make_hop(tmp_path)
+    with refused_as(Refusal.CIRCUITS):
+        prepare(again, NOW + 1, after=last, setup_round=NOW)
+    begin(again, NOW + 1, last)
+
+
+def test_an_announcement_that_it_did_not_see_ends_the_epoch() -> None:
+    """What it has accepted is to be all that clients were shown, however the entry came by another."""
+    hop = make_hop()
+    unseen = prepare(hop, NOW + 1, after=begin(hop), setup_round=NOW)
+    with refused_as(Refusal.CIRCUITS):
+        prepare(hop, NOW + 2, after=unseen, setup_round=NOW)
+    begin(hop, NOW + 2, unseen)
+
+
+def test_a_setup_that_is_prepared_and_never_announced_leaves_the_epoch_as_it_was() -> None:
+    hop = make_hop()
+    last = begin(hop)
+    before = prepare(hop, NOW + 1, after=last, setup_round=NOW)
+    for number in (NOW + 1, NOW + 2):
+        assert prepare(hop, number, after=last).key_ids[1] != before.key_ids[1]
+    assert go_on(hop, NOW + 1, last).key_ids == before.key_ids
+
+
+def test_nothing_of_the_epoch_before_is_left_once_a_setup_is_announced() -> None:
+    hop = make_hop()
+    last = begin(hop)
+    old_key = last.key_ids[1]
+    announcement = prepare(hop, NOW + 1, after=last)
+    assert hop._keyring.holds(old_key)
+    hop.open_round(announcement.encode(), math.inf)
+    assert not hop._keyring.holds(old_key)
+    assert (hop._mix._layers, hop._mix.setup_round, hop._drops._partners) == ((), None, [])
+    assert hop._mix._stage._epoch is None
+    with refused_as(Refusal.STALE):
+        hop.exchange(batch(hop, NOW + 1, CELL))
+    with refused_as(Refusal.CIRCUITS):
+        prepare(hop, NOW + 2, after=announcement, setup_round=NOW)
+    with refused_as(Refusal.CIRCUITS):
+        prepare(hop, NOW + 2, after=announcement, setup_round=NOW + 1)
+
+
+def test_circuits_and_pairs_are_forgotten_by_the_clock_when_nobody_asks_for_more() -> None:
+    """Fixed: who was joined with whom at the last hop was not."""
+    hop = make_hop()
+    last = begin(hop)
+    hop.erase_keys()
+    assert hop._mix.setup_round == NOW
+    hop._keyring._clock = lambda: math.inf
+    hop.erase_keys()
+    assert (hop._mix._layers, hop._mix.setup_round, hop._drops._partners) == ((), None, [])
+    with refused_as(Refusal.CIRCUITS):
+        prepare(hop, NOW + 1, after=last, setup_round=NOW)
+
+
+def test_an_epoch_whose_rounds_stood_still_for_long_keeps_its_key() -> None:
+    """Fixed: it showed another, and opened invitations with the first: all were lost until the next setup."""
+    hop = make_hop()
+    last = begin(hop)
+    lifetime = 2 * (EPOCH + GRACE_ROUNDS) * ROUND
+    now = hop._keyring._clock()
+    hop._keyring._clock = lambda: now + 0.9 * lifetime
+    shown = go_on(hop, NOW + 1, last)
+    assert shown.key_ids == last.key_ids
+    key = hop._key(NOW + 1)
+    assert hop._keyring.find(shown.key_ids[1])[1] is key
+
+
+# -- the ration ---------------------------------------------------------------------------------------------
+
+
+def use_up(hop: LaterHop) -> Announcement:
+    last = None
+    for number in range(NOW - 3, NOW):
+        last = begin(hop, number, last)
+    assert last is not None
+    return last
+
+
+def test_a_fourth_setup_is_not_prepared_before_its_time_and_the_epoch_goes_on() -> None:
+    clocks = Clocks()
+    hop = make_hop(clocks=clocks)
+    last = use_up(hop)
+    with refused_as(Refusal.RATION):
+        prepare(hop, NOW, after=last)
+    last = go_on(hop, NOW, last, NOW - 1)
+    clocks.wait(15 / 16 * EPOCH - 0.6)
+    with refused_as(Refusal.RATION):
+        prepare(hop, NOW + EPOCH - 2, after=last)
+    clocks.wait(0.6)
+    begin(hop, NOW + EPOCH - 2, last)
+
+
+def test_a_setup_that_is_prepared_is_due_when_its_batch_can_come_at_the_earliest() -> None:
+    """Fixed: it was prepared a whole round ahead, and its batch, of a slow round before, refused."""
+    clocks = Clocks()
+    hop = make_hop(clocks=clocks)
+    last = use_up(hop)
+    wait = 15 / 16 * EPOCH
+    clocks.wait(wait - 0.9)
+    with refused_as(Refusal.RATION):
+        prepare(hop, NOW + EPOCH - 2, after=last)
+    clocks.wait(0.41)
+    hop.open_round(prepare(hop, NOW + EPOCH - 2, after=last).encode(), math.inf)
+    clocks.wait(0.5)
+    run(hop, NOW + EPOCH - 2)
+
+
+def test_a_batch_before_its_time_is_refused_for_that_reason_and_opens_nothing(tmp_path: Path) -> None:
+    """Fixed: it was told as a round that is over."""
+    clocks = Clocks()
+    hop = make_hop(tmp_path, clocks)
+    last = use_up(hop)
+    clocks.wait(15 / 16 * EPOCH - 0.4)
+    hop.open_round(prepare(hop, NOW + EPOCH - 2, after=last).encode(), math.inf)
+    with refused_as(Refusal.RATION):
+        hop.set_up(batch(hop, NOW + EPOCH - 2, SETUP))
+    assert hop._mix.setup_round is None
+    assert HopState(tmp_path, CHAIN.chain_id).rounds[SETUP] == NOW - 1
+
+
+def test_setups_in_a_crash_loop_are_rationed_by_what_is_on_disk(tmp_path: Path) -> None:
+    clocks = Clocks()
+    last = use_up(make_hop(tmp_path, clocks))
+    for _ in range(5):
+        clocks.wait(0.1)
+        with refused_as(Refusal.RATION):
+            prepare(make_hop(tmp_path, clocks), NOW, after=last)
+    clocks.wait(15 / 16 * EPOCH)
+    begin(make_hop(tmp_path, clocks), NOW + EPOCH, last)
+    forgetful = make_hop(None, clocks)  # one that kept nothing would take three more at once
+    use_up(forgetful)
+
+
+# -- by the clock -------------------------------------------------------------------------------------------
 
 
 def test_keys_are_forgotten_by_the_clock() -> None:
@@ -220,7 +454,7 @@ def test_keys_are_forgotten_by_the_clock() -> None:
 
 def test_the_first_head_of_all_covers_nobody() -> None:
     hop = make_hop()
-    signed = hop.prepare(Prepare(NOW, 0), math.inf).signatures[0]
+    signed = hop.prepare(ask(raws=()), math.inf).signatures[0]
     CHAIN.hops[1].verify(signed, head_content(CHAIN.chain_id, 0, Directory(CHAIN.chain_id).digests[0]))
 
 

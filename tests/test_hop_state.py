@@ -13,26 +13,28 @@ import pytest
 from iirs.directory import Directory
 from iirs.errors import ConfigError, StoreError
 from iirs.geometry import ENTRY_SIZE, BatchKind
-from iirs.server.hops.hop_state import HopState, Witnessed
+from iirs.server.hops.hop_state import HopState, Setups, Witnessed
 
 CHAIN_ID = bytes(range(32))
 ENTRIES = [bytes([number]) * ENTRY_SIZE for number in range(3)]
 
 
-def values(state: HopState) -> tuple[dict[BatchKind, int], int, Witnessed]:
-    return state.rounds, state.announced, state.witnessed
+def values(state: HopState) -> tuple[dict[BatchKind, int], int, Witnessed, Setups]:
+    return state.rounds, state.announced, state.witnessed, state.setups
 
 
 def test_what_was_set_is_there_after_a_restart(tmp_path: Path) -> None:
     state = HopState(tmp_path, CHAIN_ID)
-    assert values(state) == (dict.fromkeys(BatchKind, -1), -1, Witnessed(0, Directory(CHAIN_ID).digests[0]))
+    rounds = {BatchKind.SETUP: -1, BatchKind.INVITATION: -1}
+    assert values(state) == (rounds, -1, Witnessed(0, Directory(CHAIN_ID).digests[0]), Setups(3.0, 0.0))
     state.set_announced(8)
-    state.set_round(7, BatchKind.CONVERSATION)
+    state.note_setup(7, 1.25, 1_700_000_000.5)
     state.set_round(5, BatchKind.INVITATION)
     state.extend(ENTRIES[:2])
     state.extend(ENTRIES[2:])
     assert values(HopState(tmp_path, CHAIN_ID)) == values(state)
-    assert state.rounds == {BatchKind.CONVERSATION: 7, BatchKind.INVITATION: 5}
+    assert state.rounds == {BatchKind.SETUP: 7, BatchKind.INVITATION: 5}
+    assert state.setups == Setups(1.25, 1_700_000_000.5)
     assert (state.announced, state.witnessed.length) == (8, 3)
     assert (tmp_path / "hop.json").stat().st_mode & 0o077 == 0
 
@@ -59,7 +61,8 @@ def test_what_cannot_be_written_has_not_happened(tmp_path: Path, monkeypatch: py
         patch.setattr(os, "fsync", full)
         for change in (
             lambda: state.set_announced(8),
-            lambda: state.set_round(7, BatchKind.CONVERSATION),
+            lambda: state.set_round(7, BatchKind.INVITATION),
+            lambda: state.note_setup(7, 1.0, 5.0),
             lambda: state.extend(ENTRIES[1:]),
         ):
             with pytest.raises(StoreError, match="cannot be written, so no round is run"):
@@ -76,7 +79,9 @@ def test_what_cannot_be_written_has_not_happened(tmp_path: Path, monkeypatch: py
         {"chain": "zz"},
         {"chain": None},
         {"rounds": {}},
-        {"rounds": {"CONVERSATION": "x", "INVITATION": 1}},
+        {"rounds": {"SETUP": "x", "INVITATION": 1}},
+        {"rounds": {"SETUP": None, "INVITATION": 1}},
+        {"rounds": {"INVITATION": 1}},
         {"announced": None},
         {"digest": "00"},
         {"length": "x"},
@@ -99,6 +104,42 @@ def test_a_damaged_file_is_refused(tmp_path: Path, change: dict[str, object]) ->
     assert HopState(tmp_path, CHAIN_ID).announced == 8
 
 
+@pytest.mark.parametrize(
+    "setups",
+    [[-1.0, 0.0], [3.1, 0.0], [math.nan, 0.0], [1.0, math.inf], [1.0], [1.0, 0.0, 0.0], ["x", 0.0], None],
+)
+def test_a_damaged_ration_is_refused(tmp_path: Path, setups: object) -> None:
+    HopState(tmp_path, CHAIN_ID).note_setup(7, 0.0, 5.0)
+    path = tmp_path / "hop.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps({**whole, "setups": setups}))
+    with pytest.raises(ConfigError, match=r"hop.json in the data directory is damaged"):
+        HopState(tmp_path, CHAIN_ID)
+    path.write_text(json.dumps(whole))
+    assert HopState(tmp_path, CHAIN_ID).setups == Setups(0.0, 5.0)
+
+
+def test_a_file_of_the_former_version_is_taken_over(tmp_path: Path) -> None:
+    """Of the batches that a setup takes the place of, the last round; and a ration that is whole."""
+    HopState(tmp_path, CHAIN_ID).set_announced(8)
+    path = tmp_path / "hop.json"
+    table = json.loads(path.read_text())
+    del table["setups"]
+    path.write_text(json.dumps({**table, "rounds": {"CONVERSATION": 7, "INVITATION": 5}}))
+    state = HopState(tmp_path, CHAIN_ID)
+    assert state.rounds == {BatchKind.SETUP: 7, BatchKind.INVITATION: 5}
+    assert state.setups == Setups(3.0, 0.0)
+
+
+def test_rounds_that_are_forgotten_leave_the_ration_as_it_is(tmp_path: Path) -> None:
+    """Else whoever asks for that would have three setups at once each time."""
+    state = HopState(tmp_path, CHAIN_ID)
+    state.note_setup(7, 0.5, 5.0)
+    state.forget_rounds()
+    assert HopState(tmp_path, CHAIN_ID).setups == Setups(0.5, 5.0)
+    assert state.rounds == {BatchKind.SETUP: -1, BatchKind.INVITATION: -1}
+
+
 def _refuse_new_files(patch: pytest.MonkeyPatch, number: int) -> None:
     honest = os.open
 
@@ -117,7 +158,7 @@ def test_a_full_disk_stops_no_round(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     size = (tmp_path / "hop.json").stat().st_size
     _refuse_new_files(monkeypatch, errno.ENOSPC)
     state.set_announced(2**63)
-    state.set_round(2**63, BatchKind.CONVERSATION)
+    state.set_round(2**63, BatchKind.SETUP)
     state.extend(ENTRIES)
     assert values(HopState(tmp_path, CHAIN_ID)) == values(state)
     assert (tmp_path / "hop.json").stat().st_size == size

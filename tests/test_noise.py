@@ -15,8 +15,8 @@ import pytest
 
 from iirs import noise
 from iirs.errors import ConfigError
-from iirs.geometry import RandomBytes
-from iirs.noise import NO_NOISE, Noise, NoiseCount, OnionCost, discrete_laplace, noise_for
+from iirs.geometry import CELL_SIZE, RandomBytes
+from iirs.noise import NO_NOISE, CircuitCost, Noise, NoiseCount, discrete_laplace, noise_for
 
 DRAWS = 20_000
 SCALES = [Fraction(1), Fraction(3, 2), Fraction(5, 2), Fraction(2, 7), Fraction(7)]
@@ -197,17 +197,19 @@ def test_the_systems_randomness_gives_draws_that_differ() -> None:
 
 # -- sizing -------------------------------------------------------------------------------------------------
 
-COST = OnionCost(lambda layers: 0.001 * layers, 0.0005)
+COST = CircuitCost(lambda layers: 0.001 * layers, 0.0005, 0.00001)
+AN_EPOCH = {"round_ms": 2000, "epoch_rounds": 10}
+"""Twenty seconds."""
 
 
 def seconds_at(hop: int, hops: int, setting: Noise) -> float:
     made = 2 * setting.mu * COST.make(hops - 1 - hop) if hop < hops - 1 else 0.0
-    return 2 * setting.mu * hop * COST.peel + made
+    return 2 * setting.mu * hop * (COST.peel + 10 * COST.cell) + made
 
 
 @pytest.mark.parametrize("hops", [2, 3, 5, 8])
 def test_noise_fills_the_share_of_the_busiest_hop_and_no_more(hops: int) -> None:
-    setting = noise_for(COST, hops=hops, round_ms=20_000, share=0.5)
+    setting = noise_for(COST, hops=hops, share=0.5, **AN_EPOCH)
     assert setting.mu % 2 == 0
     busiest = max(seconds_at(hop, hops, setting) for hop in range(hops))
     assert busiest <= 10
@@ -215,8 +217,18 @@ def test_noise_fills_the_share_of_the_busiest_hop_and_no_more(hops: int) -> None
     assert max(seconds_at(hop, hops, more) for hop in range(hops)) > 10
 
 
+@pytest.mark.parametrize("hops", [2, 3, 5, 8])
+def test_the_cells_of_noise_fill_the_line_of_the_last_link_and_no_more(hops: int) -> None:
+    line = 1_000_000.0
+    setting = noise_for(COST, hops=hops, share=1.0, line_bytes=line, **AN_EPOCH)
+    sent = 2 * setting.mu * (hops - 1) * CELL_SIZE / 2.0
+    assert sent <= line < sent * (setting.mu + 2) / setting.mu
+    assert setting.mu < noise_for(COST, hops=hops, share=1.0, **AN_EPOCH).mu
+
+
 def test_the_scale_follows_from_the_mean_and_delta() -> None:
-    setting = noise_for(OnionCost(lambda layers: 0.0005, 0.0), hops=2, round_ms=2000, share=0.5)
+    cost = CircuitCost(lambda layers: 0.005, 0.0, 0.0)
+    setting = noise_for(cost, hops=2, share=0.5, **AN_EPOCH)
     assert setting == Noise(1000, 48)
     assert not setting.protects_nothing
     assert setting.delta <= noise.DELTA_PER_ROUND < Noise(1000, 49).delta
@@ -224,27 +236,29 @@ def test_the_scale_follows_from_the_mean_and_delta() -> None:
 
 
 def test_slow_machines_get_noise_that_says_it_protects_nothing() -> None:
-    slow = OnionCost(lambda layers: 1.0, 1.0)
+    slow = CircuitCost(lambda layers: 1.0, 1.0, 1.0)
     for share in (0.001, 1.0):
-        setting = noise_for(slow, hops=2, round_ms=2000, share=share)
+        setting = noise_for(slow, hops=2, share=share, **AN_EPOCH)
         assert setting.protects_nothing
         assert min(setting.mu, setting.b) >= 0
 
 
 def test_a_chain_of_one_gets_no_noise_and_fast_machines_what_a_chain_file_can_say() -> None:
-    assert noise_for(COST, hops=1, round_ms=2000, share=0.5) == NO_NOISE
-    fast = OnionCost(lambda layers: 1e-12, 1e-12)
-    setting = noise_for(fast, hops=3, round_ms=600_000, share=1.0)
+    assert noise_for(COST, hops=1, share=0.5, **AN_EPOCH) == NO_NOISE
+    fast = CircuitCost(lambda layers: 1e-12, 1e-12, 1e-15)
+    setting = noise_for(fast, hops=3, round_ms=600_000, epoch_rounds=10, share=1.0)
     assert (setting.mu, setting.b) == (noise.MU_MAX, 482_549)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [{"hops": 0}, {"round_ms": 0}, {"share": 0.0}, {"share": 1.1}, {"delta": 0.0}, {"delta": 1.0},
-     {"cost": OnionCost(lambda layers: 0.0, 0.0)}, {"cost": OnionCost(lambda layers: math.inf, 0.0)}],
-    ids=["no hops", "no time", "no share", "more than all", "no delta", "any delta", "free", "endless"],
+     {"epoch_rounds": 0}, {"line_bytes": 0.0}, {"cost": CircuitCost(lambda layers: 0.0, 0.0, 0.0)},
+     {"cost": CircuitCost(lambda layers: math.inf, 0.0, 0.0)}],
+    ids=["no hops", "no time", "no share", "more than all", "no delta", "any delta", "no epoch", "no line",
+         "free", "endless"],
 )  # fmt: skip
 def test_noise_is_not_sized_from_nonsense(wrong: dict[str, float]) -> None:
-    values = {"cost": COST, "hops": 3, "round_ms": 2000, "share": 0.5, **wrong}
+    values = {"cost": COST, "hops": 3, "share": 0.5, **AN_EPOCH, **wrong}
     with pytest.raises(ConfigError):
         noise_for(**values)  # type: ignore[arg-type]  # one value is wrong on purpose

@@ -109,7 +109,7 @@ def news(kind: Notify, text: str = "a secret word") -> Notification | None:
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [(Notify.WITHOUT_TEXT, ("iirs", "A new text")), (Notify.WITH_TEXT, ("bob", "a secret word"))],
+    [(Notify.WITHOUT_TEXT, ("iirs", "A new message")), (Notify.WITH_TEXT, ("bob", "a secret word"))],
 )
 def test_the_desktop_gets_what_was_chosen(service: Service, kind: Notify, expected: tuple[str, str]) -> None:
     notifications = Notifications()
@@ -135,7 +135,7 @@ def test_what_comes_in_quick_succession_is_told_in_one(service: Service) -> None
     for _ in range(3):
         notifications.show(told)
     until(lambda: len(service.shown) == 2)
-    assert service.shown == [("bob", "a secret word"), ("iirs", "3 new texts")]
+    assert service.shown == [("bob", "a secret word"), ("iirs", "3 new messages")]
     notifications.close()
 
 
@@ -149,7 +149,7 @@ def test_what_waits_when_the_window_locks_names_nobody(service: Service) -> None
     notifications.show(told)
     notifications.conceal()
     until(lambda: len(service.shown) == 2)
-    assert service.shown[1] == ("iirs", "A new text")
+    assert service.shown[1] == ("iirs", "A new message")
     notifications.close()
 
 
@@ -165,9 +165,9 @@ def test_a_text_is_no_markup_and_fetches_nothing(service: Service) -> None:
 
 def test_a_bus_with_nobody_on_it_is_quietly_none(bus: str) -> None:
     notifications = Notifications()
-    notifications.show(Notification("iirs", "A new text"))
+    notifications.show(Notification("iirs", "A new message"))
     until(lambda: notifications.available is False)
-    notifications.show(Notification("iirs", "A new text"))
+    notifications.show(Notification("iirs", "A new message"))
     notifications.close()
 
 
@@ -181,6 +181,6 @@ def test_no_bus_at_all_is_quietly_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_several_are_counted_and_name_nobody() -> None:
-    one, more = Notification("bob", "a secret word"), Notification("iirs", "2 new texts", 2)
+    one, more = Notification("bob", "a secret word"), Notification("iirs", "2 new messages", 2)
     assert merged(None, one) == one
-    assert merged(one, more) == Notification("iirs", "3 new texts", 3)
+    assert merged(one, more) == Notification("iirs", "3 new messages", 3)

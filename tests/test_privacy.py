@@ -28,6 +28,7 @@ from iirs.client.events import (
     Event,
     GroupChanged,
     GroupState,
+    KeepingChanged,
     PeerAsks,
     PeerChanged,
     PeerState,
@@ -51,6 +52,7 @@ from iirs.tls import on_the_wire
 from iirs.wire.limits import upload_limits
 from iirs.wire.rounds import Upload
 from tests.harness import FAST_BACKOFF, Person, Town, town, wait_until
+from tests.test_full_disk import under
 
 ROUNDS = 45
 ROUND_SECONDS = 0.04
@@ -191,6 +193,14 @@ def one_leaves_the_group(*people: Person) -> None:
         people[-1].connection.call(lambda engine, key=key: engine.messenger.leave_group(key))
 
 
+def alices_disk_is_full(alice: Person, bob: Person) -> None:
+    under(alice).takes = 0
+
+
+def alice_has_room(alice: Person, bob: Person) -> None:
+    alice.connection.call(lambda engine: setattr(engine._store._file._db, "takes", None))
+
+
 FILE = os.urandom(20 * 772)
 THREE = ("alice", "bob", "carol")
 FOUR = (*THREE, "dave")
@@ -208,6 +218,7 @@ SENDING_A_FILE: Script = {
 }
 STOPPING_A_FILE: Script = {2: both_ask, 9: alice_sends_a_file, 17: bob_stops_the_file}
 DECLINING: Script = {2: only_alice_asks, 12: bob_declines}
+FULL_DISK: Script = {**CHATTING, 11: alices_disk_is_full, 13: talk_more, 16: alice_has_room}
 NEW_PASSWORD: Script = {**CHATTING, 12: alice_changes_her_password}
 READING: Script = {
     **CHATTING,
@@ -327,6 +338,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Seen]:
         "stopping a file": STOPPING_A_FILE,
         "declining": DECLINING,
         "a new password": NEW_PASSWORD,
+        "a full disk": FULL_DISK,
         "reading and deleting": READING,
         "idle, three": IDLE,
         "a group of three": GROUP,
@@ -359,6 +371,10 @@ def test_the_worlds_really_differ_for_the_people_in_them(worlds: Callable[[str],
     assert worlds("stopping a file").transfers("alice")[-1] is TransferState.CANCELLED
     assert [event.asks for event in worlds("declining").events("bob", PeerAsks)] == [True, False]
     assert [event.accepted for event in worlds("a new password").events("alice", ErrandDone)] == [True]
+    full, room = worlds("a full disk").events("alice", KeepingChanged)
+    assert full.sentence
+    assert not room.sentence
+    assert worlds("a full disk").texts("bob")[0] == "hello bob"
     assert worlds("reading and deleting").events("bob", EntriesRemoved)
     assert worlds("reading and deleting").events("bob", TimerAsked)[0].seconds == 3600
     for name in THREE:
@@ -378,7 +394,7 @@ def test_the_worlds_really_differ_for_the_people_in_them(worlds: Callable[[str],
 MORE = ["sending a file", "stopping a file", "declining", "a new password", "reading and deleting"]
 
 
-@pytest.mark.parametrize("name", ["chatting", "inviting", "hanging up", *MORE])
+@pytest.mark.parametrize("name", ["chatting", "inviting", "hanging up", "a full disk", *MORE])
 def test_the_network_sees_the_same_rounds_directions_and_sizes(
     name: str, worlds: Callable[[str], Seen]
 ) -> None:
@@ -423,6 +439,19 @@ def test_renewing_prekeys_is_on_the_wire_by_the_calendar_whatever_people_do(
         assert renewals(idle, person) == due
         assert len(due) == 1 + ROUNDS // PREKEY_ROUNDS
         assert renewals(worlds("idle"), person) == [0]
+
+
+def test_a_client_that_tells_a_prekey_again_while_its_disk_is_full_is_caught(
+    tmp_path: Path, worlds: Callable[[str], Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Engine.build_upload
+
+    def eager(self: Engine) -> list[Message]:
+        self._period_told = -1 if self.keeping.is_paused else self._period_told
+        return honest(self)
+
+    monkeypatch.setattr(Engine, "build_upload", eager)
+    assert play(tmp_path, FULL_DISK).wire != worlds("idle").wire
 
 
 def renewals(seen: Seen, person: str) -> list[int]:

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iirs.chain import Hop, parse_chain, render_chain
+from iirs.circuit import set_up
 from iirs.client.invitations import Ask, Invitation, InvitationKind, agree
 from iirs.client.messenger.group_item import GroupItem, GroupItemKind
 from iirs.client.messenger.notes import TimerNote, encode_note
@@ -23,7 +24,7 @@ from iirs.geometry import BatchKind
 from iirs.identity import Identity, VerifyKey
 from iirs.message import Direction, MessageContext, MessageKeys, PeerMessage
 from iirs.noise import Noise
-from iirs.onion import EntryChannel, RoundContext, cover_invitation, entry_offer_info, open_reply, wrap
+from iirs.onion import EntryChannel, RoundContext, cover_invitation, entry_offer_info, wrap
 from iirs.prekey import Prekey
 from iirs.suite import HYBRID, SUITES, HpkeSuite
 from tests.reference.answers import OPERATIONS
@@ -84,27 +85,53 @@ def test_a_chain_file_of_the_program_is_read_by_the_reference() -> None:
 
 
 @each_suite
-def test_the_reference_peels_what_the_program_wraps_and_the_reply_comes_back(suite: HpkeSuite) -> None:
+def test_the_reference_peels_what_the_program_wraps(suite: HpkeSuite) -> None:
     pairs = [suite.generate() for _ in range(3)]
     publics = [suite.load_public(pair.public_bytes) for pair in pairs]
-    payload, kind = secrets.token_bytes(1040), BatchKind.CONVERSATION
-    onion, reply_keys = wrap(payload, publics, suite, CONTEXT, kind, secrets.token_bytes)
+    payload = secrets.token_bytes(1456)
+    onion, wrapped = wrap(payload, publics, suite, CONTEXT, BatchKind.INVITATION, secrets.token_bytes)
     found = []
     for hop, pair in enumerate(pairs, 1):
-        given = {**IN_CONTEXT, "suite": suite.name, "private": pair.private_bytes, "kind": 0, "hop": hop}
+        given = {**IN_CONTEXT, "suite": suite.name, "private": pair.private_bytes, "kind": 1, "hop": hop}
         refuses("peel_onion", onion=flipped(onion, -1), **given)
+        refuses("peel_onion", onion=onion, **{**given, "kind": 2})
+        peeled = reference("peel_onion", onion=onion, **given)
+        onion = peeled["inner"]
+        found.append(peeled["secret"])
+    assert onion == payload
+    assert found == wrapped
+
+
+@each_suite
+def test_a_circuit_that_the_program_sets_up_carries_cells_through_hops_of_the_reference(
+    suite: HpkeSuite,
+) -> None:
+    pairs = [suite.generate() for _ in range(2)]
+    publics = [suite.load_public(pair.public_bytes) for pair in pairs]
+    drop_id, there, back = (secrets.token_bytes(size) for size in (16, 1024, 1024))
+    onion, circuit = set_up(drop_id, publics, suite, CONTEXT, secrets.token_bytes)
+    found = []
+    for hop, pair in enumerate(pairs, 1):
+        given = {**IN_CONTEXT, "suite": suite.name, "private": pair.private_bytes, "kind": 2, "hop": hop}
         refuses("peel_onion", onion=onion, **{**given, "kind": 1})
         peeled = reference("peel_onion", onion=onion, **given)
         onion = peeled["inner"]
-        found.append(peeled["reply_key"])
-    assert onion == payload
-    assert found == reply_keys
-    sealed = payload
-    for key in reversed(found):
-        sealed = reference("seal_reply", reply_key=key, reply=sealed)["sealed"]
-    assert open_reply(reply_keys, sealed) == payload
-    with pytest.raises(OnionError):
-        open_reply(reply_keys, flipped(sealed, 0))
+        found.append(peeled["secret"])
+    assert onion == drop_id
+    for number in (77, 78):
+        cell, answer = circuit.wrap(number, there), back
+        for secret in found:
+            cell = reference("pass_cell", secret=secret, round_number=number, direction="forward", cell=cell)[
+                "cell"
+            ]
+        for secret in reversed(found):
+            answer = reference(
+                "pass_cell", secret=secret, round_number=number, direction="back", cell=answer
+            )["cell"]
+        assert cell == there
+        assert circuit.unwrap(number, answer) == back
+        assert circuit.unwrap(number + 1, answer) != back
+        assert reference("unwrap_cell", secrets=found[:1], round_number=number, cell=answer)["cell"] != back
 
 
 @each_suite
@@ -117,9 +144,9 @@ def test_the_reference_opens_an_offer_and_talks_through_the_channel_it_starts(su
     given = {"suite": suite.name, "private": pair.private_bytes, "offer": offer, **login}
     assert reference("open_offer", **given) == {"secret": secret}
     refuses("open_offer", **{**given, "certificate_hash": bytes(32)})
-    channel = EntryChannel(secret, binding, 7)
-    channel.advance(9)
-    session = {**login, **IN_CONTEXT, "secret": secret, "first_epoch": 7, "epoch": 9, "index": 3}
+    channel = EntryChannel(secret, binding, 0)
+    channel.advance(CONTEXT.round_number // 30)
+    session = {**login, **IN_CONTEXT, "secret": secret, "key_round": 7, "index": 3}
     sealed = channel.seal_up(CONTEXT, BatchKind.INVITATION, 3, b"onion")
     opened = reference("channel_open", direction="up", kind=1, sealed=sealed, **session)
     assert opened == {"plaintext": b"onion"}
@@ -133,12 +160,14 @@ def test_the_reference_opens_an_offer_and_talks_through_the_channel_it_starts(su
 @each_suite
 def test_the_reference_believes_an_epoch_key_of_the_program(suite: HpkeSuite) -> None:
     identity = Ed25519PrivateKey.generate()
-    file = chain_file(1, suite.name).replace(ed25519_public(seed(0)).hex(), _public(identity))
-    keys = EpochKeyring(parse_chain(file.encode()), 0, identity)
-    record = keys.current(65).encode()
-    read = reference("read_epoch_key", file=file, hop=0, round_number=89, record=record)
-    assert (read["first_round"], read["last_round"]) == (65, 89)
-    refuses("read_epoch_key", file=file, hop=0, round_number=90, record=record)
+    file = chain_file(2, suite.name, epoch_rounds=10)
+    for hop, last in ((0, 89), (1, 74)):  # one for logins, and one for an epoch
+        own = file.replace(ed25519_public(seed(hop)).hex(), _public(identity))
+        keys = EpochKeyring(parse_chain(own.encode()), hop, identity)
+        record = (keys.for_setup(65, b"") if hop else keys.for_logins(65)).encode()
+        read = reference("read_epoch_key", file=own, hop=hop, round_number=last, record=record)
+        assert (read["first_round"], read["last_round"]) == (65, last)
+        refuses("read_epoch_key", file=own, hop=hop, round_number=last + 1, record=record)
 
 
 def _public(identity: Ed25519PrivateKey) -> str:

@@ -432,7 +432,7 @@ def test_another_key_does_not_open_the_file_and_open_store_sets_it_aside(
 
 def test_a_file_in_use_is_refused_and_not_set_aside(store: ClientStore, path: Path) -> None:
     fill(store)
-    with pytest.raises(StoreError, match="in use by another window"):
+    with pytest.raises(StoreError, match="in use by another iirs"):
         open_store(path, KEY, "alice")
     assert [item for item in path.parent.iterdir() if "damaged" in item.name] == []
     assert store.get("last_round") == 7

@@ -6,11 +6,14 @@ broken, when it must fail.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hmac
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -18,13 +21,35 @@ from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import HANG_UP_ROUNDS, Conversation
 from iirs.client.events import PeerState
 from iirs.client.sync import MAX_GAP, PATIENCE, DeadDropSync, SecretChain
+from iirs.identity import Identity, VerifyKey
 from iirs.message import PAYLOAD_MAX
 from tests.effort import examples
-from tests.pair import GOOD, INVITE_EVERY, TALKING_AGAIN, Back, Fate, Lot, Moment, Pair, Side
+from tests.pair import GOOD, INVITE_EVERY, TALKING_AGAIN, Back, Fate, Lot, Moment, Pair, Side, people
 from tests.thief import Thief
 
 HEALED_AFTER = 30
 Plan = list[tuple[Fate, int]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quickly_signed() -> Iterator[None]:
+    """Signatures are not the subject, and a quarter of the work: here anybody can make one, by a MAC."""
+    public = cache(lambda identity: identity.verify_key_bytes)
+
+    def sign(identity: Identity, data: bytes) -> bytes:
+        return hmac.digest(public(identity), data, "sha512")
+
+    def verify(key: VerifyKey, signature: bytes, data: bytes) -> None:
+        if signature != hmac.digest(key.raw, data, "sha512"):
+            raise InvalidSignature
+
+    people.cache_clear()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Identity, "sign", sign)
+        patched.setattr(VerifyKey, "verify", verify)
+        yield
+    people.cache_clear()
+
 
 # -- what can happen ------------------------------------------------------------------------------------
 

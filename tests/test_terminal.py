@@ -69,7 +69,7 @@ def closed(fate: RoundFate, rounds: int = 1) -> list[RoundClosed]:
 
 def test_a_round_that_was_tampered_with_is_told_once_and_clean_ones_never(terminal: Terminal) -> None:
     assert terminal.lines_after(*closed(RoundFate.CLEAN, 99)) == []
-    line = "iirs: 1 of the last 100 rounds was tampered with or lost"
+    line = "iirs: 1 of the last 100 rounds did not arrive intact"
     assert terminal.lines_after(*closed(RoundFate.TAMPERED)) == [line]
     assert terminal.lines_after(*closed(RoundFate.CLEAN, 150)) == []
     assert terminal.lines_after(*closed(RoundFate.LOST)) == [line]
@@ -78,7 +78,7 @@ def test_a_round_that_was_tampered_with_is_told_once_and_clean_ones_never(termin
 
 def test_what_many_of_them_mean_is_told_when_it_becomes_serious(terminal: Terminal) -> None:
     lines = terminal.lines_after(*closed(RoundFate.TAMPERED, 5))
-    meaning = [line for line in lines if "Somebody between you and your peers" in line]
+    meaning = [line for line in lines if "somebody on the way drops or changes" in line]
     assert len(meaning) == 1
     assert lines.index(meaning[0]) == 3
     assert len(lines) == 6
@@ -118,10 +118,10 @@ def test_ctrl_c_means_at_once_only_when_that_has_been_said(
     terminal: Terminal, *, before: bool, meanwhile: bool, looks: int
 ) -> None:
     chat = terminal._chat
-    connection = LeavesSlowly(chat._note_interrupt if meanwhile else lambda: None)
+    connection = LeavesSlowly(chat._signals.note if meanwhile else lambda: None)
     chat._connection = connection  # type: ignore[assignment]
     if before:
-        chat._note_interrupt()
+        chat._signals.note()
     assert chat._leave(0) == 130
     assert connection.looks == looks
 

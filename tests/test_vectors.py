@@ -87,8 +87,9 @@ def test_only_what_names_its_randomness_is_left_to_the_reference() -> None:
 
 def test_every_operation_has_a_success_and_whatever_can_be_refused_has_a_refusal() -> None:
     never_refused = {
-        "channel_seal", "decide", "hpke_seal", "login_ticket", "safety_number", "seal_invitation",
-        "seal_peer_message", "seal_reply", "seal_vault", "sign_group_item", "stretch_password", "wrap_onion",
+        "decide", "hpke_seal", "login_ticket", "pass_cell", "safety_number", "seal_invitation",
+        "seal_peer_message", "seal_vault", "sign_group_item", "stretch_password", "unwrap_cell", "wrap_cell",
+        "wrap_onion",
     }  # fmt: skip
     assert {case.operation for case in SUCCESSES} == set(REFERENCE)
     assert {case.operation for case in REFUSALS} == set(REFERENCE) - never_refused

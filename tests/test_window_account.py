@@ -77,6 +77,8 @@ def test_a_password_is_changed_and_what_is_wrong_is_said(screen: Screen, place: 
     screen.pump(lambda: "The password is changed." in words(page))
     assert page.old.get() == page.new.get() == ""
     page.close_button.invoke()
+    assert isinstance(alice.navigator.shown, SettingsPage), "where the page was opened from"
+    alice.uncover()
     press(main_page(alice).side.search, "<Control-l>")
     lock = alice.navigator.shown
     assert lock is not None

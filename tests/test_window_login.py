@@ -41,7 +41,7 @@ def test_a_wrong_password_is_said_clearly_and_can_be_tried_again(screen: Screen,
     place.register("alice")
     window = screen.open(place.home("alice"), Start(str(place.link), options=FAST_BACKOFF))
     fill_in(window, "Log in", "alice", "not the password")
-    assert "stretching your password" in words(login_page(window))
+    assert "Asking the server" in words(login_page(window))
     screen.pump(lambda: "The password is wrong." in words(login_page(window)))
     fill_in(window, "Log in", "alice", PASSWORD)
     screen.pump(lambda: window.model.connection is ConnectionState.ONLINE)
@@ -50,7 +50,7 @@ def test_a_wrong_password_is_said_clearly_and_can_be_tried_again(screen: Screen,
 @pytest.mark.parametrize(
     ("link", "name", "password", "sentence"),
     [
-        ("", "alice", PASSWORD, "Please fill in the server link."),
+        ("", "alice", PASSWORD, "Please fill in the join link."),
         ("no link at all", "alice", PASSWORD, "That is not a join link."),
         ("127.0.0.1:1", "alice", PASSWORD, "No server answers"),
         ("127.0.0.1:1", "alice", "short", "at least 10 characters"),

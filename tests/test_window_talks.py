@@ -135,7 +135,7 @@ def test_a_timer_that_a_peer_has_set_waits_for_an_answer_above_their_talk(offlin
 def test_who_asks_is_accepted_or_declined_from_a_banner(offline: OfflinePage) -> None:
     offline.talk_to("bob")
     offline.take(PeerAsks("carol"), PeerAsks("dave"))
-    assert "carol wants to talk to you. Declining is not told to anybody." in words(offline.page.banners)
+    assert "carol wants to talk to you. Nobody is told if you decline." in words(offline.page.banners)
     banners = [offline.page.banners._shown[f"ask {name}"] for name in ("carol", "dave")]
     button(banners[0], "Accept").invoke()
     button(banners[1], "Decline").invoke()
@@ -172,7 +172,7 @@ def test_safety_numbers_are_compared_and_marked(offline: OfflinePage) -> None:
     page.same_button.invoke()
     assert ("verify", "bob", True) in offline.asked
     offline.take(ContactChanged("bob", NUMBER, verified=True))
-    assert "Not verified after all" in words(page)
+    assert "Mark as not verified" in words(page)
     press(page.pasted, "<Escape>")
     page.close_button.invoke()
     offline.page.open("bob")

@@ -57,7 +57,7 @@ def announcement(entries: int = 0, prekeys: int = 0) -> Announcement:
     increment = tuple(bytes([place]) * ENTRY_SIZE for place in range(1, entries + 1))
     records = tuple(bytes([place]) * PREKEY_SIZE for place in range(1, prekeys + 1))
     key_ids = (b"k" * 32, b"l" * 32)
-    return Announcement(7, RoundFlags.INVITE, 2000, 5, 12, key_ids, HEAD, 4, increment, records)
+    return Announcement(b"p" * 32, 7, 5, RoundFlags.INVITE, 2000, 5, 12, key_ids, HEAD, 4, increment, records)
 
 
 def accepted(message: Message, limits: Limits) -> bool:
@@ -71,7 +71,7 @@ def accepted(message: Message, limits: Limits) -> bool:
 
 
 def test_hello_says_the_version_and_nothing_else() -> None:
-    assert wire_limits.hello() == Message(MessageKind.HELLO, b"\x00\x02")
+    assert wire_limits.hello() == Message(MessageKind.HELLO, b"\x00\x03")
     assert accepted(wire_limits.hello(), wire_limits.HELLO_LIMITS)
 
 
@@ -168,11 +168,11 @@ def test_an_announcement_comes_back_as_it_was_and_has_one_of_few_sizes(
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (0, 3),
-        (0, 1),
-        (9, 2),
-        (9, 255),
-        (20 + 2 * 32 + 4 + 32 + 2 * 64 + 4, DIRECTORY_INCREMENT + 1),
+        (32, 4),
+        (32, 2),
+        (49, 2),
+        (49, 255),
+        (60 + 2 * 32 + 4 + 32 + 2 * 64 + 4, DIRECTORY_INCREMENT + 1),
         (-33 - PREKEY_INCREMENT * PREKEY_SIZE, PREKEY_INCREMENT + 1),
         (-33 - PREKEY_INCREMENT * PREKEY_SIZE, PREKEY_INCREMENT_MAX + 1),
         (-33 - PREKEY_INCREMENT * PREKEY_SIZE - 1, 1),
@@ -206,37 +206,88 @@ def test_the_hash_of_an_announcement_covers_every_byte() -> None:
         assert announcement_hash(changed) != announcement_hash(encoded)
 
 
+def test_the_hash_of_an_announcement_is_another_after_another_announcement() -> None:
+    first = announcement()
+    second = replace(first, round_number=8, previous=announcement_hash(first.encode()))
+    other = replace(second, previous=announcement_hash(replace(first, online=13).encode()))
+    assert announcement_hash(second.encode()) != announcement_hash(other.encode())
+
+
+def test_a_round_is_a_setup_if_it_is_the_first_of_its_epoch() -> None:
+    assert not announcement().is_setup
+    assert replace(announcement(), setup_round=7).is_setup
+
+
 @pytest.mark.parametrize("hops", [1, 3])
 @pytest.mark.parametrize("slots", [1, 4])
 @pytest.mark.parametrize("suite", BOTH_SUITES)
+@pytest.mark.parametrize("sets_up", [False, True])
 @pytest.mark.parametrize("invites", [False, True])
-def test_an_upload_comes_back_as_it_was(hops: int, slots: int, suite: str, *, invites: bool) -> None:
+def test_an_upload_comes_back_as_it_was(
+    hops: int, slots: int, suite: str, *, sets_up: bool, invites: bool
+) -> None:
     geometry = Geometry(SUITES[suite], hops, slots)
-    onions = tuple(os.urandom(geometry.entry_onion_size(BatchKind.CONVERSATION)) for _ in range(2 * slots))
-    invitation_size = geometry.entry_onion_size(BatchKind.INVITATION)
-    invitations = tuple(os.urandom(invitation_size) for _ in range(slots)) if invites else ()
-    upload = Upload(2**64 - 1, onions, invitations)
-    message = upload.encode()
-    assert Upload.decode(message, geometry) == upload
-    assert len(message.body) == (geometry.upload_invite_size if invites else geometry.upload_size)
-    assert accepted(message, wire_limits.upload_limits(geometry))
+
+    def items(kind: BatchKind, count: int) -> tuple[bytes, ...]:
+        return tuple(os.urandom(geometry.uploaded_size(kind)) for _ in range(count))
+
+    setups = items(BatchKind.SETUP, 2 * slots * sets_up)
+    upload = Upload(
+        2**64 - 1, items(BatchKind.CELL, 2 * slots), setups, items(BatchKind.INVITATION, slots * invites)
+    )
+    messages = upload.encode()
+    before = {message.kind: message.body for message in messages[:-1]}
+    assert Upload.decode(messages[-1].body, before, geometry) == upload
+    sizes = {
+        MessageKind.SETUP: geometry.setup_size,
+        MessageKind.INVITE: geometry.invite_size,
+        MessageKind.UPLOAD: geometry.upload_size,
+    }
+    wanted = [MessageKind.SETUP] * sets_up + [MessageKind.INVITE] * invites + [MessageKind.UPLOAD]
+    assert [message.kind for message in messages] == wanted
+    assert [len(message.body) for message in messages] == [sizes[kind] for kind in wanted]
+    assert all(accepted(message, wire_limits.upload_limits(geometry)) for message in messages)
+
+
+@pytest.mark.parametrize("kind", [MessageKind.SETUP, MessageKind.INVITE])
+def test_parts_of_an_upload_of_different_rounds_are_refused(kind: MessageKind) -> None:
+    body = bytes(GEOMETRY.upload_size)
+    size = {MessageKind.SETUP: GEOMETRY.setup_size, MessageKind.INVITE: GEOMETRY.invite_size}[kind]
+    assert Upload.decode(body, {kind: bytes(size)}, GEOMETRY).round_number == 0
+    with pytest.raises(PeerError, match="two uploads"):
+        Upload.decode(body, {kind: bytes(7) + b"\x01" + bytes(size - 8)}, GEOMETRY)
+
+
+def test_cells_are_as_long_however_many_hops_there_are_and_setups_are_not() -> None:
+    chains = [Geometry(SUITES["X25519"], hops, 2) for hops in range(1, 9)]
+    assert len({(chain.upload_size, chain.replies_size) for chain in chains}) == 1
+    assert len({chain.setup_size for chain in chains}) == len(chains)
+
+
+def test_every_item_a_client_uploads_in_a_round_is_sealed_under_an_index_of_its_own() -> None:
+    for slots in (1, 2, 16):
+        chain = Geometry(SUITES["X25519"], 3, slots)
+        counts = {BatchKind.CELL: 2 * slots, BatchKind.INVITATION: slots, BatchKind.SETUP: 2 * slots}
+        used = [chain.first_index(kind) + item for kind, count in counts.items() for item in range(count)]
+        assert sorted(used) == list(range(5 * slots))
 
 
 @pytest.mark.parametrize("status", list(RoundStatus))
 def test_replies_come_back_as_they_were_in_one_size_whatever_became_of_the_round(
     status: RoundStatus,
 ) -> None:
-    pieces = tuple(os.urandom(GEOMETRY.entry_reply_size) for _ in range(4))
+    pieces = tuple(os.urandom(GEOMETRY.uploaded_size(BatchKind.CELL)) for _ in range(4))
     replies = Replies(9, status, pieces)
     message = replies.encode()
     assert Replies.decode(message.body, GEOMETRY) == replies
     assert len(message.body) == GEOMETRY.replies_size
+    assert replies.has_answers == (status in {RoundStatus.DONE, RoundStatus.MISSING})
     assert accepted(message, wire_limits.session_limits(GEOMETRY))
 
 
 def test_replies_with_a_status_that_does_not_exist_are_refused() -> None:
     with pytest.raises(PeerError, match="status"):
-        Replies.decode(struct.pack(">QB", 9, 3).ljust(GEOMETRY.replies_size, b"\0"), GEOMETRY)
+        Replies.decode(struct.pack(">QB", 9, 4).ljust(GEOMETRY.replies_size, b"\0"), GEOMETRY)
 
 
 # -- bundles -------------------------------------------------------------------------------------------
@@ -313,7 +364,7 @@ def test_any_body_of_a_right_size_gives_a_value_or_one_named_error(data: st.Data
         small.announcement_size: lambda body: Announcement.decode(body, small),
         small.announcement_max: lambda body: Announcement.decode(body, small),
         small.replies_size: lambda body: Replies.decode(body, small),
-        small.upload_size: lambda body: Upload.decode(Message(MessageKind.UPLOAD, body), small),
+        small.upload_size: lambda body: Upload.decode(body, {}, small),
         small.head_size + 4 + ENTRY_SIZE: lambda body: decode_directory(body, small),
         PREKEY_SIZE: Prekey.decode,
         small.bundle_size(1): lambda body: Bundle.decode(body, CHAIN),

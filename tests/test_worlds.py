@@ -1,9 +1,10 @@
 """The promise against everybody but one hop: alice talks to bob, or to nobody, and the rest see the same.
 
-The argument is in ``docs/threat-model.md``; this is what it says, measured on real engines, real circuits and
-real hops, with everything that the network and the dishonest hops hold handed over: to whoever watches, while
-uploads are late now and then, and to whoever meddles with alice's cells. The comparison has teeth: it tells
-the worlds apart where the one honest hop does not mix, or does not heal. Times: ``tests/test_send_times.py``.
+The argument is in ``docs/threat-model.md``; this is what it says, measured on real engines, real circuits
+and real hops, with everything that the network and the dishonest hops hold handed over: to whoever watches,
+while uploads are late now and then, and to whoever meddles with alice's cells. The comparison has teeth: it
+tells the worlds apart where the one honest hop does not mix, or does not heal. Times:
+``tests/test_send_times.py``.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class Thief:
     """Holds what a state of keys holds, and learns what can be learned from it."""
 
     def __init__(self, stolen: dict[str, Any]) -> None:
-        copy = DeadDropSync.from_state(stolen)
+        copy = DeadDropSync.from_state(stolen, patience=10)
         copy.role = Direction.FROM_GENERATOR  # renewals are written generator first
         self._copy = copy
         self.chains = [chain for chain in (copy.current, copy.previous) if chain is not None]
@@ -91,7 +91,7 @@ class Thief:
         return None
 
     def _keys(self, chain: SecretChain, context: MessageContext) -> MessageKeys:
-        keys = self._copy._keys(chain.key, context.round_number)
+        keys = self._copy._keys(chain.key, context.round_number, False)
         mine = context.direction is self._copy.role
         return (keys.keys_out if mine else keys.keys_in)[context.drop]
 

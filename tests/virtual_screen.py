@@ -9,7 +9,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
-SIZE = "1280x1024x24"
+SIZE = "1440x1024x24"
 
 
 def has_virtual_screens() -> bool:

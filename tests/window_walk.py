@@ -35,14 +35,16 @@ def nothing(*_: object) -> None:
 def pages_outside(screen: Screen, top: tk.Toplevel, folder: Path) -> Iterator[tuple[str, tk.Misc]]:
     """Show the pages that are not the main one, in turn, in ``top``; each with its name."""
     theme = screen.theme
-    settings = SettingsActions(nothing, nothing, nothing, nothing, nothing)
+    settings = SettingsActions(*[nothing] * 6)
     account = AccountActions(nothing, nothing, nothing, nothing)
     facts = AccountFacts("alice", LINK, NUMBER, 3)
     makers = {
         "log in": lambda: LoginPage(
-            top, theme, Written(LINK, "alice", new=False, keys_stay_here=False), nothing
+            top, theme, Written(LINK, "alice", new=False, keys_stay_here=False), nothing, nothing
         ),
-        "register": lambda: LoginPage(top, theme, Written(LINK, "", new=True, keys_stay_here=False), nothing),
+        "register": lambda: LoginPage(
+            top, theme, Written(LINK, "", new=True, keys_stay_here=False), nothing, nothing
+        ),
         "settings": lambda: SettingsPage(top, theme, Preferences.read(folder), settings, facts),
         "account": lambda: AccountPage(top, theme, "alice", account),
         "shortcuts": lambda: ShortcutsPage(top, theme, nothing),

@@ -62,8 +62,9 @@ class LoggedIn:
             whole = JoinLink(plain.host, plain.port, self.connection.account.chain.chain_id)
             remarks.append(
                 _(
-                    "This server was taken on trust, as your link has no fingerprint. From now on it must "
-                    "stay the same. Compare its full link with whoever runs it: {link}"
+                    "This server was taken on trust, as your join link has no fingerprint. From now on it"
+                    " must stay the same. Compare the whole join link with that of whoever runs the "
+                    "server: {link}"
                 ).format(link=whole)
             )
         return [*remarks, *self.put_aside_remarks()]
@@ -96,17 +97,17 @@ class LoggedIn:
         if aside.undelivered:
             remarks.append(
                 n_(
-                    "One text had not been delivered and is marked so. Send it again if it still matters.",
-                    "{count} texts had not been delivered and are marked so. Send them again if they still "
-                    "matter.",
+                    "One message had not been delivered and is marked so. Send it again if it still matters.",
+                    "{count} messages had not been delivered and are marked so. Send them again if they "
+                    "still matter.",
                     aside.undelivered,
                 ).format(count=aside.undelivered)
             )
         if aside.left_out:
             remarks.append(
                 n_(
-                    "One text is in the earlier file only: it does not open, or its talk is not known.",
-                    "{count} texts are in the earlier file only: they do not open, or their talks are not "
+                    "One message is in the earlier file only: it does not open, or its talk is not known.",
+                    "{count} messages are in the earlier file only: they do not open, or their talks are not "
                     "known.",
                     aside.left_out,
                 ).format(count=aside.left_out)
@@ -148,8 +149,8 @@ def log_in(
         return NotLoggedIn(
             _("Something unexpected went wrong ({kind}). Please try again.").format(kind=kind), on_trust
         )
-    Remembered(credentials.link, account.name).write(home.folder)
-    return LoggedIn(connection, credentials.link, on_trust, aside)
+    Remembered(str(link), account.name).write(home.folder)
+    return LoggedIn(connection, str(link), on_trust, aside)
 
 
 def _account(link: JoinLink, home: Home, credentials: Credentials) -> Account:

@@ -151,14 +151,14 @@ class ChainView:
     def take_place(self, announcement: Announcement, digest: bytes) -> None:
         """Take in which round comes after which.
 
-        Raises ``ChainError`` if it does not follow what was announced in this session: a server that shows one
-        person another history than the rest would see, at the next setup, who believes it.
+        Raises ``ChainError`` if it does not follow what was announced in this session: a server that shows
+        one person another history than the rest would see, at the next setup, who believes it.
         """
         begins = self._announced == -1
         if not begins and announcement.previous != self._history:
             raise ChainError(
-                "The server showed other rounds than its chain agreed on. Somebody tries to find out who talks "
-                "to whom: tell the people who run the servers."
+                "The server showed other rounds than its chain agreed on. Somebody tries to find out who "
+                "talks to whom: tell the people who run the servers."
             )
         number, setup_round = announcement.round_number, announcement.setup_round
         is_within = 0 <= number - setup_round < self._chain.epoch_rounds
@@ -196,7 +196,7 @@ class ChainView:
         shown = NO_BUNDLE if bundle is None else bundle.digest
         if shown != announcement.bundle_digest:
             raise ChainError(
-                "The server showed other invitations than its chain agreed on. Somebody tries to find out "
-                "who talks to whom: tell the people who run the servers."
+                "The server showed other invitations than its chain agreed on. Somebody may be trying"
+                " to find out who talks to whom: tell the people who run the servers."
             )
         return bundle

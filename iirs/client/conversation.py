@@ -19,11 +19,11 @@ would access the drops, and the last hop would see it.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from iirs.client.chat_session import ChatSession
-from iirs.client.conversation_values import Gathered, InvitationPrekeys, Me, Posted
+from iirs.client.conversation_values import Gathered, InvitationPrekeys, Me, Posted, PostedInvitation
 from iirs.client.events import PeerState
 from iirs.client.invitations import Ask, Invitation, InvitationKind, agree
 from iirs.client.store.log_entry import Item
@@ -42,17 +42,6 @@ END_INVITATIONS = 2
 PROOF_EVERY = 4
 """Rounds after which a proof of differing directory heads goes out even if texts have to wait."""
 _NO_CONVERSATION = bytes(16)
-
-
-@dataclass(frozen=True, slots=True)
-class _Out:
-    """An invitation that is out in this round, and what it takes to keep its promise."""
-
-    ask: Ask
-    invitation: Invitation
-    sealed: bytes = field(repr=False)
-    sealed_to: bytes
-    """The peer's prekey it was sealed to, by its id."""
 
 
 class Conversation:
@@ -81,7 +70,7 @@ class Conversation:
         self._ended_conversation = _NO_CONVERSATION
         self._begun = 0
         """The setup round in which it was first posted on the agreement there is; 0: not yet."""
-        self._out: _Out | None = None
+        self._out: PostedInvitation | None = None
         if state is not None:
             self._restore(state)
 
@@ -178,15 +167,12 @@ class Conversation:
 
     @property
     def id(self) -> bytes:
-        """Of the conversation that is under way, or nothing."""
+        """The conversation's that is under way, or nothing."""
         return b"" if self.sync is None else self.sync.conversation
 
     def lose_agreement(self) -> None:
-        """Give up an agreement on which the peer has not been heard.
-
-        A bundle may have been missed in which the two agreed anew, or one been shown that others were not. To post
-        on it all the same could put the two into four drops instead of two, where everybody can count them.
-        """
+        """Give up an agreement on which nothing was heard: a bundle may be missed that made it anew."""
+        # The two would be in four drops then, alone in each, where they can be counted.
         if self.sync is not None and not self.confirmed:
             self.sync.lapse()
             self._begun = self._begun or 1
@@ -194,8 +180,8 @@ class Conversation:
     def prepare(self, shown: Announcement, has_circuits: bool) -> Posted | None:
         """Return what to leave in this round's shared drops, or ``None`` for cover.
 
-        ``has_circuits``: whether a slot's circuits lead to this conversation's drops; at a setup its own state
-        decides. Steps the keys past this round either way: the result is the only thing that can open it.
+        ``has_circuits``: whether a slot's circuits lead to this conversation's drops; at a setup its own
+        state decides. Steps the keys past this round either way: nothing but the result can open it.
         """
         self._out = None
         if self.sync is None:
@@ -264,9 +250,11 @@ class Conversation:
             replies = None
         arrived: list[Item] = []
         heard: list[PeerMessage] = []
+        came_back = 0
         for drop, reply in enumerate(replies or ()):
             if reply == posted.sealed[drop]:
                 self.chat.came_back(posted.messages[drop])
+                came_back += 1
                 continue
             try:
                 message = PeerMessage.open(
@@ -276,9 +264,9 @@ class Conversation:
                 continue
             heard.append(message)
             arrived += self.chat.receive(message)
-        # A peer uploads to both drops or to none: in one alone, somebody took out the other message. What comes
-        # from neither may be of a peer whose upload was late: then the entry has put something in its place.
-        altered = bool(heard) and len(heard) < len(replies or ())
+        # A peer is in both drops or in none, and uploads to both or to none: what differs was taken out.
+        # Noise from both may be of a peer whose upload was late: the entry fills its place.
+        altered = any(0 < count < len(replies or ()) for count in (came_back, len(heard)))
         established = self._hear(round_number, heard)
         delivered = tuple(self.chat.take_delivered())
         return Gathered(bool(heard), altered, tuple(arrived), delivered, tuple(heard), established)
@@ -349,7 +337,7 @@ class Conversation:
             return None
         invitation = self._write(InvitationKind.TALK, self.ask, bundle_round, prekeys)
         sealed = self._seal(invitation, prekeys.theirs)
-        self._out = _Out(self.ask, invitation, sealed, prekeys.theirs.key_id)
+        self._out = PostedInvitation(self.ask, invitation, sealed, prekeys.theirs.key_id)
         return sealed
 
     def _write(

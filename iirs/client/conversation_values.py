@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from iirs.client.invitations import Ask, Invitation
 from iirs.client.store.log_entry import Item
 from iirs.client.sync import RoundKeys
 from iirs.directory import Directory, Entry
@@ -59,3 +60,14 @@ class Gathered:
     """Of what the peer has acknowledged, in this round or before, the next few items."""
     messages: tuple[PeerMessage, ...] = ()
     established: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PostedInvitation:
+    """An invitation that is out in this round, and what it takes to keep its promise."""
+
+    ask: Ask
+    invitation: Invitation
+    sealed: bytes = field(repr=False)
+    sealed_to: bytes
+    """The peer's prekey it was sealed to, by its id."""

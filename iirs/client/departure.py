@@ -19,8 +19,8 @@ def ticks_to_leave(epoch_rounds: int) -> int:
 class Departure:
     """Counts ticks from quitting to disconnecting; a tick is an announcement, or a standby instead of one.
 
-    By these alone: to wait for a conversation that has not ended yet would show that there is one. After the first
-    setup by which whoever is told now has left the shared drops, nobody who leaves leaves anybody alone.
+    By these alone: to wait for a conversation that has not ended yet would show that there is one. After the
+    first setup by which whoever is told now has left the shared drops, nobody is left alone there.
     """
 
     def __init__(self, open_round: int, epoch_rounds: int) -> None:

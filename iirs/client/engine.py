@@ -29,7 +29,6 @@ from iirs.client.opening_bundle import OpeningBundle
 from iirs.client.store.store import ClientStore
 from iirs.client.text.translate import _
 from iirs.errors import OnionError, PeerError, StoreError
-from iirs.geometry import BatchKind
 from iirs.message import ContentKind, Message, MessageKind, PeerMessage
 from iirs.onion import EntryChannel, RoundContext, channel_period, cover_invitation
 from iirs.prekey import Prekey
@@ -40,18 +39,8 @@ from iirs.wire.rounds import (
     Replies,
     RoundStatus,
     Standby,
-    Upload,
     announcement_hash,
 )
-
-
-def _fate(current: OpenRound, status: RoundStatus, clean: bool) -> RoundFate:
-    """Return what became of a round, as the person is told: ``clean`` says that all came back as it should."""
-    if current.epoch is None:
-        return RoundFate.NOT_YET
-    if status is not RoundStatus.DONE:
-        return RoundFate.LOST
-    return RoundFate.CLEAN if clean else RoundFate.TAMPERED
 
 
 class Engine:
@@ -213,7 +202,7 @@ class Engine:
         if NoticeFlags.LATE in notice:
             self._period_told = -1  # a prekey that went with it was in no round
             self._events.append(
-                Notice(_("The last upload reached the server too late; it will be repeated."))
+                Notice(_("What was sent last reached the server too late; it is sent again."))
             )
         self._events.append(
             RoundOpened(
@@ -277,7 +266,10 @@ class Engine:
         filled = self.keeping.attempt(lambda: self._fill(current, self.slots.active(), keep=True))
         if filled is None:
             filled = self._fill(current, [], keep=False)
-        upload = self._wrap(current, *filled)
+        upload = current.build(
+            *filled, self._channel, self._geometry, self._random_bytes, self.account_changes.pending
+        )
+        self._epoch = current.epoch
         self.keeping.attempt(self.messenger.take_sent)
         self.keeping.attempt(self.slots.note_states)
         return [*prekey, *upload.encode()]
@@ -318,24 +310,6 @@ class Engine:
             self.chain_view.prekey_of(conversation.peer.name, number), self._own_prekeys.ids
         )
 
-    def _wrap(self, current: OpenRound, drop_ids: list[bytes], invitations: list[bytes]) -> Upload:
-        if self._channel is None:
-            raise AssertionError("a round is built only in a session")
-        geometry, random_bytes = self._geometry, self._random_bytes
-        setups = current.set_up(drop_ids, geometry, random_bytes) if current.announcement.is_setup else []
-        self._epoch = current.epoch or self._epoch
-        onions = current.wrap_invitations(invitations, geometry, random_bytes)
-        cells, setups_sealed, invitations_sealed = (
-            current.seal(self._channel, geometry, kind, items)
-            for kind, items in (
-                (BatchKind.CELL, current.cells()),
-                (BatchKind.SETUP, setups),
-                (BatchKind.INVITATION, onions),
-            )
-        )
-        number, errand = current.context.round_number, self.account_changes.pending
-        return Upload(number, cells, setups_sealed, invitations_sealed, errand)
-
     def close_round(self, replies: Replies) -> None:
         """Take in a round's replies; those of another round than the open one are ignored."""
         current = self._round
@@ -354,7 +328,7 @@ class Engine:
         arrived = opened if replies.has_answers else None
         kept = self.keeping.attempt(lambda: self._gather_all(current, arrived))
         clean = kept is not False and current.cover_came_back(opened)
-        self._events.append(RoundClosed(current.context.round_number, _fate(current, replies.status, clean)))
+        self._events.append(RoundClosed(current.context.round_number, current.fate(replies.status, clean)))
         self.keeping.attempt(self.slots.note_states)
 
     def _gather_all(self, current: OpenRound, opened: list[bytes] | None) -> bool:

@@ -22,6 +22,8 @@ def run_window(
 ) -> int:
     """Show the window until it is closed. Returns 0, or 2 with a sentence on stderr if there can be none.
 
+    After a signal it returns 128 and its number.
+
     With a name and a password it begins at once: registers if ``new``, logs in if not, and if that is
     ``None`` registers, or logs in where the name is taken. It asks for ``peer`` as soon as the server knows
     them, and sends them ``say`` once the two are in sync. Whatever is not given is asked in the form.
@@ -48,5 +50,4 @@ def run_window(
         )
         return 2
     start = Start(link or "", username or "", password or "", new, keys_stay_here, peer or "", say or "")
-    run_application(root, home, start)
-    return 0
+    return run_application(root, home, start)

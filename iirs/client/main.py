@@ -11,7 +11,8 @@ from pathlib import Path
 from iirs.chain import JoinLink, parse_chain
 from iirs.client.account.entry_calls import Home
 from iirs.client.desktop import menu_entry as desktop_entry
-from iirs.client.terminal import INTERRUPTED, Streams, TerminalChat
+from iirs.client.leave_signals import INTERRUPTED
+from iirs.client.terminal import Streams, TerminalChat
 from iirs.client.terminal_login import TerminalLogin, read_password
 from iirs.errors import ChainError, ConfigError, IirsError
 from iirs.paths import data_directory
@@ -25,7 +26,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("link", nargs="?", help="the join link: iirs://host:port/#...")
     parser.add_argument(
-        "--chain-file", type=Path, help="accept this chain only, whatever the link leaves out"
+        "--chain-file", type=Path, help="accept this chain only, whatever the join link leaves out"
     )
     parser.add_argument(
         "--terminal",
@@ -39,7 +40,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--password-file", type=Path, help="file whose first line is your password")
     parser.add_argument("--peer", help="whom to talk to")
     parser.add_argument("--say", help="in a window: a first text for --peer")
-    parser.add_argument("--linger", type=float, default=0.0, help="seconds to keep receiving at the end")
+    parser.add_argument(
+        "--linger", type=float, default=0.0, help="in a terminal: seconds to keep receiving at the end"
+    )
     parser.add_argument(
         "--keys-stay-here", action="store_true", help="with --register: never give the server the keys"
     )
@@ -108,7 +111,7 @@ def run_terminal(options: argparse.Namespace, home: Home, streams: Streams) -> i
 def _pinned_link(link: str | None, chain_file: Path) -> JoinLink:
     """Return the link with the fingerprint of a chain file. Raises ``ConfigError`` if it names another."""
     if link is None:
-        raise ConfigError("--chain-file goes with a link, which says where the chain's entry is.")
+        raise ConfigError("--chain-file goes with a join link, which says where the chain's entry is.")
     parsed = JoinLink.parse(link)
     try:
         chain = parse_chain(chain_file.read_bytes())
@@ -116,7 +119,7 @@ def _pinned_link(link: str | None, chain_file: Path) -> JoinLink:
     except OSError as error:
         raise ConfigError("The chain file cannot be read.") from error
     except ChainError as error:
-        raise ConfigError(f"The link and --chain-file do not go together. {error}") from error
+        raise ConfigError(f"The join link and --chain-file do not go together. {error}") from error
     return replace(parsed, fingerprint=chain.chain_id)
 
 

@@ -1,7 +1,7 @@
-"""What an engine holds of the round that is open, and of the circuits of its epoch: values and what fills them.
+"""What an engine holds of the round that is open, and of the circuits of its epoch.
 
-A slot's circuits lead to the two drops of a conversation, or both to one fresh drop. Which of the two is decided at
-the setup; what happens later in the epoch changes what its cells carry, and never where they lead.
+A slot's circuits lead to the two drops of a conversation, or both to one fresh drop. Which of the two is
+decided at the setup; what happens later in the epoch changes what its cells carry, never where they lead.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from iirs.circuit import Circuit, set_up
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import Posted
+from iirs.client.events import RoundFate
 from iirs.errors import OnionError
 from iirs.geometry import CELL_SIZE, CIRCUITS_PER_SLOT, DROP_ID_SIZE, BatchKind, Geometry, RandomBytes
 from iirs.onion import EntryChannel, RoundContext, wrap
 from iirs.permutation import random_permutation
 from iirs.suite import PublicKey
-from iirs.wire.rounds import Announcement
+from iirs.wire.accounts import Errand
+from iirs.wire.rounds import Announcement, RoundStatus, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Cover:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A slot whose cells mean nothing: it has no circuits, or they lead to the drops of a talk that is over."""
+    """A slot whose cells mean nothing: it has no circuits, or they lead to the drops of an ended talk."""
 
     cells: tuple[bytes, ...] = field(repr=False)
 
@@ -39,7 +41,7 @@ SlotRound = tuple[Conversation, Posted] | Cover | Parked
 
 @dataclass(slots=True)
 class Epoch:
-    """A client's circuits, in memory only, and for each slot the conversation they lead to; ``None``: cover."""
+    """A client's circuits, in memory only, and for each slot whose drops they lead to; ``None``: cover."""
 
     setup_round: int
     circuits: list[Circuit] = field(repr=False)
@@ -61,7 +63,7 @@ class OpenRound:
     built: bool = False
 
     def fill(self, active: Sequence[Conversation], count: int, random_bytes: RandomBytes) -> list[bytes]:
-        """Decide what each of ``count`` slots sends; return the drop ids to set circuits up to, at a setup."""
+        """Decide what each of ``count`` slots sends; return, at a setup, the drop ids for its circuits."""
         if self.announcement.is_setup:
             return self._fill_setup(active, count, random_bytes)
         lead_to = self._lead_to
@@ -93,7 +95,8 @@ class OpenRound:
     ) -> list[bytes]:
         self.slots = []
         drop_ids: list[bytes] = []
-        # In an order drawn anew: by its place the entry, with a peer's help, could tell how many other talks there are.
+        # In an order drawn anew: by its place the entry, helped by a peer, could tell how many other talks
+        # there are.
         for place in random_permutation(count, random_bytes):
             conversation = active[place] if place < len(active) else None
             posted = None if conversation is None else conversation.prepare(self.announcement, False)
@@ -105,8 +108,37 @@ class OpenRound:
                 drop_ids += [random_bytes(DROP_ID_SIZE)] * CIRCUITS_PER_SLOT
         return drop_ids
 
+    def build(
+        self,
+        drop_ids: list[bytes],
+        invitations: list[bytes],
+        channel: EntryChannel,
+        geometry: Geometry,
+        random_bytes: RandomBytes,
+        errand: Errand,
+    ) -> Upload:
+        """Return the upload: the cells of all slots, circuits to these drops, and these invitations."""
+        setups = self.set_up(drop_ids, geometry, random_bytes)
+        onions = self.wrap_invitations(invitations, geometry, random_bytes)
+
+        def seal(kind: BatchKind, items: list[bytes]) -> tuple[bytes, ...]:
+            first = geometry.first_index(kind)
+            return tuple(
+                channel.seal_up(self.context, kind, index, item) for index, item in enumerate(items, first)
+            )
+
+        return Upload(
+            self.context.round_number,
+            seal(BatchKind.CELL, self.cells()),
+            seal(BatchKind.SETUP, setups),
+            seal(BatchKind.INVITATION, onions),
+            errand,
+        )
+
     def set_up(self, drop_ids: list[bytes], geometry: Geometry, random_bytes: RandomBytes) -> list[bytes]:
-        """Return the onions that set up circuits to these drops; the circuits are this round's from now on."""
+        """Return the onions that set up circuits to these drops; the circuits are this round's from here."""
+        if not drop_ids:
+            return []
         pairs = [
             set_up(drop_id, self.hop_keys, geometry.suite, self.context, random_bytes) for drop_id in drop_ids
         ]
@@ -115,7 +147,7 @@ class OpenRound:
         return [onion for onion, _ in pairs]
 
     def cells(self) -> list[bytes]:
-        """Return the cells of all slots, as they go to the entry: with the later hops' layers."""
+        """Return the cells of all slots, with the later hops' layers."""
         cells: list[bytes] = []
         for used in self.slots:
             cells += used[1].sealed if isinstance(used, tuple) else used.cells
@@ -134,15 +166,6 @@ class OpenRound:
             for place in random_permutation(len(invitations), random_bytes)
         ]
 
-    def seal(
-        self, channel: EntryChannel, geometry: Geometry, kind: BatchKind, items: list[bytes]
-    ) -> tuple[bytes, ...]:
-        """Return cells or onions sealed for the entry."""
-        first = geometry.first_index(kind)
-        return tuple(
-            channel.seal_up(self.context, kind, index, item) for index, item in enumerate(items, first)
-        )
-
     def open(self, channel: EntryChannel | None, sealed: Sequence[bytes]) -> list[bytes]:
         """Return what came back through the circuits; nothing for a cell that does not open."""
         if channel is None or self.epoch is None:
@@ -156,6 +179,14 @@ class OpenRound:
             else:
                 opened.append(circuit.unwrap(self.context.round_number, inner))
         return opened
+
+    def fate(self, status: RoundStatus, clean: bool) -> RoundFate:
+        """Return what became of the round, as the person is told; ``clean``: all is as it should be."""
+        if self.epoch is None:
+            return RoundFate.NOT_YET
+        if status is not RoundStatus.DONE:
+            return RoundFate.LOST
+        return RoundFate.CLEAN if clean else RoundFate.TAMPERED
 
     def cover_came_back(self, opened: list[bytes]) -> bool:
         """Whether all cover came back as it should: swapped."""

@@ -1,7 +1,8 @@
 """``DeadDropSync``: where two people meet in an epoch, and the keys they use there each round.
 
-Both sides hold a chain key, stepped once per *round number*, so a lost round costs nothing. A setup round's two
-dead-drop ids and every round's message keys come from it by HKDF with separate labels; a used key is gone.
+Both sides hold a chain key, stepped once per *round number*, so a lost round costs nothing. A setup round's
+two dead-drop ids, and every round's message keys, come from it by HKDF, each with a label of its own; a used
+key is gone.
 
 States of renewal (the secret is renewed by a Diffie-Hellman exchange, both sides contributing):
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -43,6 +42,8 @@ from iirs.client.events import (
     TextReceived,
     TimerAsked,
 )
+from iirs.client.leave_signals import INTERRUPTED, LeaveSignals
+from iirs.client.messenger.limits import check_text
 from iirs.client.model.round_health import RoundHealth
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.encrypted_file import StoreFullError
@@ -53,10 +54,8 @@ from iirs.client.text.display import cut_middle, one_line
 from iirs.client.text.group_title import group_title, short_key
 from iirs.client.text.text_layout import duration
 from iirs.errors import AccountError
-from iirs.standard_streams import CLOSED_PIPE, as_written, is_gone, outlet_of
+from iirs.standard_streams import CLOSED_PIPE, as_written, is_gone, outlet_of, why_gone
 
-INTERRUPTED = 130
-"""What a program ends with after Ctrl-C: 128 and the signal's number."""
 ESTABLISHED = "Connection established successfully"
 
 _MARK = "iirs: "
@@ -93,7 +92,7 @@ class TerminalChat:
         self._peer = peer
         self._streams = streams
         self._linger = linger
-        self._interrupts: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._signals = LeaveSignals()
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._pending: set[bytes] | None = None
         """Ids of texts not delivered yet; ``None`` until the outbox of earlier runs has been read."""
@@ -122,36 +121,21 @@ class TerminalChat:
     def run(self) -> int:
         """Chat until the input ends and all is delivered. Returns 0, 1 if cut off, 130 on Ctrl-C.
 
-        1 too if a line of a script was refused, and 141 if somebody stopped reading the output.
-
-        From the main thread. From now on Ctrl-C is noted and seen to between two steps; raised, it could cut
-        one of them in half, or be lost in a finalizer.
+        1 too if a line of a script was refused, 141 if somebody stopped reading the output, and 128 and its
+        number after another signal. From the main thread.
         """
-        signal.signal(signal.SIGINT, self._note_interrupt)
+        self._signals.listen()
         outlet = outlet_of(self._streams.output)
         if outlet is not None and outlet.was_closed:
             self._say(f"the output is closed: {_NOT_SHOWN}")
         threading.Thread(target=self._read_lines, name="iirs-input", daemon=True).start()
         return self._chat()
 
-    def _note_interrupt(self, *_: object) -> None:
-        if not self._interrupts.empty():
-            raise KeyboardInterrupt  # the one before has not been seen to: something blocks
-        self._interrupts.put(None)
-
-    def _is_interrupted(self) -> bool:
-        """Say whether Ctrl-C has been pressed since this was asked last."""
-        try:
-            self._interrupts.get_nowait()
-        except queue.Empty:
-            return False
-        return True
-
     def _chat(self) -> int:
         outboxes: queue.SimpleQueue[set[bytes]] = queue.SimpleQueue()
         self._connection.start()
         done_since: float | None = None
-        while not self._is_interrupted():
+        while not (signalled := self._signals.take()):
             try:
                 if not self._handle(self._connection.events.get(timeout=0.1), outboxes):
                     return 1
@@ -169,18 +153,19 @@ class TerminalChat:
                 done_since = time.monotonic()
             elif self._is_gone or time.monotonic() - done_since >= self._linger:
                 return self._leave(self._code())
-        return self._leave(INTERRUPTED)
+        return self._leave(signalled)
 
     def _has_nobody_to_tell(self) -> bool:
         """Take the input as over once nobody reads the output; say whether nobody reads anything any more."""
         if not self._is_gone and is_gone(self._streams.output):
             self._is_gone = self._input_over = True
-            self._say(f"nobody reads the output any more: {_NOT_SHOWN}")
+            why = why_gone(self._streams.output) or "nobody reads the output any more"
+            self._say(f"{why}: {_NOT_SHOWN}")
         return self._is_gone and is_gone(self._streams.status)
 
     def _code(self) -> int:
         if self._is_gone:
-            return CLOSED_PIPE
+            return 1 if why_gone(self._streams.output) else CLOSED_PIPE
         return 1 if self._refused and not self._streams.input.isatty() else 0
 
     def _is_done(self) -> bool:
@@ -197,13 +182,12 @@ class TerminalChat:
             self._say(f"texts not delivered yet: {waiting}; waiting for {self._peer} (Ctrl-C gives up)")
 
     def _leave(self, code: int) -> int:
-        if self._is_interrupted():  # pressed before anybody was told that it means at once
-            code = INTERRUPTED
+        code = self._signals.take() or code  # before anybody was told that Ctrl-C means at once
         ticks = ticks_to_leave(self._connection.account.chain.epoch_rounds)
         self._say(f"leaving: everybody who leaves stays for up to {ticks} more rounds (Ctrl-C: at once)")
         self._connection.quit()
         while not self._connection.join(0.1):
-            if self._is_interrupted():
+            if self._signals.take() == INTERRUPTED:
                 return INTERRUPTED
             self._drain()
         self._drain()
@@ -251,6 +235,8 @@ class TerminalChat:
     def _take_line(self, line: str) -> None:
         try:
             typed = read_line(line, self._streams.input.encoding or "utf-8")
+            if isinstance(typed, str):
+                check_text(self._peer, typed)
         except AccountError as error:
             self._refused += 1
             self._say(str(error))

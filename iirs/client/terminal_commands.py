@@ -5,7 +5,18 @@ from __future__ import annotations
 from enum import Enum
 from itertools import zip_longest
 
-from iirs.client.events import ContactChanged, Event, PeerChanged, PeerState, PeopleChanged, RoundOpened
+from iirs.client.events import (
+    ConnectionChanged,
+    ConnectionState,
+    ContactChanged,
+    Event,
+    KeepingChanged,
+    PeerChanged,
+    PeerState,
+    PeopleChanged,
+    RoundOpened,
+    StandingBy,
+)
 from iirs.errors import AccountError
 
 SLASH = "/"
@@ -53,6 +64,9 @@ class Standing:
         """Everybody who is registered, and the safety number of the two of us."""
         self._contact: ContactChanged | None = None
         self._online = 0
+        self._is_connected = True  # until told otherwise: who is registered is told by a server
+        self._full, self._standby = "", ""
+        """Why nothing is sent for now, by this machine's disk and by the servers."""
 
     def take(self, event: Event) -> None:
         """Note what has changed."""
@@ -64,7 +78,14 @@ class Standing:
             case ContactChanged(name) if name == self._peer:
                 self._contact = event
             case RoundOpened():
-                self._online = event.online
+                self._online, self._standby = event.online, ""
+            case StandingBy():
+                self._online, self._standby = 0, event.sentence
+            case KeepingChanged():
+                self._full = event.sentence
+            case ConnectionChanged(state):
+                self._is_connected = state is ConnectionState.ONLINE
+                self._online, self._standby = 0, ""
 
     def who(self) -> list[str]:
         """Return who is registered, and how many are online."""
@@ -89,8 +110,14 @@ class Standing:
         groups = " ".join(number[place : place + 5] for place in range(0, len(number), 5))
         compared = self._contact is not None and self._contact.verified
         blocked = self._contact.blocked if self._contact is not None else ""
+        pauses = [
+            "" if self._is_connected else "no connection now; it is tried again",
+            self._full,
+            self._standby,
+        ]
         return [
             state.format(peer=self._peer),
+            *[pause for pause in pauses if pause],
             f"your safety number, {'' if compared else 'not yet '}marked as compared: {groups}",
             *([blocked] if blocked else []),
         ]

@@ -38,8 +38,14 @@ def read_password(path: Path) -> str:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             line = file.readline(_PASSWORD_LINE_MAX)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(
+            f"The password file cannot be read: {error.strerror or 'no reason given'}."
+        ) from error
+    except UnicodeDecodeError as error:
         raise ConfigError("The password file cannot be read as UTF-8 text.") from error
+    if len(line) == _PASSWORD_LINE_MAX:
+        raise ConfigError("The first line of the password file is too long.")  # and would be cut
     password = line.removesuffix("\n").removesuffix("\r")
     if not password:
         raise ConfigError("The first line of the password file is empty.")
@@ -207,7 +213,7 @@ class TerminalLogin:
         result = log_in(self._home, credentials)
         if result.on_trust:
             self._say(
-                "first visit to this server, and the link has no fingerprint: it is taken on trust now "
+                "first visit to this server, and the join link has no fingerprint: it is taken on trust now "
                 "and checked from here on"
             )
         if isinstance(result, LoggedIn):

@@ -141,7 +141,9 @@ def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="iirs-demo", description="A server and two people, talking.")
     parser.add_argument("--headless", action="store_true", help="no windows, even with a display")
     parser.add_argument("--json", action="store_true", help="headless; print one JSON object at the end")
-    parser.add_argument("--round-seconds", type=float, default=2.0, help="seconds between rounds")
+    parser.add_argument(
+        "--round-seconds", type=float, default=2.0, help="seconds between rounds (default: 2)"
+    )
     parser.add_argument("--hops", type=int, default=1, help="servers in the chain (default: 1)")
     options = parser.parse_args(arguments)
     try:
@@ -365,7 +367,7 @@ def _windows(hops: int, round_seconds: float) -> int:
             ]  # fmt: skip
             windows.append(stack.enter_context(subprocess.Popen(command, text=True)))
             servers.left.program(windows[-1])
-            stack.callback(windows[-1].terminate)
+            stack.callback(windows[-1].kill)
         print("Two windows: alice and bob ask for each other, which takes a few rounds. Close both to end.")
         codes = [window.wait() for window in windows]
     return max(codes)

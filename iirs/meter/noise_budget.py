@@ -15,6 +15,7 @@ of this mechanism, truncation included, and needs the extra ``privacy``.
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -153,7 +154,11 @@ class TightAccountant(Accountant):
         """Return epsilon over so many rounds, for this very mechanism."""
         if self._round is None:
             return math.inf
-        return float(self._round.self_compose(rounds).get_epsilon_for_delta(delta))
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", RuntimeWarning
+            )  # of numbers that overflow: the result is no bound
+            return float(self._round.self_compose(rounds).get_epsilon_for_delta(delta))
 
     def delta(self, rounds: int, epsilon: float) -> float:
         """Return delta over so many rounds, for this very mechanism."""

@@ -144,7 +144,7 @@ class Announcer:
         return time.monotonic() + max(self._settings.hop_seconds, 1.5 * self._chain.round_ms / 1000)
 
     def round_give_up_at(self) -> float:
-        """Return until when they may take for the round that closes now: twice as long if it is a setup round."""
+        """Return until when they may take for the round that closes now: twice as long at a setup."""
         at_once = self.give_up_at() - time.monotonic()
         return time.monotonic() + at_once * (2 if self._place.is_setup else 1)
 
@@ -172,6 +172,7 @@ class Announcer:
             # Only now: a number that the hops refuse, because a clock is wrong, must not be kept as used.
             if not self._numbers.may_use(number):
                 raise HopError(0, "cannot keep round numbers: its database does not store anything")
+            self._ration_setup(ready.place)
             announced = prekeys.announce(ready.head.length, number)
             opened = self._open(ready, increment, announced, seconds_to_collect())
         except HopError as error:
@@ -245,9 +246,9 @@ class Announcer:
     def _carries_invitations(self, place: Place, invite_every: int) -> bool:
         """Whether it is time for a bundle.
 
-        None comes with the announcement of a setup that is due: where a line cannot take it in time, the upload
-        after it is late, and that would cost an epoch. Nor in a setup round, whose upload is longer anyway. As
-        late in the epoch as possible otherwise: who is asked then begins at the next setup.
+        None comes with the announcement of a setup that is due: where a line cannot take it in time, the
+        upload after it is late, and that would cost an epoch. Nor in a setup round, whose upload is longer
+        anyway. As late in the epoch as possible otherwise: who is asked then begins at the next setup.
         """
         epoch, into = self._chain.epoch_rounds, place.round_number - place.setup_round
         is_due = self._since_invitations + 1 >= invite_every
@@ -258,7 +259,6 @@ class Announcer:
 
     def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
         place = ready.place
-        self._ration_setup(place)
         invite_every = self._invite_every()
         self._invites = self._carries_invitations(place, invite_every)
         announcement = Announcement(

@@ -26,14 +26,14 @@ from iirs.server.event_counts import Counted
 from iirs.server.mix_net import Collected
 from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.server.net.outgoing import Outgoing
+from iirs.server.told_alike import pieces_of
 from iirs.tls import TlsPipe
 from iirs.wire.accounts import AccountRecord, Errand, ErrandKind
 from iirs.wire.limits import CloseReason, upload_limits
 from iirs.wire.rounds import NoticeFlags, Upload
 
 _RECEIVE_CHUNK = 4096
-"""Bytes: so many are allocated while a thread waits for something to come, and in the TLS object for good."""
-_HELD_MAX = 32 * 1024
+_HELD_MAX = 12 * 1024
 _HELD_ROUNDS = 4
 _FAREWELL_SECONDS = 1.0
 _UPLOADS_DUE_MAX = 64
@@ -135,13 +135,16 @@ class ConnectionThread(threading.Thread):
 
     # -- called from any thread -------------------------------------------------------------------
 
-    def send(self, messages: Sequence[Message], held: int | None = None) -> None:
+    def send(
+        self, messages: Sequence[Message], held: int | None = None, pieces: tuple[bytes, ...] = ()
+    ) -> None:
         """Send messages in one write; never blocks. A client too slow to take them is cut off.
 
         ``held`` of their bytes are in memory for this client alone; all of them if nothing is said.
+        ``pieces`` is what the write holds, if many are told the same.
         """
         announced = sum(message.kind is MessageKind.ANNOUNCE for message in messages)
-        pieces = tuple(piece for message in messages for piece in (message.header, message.body))
+        pieces = pieces or pieces_of(messages)
         with self._lock:
             self._uploads_due = min(self._uploads_due + announced, _UPLOADS_DUE_MAX)
             self._put(pieces, sum(map(len, pieces)) if held is None else held)
@@ -215,11 +218,12 @@ class ConnectionThread(threading.Thread):
         while not self._closing:
             self._socket.settimeout(self._seconds_left())
             try:
-                data = self._socket.recv(_RECEIVE_CHUNK)
+                # What is read into is allocated before it is waited for: a byte, as most threads wait.
+                if not self._socket.recv(1, socket.MSG_PEEK):
+                    return
+                data = self._send_socket.recv(_RECEIVE_CHUNK)
             except TimeoutError:
                 continue  # the deadline may have been moved meanwhile
-            if not data:
-                return
             with self._lock:
                 try:
                     plain = self._pipe.feed(data)

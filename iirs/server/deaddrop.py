@@ -81,6 +81,10 @@ class DeadDropManager:
             for place, partner in zip(drop.places, drop.partners(), strict=True):
                 self._partners[place] = partner
 
+    def forget(self) -> None:
+        """Forget the accesses of the epoch, and so who is joined with whom."""
+        self._partners = []
+
     def handle_messages(self, messages: Sequence[bytes]) -> list[bytes]:
         """Return for each access, in the order of the setup, what comes back to it: 1,024 bytes.
 

@@ -40,8 +40,8 @@ _TRUST_CHAIN = (
 )
 
 _ONLY_HERE = (
-    "note: nobody on another machine can use this link, because the server listens on this machine's own "
-    "address, or the machine has no other; see --host"
+    "note: nobody on another machine can use this join link, because the server listens on this machine's "
+    "own address, or the machine has no other; see --host"
 )
 
 _FEW_DESCRIPTORS = (
@@ -61,19 +61,28 @@ _ACCOUNTS_GONE = (
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """Return the command line's values. Exits with 2 and a sentence if they make no sense."""
     parser = argparse.ArgumentParser(
-        prog="iirs-server", description="Run an iirs server: people connect to the link it prints."
+        prog="iirs-server", description="Run an iirs server: people connect with the join link it prints."
     )
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104  # a server for a classroom listens to the classroom
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port; 0 picks a free one")
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help=f"port (default: {DEFAULT_PORT}); 0 picks a free one"
+    )
     parser.add_argument("--data-dir", type=Path, help="where accounts and keys are kept")
     parser.add_argument("--ephemeral", action="store_true", help="keep nothing: all is gone at the end")
-    parser.add_argument("--round-seconds", type=float, help="seconds between rounds (default: 2)")
-    parser.add_argument("--slots", type=int, help="conversations each person can have at once (default: 2)")
+    parser.add_argument(
+        "--round-seconds", type=float, help="for a new chain: seconds between rounds (default: 2)"
+    )
+    parser.add_argument(
+        "--slots", type=int, help="for a new chain: conversations each person can have at once (default: 2)"
+    )
     parser.add_argument("--database-url", help="SQLAlchemy URL (default: SQLite in the data directory)")
-    parser.add_argument("--qr", action="store_true", help="draw the link as a QR code, terminal or not")
+    parser.add_argument("--qr", action="store_true", help="draw the join link as a QR code, terminal or not")
     parser.add_argument("--glass-box", type=Path, help="write what this hop sees to a file, openly marked")
     parser.add_argument(
-        "--log-level", choices=["debug", "info", "warning"], default="warning", help="how much to say"
+        "--log-level",
+        choices=["debug", "info", "warning"],
+        default="warning",
+        help="how much to say (default: warning)",
     )
     return parser.parse_args(arguments)
 
@@ -153,12 +162,16 @@ def _bounded(settings: ServiceSettings, limit: int | None) -> ServiceSettings:
 def _run(options: argparse.Namespace, settings: ServiceSettings, stop: StopSignal) -> int:
     service = build_service(options, settings)
     port = service.start(options.host, options.port)
-    link, *others = _links(options.host, service, port)
+    try:
+        link, *others = _links(options.host, service, port)
+    except ConfigError:
+        service.stop()
+        raise
     for line in _trust(service.chain):
         print(f"iirs-server: {line}", file=sys.stderr)
     for other in others:
         print(
-            f"iirs-server: note: this machine has another address, for whom it suits: {other}",
+            f"iirs-server: note: another join link, by another address of this machine: {other}",
             file=sys.stderr,
         )
     if is_loopback(service.address) or is_loopback(link.host):  # a name may stand for 127.0.1.1

@@ -5,9 +5,10 @@
     open (here) -> ``shuffle`` (``mix_stage``) -> ``DeadDropManager.handle_messages`` (``deaddrop``)
     -> ``unshuffle`` (``mix_stage``) -> seal (here)
 
-In a longer chain the later hops come between shuffle and dead drops: each takes a layer off, shuffles, unshuffles
-and puts one on (``hops.mix_hop``). A setup round goes that way twice: with the dead drops' ids first, which make
-the circuits that the cells of its epoch use. No socket and no clock in here; the scheduler calls ``run_round``.
+In a longer chain the later hops come between shuffle and dead drops: each takes a layer off, shuffles,
+unshuffles and puts one on (``hops.mix_hop``). A setup round goes that way twice: with the dead drops' ids
+first, which make the circuits that the cells of its epoch use. No socket and no clock in here; the scheduler
+calls ``run_round``.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class MixNet:
     States of a round: opened by ``open_round`` (collecting) -> closed by ``close_round`` (running) -> done.
     ``submit`` and the opening and closing share one lock, which is never held while a round runs.
 
-    Circuits belong to an account, so that whoever reconnects goes on with them. Who has circuits and sends nothing
-    gets random cells in their place, until the epoch ends: behind this hop nobody can tell.
+    Circuits belong to an account, so that whoever reconnects goes on with them. Who has circuits and sends
+    nothing gets random cells in their place, until the epoch ends: behind this hop nobody can tell.
     """
 
     def __init__(
@@ -196,13 +197,12 @@ class MixNet:
 
     def _cells(self, uploads: _Uploads) -> list[bytes]:
         """Return a cell for each place: random bytes for whoever sent none, or one that does not open."""
-        cells = self._stage.random_cells(self._geometry.circuits * len(self._first_places))
+        cells: list[bytes | None] = [None] * (self._geometry.circuits * len(self._first_places))
         for client, sent in uploads.opened(BatchKind.CELL):
             first = self._first_places.get(self._account(client))
             if first is not None:
-                for place, cell in enumerate(sent, first):
-                    cells[place] = cell or cells[place]
-        return cells
+                cells[first : first + len(sent)] = sent
+        return self._stage.healed(cells)
 
     def _replies(self, uploads: _Uploads, answers: Sequence[bytes]) -> dict[Hashable, Replies]:
         without = self._filler(uploads.context, RoundStatus.NO_CIRCUITS)

@@ -1,9 +1,9 @@
 """What every hop does with a batch: shuffle, pass on, and unshuffle what comes back.
 
-``MixStage`` is the part that every place in the chain shares. At a setup it drops duplicates, adds noise and draws
-the permutation that the epoch's rounds go by. The entry (``mix_net``) and the later hops (``hops.mix_hop``) open
-the onions and cells before it and put their layer on after it; behind the last are the dead drops (``deaddrop``).
-No socket and no clock in here.
+``MixStage`` is the part that every place in the chain shares. At a setup it drops duplicates, adds noise and
+draws the permutation that the epoch's rounds go by. The entry (``mix_net``) and the later hops
+(``hops.mix_hop``) open the onions and cells before it and put their layer on after it; behind the last are
+the dead drops (``deaddrop``). No socket and no clock in here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
 from iirs.errors import OnionError
 from iirs.geometry import CELL_SIZE, BatchKind, RandomBytes, pieces
 from iirs.onion import RoundContext
@@ -20,6 +22,7 @@ from iirs.permutation import random_permutation
 from iirs.wire.rounds import Bundle
 
 _PREFIX = 32
+_KEY_SIZE = 32
 
 
 def shuffle(items: Sequence[bytes], permutation: Sequence[int]) -> list[bytes]:
@@ -131,10 +134,10 @@ class MixStage:
     def set_up(
         self, context: RoundContext, opened: Sequence[bytes | None], give_up_at: float = math.inf
     ) -> None:
-        """Make the circuits of an epoch; a place whose onion did not open, or is a copy (``None``), is dead."""
+        """Make the circuits of an epoch; a place is dead if its onion did not open, or is a copy."""
         self.forget()
-        # Onions that are alike inside are not looked for: at the end of the chain they are the ids of drops, which
-        # come twice; anywhere else the next hop drops them.
+        # Onions that are alike inside are not looked for: at the end of the chain they are the ids of drops,
+        # which come twice; anywhere else the next hop drops them.
         alive = [place for place, onion in enumerate(opened) if onion is not None]
         onions = [onion for onion in opened if onion is not None]
         noise = self._noise(context)
@@ -160,15 +163,22 @@ class MixStage:
         answers = self._next.exchange(Batch(context, BatchKind.CELL, mixed, give_up_at))
         if len(answers) != len(mixed) or any(len(answer) != CELL_SIZE for answer in answers):
             raise OnionError("the next hop gave back a batch of another shape")
-        replies = self.random_cells(epoch.places)
+        replies: list[bytes | None] = [None] * epoch.places
         # Noise came last and falls away here: nobody waits for its replies.
         for place, reply in zip(epoch.alive, unshuffle(answers, epoch.permutation), strict=False):
             replies[place] = reply
-        return replies
+        return self.healed(replies)
+
+    def healed(self, cells: Sequence[bytes | None]) -> list[bytes]:
+        """Return the cells, with fresh random ones where there is none."""
+        fresh = iter(self.random_cells(cells.count(None)))
+        return [next(fresh) if cell is None else cell for cell in cells]
 
     def random_cells(self, count: int) -> list[bytes]:
         """Return fresh random cells: what stands where one is missing, and goes through noise."""
-        return pieces(self._random_bytes(CELL_SIZE * count), CELL_SIZE)
+        # A key stream, as cells are under their layers: the system takes three times as long for as many.
+        stream = Cipher(algorithms.AES256(self._random_bytes(_KEY_SIZE)), modes.CTR(bytes(16))).encryptor()
+        return pieces(stream.update(bytes(CELL_SIZE * count)), CELL_SIZE)
 
     def collect_invitations(
         self, context: RoundContext, opened: Sequence[bytes | None], give_up_at: float = math.inf

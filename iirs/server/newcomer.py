@@ -7,12 +7,13 @@ lobby's thread asks it to go on when there is something to read, to send, or to 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from iirs import PROTOCOL_VERSION
@@ -24,11 +25,12 @@ from iirs.server.connectionThread import Arrival
 from iirs.server.event_counts import Counted
 from iirs.server.net.lobby import Wants
 from iirs.server.net.outgoing import Outgoing
-from iirs.tls import TlsPipe
+from iirs.tls import TlsBuffers, TlsPipe
 from iirs.wire.accounts import AccountRecord, Login, Registration, Result
 from iirs.wire.limits import HELLO_LIMITS, CloseReason, greeting_limits
 
 _RECEIVE_CHUNK = 4096
+_BUFFERS = 32
 
 
 class Reception(Protocol):
@@ -73,6 +75,10 @@ class Desk:
     sign_seconds: float
     """How long a login waits until every hop has signed the registration."""
     clock: Callable[[], float] = time.monotonic
+    buffers: Iterator[TlsBuffers] = field(
+        default_factory=lambda: itertools.cycle([TlsBuffers() for _ in range(_BUFFERS)])
+    )
+    """For each in turn: what TLS needs of them is as much for few connections as for thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +178,7 @@ class Newcomer:
 
     def _take(self, data: bytes) -> None:
         if self._line is None:
-            pipe = TlsPipe(self._desk.context, server_side=True)
+            pipe = TlsPipe(self._desk.context, server_side=True, buffers=next(self._desk.buffers))
             self._line = _Line(pipe, Outgoing(pipe, self._socket))
         self._reader.feed(self._line.pipe.feed(data))
         self._read_on()

@@ -1,6 +1,7 @@
-"""``Ration``: how often circuits are set up. Each setup in which somebody could have interfered costs privacy.
+"""``Ration``: how often circuits are set up.
 
-Whoever crashes a hop on purpose, or asks for setups, would have in minutes what is meant for hours otherwise.
+Each setup in which somebody could have interfered costs privacy. Whoever crashes a hop on purpose, or asks
+for setups, would have in minutes what is meant for hours otherwise.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ class Ration:
         """Whether there may be a setup in so many seconds."""
         return self.left(ahead) >= _ENOUGH
 
+    @property
+    def after_one(self) -> float:
+        """How many are left once one has been used up now: none at the least, whatever was rounded."""
+        return max(0.0, self.left() - 1)
+
     def take(self) -> None:
         """Use up one."""
-        self._left, self._counted_at = max(0.0, self.left() - 1), self._monotonic()
+        self._left, self._counted_at = self.after_one, self._monotonic()

@@ -244,7 +244,7 @@ class Service:
                 messages.append(self._announcer.standby())
             else:
                 messages += [*opened.keys, alike.announce(_announce(opened.announcement, session))]
-            session.send(messages, held)
+            session.send(messages, held, () if held else alike.pieces(tuple(messages)))
         self._announcer.show_chain(opened)
 
     def give_up_at(self) -> float:

@@ -1,4 +1,4 @@
-"""``StopSignal``: Ctrl-C and SIGTERM as something a server's main thread waits for."""
+"""``StopSignal``: Ctrl-C, SIGTERM and SIGHUP as something a server's main thread waits for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import signal
 
 
 class StopSignal:
-    """Notes SIGINT and SIGTERM from its making on, however the process was started. For the main thread only.
+    """Notes them from its making on, however the process was started. For the main thread only.
+
+    SIGHUP is a terminal that was closed; ignored, as ``nohup`` asks for, it stays so.
 
     A ``SimpleQueue``, because its ``put`` may interrupt its ``get``: an ``Event`` set by a handler waits for
     ever if the signal comes while ``wait`` holds the event's lock.
@@ -15,7 +17,11 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._arrived: queue.SimpleQueue[None] = queue.SimpleQueue()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        closed = getattr(signal, "SIGHUP", None)
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if closed is not None and signal.getsignal(closed) is not signal.SIG_IGN:
+            numbers.append(closed)
+        for number in numbers:
             signal.signal(number, lambda *_: self._arrived.put(None))
 
     def wait(self, seconds: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from iirs.directory import Head
 from iirs.message import Message, MessageKind
@@ -26,11 +26,17 @@ def directory_pieces(
     yield from prekeys
 
 
+def pieces_of(messages: Iterable[Message]) -> tuple[bytes, ...]:
+    """Return what a write of these messages holds; their bodies are not copied."""
+    return tuple(piece for message in messages for piece in (message.header, message.body))
+
+
 class Alike:
     """What a round tells many clients alike, so that it is in memory once, however many read slowly."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[MessageKind, int], Message] = {}
+        self._pieces: dict[tuple[Message, ...], tuple[bytes, ...]] = {}
 
     def replies(self, replies: Replies) -> Message:
         """Return REPLIES; those without answers are the same for everybody."""
@@ -42,3 +48,8 @@ class Alike:
     def announce(self, message: Message) -> Message:
         """Return ANNOUNCE, the same for everybody with the same notice."""
         return self._kept.setdefault((message.kind, message.body[0]), message)
+
+    def pieces(self, messages: tuple[Message, ...]) -> tuple[bytes, ...]:
+        """Return what a write of these messages holds, in memory once for all who are told the same."""
+        kept = self._pieces.get(messages)
+        return kept or self._pieces.setdefault(messages, pieces_of(messages))

@@ -49,11 +49,12 @@ class CloseReason(IntEnum):
 
 _CLOSE_SENTENCES = {
     CloseReason.STOPPING: "The server is stopping.",
-    CloseReason.REPLACED: "This account logged in somewhere else, so this window is no longer connected.",
+    CloseReason.REPLACED: "This account logged in somewhere else, so it is no longer connected here.",
     CloseReason.PROTOCOL: "The server could not understand a message and closed this connection.",
     CloseReason.TIMEOUT: "The server heard nothing for too long and closed this connection.",
     CloseReason.INCOMPLETE: "A server of the chain is not there yet. It will be tried again.",
-    CloseReason.VERSION: "The server speaks another version of the protocol. Update the older of the two.",
+    CloseReason.VERSION: "The server speaks another version of the protocol. Update iirs here or there, "
+    "whichever is older.",
 }
 
 

@@ -215,7 +215,7 @@ class NoticeFlags(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A client's cells of one round, as sealed for the entry, and the onions that some rounds carry besides."""
+    """A client's cells of one round, sealed for the entry, and the onions that some rounds have besides."""
 
     round_number: int
     cells: tuple[bytes, ...]

@@ -19,8 +19,11 @@ SPACES = "[\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 
 
 def prepared_password(password: str) -> str:
-    """RFC 8265's OpaqueString without its refusals: spaces become U+0020, then normal form C."""
-    spaced = re.sub(SPACES, " ", password)
+    """RFC 8265's OpaqueString without its refusals: spaces become U+0020, then normal form C.
+
+    Line breaks at the end are no part of it.
+    """
+    spaced = re.sub(SPACES, " ", re.sub(r"[\r\n]+\Z", "", password))
     return unicodedata.normalize("NFC", spaced)
 
 

@@ -38,6 +38,11 @@ class Chain:
         return len(self.table["hop"])
 
     @property
+    def epoch_rounds(self) -> int:
+        """Rounds that circuits last: e."""
+        return int(self.table["epoch_rounds"]) if self.hops > 1 else 1
+
+    @property
     def slots(self) -> int:
         """Slots a person: s."""
         return int(self.table["slots"])
@@ -75,6 +80,7 @@ def chain_of(file: str) -> Chain:
         _check_hash(table["entry_certificate"])
         hops = table["hop"]
         demand(1 <= len(hops) <= 8, "too many hops")
+        demand(len(hops) == 1 or table["epoch_rounds"] <= 120, "too long an epoch")
         for place, hop in enumerate(hops):
             _check_hash(hop["identity"])
             demand(_is_line(hop["name"]), "no name")
@@ -146,8 +152,8 @@ def _protects(table: dict[str, Any]) -> bool:
 def read_chain(*, file: str) -> Values:
     """A chain file, with the id of its exact bytes."""
     chain = chain_of(file)
-    names = ("suite", "slots", "round_ms", "invite_every", "epoch_rounds", "prekey_rounds")
-    values = {name: chain.table[name] for name in names}
+    names = ("suite", "slots", "round_ms", "invite_every", "prekey_rounds")
+    values = {name: chain.table[name] for name in names} | {"epoch_rounds": chain.epoch_rounds}
     values |= {name: chain.table[name] for name in ("noise_mu", "noise_b", "noise_forced")}
     hops = [
         {"name": hop["name"], "address": hop["address"], "identity": bytes.fromhex(hop["identity"])}

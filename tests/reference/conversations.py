@@ -26,7 +26,6 @@ from tests.reference.primitives import (
 )
 
 GAP_MAX = 256
-PATIENCE = 10
 PEER_MESSAGE_SIZE = 1024
 FIELDS = {
     "sent_at_ms": 8,
@@ -45,6 +44,11 @@ FIELDS = {
     "end_round": 8,
 }
 BYTE_FIELDS = {"text_id", "renewal_key", "head_hash"}
+
+
+def patience_of(epoch_rounds: int) -> int:
+    """Rounds without a word until nothing is posted any more."""
+    return max(10, 2 * epoch_rounds + 1)
 
 
 def label(name: str) -> bytes:
@@ -95,6 +99,7 @@ def renewed_keys(
     *,
     root: bytes,
     start_round: int,
+    epoch_rounds: int,
     generator_private: bytes,
     listener_private: bytes,
     ready_heard: int,
@@ -102,8 +107,9 @@ def renewed_keys(
 ) -> Values:
     """What follows when a generator hears READY, and its listener COMMIT: the keys of the first new round."""
     proposal, answer = x25519_public(generator_private), x25519_public(listener_private)
-    switch = ready_heard + PATIENCE + 1
-    demand(commit_heard < switch <= commit_heard + PATIENCE, "an impossible round")
+    patience = patience_of(epoch_rounds)
+    switch = ready_heard + patience + 1
+    demand(commit_heard < switch <= commit_heard + patience, "an impossible round")
     shared = x25519(generator_private, answer)
     conversation = expand(root, label("conversation"), 16)
     salt = chain_key(root, switch - start_round)

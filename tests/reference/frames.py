@@ -5,13 +5,24 @@ from __future__ import annotations
 from tests.reference.primitives import demand, number
 
 REGISTER, LOGIN, ACCOUNT, DIRECTORY = 4, 6, 7, 8
-ANNOUNCE, UPLOAD, UPLOAD_INVITE, REPLIES, BUNDLE, STANDBY = 9, 10, 11, 12, 13, 16
+ANNOUNCE, UPLOAD, INVITE, REPLIES, BUNDLE, STANDBY, SETUP = 9, 10, 11, 12, 13, 16, 17
 
 
 def split(frame: bytes) -> tuple[int, bytes]:
     """Kind and body of one whole frame."""
     demand(len(frame) >= 5 and len(frame) == 5 + number(frame[1:5]), "another length")
     return frame[0], frame[5:]
+
+
+def split_all(data: bytes) -> list[tuple[int, bytes]]:
+    """Kind and body of each of several whole frames, one after the other."""
+    frames = []
+    while data:
+        demand(len(data) >= 5, "cut off")
+        end = 5 + number(data[1:5])
+        frames.append(split(data[:end]))
+        data = data[end:]
+    return frames
 
 
 def body_of(frame: bytes, *kinds: int) -> bytes:

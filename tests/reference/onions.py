@@ -1,8 +1,10 @@
-"""Layers, replies, the entry channel, epoch keys: ``docs/protocol.md``, "Onions"."""
+"""Layers, cells, the entry channel, epoch keys: ``docs/protocol.md``."""
 
 from __future__ import annotations
 
 import struct
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from tests.reference.chain import chain_of
 from tests.reference.hpke import open_sealed, seal
@@ -17,8 +19,9 @@ from tests.reference.primitives import (
     sha256,
 )
 
-ZERO_NONCE = bytes(12)
 STEPS_MAX = 65536
+CHANNEL_ROUNDS = 30
+WAYS = {"forward": 0, "back": 1}
 
 
 def layer_info(chain_id: bytes, hop: int, round_number: int, kind: int, announcement_hash: bytes) -> bytes:
@@ -35,14 +38,14 @@ def wrap_onion(
     kind: int,
     payload: bytes,
     publics: list[bytes],
-    reply_keys: list[bytes],
+    secrets: list[bytes],
     randomness: list[bytes],
 ) -> Values:
-    """Wrap for the hops from 1 on; keys and randomness are listed in the order of the hops."""
+    """Wrap for the hops from 1 on; keys, secrets and randomness are listed in the order of the hops."""
     onion = payload
     for hop in range(len(publics), 0, -1):
         info = layer_info(chain_id, hop, round_number, kind, announcement_hash)
-        onion = seal(suite, publics[hop - 1], info, reply_keys[hop - 1] + onion, randomness[hop - 1])
+        onion = seal(suite, publics[hop - 1], info, secrets[hop - 1] + onion, randomness[hop - 1])
     return {"onion": onion}
 
 
@@ -60,19 +63,35 @@ def peel_onion(
     """Take off one layer."""
     info = layer_info(chain_id, hop, round_number, kind, announcement_hash)
     plain = open_sealed(suite, private, info, onion)
-    return {"reply_key": plain[:32], "inner": plain[32:]}
+    return {"secret": plain[:32], "inner": plain[32:]}
 
 
-def seal_reply(*, reply_key: bytes, reply: bytes) -> Values:
-    """A hop's seal on the way back."""
-    return {"sealed": gcm_seal(reply_key, ZERO_NONCE, reply)}
+def key_stream(secret: bytes, round_number: int, way: int, size: int) -> bytes:
+    """AES-256 of the counter blocks from round, way, zeros on."""
+    first = number(struct.pack(">QB7x", round_number, way))
+    blocks = b"".join((first + place).to_bytes(16, "big") for place in range(-(-size // 16)))
+    encryptor = Cipher(algorithms.AES256(secret), modes.ECB()).encryptor()  # noqa: S305  # that is what CTR is
+    return encryptor.update(blocks)[:size]
 
 
-def open_reply(*, reply_keys: list[bytes], sealed: bytes) -> Values:
-    """The client undoes them all: the last seal is hop 1's."""
-    for key in reply_keys:
-        sealed = gcm_open(key, ZERO_NONCE, sealed)
-    return {"reply": sealed}
+def pass_cell(*, secret: bytes, round_number: int, direction: str, cell: bytes) -> Values:
+    """What a hop does with a cell: forward it takes its layer off, back it puts it on."""
+    stream = key_stream(secret, round_number, WAYS[direction], len(cell))
+    return {"cell": bytes(one ^ other for one, other in zip(cell, stream, strict=True))}
+
+
+def wrap_cell(*, secrets: list[bytes], round_number: int, cell: bytes) -> Values:
+    """A client puts on the layers of all later hops; hop 1's secret comes first."""
+    for secret in reversed(secrets):
+        cell = pass_cell(secret=secret, round_number=round_number, direction="forward", cell=cell)["cell"]
+    return {"cell": cell}
+
+
+def unwrap_cell(*, secrets: list[bytes], round_number: int, cell: bytes) -> Values:
+    """A client takes off what the later hops put on, hop 1 last."""
+    for secret in secrets:
+        cell = pass_cell(secret=secret, round_number=round_number, direction="back", cell=cell)["cell"]
+    return {"cell": cell}
 
 
 def offer_info(chain_id: bytes, certificate_hash: bytes, key_id: bytes) -> bytes:
@@ -87,10 +106,11 @@ def open_offer(
     return {"secret": open_sealed(suite, private, offer_info(chain_id, certificate_hash, key_id), offer)}
 
 
-def _channel(direction: str, secret: bytes, info: bytes, first_epoch: int, epoch: int) -> bytes:
-    demand(first_epoch <= epoch <= first_epoch + STEPS_MAX, "an epoch that is over, or too far ahead")
+def _channel(direction: str, secret: bytes, info: bytes, key_round: int, round_number: int) -> bytes:
+    steps = round_number // CHANNEL_ROUNDS - key_round // CHANNEL_ROUNDS
+    demand(0 <= steps <= STEPS_MAX, "a period that is over, or too far ahead")
     key = hkdf(secret, b"iirs/1 entry start" + info)
-    for _ in range(epoch - first_epoch):
+    for _ in range(steps):
         key = hkdf(key, b"iirs/1 entry next epoch")
     return hkdf(key, b"iirs/1 entry " + direction.encode())
 
@@ -102,17 +122,19 @@ def channel_seal(
     certificate_hash: bytes,
     key_id: bytes,
     secret: bytes,
-    first_epoch: int,
-    epoch: int,
+    key_round: int,
     round_number: int,
     announcement_hash: bytes,
     index: int,
     plaintext: bytes,
     kind: int = 0,
 ) -> Values:
-    """Seal an onion (up) or a reply (down) between a client and the entry."""
+    """Seal an onion or a cell for the entry (up), or a cell for the client (down).
+
+    ``key_round`` is the first round of the login key that the channel was started with.
+    """
     info = offer_info(chain_id, certificate_hash, key_id)
-    key = _channel(direction, secret, info, first_epoch, epoch)
+    key = _channel(direction, secret, info, key_round, round_number)
     data = layer_info(chain_id, 0, round_number, kind, announcement_hash)
     return {"sealed": gcm_seal(key, struct.pack(">QI", round_number, index), plaintext, data)}
 
@@ -124,8 +146,7 @@ def channel_open(
     certificate_hash: bytes,
     key_id: bytes,
     secret: bytes,
-    first_epoch: int,
-    epoch: int,
+    key_round: int,
     round_number: int,
     announcement_hash: bytes,
     index: int,
@@ -134,7 +155,7 @@ def channel_open(
 ) -> Values:
     """Open what the other end sealed."""
     info = offer_info(chain_id, certificate_hash, key_id)
-    key = _channel(direction, secret, info, first_epoch, epoch)
+    key = _channel(direction, secret, info, key_round, round_number)
     data = layer_info(chain_id, 0, round_number, kind, announcement_hash)
     return {"plaintext": gcm_open(key, struct.pack(">QI", round_number, index), sealed, data)}
 
@@ -151,7 +172,8 @@ def read_epoch_key(*, file: str, hop: int, round_number: int, record: bytes) -> 
     demand(number(place) == hop, "a key of another hop")
     demand(0 <= hop < chain.hops, "no such hop")
     begin, end = number(first), number(last)
-    demand(begin <= end < begin + chain.table["epoch_rounds"], "too many rounds")
+    longest = CHANNEL_ROUNDS if hop == 0 else chain.epoch_rounds
+    demand(begin <= end < begin + longest, "too many rounds")
     demand(begin <= round_number <= end, "not for this round")
     chain.check_signed(hop, signature, epoch_key_signed(chain.chain_id, hop, begin, end, public))
     chain.kem.check_public(public)

@@ -16,7 +16,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 TEXT_FIELDS = {"suite", "direction", "name", "peer", "password", "file", "link", "item"}
 """What is given as it stands; every other string is hexadecimal and stands for bytes."""
-WIRE_FIELDS = {"sealed", "onion", "offer", "record", "entry", "head", "frame", "vault", "note"}
+WIRE_FIELDS = {"sealed", "onion", "offer", "record", "entry", "head", "frame", "vault", "note", "cell"}
 """What comes from somebody else, so that its length is not known before."""
 
 

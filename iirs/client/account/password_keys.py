@@ -57,15 +57,17 @@ class PasswordKeys:
 def prepared(password: str) -> str:
     """Return the text a password stands for, however it was typed.
 
-    RFC 8265's OpaqueString: any space is U+0020, and the whole is in normal form C. Nothing is trimmed, and
-    no letter's case is changed. Bytes that a terminal could not decode are UTF-8, and halves of a surrogate
-    pair are joined.
+    RFC 8265's OpaqueString: any space is U+0020, and the whole is in normal form C. Nothing is trimmed but
+    line breaks at the end, which are pasted along; no letter's case is changed. Bytes that a terminal could
+    not decode are UTF-8, and halves of a surrogate pair are joined.
     """
     try:
         text = password.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
         text = password.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-    spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in text)
+    spaced = "".join(
+        " " if unicodedata.category(character) == "Zs" else character for character in text.rstrip("\r\n")
+    )
     return unicodedata.normalize("NFC", spaced)
 
 

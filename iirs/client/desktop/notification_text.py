@@ -37,7 +37,7 @@ def nameless(waiting: Notification | None) -> Notification | None:
 
 
 def _counted(count: int) -> Notification:
-    return Notification("iirs", n_("A new text", "{count} new texts", count).format(count=count), count)
+    return Notification("iirs", n_("A new message", "{count} new messages", count).format(count=count), count)
 
 
 def notification(

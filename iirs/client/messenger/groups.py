@@ -36,7 +36,7 @@ from iirs.client.messenger.limits import check_text
 from iirs.client.messenger.notes import GroupNote, encode_note
 from iirs.client.messenger.timers import Timers
 from iirs.client.store.group_tables import Delivery
-from iirs.client.store.log_entry import EntryKind, Item, LogEntry, TextState
+from iirs.client.store.log_entry import GROUP_MARK, EntryKind, Item, LogEntry, TextState
 from iirs.client.text.group_title import has_visible_name
 from iirs.errors import AccountError, PeerMessageError
 
@@ -151,6 +151,11 @@ class Groups:
             self._backlog.forget(key)
             self._held.forget(key)
             self._joining = deque(other for other in self._joining if other != key)
+
+    def has_left(self, talk: str) -> bool:
+        """Return whether a talk is with a group that we are in no more."""
+        group = self._groups.get(talk.removeprefix(GROUP_MARK)) if talk.startswith(GROUP_MARK) else None
+        return group is not None and group.state is GroupState.LEFT
 
     def send(self, key: str, text: str) -> bytes:
         """Send a text to a group and return its id. Raises ``AccountError``."""

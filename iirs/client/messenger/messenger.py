@@ -76,6 +76,8 @@ class Messenger:
         """As ``Slots.restore``; and tell what disappears when."""
         self.slots.restore(discard_keys=discard_keys)
         self.timers.tell()
+        for talk in filter(self.groups.has_left, self.drafts.all()):
+            self.drafts.keep(talk, "")  # an earlier version kept it
 
     def _send_note(self, peer: str, data: bytes) -> None:
         self.slots.send_note(peer, data)
@@ -169,8 +171,9 @@ class Messenger:
         self._store.commit()
 
     def leave_group(self, key: str) -> None:
-        """Leave a group, or turn it down. Raises ``AccountError`` if it is not known."""
+        """Leave a group, or turn it down: nothing is written there any more. Raises ``AccountError``."""
         self.groups.leave(key)
+        self.drafts.keep(key, "")
         self._store.commit()
 
     # -- what was said --------------------------------------------------------------------------------
@@ -198,7 +201,7 @@ class Messenger:
 
     def keep_draft(self, talk: str, text: str) -> None:
         """Keep what is being written in a talk; on return it is on disk."""
-        self.drafts.keep(talk, text)
+        self.drafts.keep(talk, "" if self.groups.has_left(talk) else text)
         self._store.commit()
 
     def transfers(self, entries: Iterable[LogEntry]) -> tuple[TransferProgress, ...]:

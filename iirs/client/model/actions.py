@@ -84,7 +84,7 @@ def actions_for(
         hang_up=connection.hang_up,
         send=background.send,
         send_file=background.send_file,
-        send_pasted=lambda talk, name, data: tell(lambda e: e.messenger.send_file(talk, name, data)),
+        send_pasted=background.send_pasted,
         pause=lambda file_id: tell(lambda engine: engine.messenger.pause(file_id)),
         cancel=lambda file_id: tell(lambda engine: engine.messenger.cancel(file_id)),
         save=background.save,

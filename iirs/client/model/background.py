@@ -15,6 +15,7 @@ from pathlib import Path
 from iirs.client.chat_session import FILE_MAX
 from iirs.client.engine import Engine
 from iirs.client.model.picture_queue import Picture, PictureQueue
+from iirs.client.pictures.thumbnails import without_metadata
 from iirs.client.server_connection import ServerConnection
 from iirs.client.store.encrypted_file import StoreFullError
 from iirs.client.store.log_entry import HISTORY_LIMIT, EntryKind, HistoryPage, LogEntry
@@ -201,12 +202,16 @@ class BackgroundWork:
 
     def send_file(self, talk: str, path: Path) -> None:
         """Read a file and send it. One that is too large, or cannot be read, is said and not sent."""
+        self._in_worker(lambda: self._send_file(talk, path.name, _read(path)))
 
-        def work() -> None:
-            data = _read(path)
-            self._connection.act(lambda engine: engine.messenger.send_file(talk, path.name, data))
+    def send_pasted(self, talk: str, name: str, data: bytes) -> None:
+        """Send a file that is on no disk."""
+        self._in_worker(lambda: self._send_file(talk, name, data))
 
-        self._in_worker(work)
+    def _send_file(self, talk: str, name: str, data: bytes) -> None:
+        """Send a file: of a picture neither where nor when it was taken."""
+        bare = without_metadata(data)
+        self._connection.act(lambda engine: engine.messenger.send_file(talk, name, bare))
 
     def save(self, file_id: bytes, path: Path) -> None:
         """Write a file that is here to ``path``."""

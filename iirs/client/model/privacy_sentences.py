@@ -7,13 +7,19 @@ from iirs.client.model.chat_model import ChatModel
 from iirs.client.text.translate import N_, _, n_
 
 HIDDEN = (
-    N_("Hidden: whom you talk to, when, how much, and whether you talk at all."),
-    N_("Hidden: what you say. Only the person you talk to can read it."),
-    N_("Not hidden: that you are registered on this server, and that you are online now."),
+    N_("Hidden from the network: whom you talk to, when, how much, and whether you talk at all."),
+    N_(
+        "Hidden from all but those you talk to: what you say. Compare safety numbers, to be "
+        "sure who they are."
+    ),
+    N_("Not hidden: that you use iirs, that you are registered on this server, and when you are online."),
 )
-SEVERAL_SERVERS = N_("With several, it stays hidden if any one of them is honest.")
+SEVERAL_SERVERS = N_(
+    "With several, it stays hidden if any one of them is honest; if others interfere, for a while."
+)
 MORE_SERVERS = N_(
-    "This chain has {servers} servers: who talks to whom stays hidden if any one of them is honest."
+    "This chain has {servers} servers: who talks to whom stays hidden if any one of them is honest; "
+    "if others interfere, for a while."
 )
 
 

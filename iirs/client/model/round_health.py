@@ -80,13 +80,15 @@ class RoundHealth:
         rounds = len(self.fates)
         if rounds == 0:
             return ""
+        if not self.troubled:
+            return n_(
+                "The last round arrived intact", "All of the last {rounds} rounds arrived intact", rounds
+            ).format(rounds=rounds)
         if rounds == 1:
-            if self.troubled:
-                return _("The last round was tampered with or lost")
-            return _("The last round was neither tampered with nor lost")
+            return _("The last round did not arrive intact")
         return n_(
-            "{count} of the last {rounds} rounds was tampered with or lost",
-            "{count} of the last {rounds} rounds were tampered with or lost",
+            "{count} of the last {rounds} rounds did not arrive intact",
+            "{count} of the last {rounds} rounds did not arrive intact",
             self.troubled,
         ).format(count=self.troubled, rounds=rounds)
 
@@ -99,10 +101,17 @@ class RoundHealth:
         if self.level is not HealthLevel.SERIOUS:
             return ""
         if self._is_tampered_with_often or self.tampered >= SERIOUS_OF_ALL:
-            cause = _("Somebody between you and your peers drops or changes messages.")
+            cause = _("A server fails, or somebody on the way drops or changes messages.")
         else:
             cause = _(
-                "The line to the server is too slow or breaks, a server fails, or somebody between you and "
-                "your peers drops or changes messages."
+                "Often that is slow Wi-Fi or a line that breaks. It can also be a server that fails,"
+                " or somebody on the way who drops or changes messages."
             )
-        return cause + " " + _("Texts are repeated until they arrive.")
+        return (
+            cause
+            + " "
+            + _(
+                "What you send is repeated until it arrives. If it goes on like this, tell whoever "
+                "runs the server."
+            )
+        )

@@ -157,6 +157,8 @@ class Talk:
         for row in self._by_id.values():
             if row.file is not None and row.file.file_id == file_id:
                 row.transfer, row.done = state, done
+                if row.outgoing and state is TransferState.DONE:
+                    row.advance(TextState.DELIVERED)
                 self.version += 1
 
     def remove(self, item_ids: tuple[bytes, ...]) -> None:

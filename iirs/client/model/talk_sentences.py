@@ -16,7 +16,7 @@ def why_not(model: ChatModel, talk: Talk) -> str:
         case ConnectionState.CONNECTING:
             return _("Connecting to the server …")
         case ConnectionState.WAITING:
-            return _("No connection to the server. It comes back by itself.")
+            return _("No connection to the server. It is tried again by itself; nothing is lost.")
         case ConnectionState.CLOSED:
             return _("You are logged out, so nothing can be sent. What you write stays here.")
     if model.keeping:
@@ -30,16 +30,16 @@ def why_not(model: ChatModel, talk: Talk) -> str:
 
 def about(model: ChatModel, talk: Talk) -> str:
     """Return a sentence about where a talk stands."""
+    if model.standby and (talk.group is GroupState.JOINED if talk.is_group else talk.state in _MAY_SEND):
+        return _("Rounds pause. What you send waits until they go on.")
     if talk.is_group:
         return _about_group(model, talk)
-    if model.standby and talk.state in _MAY_SEND:
-        return _("Rounds pause. What you send waits until they go on.")
     peer = talk.peer
     match talk.state:
         case PeerState.IDLE if talk.asks:
             return _("{peer} wants to talk to you. Accept to begin.").format(peer=peer)
         case PeerState.ASKING:
-            waiting = _("Waiting until {peer} asks for you, too.").format(peer=peer)
+            waiting = _("Waiting until {peer} asks you to talk, too.").format(peer=peer)
             return waiting + _invite_pace(model)
         case PeerState.WAITING:
             return n_(
@@ -77,9 +77,11 @@ def _about_group(model: ChatModel, talk: Talk) -> str:
     here = sum(
         name in model.talks and model.talks[name].state is PeerState.CONNECTED for name in talk.members
     )
+    if not here:
+        return _("Nobody of this group is connected to you just now. What you write waits.")
     return n_(
-        "{here} person of this group is connected to you. What you write goes round through all of them.",
-        "{here} people of this group are connected to you. What you write goes round through all of them.",
+        "One member of this group is connected to you, and passes on what you write.",
+        "{here} members of this group are connected to you, and pass on what you write.",
         here,
     ).format(here=here)
 
@@ -90,7 +92,21 @@ def _invite_pace(model: ChatModel) -> str:
     return " " + _("Invitations go out every {seconds} s.").format(seconds=round(model.round.invite_seconds))
 
 
-def brief(talk: Talk) -> str:
+def pause(model: ChatModel) -> str:
+    """Return two words about why nothing goes between anybody now; "" while it does."""
+    if model.connection in {ConnectionState.CONNECTING, ConnectionState.WAITING}:
+        return _("no connection")
+    if model.keeping:
+        return _("sending pauses")
+    return _("rounds pause") if model.standby else ""
+
+
+def is_lively(model: ChatModel, talk: Talk) -> bool:
+    """Return whether the two are in sync, as far as is known now."""
+    return talk.state in {PeerState.CONNECTED, PeerState.QUIET} and not pause(model)
+
+
+def brief(model: ChatModel, talk: Talk) -> str:
     """Return two or three words about where a talk stands: only what is known, for lists and headings."""
     if talk.is_group:
         if talk.group is GroupState.INVITED:
@@ -98,15 +114,18 @@ def brief(talk: Talk) -> str:
         return _("left") if talk.group is GroupState.LEFT else ", ".join(talk.members)
     if talk.asks:
         return _("wants to talk to you")
+    if talk.state in _NEEDS_ROUNDS and (why := pause(model)):
+        return why
     return _(_BRIEF[talk.state]) if _BRIEF[talk.state] else ""
 
 
+_NEEDS_ROUNDS = _MAY_SEND | {PeerState.AGREED, PeerState.ENDING}
 _BRIEF = {
     PeerState.IDLE: "",
     PeerState.WAITING: N_("waits for a free place"),
     PeerState.ASKING: N_("asked, waiting"),
     PeerState.AGREED: N_("meeting …"),
-    PeerState.CONNECTED: N_("answers in rounds"),
+    PeerState.CONNECTED: N_("connected"),
     PeerState.QUIET: N_("quiet"),
     PeerState.RESUMING: N_("out of reach"),
     PeerState.ENDING: N_("ending …"),

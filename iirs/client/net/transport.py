@@ -78,7 +78,7 @@ class Transport:
             transport = cls(sock)
         except (OSError, UnicodeError) as error:  # a host name may be one that cannot be looked up at all
             raise ConnectionLostError(
-                "No server answers at {host}, port {port}. Is it running, and on this network?",
+                "No server answers at {host}, port {port}. Is it running, and are you on its network?",
                 host=link.host,
                 port=link.port,
             ) from error

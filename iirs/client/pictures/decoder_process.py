@@ -3,8 +3,9 @@
 ``python -I -S decoder_process.py TASK SIDE SECONDS FOLDER...`` reads 8 bytes, the length of a picture, and
 the picture from standard input. ``small`` answers on standard output with the picture, at most SIDE pixels a
 side: width and height, 2 bytes each, then red, green, blue and opacity of each pixel, and so nothing else
-that the sender put into the file. ``code`` answers with the text of the QR code in it, in UTF-8. It works
-for SECONDS of CPU time at most, and ends when its standard input does. FOLDERs are where the libraries lie.
+that the sender put into the file. ``code`` answers with the text of the QR code in it, in UTF-8; ``bare``
+with the file, but for what a camera wrote into it. It works for SECONDS of CPU time at most, and ends when
+its standard input does. FOLDERs are where the libraries lie.
 
 Exit status: 0 with an answer, ``TOO_LARGE``, ``NO_CODE``; any other: this is no picture that can be read.
 """
@@ -116,9 +117,14 @@ def _answer(task: str, side: int, seconds: int) -> int:
     warnings.simplefilter("ignore")
     if task == "code":
         import zxingcpp  # noqa: F401, PLC0415  # as above: later it cannot be
+    if task == "bare":
+        import bare_pictures  # type: ignore[import-not-found]  # noqa: PLC0415  # beside this file
     limit(seconds)
     try:
-        answer = code(data) if task == "code" else small(data, side)
+        if task == "bare":
+            answer = bare_pictures.bare(data)
+        else:
+            answer = code(data) if task == "code" else small(data, side)
     except _CannotError as error:
         return error.status
     sys.stdout.buffer.write(answer)

@@ -1,11 +1,16 @@
-"""Pictures that somebody sent, made small and harmless: nothing of a file comes through but its pixels."""
+"""Pictures: those somebody sent made small and harmless, of a file nothing comes through but its pixels; and
+our own without what a camera wrote into them.
+"""
 
 from __future__ import annotations
 
 import io
 
 from iirs.client.pictures.decoder import Decoder, Task, UndecodedError, Why
+from iirs.errors import AccountError
 
+_ORIENTATION_MAX = 64
+"""Which way is up, written anew, may take more bytes than what was left out."""
 _STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
 
 
@@ -28,6 +33,27 @@ def thumbnail(data: bytes, longest: int, decoder: Decoder | None = None) -> byte
         return _png((decoder or Decoder()).decode(task, data), longest)
     except UndecodedError:
         return b""
+
+
+def without_metadata(data: bytes, decoder: Decoder | None = None) -> bytes:
+    """Return a picture of ours without where and when it was taken; what is no picture as it is. Blocks.
+
+    Raises ``AccountError`` if that cannot be left out: then it is not sent.
+    """
+    if not may_be_picture(data):
+        return data
+    import PIL  # noqa: PLC0415  # as above
+
+    from iirs.client.pictures import bare_pictures  # noqa: PLC0415  # needs PIL
+
+    task = Task("bare", 0, len(data) + _ORIENTATION_MAX, (PIL, bare_pictures))
+    try:
+        return (decoder or Decoder()).decode(task, data)
+    except UndecodedError as error:
+        raise AccountError(
+            "This picture is damaged, so what the camera wrote into it cannot be left out. To send it as it "
+            "is, put it into an archive (zip)."
+        ) from error
 
 
 def _png(answer: bytes, longest: int) -> bytes:

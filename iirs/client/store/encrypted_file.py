@@ -122,7 +122,7 @@ class EncryptedFile:
                     "This account's file on this machine cannot be written: is the disk full?"
                 ) from error
             raise StoreError(
-                "This account's file on this machine cannot be opened: is it in use by another window?"
+                "This account's file on this machine cannot be opened: is it in use by another iirs?"
             ) from error
         except sqlcipher.DatabaseError as error:
             raise StoreDamagedError(

@@ -135,7 +135,7 @@ def _naming_failures() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise StoreError(
-            "This account's file on this machine cannot be opened: is it in use by another window?"
+            "This account's file on this machine cannot be opened: is it in use by another iirs?"
         ) from error
     except sqlite3.DatabaseError as error:
         raise StoreDamagedError(

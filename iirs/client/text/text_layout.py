@@ -5,11 +5,19 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
-from iirs.client.text.translate import N_, _
+from iirs.client.text.translate import N_, _, n_
 
 SHOWN_CHARACTERS = 6_000
 SHOWN_NEWLINES = 120
 _SHORTENED = N_("… (shortened here; copying takes all of it)")
+_WEEKDAYS = (
+    N_("Monday"), N_("Tuesday"), N_("Wednesday"), N_("Thursday"), N_("Friday"), N_("Saturday"), N_("Sunday"),
+)  # fmt: skip
+_MONTHS = (
+    N_("January"), N_("February"), N_("March"), N_("April"), N_("May"), N_("June"), N_("July"), N_("August"),
+    N_("September"), N_("October"), N_("November"), N_("December"),
+)  # fmt: skip
+"""Not the system's own names: the window may speak another language."""
 
 
 def shorten(text: str) -> str:
@@ -64,7 +72,14 @@ def day_name(day: datetime.date, today: datetime.date) -> str:
             return _("Today")
         case 1:
             return _("Yesterday")
-    return day.strftime("%A, %d %B %Y")
+    return _("{weekday}, {day} {month} {year}").format(
+        weekday=_(_WEEKDAYS[day.weekday()]), day=day.day, month=_(_MONTHS[day.month - 1]), year=day.year
+    )
+
+
+def short_day(day: datetime.date) -> str:
+    """Return the day of a year in a few letters."""
+    return _("{day} {month}").format(day=day.day, month=_(_MONTHS[day.month - 1])[:3])
 
 
 def _local(at_ms: int) -> datetime.datetime | None:
@@ -85,11 +100,12 @@ def duration(seconds: float) -> str:
         return short + (" " + _("{count} s").format(count=rest) if rest and minutes < 10 else "")
     if whole < 48 * 3600:
         return _("{count} h").format(count=round(whole / 3600))
-    return _("{count} days").format(count=round(whole / 86400))
+    days = round(whole / 86400)
+    return n_("{count} day", "{count} days", days).format(count=days)
 
 
 def size_words(size: int) -> str:
     """Return a number of bytes as people say it."""
     if size < 1024:
-        return _("{count} bytes").format(count=size)
+        return n_("{count} byte", "{count} bytes", size).format(count=size)
     return _("{count} KiB").format(count=f"{size / 1024:.0f}" if size >= 10240 else f"{size / 1024:.1f}")

@@ -8,23 +8,45 @@ from types import TracebackType
 
 from iirs.client.account.entry_calls import Home
 from iirs.client.desktop.notifications import Notifications
+from iirs.client.leave_signals import INTERRUPTED, LeaveSignals
 from iirs.client.text.translate import _
 from iirs.client.window.parts.question import Question
 from iirs.client.window.start import Start
 from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window import ClientWindow
 
+_LOOK_MS = 200
 
-def run_application(root: tk.Tk, home: Home, start: Start) -> None:
-    """Show one person's window in ``root`` and return when it is closed."""
+
+def run_application(root: tk.Tk, home: Home, start: Start) -> int:
+    """Show one person's window in ``root`` until it is closed. Returns 0, or 128 and a signal's number."""
     theme = Theme(root)
     faults = FaultDialog(root, theme)
     root.report_callback_exception = faults.show
     notifications = Notifications()
     window = ClientWindow(root, theme, home, start)
     window.alerts.notify, window.alerts.conceal = notifications.show, notifications.conceal
-    root.mainloop()
+    code = _until_closed(root, window)
     notifications.close()
+    return code
+
+
+def _until_closed(root: tk.Tk, window: ClientWindow) -> int:
+    """Run the main loop; a signal closes the window as a person does, and Ctrl-C again does at once."""
+    signals, codes = LeaveSignals(), [0]
+    signals.listen()
+
+    def look() -> None:
+        if code := signals.take():
+            if codes[0] == 0 or code == INTERRUPTED:
+                window.close()
+            codes[0] = codes[0] or code
+        if window.is_open:
+            root.after(_LOOK_MS, look)
+
+    look()
+    root.mainloop()
+    return codes[0]
 
 
 class FaultDialog:

@@ -29,9 +29,16 @@ class LoginForm:
         self._on_trust = False
         self._written: Written | None = None
 
-    def make(self, window: tk.Tk | tk.Toplevel, theme: Theme, last: Remembered) -> LoginPage:
+    def make(
+        self,
+        window: tk.Tk | tk.Toplevel,
+        theme: Theme,
+        last: Remembered,
+        show_settings: Callable[[], None],
+    ) -> LoginPage:
         """Return the page; ``last`` has the server and name of the last time."""
-        page = self._page = LoginPage(window, theme, self._written or self._begun(last), self.log_in)
+        written = self._written or self._begun(last)
+        page = self._page = LoginPage(window, theme, written, self.log_in, show_settings)
         page.focus_first()
         if self._is_waiting:
             page.wait()

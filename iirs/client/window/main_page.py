@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tkinter as tk
+from functools import partial
 from tkinter import ttk
 
 from iirs.client.events import ConnectionState
@@ -25,6 +26,7 @@ from iirs.client.window.parts.scroll_page import FillingPage
 from iirs.client.window.parts.side_column import SideColumn
 from iirs.client.window.parts.status_bar import StatusBar
 from iirs.client.window.talk.chat_pane import ChatPane
+from iirs.client.window.theme.focus import is_lost
 from iirs.client.window.theme.theme import Theme
 
 _STANDBY = "standby"
@@ -68,15 +70,17 @@ class MainPage(ttk.Frame):
         self.bind("<Configure>", lambda event: self._fit(event.width))
         self.banners = Banners(self._right, theme)
         self.banners.pack(fill="x")
-        self.found = FindStrip(self._right, theme, self._search, self._go_to, self._close_found)
+        search = partial(actions.search, "")
+        self.found = FindStrip(self._right, theme, search, self._go_to, self._close_found)
         self.new_talk_page = NewTalkPage(self._right, theme, model, self.ask, self.open)
         self.chat = ChatPane(self._right, theme, model, actions)
         self.chat.show_safety = self.show_safety
+        self.status.lift()  # Tab goes there last, as it lies below the rest
         self.open(model.open_peer)
 
     def _wire_side(self) -> None:
         side, actions = self.side, self._actions
-        side.people.choose = self.open
+        side.people.choose = self._choose
         side.people.open_menu = self._open_menu
         side.log_out_button.configure(command=actions.log_out)
         side.settings_button.configure(command=actions.show_settings)
@@ -145,6 +149,15 @@ class MainPage(ttk.Frame):
             here = names.index(model.open_peer) if model.open_peer in names else -step
             self.open(names[(here + step) % len(names)])
 
+    def _focus_home(self) -> None:
+        """Put the cursor where what is shown now begins: Tk puts it nowhere when what had it is gone."""
+        if self._is_narrow and self.side.winfo_manager():
+            self.side.search.focus_set()
+        elif isinstance(self._page, NewGroupPage | SafetyPage):
+            self._page.first.focus_set()
+        else:
+            self.focus_writing()
+
     def focus_writing(self) -> None:
         """Put the cursor where the person writes, to a peer or whom to talk to, if that is what is shown."""
         if self._page is None:
@@ -154,7 +167,7 @@ class MainPage(ttk.Frame):
     def back(self) -> None:
         """Put away what is searched for, and the page in place of a talk, and go back to writing."""
         self._wanted.set("")
-        self._close_found()
+        self.found.pack_forget()
         if self._page is not None:
             self._close_page()
         self.focus_writing()
@@ -216,8 +229,10 @@ class MainPage(ttk.Frame):
         self.tick()
 
     def tick(self) -> None:
-        """Move the countdown."""
+        """Move the countdown, and see to it that keys go somewhere."""
         self.status.show(self._model)
+        if is_lost(self.winfo_toplevel()):
+            self._focus_home()
 
     # -- people -------------------------------------------------------------------------------------
 
@@ -228,12 +243,9 @@ class MainPage(ttk.Frame):
         self._show_side()
         words = self._wanted.get().strip()
         if len(words) > 1:
-            self._search(words)
+            self._actions.search("", words)
         else:
-            self._close_found()
-
-    def _search(self, words: str) -> None:
-        self._actions.search("", words)
+            self.found.pack_forget()
 
     def take(self, reading: Picture | Found | KeptDrafts) -> None:
         """Show what was read: a picture in the log, what a search came to, or what was being written."""
@@ -260,17 +272,21 @@ class MainPage(ttk.Frame):
         self.found.pack_forget()
 
     def _go_to(self, entry: LogEntry) -> None:
-        self._close_found()
+        self.found.pack_forget()
         self._wanted.set("")
         self.open(entry.talk)
         self.chat.jump_to(entry.item_id)
 
+    def _choose(self, key: str) -> None:
+        """Look at a talk in the list; whatever was searched for is found."""
+        self._wanted.set("")
+        self.open(key)
+
     def _open_first(self) -> None:
         wanted = self._wanted.get().strip().lower()
         names = self.side.people.names
-        if wanted in names or names:
-            self._wanted.set("")
-            self.open(wanted if wanted in names else names[0])
+        if names:
+            self._choose(wanted if wanted in names else names[0])
         elif wanted:
             self.status.say(_("Nobody here has such a name. Names appear some rounds after people register."))
 
@@ -328,7 +344,7 @@ class MainPage(ttk.Frame):
                     [(_("Look"), "Accent.", lambda p=peer: self.open(p))],  # type: ignore[misc]
                 )
             else:
-                text = _("{peer} wants to talk to you. Declining is not told to anybody.").format(peer=peer)
+                text = _("{peer} wants to talk to you. Nobody is told if you decline.").format(peer=peer)
                 self.banners.show(
                     f"ask {peer}",
                     "Warn",
@@ -338,9 +354,7 @@ class MainPage(ttk.Frame):
                         (_("Decline"), "", lambda p=peer: actions.decline(p)),  # type: ignore[misc]
                     ],
                 )
-        for key in self.banners.shown:
-            if key.startswith("ask ") and key.removeprefix("ask ") not in asking:
-                self.banners.drop(key)
+        self.banners.keep_only("ask ", *(f"ask {peer}" for peer in asking))
 
     def _show_state(self, key: str, style: str, sentence: str, *answers: Answer) -> None:
         """Show a sentence for as long as it holds; "" is none."""
@@ -359,9 +373,7 @@ class MainPage(ttk.Frame):
         self._show_state(_ENDED, "Bad", ended, again)
         talk = model.talks.get(model.open_peer)
         blocked = f"{_BLOCKED} {talk.peer}" if talk is not None and talk.blocked else ""
-        for key in self.banners.shown:
-            if key.startswith(_BLOCKED) and key != blocked:
-                self.banners.drop(key)
+        self.banners.keep_only(_BLOCKED, blocked)
         if talk is not None and blocked:
             peer = talk.peer
             answer = (_("Compare safety numbers"), "", lambda: self.show_safety(peer))
@@ -373,9 +385,7 @@ class MainPage(ttk.Frame):
 
     def _show_timer_wish(self, talk: Talk | None) -> None:
         wish = f"{_TIMER} {talk.timer_by} {talk.timer_asked} {talk.peer}" if talk and talk.timer_by else ""
-        for key in self.banners.shown:
-            if key.startswith(_TIMER) and key != wish:
-                self.banners.drop(key)
+        self.banners.keep_only(_TIMER, wish)
         if talk is not None and wish:
             peer, seconds = talk.peer, talk.timer_asked
             answers = [

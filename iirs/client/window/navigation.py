@@ -46,7 +46,8 @@ class Navigator:
         self._makers = makers
         self._put_away = put_away
         self._base = Page.LOGIN
-        self._opened: Page | None = None
+        self._opened: tuple[Page, ...] = ()
+        """Pages over the base, each opened from the one before."""
         self._position = SettingsPosition()
 
     @property
@@ -56,7 +57,7 @@ class Navigator:
             return Page.LEAVING
         if self._state.locked:
             return Page.LOCK
-        return self._opened or self._base
+        return self._opened[-1] if self._opened else self._base
 
     def shows(self, kind: type[_Page]) -> _Page | None:
         """Return the page that is shown if it is of this kind."""
@@ -66,25 +67,27 @@ class Navigator:
         """Change what is under a page that was opened: the talks, leaving, or the form, which closes it."""
         self._base = base
         if base is Page.LOGIN:
-            self._opened = None
+            self._opened = ()
         self.show()
 
     def open(self, page: Page) -> None:
         """Show settings, account or shortcuts in place of what is there; not while locked or leaving."""
         if self._state.locked or self._base is Page.LEAVING:
             return
-        if page is not self._opened:
-            self._position = SettingsPosition()
-            self._opened = page
+        if page is not self.page:
+            if page is Page.SETTINGS:
+                self._position = SettingsPosition()
+            below = self._opened[: self._opened.index(page)] if page in self._opened else self._opened
+            self._opened = (*below, page)
             self.show()
         if page is Page.SETTINGS:
             self._state.ask_desktop()
 
-    def close(self) -> bool:
-        """Go back from a page that was opened; return whether there was one."""
-        if self._opened is None:
+    def close(self, *, everything: bool = False) -> bool:
+        """Go back from a page that was opened, or from all of them; return whether there was one."""
+        if not self._opened:
             return False
-        self._opened = None
+        self._opened = () if everything else self._opened[:-1]
         self.show()
         return True
 
@@ -93,7 +96,7 @@ class Navigator:
         if self._state.locked or self._base is not Page.MAIN:
             return False
         self._state.locked = True
-        self._opened = None
+        self._opened = ()
         self.show()
         return True
 

@@ -118,7 +118,7 @@ class Session:
     # -- leaving ------------------------------------------------------------------------------------
 
     def leave(self, leaving: Leaving, *, coming_back: bool) -> None:
-        """Hang up and leave as everybody does, which takes seven rounds."""
+        """Hang up and leave as everybody does, which takes a few rounds."""
         self.leaving = leaving
         self.connection.quit(coming_back=coming_back)
 

@@ -31,6 +31,7 @@ from iirs.client.window.pages.settings_page import AccountFacts, SettingsActions
 from iirs.client.window.pages.shortcuts_page import ShortcutsPage, bind_shortcuts
 from iirs.client.window.session import Leaving, Left, Session
 from iirs.client.window.start import Start
+from iirs.client.window.theme.menus import give_fields_a_menu
 from iirs.client.window.theme.shapes import RoundedBox
 from iirs.client.window.theme.theme import Theme
 from iirs.client.window.window_state import DesktopScheme, UnlockTried, WindowState, has_focus
@@ -75,6 +76,7 @@ class ClientWindow:
         for sequence in ("<FocusIn>", "<FocusOut>"):
             window.bind(sequence, lambda _: window.after_idle(self._take_focus), add=True)
         bind_shortcuts(window, self._shortcuts())
+        give_fields_a_menu(window, theme)
         self.show_login()
         credentials = start.after(self._last).credentials
         if credentials is not None:
@@ -99,7 +101,7 @@ class ClientWindow:
             "new_group": lambda: self._on_main_page(MainPage.new_group),
             "previous": lambda: self._on_main_page(lambda page: page.step(-1)),
             "next": lambda: self._on_main_page(lambda page: page.step(1)),
-            "back": lambda: self._on_main_page(MainPage.back),
+            "back": self.uncover,
             "settings": lambda: self.navigator.open(Page.SETTINGS),
             "larger": lambda: self.state.zoom(1),
             "smaller": lambda: self.state.zoom(-1),
@@ -110,7 +112,7 @@ class ClientWindow:
         }
 
     def _on_main_page(self, act: Callable[[MainPage], None]) -> None:
-        self.uncover()
+        self.navigator.close(everything=True)
         if self.main_page is not None:
             act(self.main_page)
 
@@ -134,7 +136,8 @@ class ClientWindow:
             self.main_page.chat.keep_draft()
 
     def _make_login_page(self) -> LoginPage:
-        return self.form.make(self.window, self.theme, self._last)
+        show_settings = partial(self.navigator.open, Page.SETTINGS)
+        return self.form.make(self.window, self.theme, self._last, show_settings)
 
     @property
     def _last(self) -> Remembered:
@@ -153,6 +156,7 @@ class ClientWindow:
         actions = SettingsActions(
             change=self.state.change,
             close=self.uncover,
+            lock=self.lock,
             sign_out=self.log_out,
             show_shortcuts=partial(self.navigator.open, Page.SHORTCUTS),
             show_account=partial(self.navigator.open, Page.ACCOUNT),
@@ -179,14 +183,10 @@ class ClientWindow:
         return self.session
 
     def uncover(self) -> None:
-        """Go back from settings, account or shortcuts to what is under them."""
-        if self.navigator.close():
-            self._back()
-
-    def _back(self) -> None:
+        """Go back: from settings, account or shortcuts to what is under them; in a talk, to writing."""
         self.navigator.close()
         if self.main_page is not None:
-            self.main_page.focus_writing()
+            self.main_page.back()
 
     # -- logging in ---------------------------------------------------------------------------------
 
@@ -287,8 +287,6 @@ class ClientWindow:
     def _come_into_sync(self, session: Session, peer: str) -> None:
         if peer != self.model.open_peer:
             self.model.notice = _("You and {peer} are connected.").format(peer=peer)
-        elif not isinstance(self.window.focus_get(), tk.Entry | tk.Text):
-            self._back()  # whoever has just clicked on Accept wants to type next
         text = self._to_say.pop(peer, "")
         if text:
             session.background.send(peer, text)
@@ -334,7 +332,8 @@ class ClientWindow:
         if self.state.take_unlock(tried):
             self.navigator.show()
             self._take_focus()
-            self._back()
+            if self.main_page is not None:
+                self.main_page.focus_writing()
         elif page is not None:
             page.refuse(self.state.failures)
 
@@ -360,7 +359,7 @@ class ClientWindow:
         self._leave(then, _("Then you can log in again."), coming_back=False)
 
     def close(self) -> None:
-        """Close the window: properly at first, which takes seven rounds; at once if asked again."""
+        """Close the window: properly at first, which takes a few rounds; at once if asked again."""
         session = self.session
         if session is None:
             self._destroy()

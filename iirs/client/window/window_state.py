@@ -9,7 +9,6 @@ import threading
 import time
 import tkinter as tk
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from iirs.client.model.lock import IdleClock
 from iirs.client.store.preferences import ColourScheme, Preferences, WindowPlace
 from iirs.client.text.translate import set_language
 from iirs.client.window.parts.pasting import refuse_what_is_no_text
+from iirs.client.window.theme.focus import focus_of
 from iirs.client.window.theme.palette import DARK, LIGHT
 from iirs.client.window.theme.theme import Theme
 
@@ -64,7 +64,7 @@ class WindowState:
         self._rebuild = rebuild
         self._dark = False
         self._idle = IdleClock(self.clock())
-        set_language(self.preferences.language)
+        self._speak()
         self._restyle()
         self._place()
         for sequence in ("<Key>", "<Motion>", "<Button>", "<MouseWheel>"):
@@ -79,9 +79,14 @@ class WindowState:
         self.preferences = replace(self.preferences, **{name: value})
         self.preferences.write(self._home.folder)
         if name == "language":
-            set_language(value)
+            self._speak()
         if self._restyle() or name == "language":
             self._rebuild()
+
+    def _speak(self) -> None:
+        """Use the chosen language, in Tk's own dialogs too."""
+        code = set_language(self.preferences.language)
+        self.window.tk.eval(f"::msgcat::mclocale {code}; ::msgcat::mcload [file join $::tk_library msgs]")
 
     def remember(self, link: str, name: str) -> None:
         """Keep the server and name for the next start."""
@@ -164,7 +169,5 @@ class WindowState:
 
 def has_focus(window: tk.Tk | tk.Toplevel) -> bool:
     """Return whether the keyboard is in this window."""
-    with suppress(KeyError, tk.TclError):  # Tk's own popdowns have no Python object
-        focus = window.focus_get()
-        return focus is not None and focus.winfo_toplevel() is window
-    return False
+    focus = focus_of(window)
+    return focus is not None and focus.winfo_toplevel() is window

@@ -116,7 +116,7 @@ class HopState:
         witnessed: Witnessed | None = None,
         setups: Setups | None = None,
     ) -> None:
-        """Put on disk what is new, and then in memory: what is not on disk must be taken for not having been."""
+        """Put on disk what is new, then in memory: what is not on disk has not happened."""
         rounds = self.rounds if rounds is None else rounds
         announced = self.announced if announced is None else announced
         witnessed = self.witnessed if witnessed is None else witnessed

@@ -1,8 +1,8 @@
 """``LaterHop``: one mix server behind the entry, from the keys before a round to the answers after it.
 
-States of a round here: prepared (key shown, head signed) -> opened (announcement accepted; at a setup, noise begun
-and the circuits before it gone) -> run (one batch of each kind). Each only once, rounds strictly increasing; what
-is refused changes nothing. The states of an epoch are in ``mix_hop``.
+States of a round here: prepared (key shown, head signed) -> opened (announcement accepted; at a setup, noise
+begun and the circuits before it gone) -> run (one batch of each kind). Each only once, rounds strictly
+increasing; what is refused changes nothing. The states of an epoch are in ``mix_hop``.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class LaterHop:
         self._set_by: float | None = None
         """Wall clock less monotonic one when a round fitted the wall clock last."""
         self._is_disputed = False
-        manager = DeadDropManager(environment.random_bytes, environment.observe_drops)
-        behind: NextHop = successor or DeadDrops(manager, chain.chain_id, identity.sign)
+        self._drops = DeadDropManager(environment.random_bytes, environment.observe_drops)
+        behind: NextHop = successor or DeadDrops(self._drops, chain.chain_id, identity.sign)
         stage = MixStage(
             behind,
             environment.random_bytes,
@@ -161,7 +161,8 @@ class LaterHop:
         all that clients were shown.
         """
         if request.setup_round == request.round_number:
-            if not self._ration.allows(ahead=self._chain.round_ms / 1000):
+            # By when its batch can come at the earliest: half a round is the least there is to collect.
+            if not self._ration.allows(ahead=self._chain.round_ms / 2000):
                 raise RefusedError(self._hop, Refusal.RATION)
             return
         is_live = self._mix.setup_round == request.setup_round and self._has_epoch_key
@@ -231,7 +232,7 @@ class LaterHop:
         self._epoch_key_id = current.keys[0].key_id
         self._keyring.keep_only(self._epoch_key_id)
         with self._lock:
-            self._mix.forget()
+            self._forget_circuits()
         if self._successor is not None:
             public = [
                 key.verified(self._chain, self._hop + 1 + place) for place, key in enumerate(current.keys[1:])
@@ -288,13 +289,18 @@ class LaterHop:
                 raise RefusedError(self._hop, Refusal.STALE) from error
 
     def erase_keys(self) -> None:
-        """Forget epoch keys, and circuits with them, whose time is over by the clock; safe from any thread."""
+        """Forget keys, and circuits with them, whose time is over by the clock; safe from any thread."""
         self._keyring.erase()
         if not self._has_epoch_key and self._lock.acquire(blocking=False):
             try:
-                self._mix.forget()
+                self._forget_circuits()
             finally:
                 self._lock.release()
+
+    def _forget_circuits(self) -> None:
+        """Forget all of the epoch but its key; ``_lock`` is held."""
+        self._mix.forget()
+        self._drops.forget()
 
     def close(self) -> None:
         """Let go of the link to the hop behind."""
@@ -315,9 +321,8 @@ class LaterHop:
     def _store_round(self, round_number: int, kind: BatchKind) -> None:
         if kind is BatchKind.SETUP:
             if not self._ration.allows():
-                raise OnionError("a setup before its time")
-            left = max(0.0, self._ration.left() - 1)  # a hair less than one is enough for one
-            self._state.note_setup(round_number, left, self._environment.clock())
+                raise RefusedError(self._hop, Refusal.RATION)
+            self._state.note_setup(round_number, self._ration.after_one, self._environment.clock())
             self._ration.take()
         else:
             self._state.set_round(round_number, kind)

@@ -34,7 +34,10 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, help="port to listen on (default: the chain file's)")
     parser.add_argument("--glass-box", type=Path, help="write what this hop sees to a file, openly marked")
     parser.add_argument(
-        "--log-level", choices=["debug", "info", "warning"], default="warning", help="how much to say"
+        "--log-level",
+        choices=["debug", "info", "warning"],
+        default="warning",
+        help="how much to say (default: warning)",
     )
     return parser.parse_args(arguments)
 

@@ -1,7 +1,7 @@
-"""A later hop's part in a round: take a layer off, shuffle and pass on (``MixStage``), put a layer on the answers.
+"""A later hop's part in a round: a layer off, shuffle and pass on (``MixStage``), a layer on the answers.
 
-States of an epoch here: none -> set up (a setup came, and all behind are set up too) -> none, when another setup
-comes. No socket and no clock in here.
+States of an epoch here: none -> set up (a setup came, and all behind are set up too) -> none, when another
+setup comes. No socket and no clock in here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from iirs.wire.rounds import Bundle
 class MixHop:
     """A later hop (1 .. n-1): peels its layer off every onion and cell, mixes, and puts it on the answers.
 
-    Accepts one batch a round and kind, rounds strictly increasing: a repeat is refused unprocessed. A round's cells
-    are used up before they are looked at, and so are the answers to them.
+    Accepts one batch a round and kind, rounds strictly increasing: a repeat is refused unprocessed. A
+    round's cells are used up before they are looked at, and so are the answers to them.
     """
 
     def __init__(
@@ -36,7 +36,8 @@ class MixHop:
     ) -> None:
         """``key`` gives the private key for a round number; ``store_round`` makes a round final on disk.
 
-        ``last_rounds`` are those stored before a restart. Cells' need not be stored: their keys are never on disk.
+        ``last_rounds`` are those stored before a restart. Cells' need not be stored: their keys are never on
+        disk.
         """
         self._geometry = geometry
         self._hop = hop

@@ -78,8 +78,8 @@ class Preparer:
     ) -> Ready:
         """Return what is needed to announce a round. Raises ``HopError`` if a hop does not do its part.
 
-        ``directory`` holds all raw entries up to the increment's end, for hops that have fallen behind. If a hop
-        has no circuits for the epoch, the round is prepared as the first of another.
+        ``directory`` holds all raw entries up to the increment's end, for hops that have fallen behind. If a
+        hop has no circuits for the epoch, the round is prepared as the first of another.
         """
         try:
             return self._prepare(place, increment, directory, give_up_at)

@@ -71,7 +71,10 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     init.add_argument("folder", type=Path, help="a new folder; each hop gets one of its own in it")
     init.add_argument("--hops", type=int, default=3, help="how many servers, 2 to 8 (default: 3)")
     init.add_argument(
-        "--first-port", type=int, default=_FIRST_PORT, help="port of hop 1; the next ones follow"
+        "--first-port",
+        type=int,
+        default=_FIRST_PORT,
+        help=f"port of hop 1; the next ones follow (default: {_FIRST_PORT})",
     )
 
     hop = commands.add_parser("hop", help="make one hop: secrets that stay here, and a public part")
@@ -85,14 +88,25 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     join.add_argument("--output", type=Path, default=Path(CHAIN_FILE), help="where to write the chain file")
 
     show = commands.add_parser("show", help="say what a chain file means, its noise included")
-    show.add_argument("file", type=Path)
+    show.add_argument("file", type=Path, help="the chain file")
 
     for command in (init, join):
-        command.add_argument("--suite", choices=sorted(SUITES), default=DEFAULT_SUITE)
-        command.add_argument("--slots", type=int, default=DEFAULT_SLOTS)
-        command.add_argument("--round-seconds", type=float, default=DEFAULT_ROUND_SECONDS)
-        command.add_argument("--invite-every", type=int, default=DEFAULT_INVITE_EVERY)
-        command.add_argument("--epoch-rounds", type=int, default=DEFAULT_EPOCH_ROUNDS)
+        for option, default, about in (
+            ("--slots", DEFAULT_SLOTS, "conversations each person can have at once"),
+            ("--round-seconds", DEFAULT_ROUND_SECONDS, "seconds between rounds"),
+            ("--invite-every", DEFAULT_INVITE_EVERY, "rounds between invitations"),
+            ("--epoch-rounds", DEFAULT_EPOCH_ROUNDS, "rounds for which a server's key is used"),
+        ):
+            command.add_argument(
+                option, type=type(default), default=default, help=f"{about} (default: {default:g})"
+            )
+        command.add_argument(
+            "--suite",
+            choices=sorted(SUITES),
+            default=DEFAULT_SUITE,
+            help="how keys are agreed on; X25519 costs less, and is not safe from quantum computers "
+            f"(default: {DEFAULT_SUITE})",
+        )
         command.add_argument(
             "--noise-share",
             type=float,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import socket
 import struct
@@ -10,14 +11,20 @@ import sys
 from array import array
 from pathlib import Path
 
+from iirs.errors import ConfigError
 from iirs.geometry import pieces
 
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _PROBES = {
     # Reserved for documentation (RFC 5737, RFC 3849); connecting a datagram socket sends nothing.
     socket.AF_INET: "192.0.2.1",
     socket.AF_INET6: "2001:db8::1",
 }
 _IPV6_INTERFACES = Path("/proc/net/if_inet6")
+_NOBODYS = (
+    "Nobody can connect to this address by a link: it is a broadcast or multicast address, or one that means "
+    "nothing without the name of an interface (fe80::). Name another with --host, or leave --host out."
+)
 _SIOCGIFCONF = 0x8912
 _IFREQ_SIZE = 40 if struct.calcsize("P") == 8 else 32
 
@@ -26,11 +33,13 @@ def reachable(host: str, bound: str) -> list[str]:
     """Return the addresses to reach a server at that was asked to listen on ``host``, the best first.
 
     ``bound`` is the address its socket has. For "all addresses" these are the machine's own of that family,
-    the one with the default route first; the loopback address if the machine has no other.
+    the one with the default route first; the loopback address if the machine has no other. Raises
+    ``ConfigError`` for one that can be listened on, and that no link leads to.
     """
     address = ipaddress.ip_address(bound.partition("%")[0])
     if not address.is_unspecified:
-        # Without the name of an interface, which means nothing elsewhere, and which no link can hold.
+        if address.is_multicast or _is_broadcast(address) or _needs_interface(address):
+            raise ConfigError(_NOBODYS)
         return [str(address) if _is_address(host) else host]
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     found = dict.fromkeys([*_with_default_route(family), *own_addresses(family)])
@@ -85,9 +94,21 @@ def _linux_ipv6() -> list[str]:
 
 
 def _is_local_only(text: str) -> bool:
-    # A link-local IPv6 address means nothing without the name of an interface, which is another elsewhere.
     address = ipaddress.ip_address(text.partition("%")[0])
-    return address.is_loopback or (address.version == 6 and address.is_link_local)
+    return address.is_loopback or _needs_interface(address)
+
+
+def _needs_interface(address: _Address) -> bool:
+    # It has another name elsewhere, and no link can hold one.
+    return address.version == 6 and address.is_link_local
+
+
+def _is_broadcast(address: _Address) -> bool:
+    """Whether the system says so: it asks for leave to send there."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        return probe.connect_ex((str(address), 9)) == errno.EACCES
+    return False
 
 
 def _is_address(host: str) -> bool:

@@ -54,4 +54,7 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         if socket.AF_INET not in {item[0] for item in found}:
             family = socket.AF_INET6  # a name for an IPv6 address and no other
-    return socket.create_server((host, port), family=family, backlog=backlog)
+    address: tuple[object, ...] = (host, port)
+    if "%" in host:  # which interface is a number beside the address
+        address = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4]
+    return socket.create_server(address, family=family, backlog=backlog)

@@ -14,9 +14,7 @@ from iirs.tls import RECORD_MAX, TlsPipe
 
 FLUSHED_AT_ONCE = 4 * RECORD_MAX
 """Bytes after which other connections have their turn."""
-_PIECE = 4096
-"""Bytes of a full record sent at once: the rest waits in the TLS object, which has room for it anyway."""
-_WRITE_COST = 256
+_WRITE_COST = 96
 """Bytes counted for each write that waits, besides what it holds alone."""
 
 
@@ -41,6 +39,8 @@ def records(pieces: Iterable[bytes]) -> Iterator[bytes]:
 class Outgoing:
     """Not thread-safe: callers hold the lock of the connection, whose TLS this is, around every call."""
 
+    __slots__ = ("_pipe", "_records", "_sealed", "_socket", "_writes", "held")
+
     def __init__(self, pipe: TlsPipe, sock: socket.socket) -> None:
         """``sock`` must not block."""
         self._pipe = pipe
@@ -49,7 +49,6 @@ class Outgoing:
         self._records: Iterator[bytes] | None = None
         """Of the first of them, once it has begun to leave."""
         self._sealed = memoryview(b"")
-        self._piece = -1
         self.held = 0
         """Bytes that wait in memory for this client alone."""
 
@@ -84,7 +83,7 @@ class Outgoing:
         """Have something sealed if anything waits."""
         while not self._sealed:
             # What TLS has made already, if only an alert, before anything is added to it.
-            self._sealed = memoryview(self._pipe.take_outgoing(self._piece))
+            self._sealed = memoryview(self._pipe.take_outgoing())
             if self._sealed or not self._writes:
                 break
             self._records = self._records or records(self._writes[0][0])
@@ -94,7 +93,6 @@ class Outgoing:
                 self.held -= self._writes.popleft()[1]
             else:
                 self._pipe.send(record)
-                self._piece = _PIECE if len(record) == RECORD_MAX else -1
         return bool(self._sealed)
 
     def drop(self) -> None:

@@ -13,7 +13,7 @@ from iirs.client import invitations
 from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import InvitationPrekeys, Me
-from iirs.client.sync import DeadDropSync
+from iirs.client.sync import DeadDropSync, patience_for
 from iirs.directory import Directory, Entry
 from iirs.identity import Identity, VerifyKey
 from iirs.message import (
@@ -25,6 +25,8 @@ from iirs.message import (
 from iirs.prekey import Prekey
 from iirs.suite import HYBRID
 from tests.vectors.by_code.common import Values, directory_of, fields_of
+
+PATIENCE = patience_for(1)
 
 
 def open_invitation(
@@ -64,12 +66,12 @@ def decide(
     for name, identity in zip(("alice", "bob"), identities, strict=True):
         directory.append(Entry.create(directory.chain_id, name, identity))
     entry, peer = directory.entries
-    me = Me(entry, 0, identities[0], directory, 2000, os.urandom, lambda: 1000)
+    me = Me(entry, 0, identities[0], directory, 2000, PATIENCE, os.urandom, lambda: 1000)
     chat = ChatSession(os.urandom, lambda _: False)
     conversation = Conversation(me, peer, chat)
     if held:
         before = _sync_that_holds(held, bundle_round - 100)
-        state = {**conversation.to_state(), "sync": before.to_state()}
+        state = {**conversation.to_state(), "sync": before.to_state(), "begun": bundle_round - 90}
         conversation = Conversation(me, peer, chat, state)
     conversation.want()
     prekey = Prekey.create(identities[1], directory, 1, 5, peer_prekey)
@@ -85,14 +87,14 @@ def decide(
 
 
 def _sync_that_holds(chain_ids: list[bytes], round_number: int) -> DeadDropSync:
-    state = DeadDropSync.start(bytes(32), Direction.FROM_LISTENER, round_number).to_state()
+    state = DeadDropSync.start(bytes(32), Direction.FROM_LISTENER, round_number, PATIENCE).to_state()
     chains = [{**state["current"], "chain_id": chain_id.hex()} for chain_id in chain_ids]
     state["current"], state["previous"] = chains[0], (chains[1:] or [None])[0]
-    return DeadDropSync.from_state(state)
+    return DeadDropSync.from_state(state, PATIENCE)
 
 
 def _keys(sync: DeadDropSync, round_number: int) -> Values:
-    keys = sync.take_round(round_number)
+    keys = sync.take_round(round_number, sets_up=True)
     sides = {int(sync.role): keys.keys_out, 1 - int(sync.role): keys.keys_in}
     return {
         "drop_ids": list(keys.drop_ids),
@@ -112,9 +114,9 @@ def _keys(sync: DeadDropSync, round_number: int) -> Values:
 def round_keys(root: bytes, start_round: int, taken: list[int], round_number: int) -> Values:
     answers = []
     for role in Direction:
-        sync = DeadDropSync.start(root, role, start_round)
+        sync = DeadDropSync.start(root, role, start_round, PATIENCE)
         for before in taken:
-            sync.take_round(before)
+            sync.take_round(before, sets_up=False)
         names = {"conversation": sync.conversation, "chain_id": sync.current.chain_id}
         answers.append({**names, **_keys(sync, round_number)})
     return _one_of_both(answers)
@@ -129,13 +131,20 @@ def _one_of_both(answers: list[Values]) -> Values:
 def renewed_keys(
     root: bytes,
     start_round: int,
+    epoch_rounds: int,
     generator_private: bytes,
     listener_private: bytes,
     ready_heard: int,
     commit_heard: int,
 ) -> Values:
     generator, listener = (
-        DeadDropSync.start(root, role, start_round, lambda key=key: X25519PrivateKey.from_private_bytes(key))
+        DeadDropSync.start(
+            root,
+            role,
+            start_round,
+            patience_for(epoch_rounds),
+            lambda key=key: X25519PrivateKey.from_private_bytes(key),
+        )
         for role, key in zip(Direction, (generator_private, listener_private), strict=True)
     )
     proposal = generator.stamp(PeerMessage())

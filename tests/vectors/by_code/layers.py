@@ -1,16 +1,16 @@
-"""Layers, replies, the entry channel, epoch keys."""
+"""Layers, cells, the entry channel, epoch keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, cast
 
-from iirs import onion as onion_layers
 from iirs.chain import parse_chain
+from iirs.circuit import Circuit, Layer, Way, initial_block
 from iirs.epoch import EpochKey
 from iirs.errors import PeerError
 from iirs.geometry import BatchKind
-from iirs.onion import EntryChannel, RoundContext, entry_offer_info, peel
+from iirs.onion import EntryChannel, RoundContext, channel_period, entry_offer_info, peel
 from iirs.suite import SUITES
 from tests.vectors.by_code.common import Values
 
@@ -40,16 +40,20 @@ def peel_onion(
     onion: bytes,
 ) -> Values:
     chosen, context = SUITES[suite], RoundContext(chain_id, round_number, announcement_hash)
-    reply_key, inner = peel(onion, chosen.load_private(private), chosen, context, hop, cast(BatchKind, kind))
-    return {"reply_key": reply_key, "inner": inner}
+    secret, inner = peel(onion, chosen.load_private(private), chosen, context, hop, cast(BatchKind, kind))
+    return {"secret": secret, "inner": inner}
 
 
-def seal_reply(reply_key: bytes, reply: bytes) -> Values:
-    return {"sealed": onion_layers.seal_reply(reply_key, reply)}
+def pass_cell(secret: bytes, round_number: int, direction: str, cell: bytes) -> Values:
+    return {"cell": Layer(secret).apply(initial_block(round_number, Way[direction.upper()]), cell)}
 
 
-def open_reply(reply_keys: list[bytes], sealed: bytes) -> Values:
-    return {"reply": onion_layers.open_reply(reply_keys, sealed)}
+def wrap_cell(secrets: list[bytes], round_number: int, cell: bytes) -> Values:
+    return {"cell": Circuit(secrets).wrap(round_number, cell)}
+
+
+def unwrap_cell(secrets: list[bytes], round_number: int, cell: bytes) -> Values:
+    return {"cell": Circuit(secrets).unwrap(round_number, cell)}
 
 
 def open_offer(
@@ -61,8 +65,8 @@ def open_offer(
 
 def _channel(given: Values) -> tuple[EntryChannel, RoundContext]:
     info = entry_offer_info(given["chain_id"], given["certificate_hash"], given["key_id"])
-    channel = EntryChannel(given["secret"], info, given["first_epoch"])
-    channel.advance(given["epoch"])
+    channel = EntryChannel(given["secret"], info, channel_period(given["key_round"]))
+    channel.advance(channel_period(given["round_number"]))
     return channel, RoundContext(given["chain_id"], given["round_number"], given["announcement_hash"])
 
 
@@ -98,9 +102,10 @@ OPERATIONS: dict[str, Callable[..., Values]] = {
         hpke_open,
         hpke_public,
         open_offer,
-        open_reply,
+        pass_cell,
         peel_onion,
         read_epoch_key,
-        seal_reply,
+        unwrap_cell,
+        wrap_cell,
     )
 }

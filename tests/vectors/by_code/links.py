@@ -10,7 +10,7 @@ from iirs.errors import HopError, PeerError
 from iirs.server.hops import link
 from iirs.server.hops.link import LinkKind
 from iirs.wire.rounds import announcement_hash
-from tests.vectors.by_code.common import Values
+from tests.vectors.by_code.common import Values, fields_of
 
 
 def _read(frame: bytes, allowed: dict[LinkKind, tuple[int, int]]) -> tuple[LinkKind, bytes]:
@@ -26,8 +26,7 @@ def read_link_request(file: str, frame: bytes) -> Values:
     kind, body = _read(frame, link.requests(parse_chain(file.encode()).geometry))
     if kind is LinkKind.PREPARE:
         prepare, budget = link.Prepare.decode(body)
-        place = {"round_number": prepare.round_number, "base": prepare.base}
-        return {"kind": int(kind), "budget_ms": budget, **place, "entries": prepare.entries}
+        return {"kind": int(kind), "budget_ms": budget, **fields_of(prepare)}
     if kind is LinkKind.OPEN:
         announcement, budget = link.decode_open(body)
         digest = announcement_hash(announcement)
@@ -37,7 +36,9 @@ def read_link_request(file: str, frame: bytes) -> Values:
     return {"kind": int(kind), "budget_ms": budget, **values}
 
 
-def read_prepared(file: str, hop: int, round_number: int, length: int, digest: bytes, frame: bytes) -> Values:
+def read_prepared(
+    file: str, hop: int, round_number: int, setup_round: int, length: int, digest: bytes, frame: bytes
+) -> Values:
     chain = parse_chain(file.encode())
     hops = len(chain.hops) - hop
     size = link.Prepared.size(chain.geometry, hops)
@@ -47,7 +48,8 @@ def read_prepared(file: str, hop: int, round_number: int, length: int, digest: b
     if kind is LinkKind.REFUSED:
         return _refusal(chain, hop, body)
     prepared = link.Prepared.decode(body, chain.geometry, hops)
-    prepared.check(chain, hop, round_number, head_content(chain.chain_id, length, digest))
+    request = link.Prepare(round_number, setup_round, bytes(32), 0)
+    prepared.check(chain, hop, request, head_content(chain.chain_id, length, digest))
     names = ("first_round", "last_round", "key_id")
     return {"keys": [{name: getattr(key, name) for name in names} for key in prepared.keys]}
 

@@ -9,6 +9,7 @@ from iirs.server.hops import link
 from iirs.server.hops.link import LinkKind
 from iirs.wire import accounts, rounds
 from tests.vectors.by_code.common import Values
+from tests.vectors.by_code.rounds import parts_of
 
 HEADER_SIZE = 5
 
@@ -17,11 +18,9 @@ def _announce(body: bytes, chain: Chain) -> bytes:
     return body[:1] + rounds.Announcement.decode(body[1:], chain.geometry).encode()
 
 
-def _upload(body: bytes, chain: Chain) -> bytes:
-    kind = rounds.MessageKind.UPLOAD
-    if len(body) != chain.geometry.upload_size:
-        kind = rounds.MessageKind.UPLOAD_INVITE
-    return rounds.Upload.decode(rounds.Message(kind, body), chain.geometry).encode().body
+def _upload(frame: bytes, chain: Chain) -> bytes:
+    upload = rounds.Upload.decode(*parts_of(frame, chain), chain.geometry)
+    return b"".join(message.encode() for message in upload.encode())
 
 
 def _directory(body: bytes, chain: Chain) -> bytes:
@@ -56,7 +55,6 @@ def _answer(given: Values, chain: Chain) -> bytes:
 
 _BODIES: dict[str, Callable[[bytes, Chain], bytes]] = {
     "read_announce": _announce,
-    "read_upload": _upload,
     "read_directory": _directory,
     "read_replies": lambda body, chain: rounds.Replies.decode(body, chain.geometry).encode().body,
     "read_standby": lambda body, chain: rounds.Standby.decode(body, chain.geometry).encode().body,
@@ -66,7 +64,7 @@ _BODIES: dict[str, Callable[[bytes, Chain], bytes]] = {
     "read_account": lambda body, _: accounts.AccountRecord.decode(body).encode().body,
 }
 _ANSWERS = {"read_prepared", "read_link_answer"}
-OPERATIONS = {*_BODIES, *_ANSWERS, "read_link_request"}
+OPERATIONS = {*_BODIES, *_ANSWERS, "read_link_request", "read_upload"}
 
 
 def rewritten(operation: str, given: Values, chain: Chain) -> bytes:
@@ -74,6 +72,8 @@ def rewritten(operation: str, given: Values, chain: Chain) -> bytes:
     frame = given["frame"]
     if operation in _ANSWERS:
         return _answer(given, chain)
+    if operation == "read_upload":
+        return _upload(frame, chain)
     header, body = frame[:HEADER_SIZE], frame[HEADER_SIZE:]
     if operation == "read_link_request":
         return bytes(header + _request(frame[0], body))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.reference.conversations import PATIENCE, content_of
+from tests.reference.conversations import content_of, patience_of
 from tests.reference.hpke import seal
 from tests.reference.invitations import SUITE, invitation_info, invitation_signed
 from tests.reference.invitations import content_of as invitation_content
@@ -166,13 +166,17 @@ def sync() -> Book:
 def renewal() -> Book:
     book = Book("A renewal of the secret: who says what, and the keys of the first round under the new one.")
     name = "heard at once"
-    book.case(name, "renewed_keys", root=sha256(b"root"), start_round=1000, ready_heard=1001,
+    book.case(name, "renewed_keys", root=sha256(b"root"), start_round=1000, epoch_rounds=1, ready_heard=1001,
               commit_heard=1002, generator_private=sha256(b"g"), listener_private=sha256(b"l"),
-              indifferent=("commit_heard",))  # fmt: skip
-    book.like("heard in the last round before", name, commit_heard=1001 + PATIENCE,
-              indifferent=("commit_heard", "ready_heard"))  # fmt: skip
-    for why, heard in (("in the round of the switch", 1012), ("too early", 1001)):
-        book.like(f"refused: heard {why}", name, refused="PeerMessageError", commit_heard=heard)
+              indifferent=("commit_heard", "epoch_rounds"))  # fmt: skip
+    for epoch_rounds in (1, 4, 5, 10, 120):
+        of = {"epoch_rounds": epoch_rounds}
+        last = 1001 + patience_of(epoch_rounds)
+        book.like(f"heard in the last round before, epochs of {epoch_rounds}", name, commit_heard=last, **of,
+                  indifferent=("commit_heard", "ready_heard", "epoch_rounds"))  # fmt: skip
+        for why, heard in (("in the round of the switch", last + 1), ("too early", 1001)):
+            book.like(f"refused: heard {why}, epochs of {epoch_rounds}", name, refused="PeerMessageError",
+                      commit_heard=heard, **of)  # fmt: skip
     return book
 
 

@@ -1,4 +1,4 @@
-"""HPKE, onions, replies, the entry channel, epoch keys."""
+"""HPKE, onions, cells, the entry channel, epoch keys."""
 
 from __future__ import annotations
 
@@ -50,16 +50,18 @@ def hpke() -> Book:
 
 
 def onion() -> Book:
-    book = Book("An onion for the later hops of a chain of three, hop by hop.")
-    reply_keys = [sha256(b"reply key %d" % hop) for hop in (1, 2)]
+    book = Book(
+        "An onion for the later hops of a chain of three, hop by hop: an invitation (1), a setup (2)."
+    )
+    secrets = [sha256(b"secret %d" % hop) for hop in (1, 2)]
     context = {"chain_id": CHAIN_ID, "round_number": 77, "announcement_hash": ANNOUNCEMENT}
-    for suite, kind, size in (("X25519", 0, 1040), (world.HYBRID, 0, 1040), ("X25519", 1, 1456)):
+    for suite, kind, size in (("X25519", 2, 16), (world.HYBRID, 2, 16), ("X25519", 1, 1456)):
         what = f"{suite}, kind {kind}"
         payload = book.filler(f"payload of kind {kind}", size)
         labels = [f"hop {hop} of {suite}" for hop in (1, 2)]
         onion = book.case(
             f"{what}: wrap", "wrap_onion", suite=suite, kind=kind, payload=payload,
-            publics=[world.public_key(suite, label) for label in labels], reply_keys=reply_keys,
+            publics=[world.public_key(suite, label) for label in labels], secrets=secrets,
             randomness=[world.randomness(suite, label) for label in labels], **context,
         )["onion"]  # fmt: skip
         for hop, label in enumerate(labels, 1):
@@ -75,19 +77,33 @@ def onion() -> Book:
     return book
 
 
-def reply() -> Book:
-    book = Book("A reply on its way back from the last of three hops.")
-    reply_keys = [sha256(b"reply key %d" % hop) for hop in (1, 2)]
-    name = "reply: the last hop seals"
-    answer = book.filler("a reply", 1024)
-    sealed = book.case(name, "seal_reply", reply_key=reply_keys[1], reply=answer)["sealed"]
-    both = book.case("reply: hop 1 seals", "seal_reply", reply_key=reply_keys[0], reply=sealed)["sealed"]
-    name = "reply: the client opens"
-    book.case(name, "open_reply", reply_keys=reply_keys, sealed=both)
-    refusals = {"altered": flipped(both, 500), "cut off": both[:-1], "empty": b""}
-    for why, data in refusals.items():
-        book.like(f"reply: {why}", name, refused="OnionError", sealed=data)
-    book.like("reply: keys the wrong way round", name, refused="OnionError", reply_keys=reply_keys[::-1])
+def circuit() -> Book:
+    book = Book(
+        "A cell and its answer in a circuit of a chain of three, one hop after the other, and of one."
+    )
+    secrets = [sha256(b"secret %d" % hop) for hop in (1, 2)]
+    there, back = book.filler("a cell", 1024), book.filler("an answer", 1024)
+    later = 2**63 + 77
+    for number in (77, 78, later):
+        wrapped = book.case(
+            f"round {number}: wrap", "wrap_cell", secrets=secrets, round_number=number, cell=there
+        )
+        cell = wrapped["cell"]
+        for hop, secret in enumerate(secrets, 1):
+            name = f"round {number}: hop {hop} passes it on"
+            cell = book.case(
+                name, "pass_cell", secret=secret, round_number=number, direction="forward", cell=cell
+            )["cell"]
+        cell = back
+        for hop, secret in reversed(list(enumerate(secrets, 1))):
+            name = f"round {number}: hop {hop} gives back"
+            cell = book.case(
+                name, "pass_cell", secret=secret, round_number=number, direction="back", cell=cell
+            )["cell"]
+        book.case(f"round {number}: unwrap", "unwrap_cell", secrets=secrets, round_number=number, cell=cell)
+    alone = {"secrets": [], "round_number": 77, "indifferent": ("round_number",)}
+    book.case("one server: wrap", "wrap_cell", cell=there, **alone)
+    book.case("one server: unwrap", "unwrap_cell", cell=back, **alone)
     return book
 
 
@@ -97,7 +113,7 @@ def refuse_layers(book: Book, what: str, onion: bytes, kind: int) -> None:
         "of another chain": {"chain_id": sha256(b"another chain")},
         "of another round": {"round_number": 78},
         "of another announcement": {"announcement_hash": sha256(b"another announcement")},
-        "of the other kind": {"kind": 1 - kind},
+        "of another kind": {"kind": 3 - kind},
         "for another hop": {"hop": 1},
         "altered": {"onion": flipped(onion, -1)},
         "cut off": {"onion": onion[:-1]},
@@ -121,30 +137,36 @@ def entry_channel() -> Book:
         book.like(f"{name} of another certificate", name, refused="OnionError",
                   certificate_hash=sha256(b"another certificate"))  # fmt: skip
     first = b""
-    session = {**login, "announcement_hash": ANNOUNCEMENT, "secret": secret, "first_epoch": 7}
-    name = "open up, kind 0, epoch 7"
+    session = {**login, "announcement_hash": ANNOUNCEMENT, "secret": secret, "key_round": 211}
+    name = "open up, kind 0, round 215"
     for direction, place in (
         ("up, kind 0", {"direction": "up", "kind": 0, "index": 0}),
         ("up, kind 1", {"direction": "up", "kind": 1, "index": 4}),
+        ("up, kind 2", {"direction": "up", "kind": 2, "index": 6}),
         ("down", {"direction": "down", "index": 3}),
     ):
-        sealing, opening = f"seal {direction}, epoch 7", f"open {direction}, epoch 7"
-        given = {**session, **place, "epoch": 7, "round_number": 215}
+        sealing, opening = f"seal {direction}, round 215", f"open {direction}, round 215"
+        given = {**session, **place, "round_number": 215, "indifferent": ("key_round",)}
         sealed = book.case(sealing, "channel_seal", plaintext=b"onion", **given)["sealed"]
         book.case(opening, "channel_open", sealed=sealed, **given)
         first = sealed if opening == name else first
-        for epoch in (8, 9):
-            later = {"epoch": epoch, "round_number": epoch * 30 + 5}
-            sealed = book.like(f"seal {direction}, epoch {epoch}", sealing, **later)["sealed"]
-            book.like(f"open {direction}, epoch {epoch}", opening, sealed=sealed, **later)
+        for later in {"down": (239, 240), "up, kind 2": (240,)}.get(direction, ()):
+            changed = {"round_number": later, "indifferent": ("key_round",)}
+            sealed = book.like(f"seal {direction}, round {later}", sealing, **changed)["sealed"]
+            book.like(f"open {direction}, round {later}", opening, sealed=sealed, **changed)
+    far = {"round_number": 210 + 30 * (2**16 + 1)}
+    book.like("refused: to seal too far ahead", "seal down, round 215", refused="OnionError", **far)
+    book.like(
+        "refused: to seal with a key to come", "seal down, round 215", refused="OnionError", key_round=240
+    )
     changes = {
         "another index": {"index": 1},
         "another kind": {"kind": 1},
         "another round": {"round_number": 216},
         "another direction": {"direction": "down"},
-        "another epoch": {"epoch": 8},
-        "an epoch that is over": {"epoch": 6},
-        "an epoch too far ahead": {"epoch": 8 + 2**16},
+        "a key of the period before": {"key_round": 209},
+        "a key to come": {"key_round": 240},
+        "a round too far ahead": far,
         "cut off": {"sealed": first[:-1]},
         "empty": {"sealed": b""},
     }
@@ -169,6 +191,7 @@ def epoch_key() -> Book:
             "for a round after": {"round_number": 90},
             "for another hop": {"hop": 0},
             "for too many rounds": {"record": world.epoch_key(file, suite, 1, 60, 90)},
+            "for more rounds than an epoch has": {"file": world.chain_file(2, suite, epoch_rounds=29)},
             "that ends before it begins": {"record": world.epoch_key(file, suite, 1, 60, 59)},
             "signed by another hop": {"record": world.epoch_key(file, suite, 1, 60, 89, signer=0)},
             "with another signature": {"record": flipped(record, -1)},
@@ -179,7 +202,18 @@ def epoch_key() -> Book:
         for why, change in changes.items():
             book.like(f"{name} {why}", base, refused="ChainError", **change)
         book.like(f"{name} cut off", base, refused="PeerError", record=record[:-1])
+        refuse_login_keys(book, suite)
     return book
 
 
-FILES = (hpke, onion, reply, entry_channel, epoch_key)
+def refuse_login_keys(book: Book, suite: str) -> None:
+    """The entry's key for logins has its own 30 rounds, however long an epoch is."""
+    name = f"{suite}: a key for logins"
+    file = world.chain_file(2, suite, epoch_rounds=10)
+    given = {"file": file, "hop": 0, "round_number": 85, "indifferent": ("round_number",)}
+    book.case(name, "read_epoch_key", record=world.epoch_key(file, suite, 0, 60, 89), **given)
+    long = world.epoch_key(file, suite, 0, 60, 90)
+    book.like(f"{name} for too many rounds", name, refused="ChainError", record=long)
+
+
+FILES = (hpke, onion, circuit, entry_channel, epoch_key)

@@ -22,6 +22,8 @@ def chain() -> Book:
     book.case("three hops", "read_chain", file=three)
     forced = three.replace("noise_mu = 1000", "noise_mu = 0").replace("false", "true")
     book.case("no noise, on purpose", "read_chain", file=forced)
+    book.case("the longest epoch", "read_chain", file=world.chain_file(3, world.HYBRID, 2, epoch_rounds=120))
+    book.case("epochs mean nothing to one hop", "read_chain", file=world.chain_file(1, epoch_rounds=100_000))
     book.case("one hop needs no noise", "read_chain", file=one.replace("noise_mu = 1000", "noise_mu = 0"))
     certificate = sha256(b"certificate").hex()
     changes = {
@@ -38,7 +40,7 @@ def chain() -> Book:
         "rounds too long": ("round_ms = 2000", "round_ms = 600001"),
         "no bundles": ("invite_every = 5", "invite_every = 0"),
         "a value missing": ("epoch_rounds = 30\n", ""),
-        "epochs too long": ("epoch_rounds = 30", "epoch_rounds = 100001"),
+        "epochs too long": ("epoch_rounds = 30", "epoch_rounds = 121"),
         "a number for a truth value": ("noise_forced = false", "noise_forced = 0"),
         "a later hop without an address": ("hop1.example:12346", ""),
         "a port out of range": ("hop1.example:12346", "hop1.example:65536"),
@@ -47,6 +49,8 @@ def chain() -> Book:
     }
     for why, (old, new) in changes.items():
         book.like(f"refused: {why}", "three hops", refused="ChainError", file=three.replace(old, new))
+    long = world.chain_file(1, epoch_rounds=100_001)
+    book.like("refused: epochs too long for one hop, too", "one hop", refused="ChainError", file=long)
     names = [line for line in three.splitlines() if line.startswith("identity")]
     book.like("refused: one identity twice", "three hops", refused="ChainError",
               file=three.replace(names[1], names[0]))  # fmt: skip

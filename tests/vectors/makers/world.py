@@ -58,7 +58,7 @@ def seed(hop: int) -> bytes:
     return sha256(b"hop %d" % hop)
 
 
-def chain_file(hops: int, suite: str = "X25519", slots: int = 1) -> str:
+def chain_file(hops: int, suite: str = "X25519", slots: int = 1, epoch_rounds: int = 30) -> str:
     """A chain file."""
     lines = [
         "version = 1",
@@ -66,7 +66,7 @@ def chain_file(hops: int, suite: str = "X25519", slots: int = 1) -> str:
         f"slots = {slots}",
         "round_ms = 2000",
         "invite_every = 5",
-        "epoch_rounds = 30",
+        f"epoch_rounds = {epoch_rounds}",
         "prekey_rounds = 43200",
         "noise_mu = 1000",
         "noise_b = 80",

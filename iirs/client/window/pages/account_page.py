@@ -15,11 +15,12 @@ from iirs.client.window.theme.theme import Theme
 from iirs.errors import AccountError
 
 _PASSWORD_ABOUT = N_(
-    "Your keys are encrypted anew; contacts and texts stay. The change travels inside a round like any "
-    "other, so the network does not see it; the server, which keeps your account, does."
+    "Your keys are encrypted anew; contacts and messages stay. The change travels inside "
+    "a round like any other, so the network does not see it; the server, which keeps your"
+    " account, does."
 )
 _WIPE_ABOUT = N_(
-    "Logs out, as everybody leaves, and deletes all that this machine has of the account: texts, files, "
+    "Logs out, and deletes all that this machine has of the account: messages, files, "
     "contacts, and keys that were kept here only. The account stays on the server."
 )
 _DELETE_ABOUT = N_(
@@ -55,6 +56,7 @@ class AccountPage(ScrollPage):
             entry.bind("<Return>", lambda _: self.change())
         self.message = wrapping(ttk.Label(self.body, style="Error.TLabel", font=theme.small))
         self.message.pack(fill="x", pady=dp(6))
+        self.mends(self.message, self.old, self.new, self.again)
         self.change_button = ttk.Button(
             self.body, text=_("Change the password"), style="Accent.TButton", command=self.change
         )
@@ -81,6 +83,7 @@ class AccountPage(ScrollPage):
         typed.trace_add("write", check)
         name.configure(textvariable=typed)
         button.configure(command=act)
+        name.bind("<Return>", lambda _: button.invoke())
         return button
 
     def change(self) -> None:
@@ -107,8 +110,8 @@ class AccountPage(ScrollPage):
         self.progress.stop()
         self.progress.pack_forget()
         self.change_button.state(["!disabled"])
-        colours = self._theme.colours
-        self.message.configure(text=sentence, foreground=colours.good if good else colours.bad)
         if good:
             for entry in (self.old, self.new, self.again):
                 entry.delete(0, "end")
+        colours = self._theme.colours
+        self.message.configure(text=sentence, foreground=colours.good if good else colours.bad)

@@ -9,17 +9,14 @@ from tkinter import ttk
 from iirs.client.messenger.group_item import MEMBERS_MAX, NAME_MAX, neighbours, rounds_around
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.text.group_title import has_visible_name
-from iirs.client.text.translate import N_, _
+from iirs.client.text.translate import N_, _, n_
 from iirs.client.window.parts.flow import Flow, wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
+from iirs.client.window.theme.focus import focus_of
 from iirs.client.window.theme.theme import Theme, window_keys_first
 from iirs.errors import AccountError
 
-_RULE = N_(
-    "What is said goes round through the members: each talks with its neighbours only, so a group takes up "
-    "to {slots} of your {all} conversations. With {count} members a text reaches all of them in about "
-    "{rounds} rounds. All members see who is in the group; nobody outside does."
-)
+_SEEN = N_("All members see who is in the group; the network does not.")
 
 
 class NewGroupPage(ScrollPage):
@@ -41,7 +38,7 @@ class NewGroupPage(ScrollPage):
         self._shown: list[str] = []
         dp, card = theme.dp, self.body
         ttk.Label(card, text=_("New group"), font=theme.heading).pack(anchor="w")
-        self.name_entry = self.field(_("Name of the group"))
+        self.name_entry = self.first = self.field(_("Name of the group"))
         self._wanted = tk.StringVar(self)
         self._wanted.trace_add("write", lambda *_: self._show_people())
         self.filter_entry = self.field(_("People"))
@@ -52,6 +49,7 @@ class NewGroupPage(ScrollPage):
         self.cost.pack(fill="x", pady=(dp(10), 0))
         self.message = wrapping(ttk.Label(card, style="Error.TLabel", font=theme.small))
         self.message.pack(fill="x", pady=dp(6))
+        self.mends(self.message, self.name_entry, self.filter_entry)
         row = Flow(card, dp(8))
         row.pack(fill="x")
         self.create_button = ttk.Button(
@@ -85,17 +83,27 @@ class NewGroupPage(ScrollPage):
         ]
         lines = [f"{'☑' if name in self._chosen else '☐'}  {name}" for name in shown]
         if list(self.list.get(0, "end")) != lines:
+            marked = self._marked()
             self._shown = shown
             self.list.delete(0, "end")
             self.list.insert("end", *lines)
+            self._mark(marked if marked in shown or not shown else shown[0])
         count = len(self._chosen) + 1
-        words = _(_RULE).format(
-            slots=min(self._model.slots, max(1, count - 1)),
-            all=self._model.slots,
-            count=count,
-            rounds=rounds_around(max(2, count), self._model.slots),
-        )
-        self.cost.configure(text=words)
+        self.cost.configure(text=group_cost(count, self._model.slots))
+
+    def _marked(self) -> str:
+        """Return who is in the line that keys act on."""
+        index = int(self.list.index("active"))
+        return self._shown[index] if index < len(self._shown) else ""
+
+    def _mark(self, name: str) -> None:
+        """Have keys act on a person's line, wherever it is now."""
+        if name in self._shown:
+            index = self._shown.index(name)
+            self.list.activate(index)
+            self.list.see(index)
+            if focus_of(self) is self.list:
+                self.list.selection_set(index)
 
     def toggle(self, name: str) -> None:
         """Take a person in, or out."""
@@ -117,8 +125,8 @@ class NewGroupPage(ScrollPage):
     def _toggle_at(self, index: int) -> str:
         if 0 <= index < len(self._shown):
             name = self._shown[index]
+            self.list.activate(index)
             self.toggle(name)
-            self.list.activate(self._shown.index(name))  # it may have moved
         return "break"
 
     def _take_first_or_create(self) -> None:
@@ -146,3 +154,22 @@ class NewGroupPage(ScrollPage):
                 return
             self._create(name, self.chosen)
             self._close()
+
+
+def group_cost(count: int, slots: int) -> str:
+    """Return what a group of so many, ourselves included, takes and how long a message takes in it."""
+    used, members = min(slots, max(1, count - 1)), max(2, count)
+    rounds = rounds_around(members, slots)
+    takes = n_(
+        "What is said goes round through the members: each talks with their neighbours only, so a group "
+        "takes your one conversation.",
+        "What is said goes round through the members: each talks with their neighbours only, so a group "
+        "takes up to {used} of your {all} conversations.",
+        slots,
+    ).format(used=used, all=slots)
+    reaches = n_(
+        "A message reaches all {count} members in about one round.",
+        "A message reaches all {count} members in about {rounds} rounds.",
+        rounds,
+    ).format(count=members, rounds=rounds)
+    return f"{takes} {reaches} {_(_SEEN)}"

@@ -11,7 +11,7 @@ from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme
 
 _WHY = N_(
-    "Everybody who leaves stays for seven more rounds, so that nobody can tell whether you were talking."
+    "Everybody who logs out stays for a few more rounds, so that nobody can tell whether you were talking."
 )
 
 
@@ -21,10 +21,10 @@ class LeavingPage(ScrollPage):
     def __init__(self, parent: tk.Misc, theme: Theme, what_then: str, hurry: Callable[[], None]) -> None:
         super().__init__(parent, theme, 400)
         dp, card = theme.dp, self.body
-        self.centred(_("Leaving …"), f"{_(_WHY)} {what_then}")
+        self.centred(_("Logging out …"), f"{_(_WHY)} {what_then}")
         progress = ttk.Progressbar(card, mode="indeterminate")
         progress.pack(fill="x", pady=(0, dp(20)))
         progress.start(15)
-        self.button = ttk.Button(card, text=_("Leave at once"), style="Danger.TButton", command=hurry)
+        self.button = ttk.Button(card, text=_("Log out at once"), style="Danger.TButton", command=hurry)
         self.button.pack()
         self.button.focus_set()

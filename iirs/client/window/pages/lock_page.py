@@ -41,6 +41,7 @@ class LockPage(ScrollPage):
         self.entry.bind("<Return>", lambda _: self.unlock())
         self.message = wrapping(ttk.Label(card, style="Error.TLabel", font=theme.small))
         self.message.pack(fill="x", pady=(dp(6), dp(8)))
+        self.mends(self.message, self.entry)
         self.button = ttk.Button(card, text=_("Unlock"), style="Accent.TButton", command=self.unlock)
         self.button.pack(fill="x")
         self.progress = ttk.Progressbar(card, mode="indeterminate")
@@ -52,7 +53,11 @@ class LockPage(ScrollPage):
     def unlock(self) -> None:
         """Hand over the password, unless one is being tried or it is too early."""
         password = self.entry.get()
-        if not password or self.button.instate(["disabled"]):
+        if self.button.instate(["disabled"]):
+            return
+        if not password:
+            self.message.configure(text=_("Please fill in {missing}.").format(missing=_("your password")))
+            self.entry.focus_set()
             return
         self.entry.delete(0, "end")
         self.message.configure(text="")

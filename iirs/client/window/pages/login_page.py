@@ -48,6 +48,7 @@ class LoginPage(ScrollPage):
         theme: Theme,
         written: Written,
         submit: Callable[[Credentials], None],
+        show_settings: Callable[[], None],
     ) -> None:
         super().__init__(parent, theme, 400)
         self._theme = theme
@@ -60,6 +61,10 @@ class LoginPage(ScrollPage):
         self._shown = tk.BooleanVar(self, False)
         self._decoder = Decoder()
         card = self.body
+        self.settings_button = ttk.Button(
+            card, text="⚙", width=2, style="Quiet.TButton", command=show_settings
+        )
+        self.settings_button.place(relx=1.0, y=theme.dp(24), anchor="ne")
         self._make_heading(card)
         self._make_fields(card)
         self._make_footer(card)
@@ -102,9 +107,12 @@ class LoginPage(ScrollPage):
         choice.show(*self.kinds.values())
 
     def _make_fields(self, card: ttk.Frame) -> None:
-        self.link_entry = self._field(_("Server link"), self._link)
+        self.link_entry = self._field(_("Join link"), self._link)
         self.qr_button = ttk.Button(
-            card, text=_("Take it from a picture of a QR code …"), style="Quiet.TButton", command=self._choose
+            card,
+            text=_("Take it from a picture of its QR code …"),
+            style="Quiet.TButton",
+            command=self._choose,
         )
         self.qr_button.pack(anchor="e")
         self.name_entry = self._field(_("Your name"), self._name_written)
@@ -173,6 +181,7 @@ class LoginPage(ScrollPage):
         dp = self._theme.dp
         self.message = wrapping(ttk.Label(card, style="Error.TLabel", font=self._theme.small))
         self.message.pack(fill="x", pady=(dp(8), dp(6)))
+        self.mends(self.message, self.link_entry, self.name_entry, self.password_entry)
         self.button = ttk.Button(card, style="Accent.TButton", command=self.submit)
         self.button.pack(fill="x", ipady=dp(3))
         self.progress = ttk.Progressbar(card, mode="indeterminate")
@@ -203,7 +212,7 @@ class LoginPage(ScrollPage):
     def wait(self) -> None:
         """Show that the login is under way."""
         self.message.configure(
-            text=_("Asking the server and stretching your password. That takes a moment, on purpose."),
+            text=_("Asking the server. That takes a moment, on purpose: so passwords are hard to guess."),
             style="Muted.TLabel",
         )
         self._set_enabled(enabled=False)
@@ -228,7 +237,7 @@ class LoginPage(ScrollPage):
             new = self._new.get()
             self._submit(Credentials(*values, new, new and self._keys_stay_here.get()))
             return
-        missing = (_("the server link"), _("your name"), _("your password"))[
+        missing = (_("the join link"), _("your name"), _("your password"))[
             [bool(value) for value in values].index(False)
         ]
         self.message.configure(

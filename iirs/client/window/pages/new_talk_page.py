@@ -14,8 +14,7 @@ from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.theme import Theme, window_keys_first
 
 _RULE = N_(
-    "You can talk once both of you have asked for each other. "
-    "Nobody else, not even the server, can see whom you ask for."
+    "You can talk once both of you have asked. Until then nobody, not even the server, can see whom you ask."
 )
 
 
@@ -49,6 +48,7 @@ class NewTalkPage(ScrollPage):
         self.entry.bind("<Return>", lambda _: ask(self.entry.get()))
         self.message = wrapping(ttk.Label(card, style="Error.TLabel", font=theme.small))
         self.message.pack(fill="x", pady=(dp(8), dp(8)))
+        self.mends(self.message, self.entry)
         self._asking = ttk.Frame(card)
         self._asking.pack(fill="x")
 

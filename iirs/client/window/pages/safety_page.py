@@ -17,8 +17,8 @@ from iirs.client.window.theme.avatars import number_of
 from iirs.client.window.theme.theme import Theme
 
 _ADVICE = N_(
-    "Compare all twelve groups with {peer}: side by side, or on a line where you know the voice. If they are "
-    "the same, nobody is in between."
+    "Compare all twelve blocks of digits with {peer}: side by side, or in a call where "
+    "you know the voice. If they are the same, nobody is in between."
 )
 _DIFFER = N_(
     "They differ. Somebody may be in between, or one of you has another account. Send nothing that matters, "
@@ -72,10 +72,10 @@ class SafetyPage(ScrollPage):
 
     def _make_compare(self, card: ttk.Frame) -> None:
         dp = self._theme.dp
-        self.muted(_("Or paste what {peer} has here:").format(peer=self._talk.peer), above=8)
+        self.muted(_("Or paste the number that {peer} sees:").format(peer=self._talk.peer), above=8)
         self._typed = tk.StringVar(self)
         self._typed.trace_add("write", lambda *_: self._compare())
-        self.pasted = ttk.Entry(card, textvariable=self._typed, font=self._theme.text)
+        self.pasted = self.first = ttk.Entry(card, textvariable=self._typed, font=self._theme.text)
         self.pasted.pack(fill="x")
         self.verdict = wrapping(ttk.Label(card, font=self._theme.small_bold))
         self.verdict.pack(fill="x", pady=dp(6))
@@ -100,7 +100,7 @@ class SafetyPage(ScrollPage):
         """Take in what has changed."""
         verified = self._talk.verified
         self.same_button.configure(
-            text=_("Not verified after all") if verified else _("They are the same: mark as verified")
+            text=_("Mark as not verified") if verified else _("They are the same: mark as verified")
         )
         accept = (self.accept_button,) if self._talk.blocked else ()
         self._answers.show(self.same_button, self.differ_button, *accept, self.close_button)

@@ -18,6 +18,7 @@ from iirs.client.store.preferences import LOCK_MINUTES, ZOOMS, ColourScheme, Not
 from iirs.client.text.translate import N_, _, languages
 from iirs.client.window.parts.flow import Columns, Flow, wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
+from iirs.client.window.theme.focus import focus_of
 from iirs.client.window.theme.theme import Theme
 
 _THEMES = (
@@ -33,10 +34,13 @@ _NOTIFY = (
 _NOTIFY_ABOUT = N_("With text, this machine's desktop gets to see who writes and what.")
 _NAMES = {"en": "English", "de": "Deutsch"}
 """Languages under their own names."""
-_LOCK_ABOUT = N_("A locked window shows nothing and goes on working. Minutes without a key or the mouse:")
-_INVITE_ABOUT = N_("Whoever has this link can register on your server. It says nothing about you.")
+_LOCK_ABOUT = N_(
+    "A locked window shows nothing and goes on working. Lock it after so many minutes "
+    "without keyboard and mouse:"
+)
+_INVITE_ABOUT = N_("Whoever has this join link can register on this server. It says nothing about you.")
 _NUMBER_ABOUT = N_("This number stands for your keys. It is the same on every machine you log in on.")
-_OUT_ABOUT = N_("Your texts stay on this machine, encrypted, until you log in again.")
+_OUT_ABOUT = N_("Your messages stay on this machine, encrypted, until you log in again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class SettingsActions:
     change: Callable[[str, Any], None]
     """Set the preference of this name; the page may be made anew meanwhile."""
     close: Callable[[], None]
+    lock: Callable[[], None]
     sign_out: Callable[[], None]
     show_shortcuts: Callable[[], None]
     show_account: Callable[[], None]
@@ -108,7 +113,7 @@ class SettingsPage(ScrollPage):
     @property
     def position(self) -> SettingsPosition:
         """Where the person is now."""
-        focus = self.focus_get()
+        focus = focus_of(self)
         here = next((name for name, widget in self.controls.items() if widget is focus), "")
         return SettingsPosition(self.canvas.yview()[0], here)
 
@@ -134,7 +139,7 @@ class SettingsPage(ScrollPage):
         sound = self.kept(tk.BooleanVar(self, self._preferences.sound))
         check = ttk.Checkbutton(
             self.body,
-            text=_("Make a sound"),
+            text=_("Play a sound"),
             variable=sound,
             command=lambda: self._actions.change("sound", sound.get()),
         )
@@ -145,6 +150,8 @@ class SettingsPage(ScrollPage):
         self.section(_("Lock"))
         texts = [(minutes, str(minutes) if minutes else _("Never")) for minutes in LOCK_MINUTES]
         self._choice("lock_minutes", _(_LOCK_ABOUT), texts)
+        lock = self._button(self.body, "lock", _("Lock the window"), self._actions.lock)
+        lock.pack(anchor="w", pady=(self._theme.dp(8), 0))
 
     def _make_account(self, account: AccountFacts) -> None:
         dp = self._theme.dp
@@ -162,7 +169,7 @@ class SettingsPage(ScrollPage):
         row = Flow(self.body, dp(8))
         row.pack(fill="x", pady=(dp(8), 0))
         out = self._button(row, "sign_out", _("Log out"), self._actions.sign_out, "Danger.TButton")
-        words = _("Change the password, or end the account …")
+        words = _("Change the password, or delete the account …")
         row.show(out, self._button(row, "account", words, self._actions.show_account))
 
     # -- pieces -------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
+from iirs.client.text.key_names import key_name
 from iirs.client.text.translate import N_, _
 from iirs.client.window.parts.flow import wrapping
 from iirs.client.window.parts.scroll_page import ScrollPage
@@ -34,10 +35,10 @@ SHORTCUTS = (
     Shortcut("settings", N_("Settings"), "Ctrl+,", ("Control-comma",)),
     Shortcut("larger", N_("Larger"), "Ctrl++", ("Control-plus", "Control-equal", "Control-KP_Add")),
     Shortcut("smaller", N_("Smaller"), "Ctrl+-", ("Control-minus", "Control-KP_Subtract")),
-    Shortcut("usual", N_("Usual size"), "Ctrl+0", ("Control-0", "Control-KP_0")),
+    Shortcut("usual", N_("Normal size"), "Ctrl+0", ("Control-0", "Control-KP_0")),
     Shortcut("lock", N_("Lock the window"), "Ctrl+L", ("Control-l",)),
     Shortcut("help", N_("Keyboard shortcuts"), "F1", ("F1",)),
-    Shortcut("quit", N_("Leave and close"), "Ctrl+Q", ("Control-q",)),
+    Shortcut("quit", N_("Log out and close"), "Ctrl+Q", ("Control-q",)),
 )
 _WITHOUT_ACTION = (
     (N_("Send what is written"), "Enter"),
@@ -81,7 +82,7 @@ class ShortcutsPage(ScrollPage):
         for about, shown in [*lines, *((_(about), shown) for about, shown in _WITHOUT_ACTION)]:
             row = ttk.Frame(body)
             row.pack(fill="x")
-            keys = shown.replace("Ctrl", "Cmd") if command else shown
+            keys = key_name(shown, command=command)
             ttk.Label(row, text=keys, style="Bold.TLabel").pack(side="right", padx=(dp(12), 0))
             wrapping(ttk.Label(row, text=about)).pack(side="left", fill="x", expand=True, pady=dp(5))
             ttk.Frame(body, style="Line.TFrame", height=1).pack(fill="x")

@@ -49,6 +49,12 @@ class Banners(ttk.Frame):
         """Show a sentence until the person puts it away."""
         self.show(sentence, style, sentence, [(_("OK"), "", lambda: self.drop(sentence))])
 
+    def keep_only(self, kind: str, *keys: str) -> None:
+        """Put away all banners whose key begins with ``kind``, but these."""
+        for key in self.shown:
+            if key.startswith(kind) and key not in keys:
+                self.drop(key)
+
     def drop(self, key: str) -> None:
         """Put a banner away, if it is there."""
         banner = self._shown.pop(key, None)

@@ -8,7 +8,7 @@ from tkinter import ttk
 
 from iirs.client.store.log_entry import LogEntry
 from iirs.client.text.display import one_line
-from iirs.client.text.text_layout import clock_time, day_of
+from iirs.client.text.text_layout import clock_time, day_of, short_day
 from iirs.client.text.translate import _, n_
 from iirs.client.window.parts.flow import Flow
 from iirs.client.window.theme.theme import Theme, window_keys_first
@@ -49,7 +49,7 @@ class FindStrip(ttk.Frame):
         self.entry.bind("<Escape>", lambda _: close())
         self.list.bind("<Escape>", lambda _: close())
         self.list.bind("<Return>", lambda _: self._take_selected())
-        self.list.bind("<Double-Button-1>", lambda _: self._take_selected())
+        self.list.bind("<ButtonRelease-1>", lambda _: self._take_selected())
 
     def _typed(self) -> None:
         if self._waiting:
@@ -72,8 +72,9 @@ class FindStrip(ttk.Frame):
         for entry in self._entries:
             line = self._theme.visual(one_line(entry.text, _LINE))
             day = day_of(entry.sent_at_ms)
-            when = f"{day:%d.%m.%y} " if day is not None else ""
+            when = f"{short_day(day)} {day.year} " if day is not None else ""
             self.list.insert("end", f"{when}{clock_time(entry.sent_at_ms)}  {entry.author}: {line}")
+        self.list.activate(0)
         count = len(entries)
         self.count.configure(text=n_("{count} found", "{count} found", count).format(count=count))
         if entries:
@@ -85,7 +86,6 @@ class FindStrip(ttk.Frame):
     def _into_list(self) -> None:
         if self._entries:
             self.list.focus_set()
-            self.list.selection_set(0)
 
     def _take_selected(self) -> None:
         chosen = self.list.curselection()  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
+from iirs.client.window.theme.focus import focus_of
 from iirs.client.window.theme.theme import Theme
 
 _ROW = 62
@@ -58,8 +59,8 @@ class PeopleList(ttk.Frame):
         canvas.bind("<Button-4>", lambda _: self._scroll(-step))
         canvas.bind("<Button-5>", lambda _: self._scroll(step))
         canvas.bind("<MouseWheel>", lambda event: self._scroll(-step if event.delta > 0 else step))
-        canvas.bind("<Up>", lambda _: self._mark(self._marked - 1))
-        canvas.bind("<Down>", lambda _: self._mark(self._marked + 1))
+        for key, go_to in self._ways().items():
+            canvas.bind(f"<{key}>", lambda _, go=go_to: self._mark(go()))  # type: ignore[misc]
         canvas.bind("<Return>", lambda _: self._choose_marked())
         canvas.bind("<space>", lambda _: self._choose_marked())
         canvas.bind("<FocusIn>", lambda _: self._mark(max(0, self._marked)))
@@ -71,6 +72,21 @@ class PeopleList(ttk.Frame):
                 canvas.bind(sequence, lambda _: self._menu_for_marked())
             except tk.TclError:
                 continue  # each system knows its own name of this key
+
+    def _ways(self) -> dict[str, Callable[[], int]]:
+        """Return the keys that move the mark, and the row each moves it to."""
+        return {
+            "Up": lambda: self._marked - 1,
+            "Down": lambda: self._marked + 1,
+            "Prior": lambda: self._marked - self._in_view,
+            "Next": lambda: self._marked + self._in_view,
+            "Home": lambda: 0,
+            "End": lambda: len(self._rows) - 1,
+        }
+
+    @property
+    def _in_view(self) -> int:
+        return max(1, self.canvas.winfo_height() // self._theme.dp(_ROW))
 
     def show(self, rows: list[PersonRow], open_key: str) -> None:
         """Show these rows; ``open_key`` is the talk being looked at."""
@@ -97,7 +113,7 @@ class PeopleList(ttk.Frame):
             self._drawn.clear()
         first = self._offset // height_of_row
         wanted: dict[int, tuple[object, ...]] = {}
-        has_focus = canvas.focus_get() is canvas
+        has_focus = focus_of(canvas) is canvas
         for index in range(first, min(len(self._rows), first + height // height_of_row + 2)):
             row = self._rows[index]
             wanted[index] = (row, row.key == self._open, index == self._marked and has_focus)

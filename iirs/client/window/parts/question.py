@@ -57,13 +57,11 @@ class Question(tk.Toplevel):
         for label, then in answers:
             button = ttk.Button(row, text=label, style="Accent.TButton")
             button.configure(command=partial(self._answer, then))
-            button.bind("<Return>", partial(_press, button))
             self.buttons[label] = button
         self.cancel_button = ttk.Button(
             row, text=_("Cancel") if answers else _("Close"), command=self.destroy
         )
         row.show(*self.buttons.values(), self.cancel_button)
-        self.cancel_button.bind("<Return>", lambda _: self.destroy())
         self.bind("<Escape>", lambda _: self.destroy())
         for part in (page.body, foot):
             part.bind("<Configure>", lambda _: self._fit(), add=True)
@@ -79,7 +77,3 @@ class Question(tk.Toplevel):
     def _answer(self, act: Callable[[], None]) -> None:
         self.destroy()
         act()
-
-
-def _press(button: ttk.Button, _event: tk.Event[tk.Misc]) -> None:
-    button.invoke()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable
-from contextlib import suppress
 from tkinter import ttk
 from typing import Literal, TypeVar
 
 from iirs.client.window.parts.flow import wrapping
+from iirs.client.window.theme.focus import focus_of
 from iirs.client.window.theme.theme import Theme
 
+_FAR = 10_000
 _Variable = TypeVar("_Variable", bound=tk.Variable)
 
 
@@ -81,6 +82,16 @@ class ScrollPage(ttk.Frame):
         entry.pack(fill="x")
         return entry
 
+    def mends(self, message: ttk.Label, *fields: ttk.Entry) -> None:
+        """Put a complaint away as soon as something is written in one of these fields."""
+
+        def forget() -> bool:
+            message.configure(text="")
+            return True
+
+        for entry in fields:
+            entry.configure(validate="key", validatecommand=self.register(forget))
+
     def kept(self, variable: _Variable) -> _Variable:
         """Return a variable that lasts as long as the page: Tk's end with the last reference to them."""
         self._kept.append(variable)
@@ -89,9 +100,10 @@ class ScrollPage(ttk.Frame):
     def see(self, widget: tk.Misc) -> None:
         """Scroll so that a widget of the body is in view, and something around it if there is room."""
         whole, seen = self.body.winfo_height(), self.canvas.winfo_height()
+        top, height = widget.winfo_rooty() - self.body.winfo_rooty(), widget.winfo_height()
+        self._focus_at = top
         if whole <= seen:
             return
-        top, height = widget.winfo_rooty() - self.body.winfo_rooty(), widget.winfo_height()
         first = self.canvas.canvasy(0)
         room = max(0, min(self._theme.dp(24), (seen - height) // 2))
         if top < first + room or height > seen:
@@ -102,9 +114,7 @@ class ScrollPage(ttk.Frame):
 
     def follow(self, widget: tk.Misc) -> None:
         """Keep what has the focus in view, if it is elsewhere in the body than it was."""
-        place = widget.winfo_rooty() - self.body.winfo_rooty()
-        if place != self._focus_at:
-            self._focus_at = place
+        if widget.winfo_rooty() - self.body.winfo_rooty() != self._focus_at:
             self.see(widget)
 
     def scroll(self, step: int, what: Literal["units", "pages"]) -> bool:
@@ -168,8 +178,11 @@ def _bind_scrolling(window: tk.Misc) -> None:
     )
     window.bind("<Prior>", lambda event: _scroll(event.widget, -1, "pages"), add=True)
     window.bind("<Next>", lambda event: _scroll(event.widget, 1, "pages"), add=True)
+    for key, steps in (("Up", -2), ("Down", 2), ("Home", -_FAR), ("End", _FAR)):
+        window.bind(f"<{key}>", lambda event, by=steps: _scroll_from(event.widget, by), add=True)  # type: ignore[misc]
+    # Not at once: a canvas that is scrolled while it moves its widgets would leave them where they were.
     for sequence in ("<Configure>", "<Map>"):
-        window.bind(sequence, lambda _: _follow(window), add=True)
+        window.bind(sequence, lambda _: window.after_idle(_follow, window), add=True)
     # What the focus came through on its way is told of it as well: only where it is now counts.
     window.bind("<FocusIn>", lambda _: window.after_idle(_see_focus, window), add=True)
 
@@ -186,12 +199,26 @@ def _pages_of(widget: tk.Misc) -> list[ScrollPage]:
 
 
 def _scroll(widget: tk.Misc, step: int, what: Literal["units", "pages"]) -> None:
-    if not isinstance(widget, tk.Listbox | tk.Text | tk.Canvas):  # these scroll by themselves
+    if not _scrolls_itself(widget):
         any(page.scroll(step, what) for page in _pages_of(widget))
 
 
+def _scroll_from(widget: tk.Misc, step: int) -> None:
+    """Scroll by a key that elsewhere moves the cursor in a field, or the choice in a list."""
+    between_choices = isinstance(widget, ttk.Radiobutton) and abs(step) < _FAR
+    if isinstance(widget, ttk.Button | ttk.Checkbutton | ttk.Radiobutton) and not between_choices:
+        _scroll(widget, step, "units")
+
+
+def _scrolls_itself(widget: tk.Misc) -> bool:
+    """Return whether a widget has more than it shows, and moves that itself."""
+    if isinstance(widget, tk.Listbox | tk.Text):
+        return widget.yview() != (0.0, 1.0)
+    return isinstance(widget, tk.Canvas) and bool(widget.bind("<Button-4>"))
+
+
 def _follow(window: tk.Misc) -> None:
-    focus = _focus_of(window)
+    focus = focus_of(window) if window.winfo_exists() else None
     if focus is not None and focus.winfo_ismapped():
         for page in _pages_of(focus):
             page.follow(focus)
@@ -199,13 +226,7 @@ def _follow(window: tk.Misc) -> None:
 
 def _see_focus(window: tk.Misc) -> None:
     if window.winfo_exists():
-        focus = _focus_of(window)
+        focus = focus_of(window)
         if focus is not None:
             for page in _pages_of(focus):
                 page.see(focus)
-
-
-def _focus_of(widget: tk.Misc) -> tk.Misc | None:
-    with suppress(KeyError):  # Tk's own popdowns have no Python object
-        return widget.focus_get()
-    return None

@@ -9,10 +9,10 @@ from tkinter import ttk
 from iirs.client.events import GroupState, PeerState
 from iirs.client.model.chat_model import ChatModel
 from iirs.client.model.talk import Talk
-from iirs.client.model.talk_sentences import brief
+from iirs.client.model.talk_sentences import brief, is_lively
 from iirs.client.text.display import one_line
-from iirs.client.text.text_layout import clock_time, day_of
-from iirs.client.text.translate import _
+from iirs.client.text.text_layout import clock_time, day_of, short_day
+from iirs.client.text.translate import _, n_
 from iirs.client.window.parts.flow import Flow, wrapping
 from iirs.client.window.parts.people_list import PeopleList, PersonRow
 from iirs.client.window.theme.avatars import number_of
@@ -81,9 +81,12 @@ class SideColumn(ttk.Frame):
         today = datetime.datetime.now().astimezone().date()
         self.people.show([self._row(name, today) for name in model.order(self._wanted.get())], open_key)
         waiting = sum(talk.state is PeerState.WAITING for talk in model.talks.values())
-        words = _("{used} of {all} conversations in use").format(used=model.in_use, all=model.slots)
+        words = n_(
+            "{used} of {all} conversation in use", "{used} of {all} conversations in use", model.slots
+        ).format(used=model.in_use, all=model.slots)
         if waiting:
-            words += " · " + _("{count} waiting for a place").format(count=waiting)
+            waits = n_("{count} waiting for a place", "{count} waiting for a place", waiting)
+            words += " · " + waits.format(count=waiting)
         self.slots.configure(text=words)
 
     def _row(self, name: str, today: datetime.date) -> PersonRow:
@@ -96,9 +99,9 @@ class SideColumn(ttk.Frame):
         if talk.last is not None:
             day = day_of(talk.last.at_ms)
             if day is not None:
-                when = clock_time(talk.last.at_ms) if day == today else f"{day:%d.%m.}"
-        lively = talk.state in {PeerState.CONNECTED, PeerState.QUIET}
-        line = _line(talk) or brief(talk)
+                when = clock_time(talk.last.at_ms) if day == today else short_day(day)
+        lively = is_lively(self._model, talk)
+        line = _line(talk) or brief(self._model, talk)
         return PersonRow(
             name, talk.title, number_of(talk), line, when, talk.unread, lively, asks, talk.verified
         )

@@ -49,7 +49,6 @@ class StatusBar(ttk.Frame):
         self.health = HealthLine(self, theme)
         self.health.pack(fill="x")
         self.privacy = ttk.Button(self, style="Link.SideQuiet.TButton", cursor="hand2", command=self._explain)
-        self.privacy.bind("<Return>", lambda _: self._explain())
         self._servers = 1
         self._shown: tuple[object, ...] = ()
 
@@ -129,7 +128,7 @@ class HealthLine(ttk.Frame):
         self.text.configure(text=words, foreground=ink, background=ground, font=font)
 
 
-_PAUSED = N_("Connected to the server · a server behind it is not answering")
+_PAUSED = N_("Connected · a server of the chain is not answering")
 
 
 def _connection_words(model: ChatModel) -> str:
@@ -145,10 +144,10 @@ def _connection_words(model: ChatModel) -> str:
 
 def _online_words(current: Round | None) -> str:
     if current is None:
-        return _("Connected to the server · waiting for the next round")
+        return _("Connected · waiting for the next round")
     if current.closed and not current.clean:
-        return _("Connected · the last round lost something; what is missing is sent again")
-    return _("Connected to the server")
+        return _("Connected · the last round did not arrive intact; what is missing is sent again")
+    return _("Connected")
 
 
 def _round_words(current: Round | None) -> tuple[str, float]:

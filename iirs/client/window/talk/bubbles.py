@@ -74,7 +74,7 @@ class Bubbles:
         if picture is not None and row.transfer in _UNDER_WAY:
             note = f"{self.progress_words(row)} · {note}"
         inside = place.text_width if picture is None else picture.width()
-        links = [self._link_words(link, width) for link in place.links]
+        links = [self.link_words(link) for link in place.links]
         inside = max([inside, theme.small.measure(note), *map(theme.small.measure, links)])
         wide = inside + 2 * dp(12) + 2
         left = width - dp(14) - wide if row.outgoing else dp(18)
@@ -117,10 +117,10 @@ class Bubbles:
                 theme.box(canvas, inner, 16, colours.accent_pale)
         theme.box(canvas, area, 14, colours.own_bubble if row.outgoing else colours.bubble)
 
-    def _link_words(self, link: str, width: int) -> str:
+    def link_words(self, link: str) -> str:
         """Return how a link is offered: by the host it goes to, whose end says whose it is."""
         font, words = self._theme.small_bold, _("Open {host} …")
-        room = widest_inside(self._theme.dp, width) - font.measure(words.format(host=""))
+        room = widest_inside(self._theme.dp, self.canvas.winfo_width()) - font.measure(words.format(host=""))
         return words.format(host=self._theme.fit_start(host_of(link), room, font))
 
     def _text(self, row: Row, place: RowLayout, links: list[str], area: tuple[int, int, int, int]) -> None:
@@ -234,6 +234,6 @@ def note_of(row: Row) -> str:
     if row.expires_at_ms:
         left = max(0.0, row.expires_at_ms / 1000 - time.time())
         parts.append(_("gone in {time}").format(time=duration(left)))
-    if row.state is not None:
+    if row.state is not None and (row.file is None or row.state is TextState.DELIVERED):
         parts.append(_(_STATE_WORDS[row.state]))
     return "  ".join(parts)

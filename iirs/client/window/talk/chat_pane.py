@@ -18,6 +18,7 @@ from iirs.client.model.talk import Row, Talk
 from iirs.client.model.talk_sentences import about, brief, why_not
 from iirs.client.store.log_entry import LogEntry, TransferState
 from iirs.client.text.display import cut_middle
+from iirs.client.text.key_names import key_name
 from iirs.client.text.links import ADDRESS_SHOWN, host_of, whole_link
 from iirs.client.text.text_layout import clock_time, day_of
 from iirs.client.text.translate import N_, _
@@ -28,6 +29,7 @@ from iirs.client.window.talk.bubbles import note_of
 from iirs.client.window.talk.composer import Composer, FileToSend
 from iirs.client.window.talk.log_view import LogView
 from iirs.client.window.theme.avatars import number_of
+from iirs.client.window.theme.menus import menu as new_menu
 from iirs.client.window.theme.theme import Theme
 
 _TIMER_WORDS = (N_("Off"), N_("5 minutes"), N_("1 hour"), N_("1 day"), N_("1 week"))
@@ -57,7 +59,8 @@ class ChatPane(ttk.Frame):
         self.log.pictures.ask = lambda files: actions.pictures(files, self.log.picture_side)
         self.log.open_link = self.warn_of_link
         self.log.open_menu = self._open_row_menu
-        self.row_menu = self._menu()
+        self.row_menu = new_menu(self, theme)
+        self.composer.lift()  # Tab goes from the log to what is written below it
 
     @property
     def entry(self) -> tk.Text:
@@ -73,19 +76,6 @@ class ChatPane(ttk.Frame):
     def reason(self) -> ttk.Label:
         """The sentence about where the talk stands."""
         return self.composer.reason
-
-    def _menu(self) -> tk.Menu:
-        colours = self._theme.colours
-        return tk.Menu(
-            self,
-            tearoff=False,
-            font=self._theme.text,
-            background=colours.background,
-            foreground=colours.ink,
-            activebackground=colours.accent,
-            activeforeground=colours.on_accent,
-            borderwidth=1,
-        )
 
     def _make_header(self) -> None:
         dp, theme = self._theme.dp, self._theme
@@ -106,7 +96,7 @@ class ChatPane(ttk.Frame):
         self.more_button = ttk.Button(
             header, text="⋯", width=2, style="Quiet.TButton", command=self.open_talk_menu
         )
-        self.talk_menu = self._menu()
+        self.talk_menu = new_menu(self, theme)
 
     # -- what is shown ------------------------------------------------------------------------------
 
@@ -155,7 +145,7 @@ class ChatPane(ttk.Frame):
         marks = "".join([" ✓"] * talk.verified + [" ◷"] * bool(talk.timer))
         title = theme.fit(talk.title, room - theme.heading.measure(marks), theme.heading)
         self._name_label.configure(text=theme.visual(title) + marks)
-        where = theme.fit(brief(talk), room, theme.small) or _("not in a conversation")
+        where = theme.fit(brief(self._model, talk), room, theme.small) or _("not in a conversation")
         self._brief.configure(text=theme.visual(where))
 
     def _show_buttons(self, talk: Talk) -> None:
@@ -191,7 +181,7 @@ class ChatPane(ttk.Frame):
 
     def _decline(self) -> None:
         if self._talk.is_group:
-            self._actions.leave_group(self._talk.peer)
+            self._end_writing(self._talk.peer, self._actions.leave_group)
         else:
             self._actions.decline(self._talk.peer)
 
@@ -280,10 +270,10 @@ class ChatPane(ttk.Frame):
         """Show what can be done with this talk."""
         talk, menu, actions = self._talk, self.talk_menu, self._actions
         menu.delete(0, "end")
-        menu.add_command(label=_("Find in this talk"), accelerator="Ctrl+F", command=self.find)
+        menu.add_command(label=_("Find in this talk"), accelerator=key_name("Ctrl+F"), command=self.find)
         if not talk.is_group:
             self._entry(menu, _("Safety number …"), lambda: self.show_safety(talk.peer))
-        timers = self._menu()
+        timers = new_menu(self, self._theme)
         for seconds, words in TIMERS:
             mark = "●" if seconds == talk.timer else "  "
             self._entry(timers, f"{mark} {_(words)}", partial(actions.set_timer, talk.peer, seconds))
@@ -300,6 +290,8 @@ class ChatPane(ttk.Frame):
     def _open_row_menu(self, row: Row, x: int, y: int) -> None:
         menu = self.row_menu
         menu.delete(0, "end")
+        for link in self.log.links_of(row):
+            self._entry(menu, self.log.bubbles.link_words(link), partial(self.warn_of_link, link))
         self._entry(menu, _("Copy text"), self.log.copy_chosen)
         if row.file is not None:
             self._add_file_entries(menu, row)
@@ -356,21 +348,22 @@ class ChatPane(ttk.Frame):
         Question(self, self._theme, words, [], detail=note_of(row))
 
     def _confirm_clear(self) -> None:
-        peer = self._talk.peer
         words = _("Delete all that is kept of this talk on this machine? The others keep what they have.")
-        Question(self, self._theme, words, [(_("Delete"), lambda: self._clear(peer))])
+        clear = partial(self._end_writing, self._talk.peer, self._actions.clear)
+        Question(self, self._theme, words, [(_("Delete"), clear)])
 
-    def _clear(self, peer: str) -> None:
+    def _end_writing(self, peer: str, act: Callable[[str], None]) -> None:
+        """Drop what is being written in a talk, and do what leaves no place for it."""
         talk = self._model.talk(peer)
         talk.draft = ""
         if talk is self._talk:
             self.composer.text = ""
-        self._actions.clear(peer)
+        act(peer)
 
     def _confirm_leave(self) -> None:
-        key = self._talk.peer
         words = _("Leave this group? Its members are told, and you cannot come back by yourself.")
-        Question(self, self._theme, words, [(_("Leave"), lambda: self._actions.leave_group(key))])
+        leave = partial(self._end_writing, self._talk.peer, self._actions.leave_group)
+        Question(self, self._theme, words, [(_("Leave"), leave)])
 
     def warn_of_link(self, link: str) -> None:
         """Say what opening a link means before anything is opened."""

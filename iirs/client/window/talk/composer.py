@@ -66,17 +66,20 @@ class Composer(ttk.Frame):
             row, text=_("Send file"), style="Warn.Accent.TButton", command=self._confirm_file
         )
         self.strip_cancel = ttk.Button(row, text=_("Cancel"), style="Warn.TButton", command=self.drop_file)
+        for button in (self.strip_send, self.strip_cancel):
+            button.bind("<Escape>", lambda _: self.drop_file())
 
     def _make_field(self) -> None:
         dp, theme = self._theme.dp, self._theme
         self.clip_button = ttk.Button(
             self, text=_("File"), style="Quiet.TButton", command=self.choose_file, width=-4
         )
-        self.clip_button.pack(side="left", anchor="s", padx=(0, dp(6)))
-        field = ttk.Frame(self, style="Composer.TFrame", padding=(dp(14), dp(8)))
+        self._clip_place = {"side": "left", "anchor": "s", "padx": (0, dp(6))}
+        field = self._field = ttk.Frame(self, style="Composer.TFrame", padding=(dp(14), dp(8)))
         self.send_button = ttk.Button(self, text=_("Send"), style="Accent.TButton", command=self.send_written)
         self.send_button.pack(side="right", anchor="s", padx=(dp(10), 0))
         field.pack(side="left", fill="both", expand=True)
+        self.clip_button.pack(self._clip_place, before=field)
         self.entry = tk.Text(
             field,
             height=1,
@@ -127,6 +130,10 @@ class Composer(ttk.Frame):
         self._blocked = blocked
         self.send_button.state(["disabled" if blocked else "!disabled"])
         self.clip_button.state(["disabled" if blocked or not files else "!disabled"])
+        if not files:
+            self.clip_button.pack_forget()
+        elif not self.clip_button.winfo_manager():
+            self.clip_button.pack(self._clip_place, before=self._field)
         if sentence != self._sentence:
             self._sentence, self._complaint = sentence, ""
         self._show_sentence()
@@ -210,8 +217,8 @@ class Composer(ttk.Frame):
             )
         else:
             words = _(
-                "{name}, {size}: about {time}, while texts go first. It goes as it is: pictures may hold "
-                "where and when they were taken."
+                "{name}, {size}: about {time}, while messages go first. Of a picture (JPEG, PNG, GIF, WebP) "
+                "where and when it was taken is left out; all else goes as it is."
             ).format(
                 name=self._theme.drawable(safe_name(name)),
                 size=size_words(size),

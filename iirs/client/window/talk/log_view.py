@@ -19,6 +19,7 @@ from iirs.client.text.translate import n_
 from iirs.client.window.talk.bubbles import Bubbles
 from iirs.client.window.talk.log_layout import PICTURE_MAX, LogLayout, Metrics
 from iirs.client.window.talk.log_pictures import LogPictures
+from iirs.client.window.theme.focus import focus_of
 from iirs.client.window.theme.theme import Theme
 
 _SLICE_SECONDS = 0.008
@@ -79,10 +80,10 @@ class LogView(ttk.Frame):
         canvas.bind("<End>", lambda _: self.go_to_end())
         canvas.bind("<Up>", lambda _: self._choose_next(-1))
         canvas.bind("<Down>", lambda _: self._choose_next(1))
-        canvas.bind("<Return>", lambda _: self._open_first_link())
+        canvas.bind("<Return>", lambda _: self._open_chosen())
         canvas.bind("<Control-c>", lambda _: self.copy_chosen())
         canvas.bind("<Button-1>", self._click)
-        canvas.bind("<FocusOut>", lambda _: self._choose(None))
+        canvas.bind("<FocusOut>", lambda _: self.after_idle(self._leave))
         for sequence in ("<Button-3>", "<Button-2>"):
             canvas.bind(sequence, lambda event: self._menu_at(event.y, event.x_root, event.y_root))
         for sequence in ("<Menu>", "<App>", "<Shift-F10>"):
@@ -334,11 +335,24 @@ class LogView(ttk.Frame):
             number = int(next(tag for tag in tags if tag.startswith("link ")).split()[1])
             self.open_link(self._layout.place(self._layout.rows.index(row)).links[number])
 
-    def _open_first_link(self) -> None:
-        if self._chosen is not None and self._chosen in self._layout.rows:
-            links = self._layout.place(self._layout.rows.index(self._chosen)).links
-            if links:
-                self.open_link(links[0])
+    def links_of(self, row: Row) -> tuple[str, ...]:
+        """Return the links in a row of this log."""
+        rows = self._layout.rows
+        return tuple(self._layout.place(rows.index(row)).links) if row in rows else ()
+
+    def _open_chosen(self) -> None:
+        """Open the chosen row's first link; where it has none, show what else can be done with it."""
+        links = () if self._chosen is None else self.links_of(self._chosen)
+        if links:
+            self.open_link(links[0])
+        else:
+            self._menu_for_chosen()
+
+    def _leave(self) -> None:
+        """Mark no row once keys go elsewhere in this window; a menu or a question is about the one marked."""
+        focus = focus_of(self) if self.winfo_exists() else None
+        if focus is not None and focus is not self.canvas and focus.winfo_toplevel() is self.winfo_toplevel():
+            self._choose(None)
 
     def _choose_next(self, step: int) -> None:
         rows, first = self._layout.rows, self._layout.first

@@ -1,4 +1,4 @@
-"""Keys that change a text, as people know them from everywhere else: Tk on X11 keeps habits of its own."""
+"""Keys and the mouse as people know them from everywhere else: Tk keeps habits of its own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from contextlib import suppress
 
 _SELECT_ALL = ("<Control-a>", "<Control-A>")
 """On X11 these go to the beginning of a line, which Home does too."""
+_PRESSED = ("TButton", "TCheckbutton", "TRadiobutton")
 
 
 def edit_as_elsewhere(root: tk.Misc) -> None:
-    """Have Ctrl+A take everything, and what is pasted take the place of what is marked, in all windows."""
-    if root.tk.call("tk", "windowingsystem") != "x11":
+    """Have Enter press what has the focus, and on X11 texts be changed as on other systems."""
+    call = root.tk.call
+    for kind in _PRESSED:  # Tk knows Space alone
+        call("bind", kind, "<Return>", "ttk::button::activate %W; break")
+    for key, step in (("<Left>", -1), ("<Right>", +1)):  # choices lie beside each other
+        call("bind", "TRadiobutton", key, f"ttk::button::RadioTraverse %W {step}")
+    call("bind", "all", "<KP_Enter>", "event generate %W <Return>")
+    if call("tk", "windowingsystem") != "x11":
         return
     for sequence in _SELECT_ALL:
         root.event_delete("<<LineStart>>", sequence)

@@ -24,6 +24,9 @@ WIDEST_BUTTON = 270
 """Words on buttons take a second line beyond this, in dp: half a small screen has 340 at twice the size."""
 
 
+_OF_TK = ("TkDefaultFont", "TkTextFont", "TkIconFont", "TkCaptionFont")
+"""What Tk's own dialogs are written in, which on X11 it draws itself."""
+
 _MEASURED_MAX = 400
 """Characters of a line that are measured: no screen is wider."""
 
@@ -74,6 +77,8 @@ class Theme:
             font.configure(size=-self.dp(size))
         for font, _ in strong:
             font.configure(weight="bold")
+        for name in _OF_TK:
+            tkfont.nametofont(name, root=self.root).configure(size=-self.dp(13))
         self.measure: Callable[[str], float] = _Widths(self.text).__getitem__
         """Return a character's width in the text font, in pixels."""
         self._style(ttk.Style(self.root))
@@ -142,7 +147,7 @@ class Theme:
     def list_box(self, parent: tk.Misc, font: tkfont.Font, ground: str, height: int) -> tk.Listbox:
         """Return a list of lines, one of which can be chosen by keys or mouse."""
         colours = self.colours
-        return tk.Listbox(
+        box = tk.Listbox(
             parent,
             height=height,
             font=font,
@@ -157,6 +162,9 @@ class Theme:
             activestyle="none",
             exportselection=False,
         )
+        # The line that keys act on is the one that is seen to be chosen.
+        box.bind("<FocusIn>", lambda _: box.selection_set("active"))
+        return box
 
     def name_colour(self, name: str) -> str:
         """Return the colour a person's name has in a group, always the same for the same name."""
@@ -207,6 +215,7 @@ class Theme:
         style.configure(
             ".", focuscolor=colours.accent, troughcolor=colours.side, selectbackground=colours.accent
         )
+        style.configure(".", insertcolor=colours.accent, insertwidth=self.dp(2))
         for name, background in (
             ("Side", colours.side),
             ("Warn", colours.warn_pale),
@@ -309,6 +318,9 @@ class Theme:
         inside = ("Entry.padding", {"sticky": "nswe", "children": [area]})
         _lay_out(style, "TEntry", [("Field.piece", {"sticky": "nswe", "children": [inside]})])
         style.configure("TEntry", padding=(self.dp(12), self.dp(8)), fieldbackground=colours.field)
+        # What is marked in a field that keys do not go to must not look like the one they go to.
+        style.map("TEntry", selectbackground=[("!focus", colours.line)])
+        style.map("TEntry", selectforeground=[("!focus", colours.ink), ("focus", colours.on_accent)])
         self._piece(
             style,
             "White.piece",
@@ -316,6 +328,8 @@ class Theme:
             [("", colours.background, colours.line), ("focus", colours.background, colours.accent)],
         )
         _lay_out(style, "Side.TEntry", [("White.piece", {"sticky": "nswe", "children": [inside]})])
+        for kind in ("TMenubutton", "TCombobox"):  # in Tk's own dialogs
+            style.configure(kind, arrowcolor=colours.ink, fieldbackground=colours.field)
         style.configure("Side.TEntry", padding=(self.dp(12), self.dp(6)), background=colours.side)
         self._piece(
             style,
