@@ -248,15 +248,6 @@ def test_longer_epochs_leave_time_for_more_noise() -> None:
 CHEAP = CircuitCost(lambda layers: 0.00001, 0.00001, 0.0)
 
 
-@pytest.mark.parametrize("hops", [2, 3, 5, 8])
-def test_the_cells_of_noise_fill_the_line_of_the_last_link_and_no_more(hops: int) -> None:
-    line = 1_000_000.0
-    setting = noise_for(COST, hops=hops, share=1.0, line_bytes=line, **AN_EPOCH)
-    sent = 2 * setting.mu * (hops - 1) * CELL_SIZE / 2.0
-    assert sent <= line < sent * (setting.mu + 2) / setting.mu
-    assert setting.mu < noise_for(COST, hops=hops, share=1.0, **AN_EPOCH).mu
-
-
 def test_the_scale_follows_from_the_mean_and_delta() -> None:
     cost = CircuitCost(lambda layers: 0.0005, 0.0, 0.0)
     setting = noise_for(cost, hops=2, round_ms=2000, epoch_rounds=1, share=0.5)
