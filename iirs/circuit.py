@@ -3,7 +3,7 @@
 A circuit is the way of one setup onion through the hops 1 .. n-1, to one access to one dead drop. In each
 round it carries one *cell* of 1,024 bytes each way. A cell has no tag between hops, on purpose: whatever
 comes into a hop goes out as bytes that look random, so what somebody altered cannot be told behind it.
-``docs/circuits.md`` sections 4 and 5. The idea is Yodel's (SOSP 2019).
+``docs/protocol.md`` section 5. The idea is Yodel's (SOSP 2019).
 """
 
 from __future__ import annotations

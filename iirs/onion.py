@@ -3,7 +3,7 @@
 Hops n-1 .. 1 each get an HPKE layer (RFC 9180, base mode) to their epoch key; the entry, hop 0, which
 sees the connection an upload comes from anyway, gets an AEAD under a key agreed when the client connects
 (``EntryChannel``), AES-256-GCM; so do the cells of each round. Sizes: ``iirs.geometry``. Byte tables:
-``docs/circuits.md``.
+``docs/protocol.md`` section 5.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from iirs.epoch import EpochKeyring
 from iirs.errors import HopError
 from iirs.server.hops.hop_state import HopState
 from iirs.server.hops.later_hop import HopEnvironment, LaterHop
-from iirs.server.hops.preparer import Increment, Preparer, Ready
+from iirs.server.hops.preparer import Increment, Place, Preparer, Ready
 from tests.builders import make_chain, make_directory
 
 KEYS = make_chain(3)
@@ -38,7 +38,7 @@ class Hops:
     def prepare(self, start: int, length: int, directory: Directory = DIRECTORY) -> Ready:
         raw = [entry.raw for entry in directory.entries]
         increment = Increment(start, tuple(raw[start:length]), directory.digests[length])
-        return self._preparer.prepare(ROUND, increment, raw, float("inf"))
+        return self._preparer.prepare(Place(ROUND, ROUND, bytes(32)), increment, raw, float("inf"))
 
     @property
     def lengths(self) -> list[int]:

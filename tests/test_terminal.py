@@ -101,6 +101,7 @@ class LeavesSlowly:
 
     def __init__(self, meanwhile: Callable[[], None]) -> None:
         self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self.ticks_to_leave = 7
         self.looks = 0
         self._meanwhile = meanwhile
 
@@ -330,6 +331,7 @@ class Connection:
         for event in events:
             self.events.put(event)
         self.sent: list[str] = []
+        self.ticks_to_leave = 7
         self.has_quit = False
         self.later: list[object] = []
 

@@ -136,6 +136,6 @@ class Overflows:
 
 def test_the_meter_says_no_bound_without_a_librarys_warning(recwarn: pytest.WarningsRecorder) -> None:
     accountant = TightAccountant(Noise(200, 10))
-    accountant._round = Overflows()
+    accountant._setup = Overflows()
     assert accountant.epsilon(100, 1e-4) == math.inf
     assert not recwarn.list

@@ -25,7 +25,7 @@ from iirs.chain import JoinLink
 from iirs.client.account.account import Account
 from iirs.client.account.entry_calls import TryLaterError, enter
 from iirs.client.connection_options import ConnectionOptions
-from iirs.client.departure import Departure
+from iirs.client.departure import Departure, ticks_to_leave
 from iirs.client.engine import Engine
 from iirs.client.events import ConnectionChanged, ConnectionState, ErrandDone, Event, Notice
 from iirs.client.net.transport import Arrival, ServerClosedError, Transport, TransportReader
@@ -96,8 +96,9 @@ class ServerConnection:
         self.is_closed = False
         self._coming_back = False
         self._warned_of_impostor = False
+        self.ticks_to_leave = ticks_to_leave(account.chain.epoch_rounds)
+        """How many announcements, or standbys instead, leaving takes at most."""
         self._departure: Departure | None = None
-        """Once somebody has quit."""
         self._thread = threading.Thread(target=self._run, name="iirs-server-connection", daemon=True)
 
     # -- from any thread ------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TextIO
 
-from iirs.client.departure import ticks_to_leave
 from iirs.client.engine import Engine
 from iirs.client.events import (
     ROUNDS_GO_ON,
@@ -183,7 +182,7 @@ class TerminalChat:
 
     def _leave(self, code: int) -> int:
         code = self._signals.take() or code  # before anybody was told that Ctrl-C means at once
-        ticks = ticks_to_leave(self._connection.account.chain.epoch_rounds)
+        ticks = self._connection.ticks_to_leave
         self._say(f"leaving: everybody who leaves stays for up to {ticks} more rounds (Ctrl-C: at once)")
         self._connection.quit()
         while not self._connection.join(0.1):
