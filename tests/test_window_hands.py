@@ -443,3 +443,29 @@ def test_no_button_for_files_is_shown_where_none_can_be_sent(offline: OfflinePag
     for files in (False, True, False):
         composer.show("", blocked=False, files=files)
         assert bool(composer.clip_button.winfo_manager()) is files
+
+
+def test_the_wheel_scrolls_the_page_where_the_log_has_no_more(screen: Screen) -> None:
+    """Fixed: at 200 % on half a screen the field lay below the window, and the log took every turn."""
+    screen.theme.restyle(LIGHT, 2.0)
+    offline = OfflinePage(screen, "bob")
+    offline.top.geometry("683x768+0+0")
+    offline.talk_to("bob")
+    for sentence in ("one thing happened", "another thing happened", "and a third one"):
+        offline.page.warn(sentence * 3, alarm=True)
+    offline.take(*(TextReceived("bob", bytes([n]) * 16, f"line {n}", NOW) for n in range(30)))
+    offline.page.chat.composer.entry.focus_force()
+    settle(screen)
+    log, page = offline.page.chat.log, offline.page._beside
+    page.canvas.yview_moveto(0)
+    settle(screen)
+    log.canvas.event_generate("<Button-4>")
+    settle(screen)
+    assert page.canvas.canvasy(0) == 0
+    assert log.in_view[1] < 1
+    for _ in range(60):
+        log.canvas.event_generate("<Button-5>")
+    settle(screen)
+    assert log.in_view[1] == 1
+    assert page.canvas.canvasy(0) > 0
+    offline.top.destroy()
