@@ -28,11 +28,18 @@ class Hands:
         self._xdotool = xdotool
         self.unseen: list[str] = []
         """What had the focus and could not be seen."""
+        self.clicks = 0
+        """How often a button, or the wheel, has come to the window."""
+        for event in ("<ButtonRelease-1>", "<ButtonRelease-4>", "<ButtonRelease-5>"):
+            top.bind(event, self._count_click, add=True)
 
     def _do(self, command: str) -> None:
         assert self._xdotool.stdin is not None
         self._xdotool.stdin.write(command + "\n")
         self._xdotool.stdin.flush()
+
+    def _count_click(self, _: tk.Event[tk.Misc]) -> None:
+        self.clicks += 1
 
     def settle(self) -> None:
         """Let the window do what it has been asked for."""
@@ -101,11 +108,10 @@ class Hands:
             self.settle()
             if is_seen(what):
                 return
-            before = box(what)
             left, top, _, bottom = box(pages[0])
-            self._do(f"mousemove {left + 6} {(top + bottom) // 2}")
-            self._do(f"click {5 if before[3] > bottom else 4}")
-            self.screen.pump(lambda then=before: box(what) != then)  # type: ignore[misc]
+            before, turn = self.clicks, 5 if box(what)[3] > bottom else 4
+            edge = left + 6, (top + bottom) // 2
+            self.click_at(*edge, lambda then=before: self.clicks > then, button=turn)  # type: ignore[misc]
         raise AssertionError(f"the wheel never brings {describe(what)} into view")
 
     # -- what Tk draws ------------------------------------------------------------------------------
