@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from tkinter import ttk
 
+from iirs.client.store.preferences import Preferences
+from iirs.client.window.pages.settings_page import AccountFacts, SettingsActions, SettingsPage
 from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.focus import focus_of
 from tests.harness import PATIENT_SECONDS
 from tests.screen import Screen
-from tests.window_walk import box, describe, holders
+from tests.window_walk import LINK, NUMBER, box, describe, holders, settle
 
 STOPS_MAX = 60
 _POLL_MS = 20
@@ -193,3 +195,14 @@ def hands(screen: Screen, top: tk.Toplevel) -> Iterator[Hands]:
     top.focus_force()
     with subprocess.Popen(["xdotool", "-"], stdin=subprocess.PIPE, text=True) as xdotool:
         yield Hands(screen, top, xdotool)
+
+
+def settings_of(screen: Screen, top: tk.Toplevel, actions: SettingsActions) -> SettingsPage:
+    """Return the longest settings there are, in a window that is lower than they are."""
+    top.geometry("683x700+0+0")
+    page = SettingsPage(top, screen.theme, Preferences(), actions, AccountFacts("alice", LINK, NUMBER, 1))
+    page.pack(fill="both", expand=True)
+    top.focus_force()
+    screen.pump(lambda: page.canvas.winfo_height() > 600)
+    settle(screen)
+    return page
