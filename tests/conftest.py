@@ -26,6 +26,8 @@ from tests.virtual_screen import VirtualScreen, has_virtual_screens
 
 _STARTS_SOMETHING = frozenset({"socket", "subprocess", "threading", "tests.harness"})
 """Whoever uses these starts a process, a thread or a server and waits for it. All other tests are quick."""
+_DRAWN = 20
+"""A test whose examples are drawn counts as so many others."""
 _WORKERS_MAX = 8
 _MEMORY_WANTED = 2 * 2**30
 
@@ -75,8 +77,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is not quick, and have long and large files begin first: nobody waits for one in the end."""
     turns: dict[Path, int] = {}
-    sizes = Counter(item.path for item in items)
+    sizes = Counter[Path]()
     for item in items:
+        drawn = hasattr(getattr(item, "obj", None), "hypothesis")
+        sizes[item.path] += _DRAWN if drawn else 1
         module = item.getparent(pytest.Module)
         assert module is not None
         if uses(module.obj, _STARTS_SOMETHING):

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from tkinter import ttk
 
+from iirs.client.store.preferences import Preferences
+from iirs.client.window.pages.settings_page import AccountFacts, SettingsActions, SettingsPage
 from iirs.client.window.parts.scroll_page import ScrollPage
 from iirs.client.window.theme.focus import focus_of
 from tests.harness import PATIENT_SECONDS
 from tests.screen import Screen
-from tests.window_walk import box, describe, holders
+from tests.window_walk import LINK, NUMBER, box, describe, holders, settle
 
 STOPS_MAX = 60
 _POLL_MS = 20
@@ -28,11 +30,18 @@ class Hands:
         self._xdotool = xdotool
         self.unseen: list[str] = []
         """What had the focus and could not be seen."""
+        self.clicks = 0
+        """How often a button, or the wheel, has come to the window."""
+        for event in ("<ButtonRelease-1>", "<ButtonRelease-4>", "<ButtonRelease-5>"):
+            top.bind(event, self._count_click, add=True)
 
     def _do(self, command: str) -> None:
         assert self._xdotool.stdin is not None
         self._xdotool.stdin.write(command + "\n")
         self._xdotool.stdin.flush()
+
+    def _count_click(self, _: tk.Event[tk.Misc]) -> None:
+        self.clicks += 1
 
     def settle(self) -> None:
         """Let the window do what it has been asked for."""
@@ -101,11 +110,10 @@ class Hands:
             self.settle()
             if is_seen(what):
                 return
-            before = box(what)
             left, top, _, bottom = box(pages[0])
-            self._do(f"mousemove {left + 6} {(top + bottom) // 2}")
-            self._do(f"click {5 if before[3] > bottom else 4}")
-            self.screen.pump(lambda then=before: box(what) != then)  # type: ignore[misc]
+            before, turn = self.clicks, 5 if box(what)[3] > bottom else 4
+            edge = left + 6, (top + bottom) // 2
+            self.click_at(*edge, lambda then=before: self.clicks > then, button=turn)  # type: ignore[misc]
         raise AssertionError(f"the wheel never brings {describe(what)} into view")
 
     # -- what Tk draws ------------------------------------------------------------------------------
@@ -187,3 +195,14 @@ def hands(screen: Screen, top: tk.Toplevel) -> Iterator[Hands]:
     top.focus_force()
     with subprocess.Popen(["xdotool", "-"], stdin=subprocess.PIPE, text=True) as xdotool:
         yield Hands(screen, top, xdotool)
+
+
+def settings_of(screen: Screen, top: tk.Toplevel, actions: SettingsActions) -> SettingsPage:
+    """Return the longest settings there are, in a window that is lower than they are."""
+    top.geometry("683x700+0+0")
+    page = SettingsPage(top, screen.theme, Preferences(), actions, AccountFacts("alice", LINK, NUMBER, 1))
+    page.pack(fill="both", expand=True)
+    top.focus_force()
+    screen.pump(lambda: page.canvas.winfo_height() > 600)
+    settle(screen)
+    return page

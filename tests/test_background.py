@@ -11,7 +11,7 @@ from iirs.client.engine import Engine
 from iirs.client.model.background import BackgroundWork
 from iirs.client.store.log_entry import EntryKind, LogEntry
 from tests.harness import wait_until
-from tests.test_budget import Victim
+from tests.victim import Victim
 
 
 class Commands:

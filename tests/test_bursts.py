@@ -35,7 +35,7 @@ from tests.builders import ChainKeys, make_chain, person, prekey_pair
 from tests.harness import FAST_BACKOFF, PATIENT_SECONDS, knows, town, wait_until
 from tests.raw import Session
 from tests.test_late import first_round
-from tests.test_prekeys import Uploading
+from tests.test_prekeys_served import Uploading
 
 KEYS = make_chain(2)
 BURST = 1000

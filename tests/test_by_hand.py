@@ -29,7 +29,7 @@ from iirs.client.window.start import Start
 from iirs.client.window.theme.focus import focus_of
 from iirs.client.window.theme.palette import DARK
 from iirs.client.window.window import ClientWindow
-from tests.hands import Hands, hands
+from tests.hands import STOPS_MAX, Hands, hands
 from tests.harness import FAST_BACKOFF, PASSWORD, Person, Town
 from tests.offline_page import questions
 from tests.pictures import png
@@ -196,12 +196,20 @@ class Mouse(Keys):
             self.use(self.page._back_button, self.page.side.winfo_viewable)
 
     def look_at(self, key: str) -> None:
-        self.look_at_people()
-        people = self.page.side.people
-        self.hand.screen.pump(lambda: key in people.names)
-        row = people.canvas.winfo_height() if not people.names else self.hand.screen.theme.dp(62)
-        at = (self.hand.screen.theme.dp(90), people.names.index(key) * row + row // 2)
-        self.hand.click(people.canvas, lambda: self.window.model.open_peer == key, at=at)
+        """Turn the wheel over the list until the talk is there, and click; again if it moved meanwhile."""
+        hand, people = self.hand, self.page.side.people
+        row = hand.screen.theme.dp(62)
+        for _ in range(STOPS_MAX):
+            if self.window.model.open_peer == key:
+                return
+            self.look_at_people()
+            hand.screen.pump(lambda: key in people.names)
+            canvas, before = people.canvas, hand.clicks
+            y = people.names.index(key) * row + row // 2 - people._offset
+            button = 4 if y < 0 else 5 if y > canvas.winfo_height() else 1
+            x, y = canvas.winfo_rootx() + 90, canvas.winfo_rooty() + (y if button == 1 else 20)
+            hand.click_at(x, y, lambda then=before: hand.clicks > then, button=button)  # type: ignore[misc]
+        raise AssertionError(f"no click opens {key}")
 
     def open_settings(self) -> None:
         self.look_at_people()

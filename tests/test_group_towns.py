@@ -101,8 +101,8 @@ class Circle:
         return all(self.heard(name).count(text) == 1 for name in names)
 
     def go(self, name: str) -> None:
-        """Have a person's program end as if it had crashed."""
-        self.people[name].connection.quit(at_once=True)
+        """Have a person's program end in the middle of it all, and not for good."""
+        self.people[name].connection.quit(at_once=True, coming_back=True)
         assert self.people[name].connection.join(PATIENT_SECONDS)
         self._away.add(name)
         self._online()

@@ -14,7 +14,7 @@ from iirs.wire.limits import CloseReason
 from tests.harness import Person, town, wait_until
 from tests.raw import Session
 from tests.slow_line import jitter, slow_line
-from tests.test_prekeys import Uploading
+from tests.test_prekeys_served import Uploading
 
 MANY = ServiceSettings(registrations_burst=1000)
 

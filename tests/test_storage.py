@@ -89,8 +89,8 @@ def test_rounds_go_on_without_the_database_and_registration_says_not_now(
         for text in ("one", "two"):
             alice.connection.send("bob", text)
             bob.wait_for(TextReceived, lambda event, text=text: event.text == text)
-        bob.connection.quit(at_once=True)
-        bob.connection.join(5)
+        bob.connection.quit(at_once=True, coming_back=True)
+        assert bob.connection.join(60)
         bob = place.connect(bob.account)  # who is registered gets in
         alice.connection.send("bob", "three")
         bob.wait_for(TextReceived, lambda event: event.text == "three")

@@ -44,6 +44,7 @@ _WITHOUT_ACTION = (
     (N_("Send what is written"), "Enter"),
     (N_("New line"), "Shift+Enter"),
     (N_("Go to the next part of the window"), "Tab"),
+    (N_("Menu of a message, a person or a field"), "Shift+F10"),
 )
 
 

@@ -97,6 +97,12 @@ class PeopleList(ttk.Frame):
             self._redraw()
 
     @property
+    def in_view(self) -> tuple[float, float]:
+        """Where what is in view begins and ends in all there is, from 0 to 1."""
+        first, last = self._bar.get()[:2]
+        return first, last
+
+    @property
     def names(self) -> list[str]:
         """The keys in the list, from top to bottom."""
         return [row.key for row in self._rows]

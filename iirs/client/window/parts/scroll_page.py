@@ -180,9 +180,19 @@ def _bind_scrolling(window: tk.Misc) -> None:
     window.bind("<Next>", lambda event: _scroll(event.widget, 1, "pages"), add=True)
     for key, steps in (("Up", -2), ("Down", 2), ("Home", -_FAR), ("End", _FAR)):
         window.bind(f"<{key}>", lambda event, by=steps: _scroll_from(event.widget, by), add=True)  # type: ignore[misc]
-    # Not at once: a canvas that is scrolled while it moves its widgets would leave them where they were.
+    waiting: list[str] = []
+
+    def follow() -> None:
+        waiting.clear()
+        _follow(window)
+
+    def follow_soon(_: tk.Event[tk.Misc]) -> None:
+        """Not at once: a canvas that is scrolled while it moves its widgets leaves them where they were."""
+        if not waiting:
+            waiting.append(window.after_idle(follow))
+
     for sequence in ("<Configure>", "<Map>"):
-        window.bind(sequence, lambda _: window.after_idle(_follow, window), add=True)
+        window.bind(sequence, follow_soon, add=True)
     # What the focus came through on its way is told of it as well: only where it is now counts.
     window.bind("<FocusIn>", lambda _: window.after_idle(_see_focus, window), add=True)
 
@@ -199,7 +209,7 @@ def _pages_of(widget: tk.Misc) -> list[ScrollPage]:
 
 
 def _scroll(widget: tk.Misc, step: int, what: Literal["units", "pages"]) -> None:
-    if not _scrolls_itself(widget):
+    if not _scrolls_itself(widget, step):
         any(page.scroll(step, what) for page in _pages_of(widget))
 
 
@@ -210,11 +220,13 @@ def _scroll_from(widget: tk.Misc, step: int) -> None:
         _scroll(widget, step, "units")
 
 
-def _scrolls_itself(widget: tk.Misc) -> bool:
-    """Return whether a widget has more than it shows, and moves that itself."""
+def _scrolls_itself(widget: tk.Misc, step: int) -> bool:
+    """Return whether a widget has more in this direction than it shows, and moves that itself."""
     if isinstance(widget, tk.Listbox | tk.Text):
-        return widget.yview() != (0.0, 1.0)
-    return isinstance(widget, tk.Canvas) and bool(widget.bind("<Button-4>"))
+        view = widget.yview()
+    else:
+        view = getattr(widget.master, "in_view", (0.0, 1.0))  # of lists that are drawn on a canvas
+    return bool(view[0] > 0 if step < 0 else view[1] < 1)
 
 
 def _follow(window: tk.Misc) -> None:

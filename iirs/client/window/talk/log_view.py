@@ -99,6 +99,12 @@ class LogView(ttk.Frame):
         """The row that is marked, for the keyboard and the menu."""
         return self._chosen
 
+    @property
+    def in_view(self) -> tuple[float, float]:
+        """Where what is in view begins and ends in all there is, from 0 to 1."""
+        first, last = self._bar.get()[:2]
+        return first, last
+
     def show(self, talk: Talk) -> None:
         """Show another talk, from its end."""
         self._talk, self._version, self._chosen, self._unseen = talk, -1, None, 0
