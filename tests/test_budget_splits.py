@@ -21,6 +21,7 @@ from iirs.client.store.group_tables import GroupTables
 from iirs.client.store.log_entry import Item, ItemKind
 from iirs.client.sync import MAX_GAP, DeadDropSync
 from iirs.message import Direction
+from iirs.wire.rounds import NOTHING_BEFORE, Announcement, RoundFlags
 from tests.effort import examples
 from tests.victim import (
     DIRECTORY,
@@ -55,23 +56,27 @@ def test_waking_steps_few_keys_whatever_was_missed_and_most_of_them_when_the_rou
     for name in NAMES[1:]:
         conversation = victim.engine.slots.conversation(name)
         conversation.want()
-        conversation.sync = DeadDropSync.start(os.urandom(32), Direction.FROM_LISTENER, 100)
+        conversation.sync = DeadDropSync.start(os.urandom(32), Direction.FROM_LISTENER, 100, 10)
         conversation.sync.previous = replace(conversation.sync.current)
     monkeypatch.setattr(sync, "_derive", counted)
     victim.engine.slots.begin_round(100 + missed)
     announced = steps.count(b"step")
+    head, number = KEYS.head(DIRECTORY), 100 + missed
+    shown = Announcement(
+        NOTHING_BEFORE, number, number, RoundFlags.NONE, 2000, 2, 1, (bytes(32),), head, 1, ()
+    )
     for name in NAMES[1:]:
-        victim.engine.slots.conversation(name).prepare(100 + missed, KEYS.head(DIRECTORY))
+        victim.engine.slots.conversation(name).prepare(shown, has_circuits=True)
     assert announced == (3 * 2 * MAX_GAP if missed == MAX_GAP else 0)
     assert steps.count(b"step") - announced <= 3 * 2
 
 
 def test_keys_are_the_same_whether_they_were_stepped_early_or_not() -> None:
     root = os.urandom(32)
-    early, late = (DeadDropSync.start(root, Direction.FROM_LISTENER, 100) for _ in range(2))
+    early, late = (DeadDropSync.start(root, Direction.FROM_LISTENER, 100, 10) for _ in range(2))
     for number in (99, 100, 101, 150):
         early.catch_up(number)
-    assert early.take_round(150) == late.take_round(150)
+    assert early.take_round(150, sets_up=True) == late.take_round(150, sets_up=True)
     early.catch_up(150)  # is over
     assert early.to_state() == late.to_state()
 
