@@ -33,7 +33,7 @@ from iirs.client.messenger.group_item import GroupItem, GroupItemKind
 from iirs.client.messenger.notes import FileOffer, GroupNote, encode_note
 from iirs.client.store.log_entry import EntryKind, FileInfo, Item, ItemKind, LogEntry
 from iirs.client.store.store import ClientStore
-from iirs.client.sync import MAX_GAP, DeadDropSync
+from iirs.client.sync import MAX_GAP, DeadDropSync, patience_for
 from iirs.directory import Directory, Entry, Head, head_content
 from iirs.geometry import VAULT_SIZE
 from iirs.identity import Identity
@@ -41,6 +41,7 @@ from iirs.message import PAYLOAD_MAX, ContentKind, Direction, PeerMessage
 from iirs.noise import Noise
 from iirs.onion import EntryChannel
 from iirs.wire.accounts import AccountRecord
+from iirs.wire.rounds import NOTHING_BEFORE, Announcement, RoundFlags
 
 ROUND = 60
 TARGET_MS = 50.0
@@ -401,7 +402,9 @@ def waking(world: World) -> Step:
     for peer in world.peers:
         conversation = world.engine.slots.conversation(peer)
         conversation.want()
-        conversation.sync = DeadDropSync.start(os.urandom(32), Direction.FROM_LISTENER, ROUND)
+        conversation.sync = DeadDropSync.start(
+            os.urandom(32), Direction.FROM_LISTENER, ROUND, patience_for(1)
+        )
         conversation.sync.previous = conversation.sync.current
         conversations.append(conversation)
     number = [ROUND + 4_000]
@@ -409,8 +412,11 @@ def waking(world: World) -> Step:
     def step() -> bool:
         number[0] += 1
         world.engine.slots.begin_round(number[0])
+        shown = Announcement(
+            NOTHING_BEFORE, number[0], number[0], RoundFlags.NONE, 2000, 2, 1, (bytes(32),), world.head, 0, ()
+        )
         for conversation in conversations:
-            conversation.prepare(number[0], world.head)
+            conversation.prepare(shown, has_circuits=False)
         world.engine.slots.save_all()
         return number[0] < ROUND + 4_003
 

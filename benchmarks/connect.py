@@ -3,8 +3,8 @@
     python benchmarks/connect.py [--hops 1] [--pairs 20] [--round-seconds 2] [--json]
 
 Real servers in processes of their own, every client in this one, over loopback. Each pair asks for each
-other at a moment of its own, within the time of one epoch and one bundle, as people come when they like; the
-time runs from the second of the two asking until both have heard each other. Prints median and worst in
+other at a moment of its own, within the time of one epoch and one bundle, as people come when they like;
+the time runs from the second of the two asking until both have heard each other. Prints median and worst in
 seconds. Targets with rounds of 2 s: 6 and 12 s with one server, 16 and 30 s with three. Exit code 1 if one
 is missed.
 """

@@ -19,7 +19,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from itertools import count
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -111,7 +111,9 @@ def entry(chain: Chain, circuits: int, *, sets_up: bool) -> Callable[[], float]:
 
     def run_round(*, is_setup: bool) -> float:
         context = context_of(chain, next(numbers))
-        channels = {client: EntryChannel(os.urandom(32), b"", 0) for client in clients}
+        channels: dict[Hashable, EntryChannel] = {
+            client: EntryChannel(os.urandom(32), b"", 0) for client in clients
+        }
         for channel in channels.values():
             channel.advance(channel_period(context.round_number))
 
@@ -135,7 +137,7 @@ def entry(chain: Chain, circuits: int, *, sets_up: bool) -> Callable[[], float]:
             net.open_round(context, sets_up=is_setup, invites=False)
             for client, upload in uploads.items():
                 net.submit(client, upload)
-            outcome = net.close_round(dict(channels))
+            outcome = net.close_round(channels)
             assert outcome is not None
             assert not outcome.lost
 

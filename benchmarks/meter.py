@@ -49,13 +49,13 @@ def _row(noise: Noise) -> dict[str, float]:
     loaded = time.perf_counter()
     delta = tight.delta(_PUBLISHED_SETUPS, _EPSILON)
     composed = time.perf_counter()
-    rounds = tight.setups_within(_EPSILON, _DELTA)
+    setups = tight.setups_within(_EPSILON, _DELTA)
     return {
         "mu": noise.mu,
         "b": noise.b,
         "epsilon_a_setup": round(noise.epsilon, 6),
         "theorem_setups": theorem.setups_within(_EPSILON, _DELTA),
-        "tight_setups": rounds,
+        "tight_setups": setups,
         "tight_delta_at_200000": delta,
         "load_s": round(loaded - began, 3),
         "compose_200000_s": round(composed - loaded, 3),

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from fuzz.work import bounded_work
 from fuzz.world import Choices, chain_keys, directory, entry, fit, person, prekey_pair
 from iirs.chain import JoinLink, parse_chain, render_chain
+from iirs.circuit import Circuit, Layer, Way, initial_block
 from iirs.client.account.own_prekeys import OwnPrekeys
 from iirs.client.chat_session import ChatSession
 from iirs.client.conversation import Conversation
@@ -28,7 +29,7 @@ from iirs.client.messenger.file_transfer import NAME_MAX as FILE_NAME_MAX
 from iirs.client.messenger.group_item import GroupItem
 from iirs.client.messenger.notes import FileOffer, GroupNote, decode_note, encode_note
 from iirs.client.store.preferences import Preferences
-from iirs.client.sync import DeadDropSync
+from iirs.client.sync import DeadDropSync, patience_for
 from iirs.client.text.display import displayable
 from iirs.client.text.links import host_of, links_in, whole_link
 from iirs.directory import Directory, Entry, Head, decode_name, encode_name
@@ -46,7 +47,9 @@ from iirs.errors import (
 )
 from iirs.geometry import (
     ACCOUNT_SIZE,
+    CELL_SIZE,
     CHAIN_FILE_MAX,
+    CIRCUIT_SECRET_SIZE,
     ENTRY_SIZE,
     ERRAND_SIZE,
     INVITATION_PLAIN_SIZE,
@@ -54,7 +57,6 @@ from iirs.geometry import (
     PEER_MESSAGE_SIZE,
     PREKEY_SIZE,
     REGISTER_SIZE,
-    REPLY_KEY_SIZE,
     SIGNATURE_SIZE,
     SIGNING_KEY_SIZE,
     BatchKind,
@@ -72,7 +74,6 @@ from iirs.message import (
 )
 from iirs.onion import RoundContext, peel
 from iirs.prekey import Prekey
-from iirs.server.deaddrop import DeaddropMessage
 from iirs.server.hops import link
 from iirs.suite import HYBRID, X25519
 from iirs.wire import limits as wire_limits
@@ -85,6 +86,7 @@ PEOPLE = directory(KEYS, "alice", "bob", "carol")
 ALICE, BOB = (entry(KEYS, name) for name in ("alice", "bob"))
 CONTEXT = MessageContext(bytes(16), 7, Direction.FROM_GENERATOR, 0)
 MESSAGE_KEYS = MessageKeys(bytes(32), bytes(32))
+PATIENCE = patience_for(CHAIN.epoch_rounds)
 
 ENDS_CONNECTION = (DirectoryError, ChainError, PeerError)
 """What may come of a list of people that does not fit: each ends the connection."""
@@ -208,14 +210,20 @@ def standby(data: bytes, mode: int) -> None:
 
 
 def upload(data: bytes, mode: int) -> None:
-    kind = MessageKind.UPLOAD_INVITE if mode % 2 else MessageKind.UPLOAD
-    body = fit(data, GEOMETRY.upload_invite_size if mode % 2 else GEOMETRY.upload_size)
-    value_of(
-        body,
-        lambda body: Upload.decode(Message(kind, body), GEOMETRY),
+    """An UPLOAD and what ``mode`` says comes before it; all parts begin with one number, or with any."""
+    sizes = {MessageKind.SETUP: GEOMETRY.setup_size, MessageKind.INVITE: GEOMETRY.invite_size}
+    sizes = {kind: size for place, (kind, size) in enumerate(sizes.items()) if mode >> place & 1}
+    body = fit(data, GEOMETRY.upload_size)
+    before = {kind: fit(data[-size:] if mode & 4 else data[:8], size) for kind, size in sizes.items()}
+    whole = b"".join([*before.values(), body])
+    value = value_of(
+        whole,
+        lambda whole: Upload.decode(whole[-len(body) :], before, GEOMETRY),
         PeerError,
-        lambda value: value.encode().body,
+        lambda value: b"".join(message.body for message in value.encode()),
     )
+    numbers = {part[:8] for part in (body, *before.values())}
+    assert value is None or len(numbers) == 1, "parts of two uploads were taken for one"
 
 
 def replies(data: bytes, mode: int) -> None:
@@ -404,7 +412,7 @@ def _prepared(body: bytes) -> None:
     )
     assert value is not None
     with suppress(ChainError):
-        value.check(CHAIN, 1, 7, b"")
+        value.check(CHAIN, 1, link.Prepare(7, 7, bytes(32), 0), b"")
 
 
 def _batch(body: bytes) -> None:
@@ -447,14 +455,23 @@ def onion(data: bytes, mode: int) -> None:
     sealed = data
     if mode:
         public = X25519.load_public(pair.public_bytes)
-        sealed = X25519.seal(public, data, context.info(1, BatchKind.CONVERSATION))
+        sealed = X25519.seal(public, data, context.info(1, BatchKind.SETUP))
     with suppress(OnionError):
-        reply_key, inner = peel(sealed, pair, X25519, context, 1, BatchKind.CONVERSATION)
-        assert (reply_key, inner) == (data[:REPLY_KEY_SIZE], data[REPLY_KEY_SIZE:])
+        secret, inner = peel(sealed, pair, X25519, context, 1, BatchKind.SETUP)
+        assert (secret, inner) == (data[:CIRCUIT_SECRET_SIZE], data[CIRCUIT_SECRET_SIZE:])
 
 
-def request(data: bytes, mode: int) -> None:
-    value_of(data, DeaddropMessage.decode, ValueError, DeaddropMessage.encode)
+def cell(data: bytes, mode: int) -> None:
+    """A cell in a circuit of two hops: each takes off what was put on; it stays as long as it was."""
+    secrets, number = (bytes(32), bytes([mode]) * 32), int.from_bytes(data[:8])
+    sent, circuit = fit(data, CELL_SIZE), Circuit(secrets)
+    there, back = circuit.wrap(number, sent), sent
+    for secret in secrets:
+        there = Layer(secret).apply(initial_block(number, Way.FORWARD), there)
+    for secret in reversed(secrets):
+        back = Layer(secret).apply(initial_block(number, Way.BACK), back)
+    assert len(back) == CELL_SIZE
+    assert there == circuit.unwrap(number, back) == sent, "a cell is another at its end"
 
 
 # -- texts that a person or a server gives ------------------------------------------------------------------
@@ -514,13 +531,13 @@ def stored_state(data: bytes, mode: int) -> None:
 def _load_state(state: dict[str, Any], mode: int) -> None:
     with suppress(StoreError):
         if mode % 3 == 0:
-            sync = DeadDropSync.from_state(state)
-            assert DeadDropSync.from_state(sync.to_state()).to_state() == sync.to_state()
+            sync = DeadDropSync.from_state(state, PATIENCE)
+            assert DeadDropSync.from_state(sync.to_state(), PATIENCE).to_state() == sync.to_state()
         elif mode % 3 == 1:
             chat = ChatSession(bytes, lambda _: False, state=state)
             assert ChatSession(bytes, lambda _: False, state=chat.to_state()).to_state() == chat.to_state()
         else:
-            me = Me(ALICE, 0, person("alice"), PEOPLE, 2000, bytes, lambda: 0)
+            me = Me(ALICE, 0, person("alice"), PEOPLE, 2000, PATIENCE, bytes, lambda: 0)
             chat = ChatSession(bytes, lambda _: False)
             conversation = Conversation(me, BOB, chat, state)
             kept = conversation.to_state()
@@ -530,7 +547,7 @@ def _load_state(state: dict[str, Any], mode: int) -> None:
 DECODERS: tuple[Callable[[bytes, int], None], ...] = (
     frames, registration, login, account_record, errand, name, directory_body, announcement, notice, standby,
     upload, replies, bundle, entry_record, prekey, epoch_key, head, peer_message, invitation, note,
-    group_item, link_frame, onion, request, chain_file, join_link, hexadecimal, preferences, stored_state,
+    group_item, link_frame, onion, cell, chain_file, join_link, hexadecimal, preferences, stored_state,
     shown_text,
 )  # fmt: skip
 """Their places are in the kept inputs: new ones go to the end."""

@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from itertools import takewhile
 from queue import SimpleQueue
@@ -23,7 +24,7 @@ from fuzz.world import Choices, chain_keys, directory
 from iirs.directory import head_content
 from iirs.epoch import EpochKeyring
 from iirs.errors import HopError, OnionError
-from iirs.geometry import ENTRY_SIZE, BatchKind, pieces
+from iirs.geometry import CELL_SIZE, ENTRY_SIZE, BatchKind, pieces
 from iirs.onion import RoundContext, wrap
 from iirs.server.hops import link
 from iirs.server.hops.hop_state import HopState
@@ -31,9 +32,9 @@ from iirs.server.hops.later_hop import HopEnvironment, LaterHop, Successor
 from iirs.server.hops.link import BatchHeader, Frame, LinkKind, Prepare, Prepared
 from iirs.server.hops.link_server import LinkServer
 from iirs.server.hops.next_hop import FrameStream, NextHopLink
-from iirs.server.hops.preparer import Increment, Preparer
+from iirs.server.hops.preparer import Increment, Place, Preparer
 from iirs.server.mix_stage import Batch, MixStage
-from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, RoundFlags, announcement_hash
+from iirs.wire.rounds import NO_BUNDLE, NOTHING_BEFORE, Announcement, Bundle, RoundFlags, announcement_hash
 
 KEYS = chain_keys(3)
 CHAIN, GEOMETRY = KEYS.chain, KEYS.chain.geometry
@@ -103,14 +104,18 @@ def _altered(choices: Choices, data: bytes) -> bytes:
 class HopBefore:
     """Says what an input chooses, and holds the hop behind to its promises."""
 
-    def __init__(self, choices: Choices, hop: int, state: HopState) -> None:
+    def __init__(self, choices: Choices, hop: int, later_hop: LaterHop, state: HopState) -> None:
         self._choices = choices
         self._hop = hop
+        self._last = later_hop._mix._last
+        """The last round of each kind that was run: of cells that is in memory only."""
         self._state = state
         self._said = 0
-        self._asked = Prepare(NOW, 0)
-        self._rounds = dict(state.rounds)
-        self._running = BatchKind.CONVERSATION
+        self._asked = Prepare(NOW, NOW, NOTHING_BEFORE, 0)
+        self._rounds = dict(self._last)
+        self._history = NOTHING_BEFORE
+        """Hash of the announcement that the hop accepted last."""
+        self._running = BatchKind.CELL
         self._prepared: Prepared | None = None
         self._announcement = b""
         self._opens_next = False
@@ -157,7 +162,10 @@ class HopBefore:
         entries = RAW[base : base + count]
         if choices.below(8) == 7:
             entries = (*entries, choices.take(ENTRY_SIZE).ljust(ENTRY_SIZE, b"\1"))
-        self._asked = Prepare(self._number(), base, entries)
+        number, before = self._number(), self._asked
+        setup_round = choices.one_of((number, before.setup_round, number - 1 if number else 7))
+        previous = choices.one_of((self._history, NOTHING_BEFORE, bytes(31) + b"\1"))
+        self._asked = Prepare(number, setup_round, previous, base, entries)
         return self._asked.encode(self._budget()).encode()
 
     def _open(self) -> bytes:
@@ -172,8 +180,9 @@ class HopBefore:
         bundle = choices.one_of((NO_BUNDLE, self._bundle_digest, bytes(31) + b"\1"))
         collect_ms = choices.one_of((CHAIN.round_ms, 0, 2**32 - 1))
         shown = Announcement(
-            number, RoundFlags.INVITE, collect_ms, 1, 1, key_ids, head, length, RAW[:1], (), bundle
-        )
+            self._asked.previous, number, self._asked.setup_round, RoundFlags.INVITE, collect_ms, 1, 1,
+            key_ids, head, length, RAW[:1], (), bundle,
+        )  # fmt: skip
         self._announcement = shown.encode()
         return link.encode_open(self._announcement, self._budget()).encode()
 
@@ -189,13 +198,13 @@ class HopBefore:
 
     def _onion(self, kind: BatchKind) -> bytes:
         choices = self._choices
-        size = GEOMETRY.onion_size(len(CHAIN.hops) - self._hop, kind)
-        if self._prepared is None or choices.below(3) == 0:
+        size = GEOMETRY.item_size(len(CHAIN.hops) - self._hop, kind)
+        if self._prepared is None or kind is BatchKind.CELL or choices.below(3) == 0:
             return choices.take(4).ljust(size, b"\0")
         keys = [GEOMETRY.suite.load_public(key.public_bytes) for key in self._prepared.keys]
         digest = announcement_hash(self._announcement)
         context = RoundContext(CHAIN.chain_id, self._asked.round_number, digest)
-        payload = choices.take(2).ljust(GEOMETRY.payload_size(kind), b"\0")
+        payload = choices.take(2).ljust(GEOMETRY.item_size(0, kind), b"\0")
         return wrap(payload, keys, GEOMETRY.suite, context, kind, Random(1).randbytes, self._hop)[0]
 
     def hear(self, data: bytes) -> None:
@@ -212,6 +221,7 @@ class HopBefore:
             case LinkKind.OPENED:
                 assert self._opened < self._state.announced, "one number was announced twice"
                 self._opened = self._state.announced
+                self._history = announcement_hash(self._announcement)
             case LinkKind.RESULT:
                 self._begin_result(link.decode_length(body))
             case LinkKind.CHUNK:
@@ -221,7 +231,7 @@ class HopBefore:
                 self._end_result()
             case LinkKind.REFUSED:
                 link.decode_refusal(body, range(self._hop, len(CHAIN.hops)))
-                self._rounds = dict(self._state.rounds)  # a batch that failed is noted all the same
+                self._rounds = dict(self._last)  # a batch that failed is noted all the same
             case _:
                 assert kind is LinkKind.BEHIND, "a frame that only asks"
 
@@ -232,15 +242,16 @@ class HopBefore:
         head = self._state.witnessed
         assert self._signed.setdefault(head.length, head.digest) == head.digest, "two heads of one length"
         content = head_content(CHAIN.chain_id, head.length, head.digest)
-        # Whatever has become of the number that was asked for on the way: all of them are for one.
-        number = max(key.first_round for key in self._prepared.keys)
-        self._prepared.check(CHAIN, self._hop, number, content)
+        first_round = self._prepared.keys[0].first_round
+        self._prepared.check(CHAIN, self._hop, Prepare(first_round, first_round, NOTHING_BEFORE, 0), content)
 
     def _begin_result(self, size: int) -> None:
-        before, self._rounds = self._rounds, dict(self._state.rounds)
+        before, self._rounds = self._rounds, dict(self._last)
         run = [kind for kind in BatchKind if before[kind] != self._rounds[kind]]
         assert len(run) == 1, "a batch that was run, and not noted"
         self._running = run[0]
+        stored = self._state.rounds.get(self._running, self._rounds[self._running])
+        assert stored == self._rounds[self._running], "a batch that was run, and not noted on disk"
         self._awaited, self._result = size, b""
         self._end_result()
 
@@ -253,11 +264,14 @@ class HopBefore:
         if self._running is BatchKind.INVITATION:
             self._bundle_digest = Bundle.decode(self._result, CHAIN).digest
         else:
-            assert len(self._result) % GEOMETRY.reply_size(len(CHAIN.hops) - self._hop) == 0
+            assert len(self._result) % CELL_SIZE == 0
+            assert not (self._running is BatchKind.SETUP and self._result), (
+                "a setup that gives something back"
+            )
 
     def _memory(self) -> tuple[int, ...]:
         state = self._state
-        return (state.announced, state.witnessed.length, *(state.rounds[kind] for kind in BatchKind))
+        return (state.announced, state.witnessed.length, *state.rounds.values(), *self._last.values())
 
     def _look_back(self) -> None:
         before, self._remembered = self._remembered, self._memory()
@@ -332,14 +346,18 @@ class HopBehind(NextHopLink):
         return []  # a chunk, which went with its batch
 
     def _honest_batch(self, header: BatchHeader, data: bytes) -> list[Frame]:
-        size = GEOMETRY.onion_size(GEOMETRY.hops - self._hop, header.kind)
+        size = GEOMETRY.item_size(GEOMETRY.hops - self._hop, header.kind)
         assert len(data) == header.count * size
         context = self._honest.context(header.round_number)
         batch = Batch(context, header.kind, pieces(data, size), _soon())
-        if header.kind is BatchKind.INVITATION:
-            answers = [self._honest.collect_invitations(batch).encode_body()]
-        else:
-            answers = self._honest.exchange(batch)
+        answers: list[bytes] = []
+        match header.kind:
+            case BatchKind.SETUP:
+                self._honest.set_up(batch)
+            case BatchKind.INVITATION:
+                answers = [self._honest.collect_invitations(batch).encode_body()]
+            case BatchKind.CELL:
+                answers = self._honest.exchange(batch)
         return [link.result_header(sum(map(len, answers))), *link.chunks(answers)]
 
 
@@ -373,7 +391,7 @@ def _server(hop: int) -> LinkServer:
 
 def serve(choices: Choices, hop: int, later_hop: LaterHop, state: HopState) -> None:
     """Let a hop before say what it likes on some connections, until it has nothing more to say."""
-    server, before = _server(hop), HopBefore(choices, hop, state)
+    server, before = _server(hop), HopBefore(choices, hop, later_hop, state)
     server._later_hop, server._admitted = later_hop, SimpleQueue()
     for _ in range(_CONNECTIONS):
         server._admit(Stream(before.say, before.hear))
@@ -385,24 +403,34 @@ def _as_entry(choices: Choices, behind: HopBehind) -> None:
     """Do an entry's part of some rounds with a next hop that answers as it likes."""
     keyring = EpochKeyring(CHAIN, 0, KEYS.identities[0])
     preparer = Preparer(CHAIN, KEYS.identities[0], keyring, behind)
-    stage = MixStage(GEOMETRY, 0, behind, Random(2).randbytes)
+    stage, place = MixStage(behind, Random(2).randbytes), Place(NOW, NOW, NOTHING_BEFORE)
+    places = 0
     for number in takewhile(lambda _: not choices.ended, range(NOW, NOW + 4)):
         end = choices.below(len(RAW) + 1)
         start = choices.below(end + 1)
         increment = Increment(start, RAW[start:end], PEOPLE.digests[end])
+        place = replace(place, round_number=number)
+        place = place if stage.is_set_up else place.as_setup()
         with suppress(HopError, OnionError):
-            ready = preparer.prepare(number, increment, RAW[:end], _soon())
+            ready = preparer.prepare(place, increment, RAW[:end], _soon())
             ready.head.verify(CHAIN)
+            place = ready.place
             key_ids = tuple(key.key_id for key in ready.keys)
             shown = Announcement(
-                number, RoundFlags.INVITE, CHAIN.round_ms, 1, 1, key_ids, ready.head, end, ()
-            ).encode()
-            behind.open_round(shown, _soon())
+                place.previous, number, place.setup_round, RoundFlags.INVITE, CHAIN.round_ms, 1, 1, key_ids,
+                ready.head, end, (),
+            ).encode()  # fmt: skip
             context = RoundContext(CHAIN.chain_id, number, announcement_hash(shown))
-            sizes = [GEOMETRY.onion_size(2, kind) for kind in BatchKind]
-            opened = [bytes([place]) * sizes[0] for place in range(choices.below(4))]
-            assert len(stage.exchange(context, opened, _soon())) == len(opened)
-            assert stage.collect_invitations(context, [bytes(sizes[1])], _soon()).round_number == number
+            place = replace(place, previous=context.announcement_hash)
+            behind.open_round(shown, _soon())
+            if ready.place.is_setup:
+                size = GEOMETRY.item_size(2, BatchKind.SETUP)
+                places = choices.below(4)
+                stage.set_up(context, [bytes([onion]) * size for onion in range(places)], _soon())
+            cells = stage.exchange(context, stage.random_cells(places), _soon())
+            assert [len(cell) for cell in cells] == [CELL_SIZE] * places
+            invitation = bytes(GEOMETRY.item_size(2, BatchKind.INVITATION))
+            assert stage.collect_invitations(context, [invitation], _soon()).round_number == number
     behind.close()
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from fuzz.world import NAMES, Choices, chain_keys, directory, person
 from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.chat_session import FILE_MAX
+from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import Gathered
 from iirs.client.engine import Engine
 from iirs.client.events import Event, FileAdded, GroupChanged, GroupState, TransferChanged
@@ -29,9 +30,9 @@ from iirs.client.messenger.groups import INVITED_MAX
 from iirs.client.messenger.notes import FileOffer, FileStop, GroupNote, TimerNote, encode_note
 from iirs.client.store.log_entry import FileInfo, Item, ItemKind, LogEntry, TransferState
 from iirs.client.store.store import ClientStore
-from iirs.client.sync import DeadDropSync, RoundKeys
+from iirs.client.sync import DeadDropSync, RoundKeys, patience_for
 from iirs.errors import AccountError, PeerMessageError, StoreError
-from iirs.geometry import ONIONS_PER_SLOT, PEER_MESSAGE_SIZE, PREKEY_SIZE, VAULT_SIZE, BatchKind
+from iirs.geometry import CIRCUITS_PER_SLOT, PEER_MESSAGE_SIZE, PREKEY_SIZE, VAULT_SIZE, BatchKind
 from iirs.message import (
     PAYLOAD_MAX,
     ContentKind,
@@ -41,9 +42,17 @@ from iirs.message import (
     PeerMessage,
     RenewalPhase,
 )
-from iirs.onion import EntryChannel, RoundContext
+from iirs.onion import EntryChannel, RoundContext, channel_period
 from iirs.wire.accounts import AccountRecord
-from iirs.wire.rounds import Announcement, Replies, RoundFlags, RoundStatus, Upload, announcement_hash
+from iirs.wire.rounds import (
+    NOTHING_BEFORE,
+    Announcement,
+    Replies,
+    RoundFlags,
+    RoundStatus,
+    Upload,
+    announcement_hash,
+)
 
 KEYS = chain_keys(1)
 CHAIN, GEOMETRY = KEYS.chain, KEYS.chain.geometry
@@ -53,6 +62,7 @@ _PROOFS = (HEAD.encode(), KEYS.sign_head(2, bytes(32)).encode(), b"no")
 """The second is signed by the same hops, of another list of people: it raises the alarm."""
 ALICE, BOB, CAROL, DAVE = range(4)
 FIRST_ROUND = 1000
+PATIENCE = patience_for(CHAIN.epoch_rounds)
 _STEPS_MAX = 64
 _ROUNDS_MAX = 48
 """So long does an input go on; a round takes milliseconds."""
@@ -67,7 +77,7 @@ class Bob:
 
     def __init__(self, choices: Choices, role: Direction) -> None:
         self._choices = choices
-        self._sync = DeadDropSync.start(bytes(32), role, FIRST_ROUND)
+        self._sync = DeadDropSync.start(bytes(32), role, FIRST_ROUND, PATIENCE)
         self._stream: list[PeerMessage] = []
         """Fragments, numbered as an honest peer would."""
         self._next = 0
@@ -162,11 +172,11 @@ class Bob:
     def replies(self, number: int, sealed: list[bytes], how: int) -> list[bytes]:
         """Return what alice gets for what she left: bob's messages, in order or ``how`` the input says."""
         try:
-            keys = self._sync.take_round(number)
+            keys = self._sync.take_round(number, sets_up=True)
         except StoreError:  # too long ago: neither of the two has keys for it
             return sealed
         self._hear(number, sealed, keys)
-        messages = [self._message(how) for _ in range(ONIONS_PER_SLOT)]
+        messages = [self._message(how) for _ in range(CIRCUITS_PER_SLOT)]
         stamped = [self._sync.stamp(replace(message, **self._receipt())) for message in messages]
         if how == 2:
             stamped = [self._crafted(message) for message in stamped]
@@ -175,7 +185,7 @@ class Bob:
             for message, key, context in zip(stamped, keys.keys_out, keys.contexts_out, strict=True)
         ]
         if how == 3:
-            place = self._choices.below(ONIONS_PER_SLOT)
+            place = self._choices.below(CIRCUITS_PER_SLOT)
             replies[place] = self._choices.one_of(
                 (sealed[place], bytes(PEER_MESSAGE_SIZE), replies[1 - place])
             )
@@ -232,6 +242,7 @@ class Alice:
         self._choices = choices
         self._random = Random(0)
         self._number = FIRST_ROUND - 1
+        self._history = NOTHING_BEFORE
         self._store = ClientStore(":memory:", bytes(32))
         self.rounds = 0
         self._prekey_due = True
@@ -243,7 +254,7 @@ class Alice:
         self.engine.slots.ask("bob")
         self.engine.slots.ask("carol")
         conversation = self.engine.slots.conversations["bob"]
-        conversation.sync = DeadDropSync.start(bytes(32), role, FIRST_ROUND)
+        conversation.sync = DeadDropSync.start(bytes(32), role, FIRST_ROUND, PATIENCE)
         conversation.chat.begin(conversation.sync.conversation)
         self._said_to_carol = [self.engine.messenger.send("carol", "only for you")]
         item = Item(b"c" * 16, ItemKind.TEXT, b"and for you", 1)
@@ -274,22 +285,24 @@ class Alice:
         self._number += jump
         self.rounds += 1
         announced = Announcement(
-            self._number, RoundFlags.NONE, CHAIN.round_ms, 1000, 1, (bytes(32),), HEAD, len(PEOPLE), ()
-        ).encode()
-        context = RoundContext(CHAIN.chain_id, self._number, announcement_hash(announced))
+            self._history, self._number, self._number, RoundFlags.NONE, CHAIN.round_ms, 1000, 1, (bytes(32),),
+            HEAD, len(PEOPLE), (),
+        ).encode()  # fmt: skip
+        self._history = announcement_hash(announced)
+        context = RoundContext(CHAIN.chain_id, self._number, self._history)
         self.engine.open_round(announced)
         conversation = self.engine.slots.conversation("bob")
-        place = next((n for n, item in enumerate(self.engine.slots.active()) if item is conversation), None)
         written = self.engine.build_upload()
         self._check_written(written)
+        place = self._slot_of(conversation)
         assert self.engine.build_upload() == [], "a second upload"
-        self._channel.advance(self._number // CHAIN.epoch_rounds)
-        requests = self._requests(written[-1], context)
-        replies = [requests[index ^ 1] for index in range(len(requests))]  # as dead drops swap cover
+        self._channel.advance(channel_period(self._number))
+        cells = self._cells(written[-1], context)
+        replies = [cells[index ^ 1] for index in range(len(cells))]  # as dead drops swap cover
         if place is not None:
-            start = place * ONIONS_PER_SLOT
-            own = requests[start : start + ONIONS_PER_SLOT]
-            replies[start : start + ONIONS_PER_SLOT] = self.bob.replies(self._number, own, how)
+            start = place * CIRCUITS_PER_SLOT
+            own = cells[start : start + CIRCUITS_PER_SLOT]
+            replies[start : start + CIRCUITS_PER_SLOT] = self.bob.replies(self._number, own, how)
         sealed = [self._channel.seal_down(context, index, reply) for index, reply in enumerate(replies)]
         self.engine.close_round(Replies(self._number, status, tuple(sealed)))
         self._prekey_due = status is RoundStatus.MISSING
@@ -299,16 +312,22 @@ class Alice:
         for _ in range(min(rounds, _ROUNDS_MAX - self.rounds)):
             self.play()
 
-    def _requests(self, upload: Message, context: RoundContext) -> list[bytes]:
-        onions = Upload.decode(upload, GEOMETRY).onions
-        opened = [
-            self._channel.open_up(context, BatchKind.CONVERSATION, n, onion) for n, onion in enumerate(onions)
-        ]
-        return [request[16:] for request in opened]
+    def _slot_of(self, conversation: Conversation | None) -> int | None:
+        """Return the slot whose circuits lead to a conversation's drops: that is drawn anew at each setup."""
+        slots = [] if self.engine._round is None else self.engine._round.slots
+        places = (n for n, used in enumerate(slots) if isinstance(used, tuple) and used[0] is conversation)
+        return next(places, None)
+
+    def _cells(self, upload: Message, context: RoundContext) -> list[bytes]:
+        cells = Upload.decode(upload.body, {}, GEOMETRY).cells
+        return [self._channel.open_up(context, BatchKind.CELL, n, cell) for n, cell in enumerate(cells)]
 
     def _check_written(self, written: list[Message]) -> None:
         shape = [(message.kind, len(message.body)) for message in written]
-        expected = [(MessageKind.UPLOAD, GEOMETRY.upload_size)]
+        expected = [
+            (MessageKind.SETUP, GEOMETRY.setup_size),
+            (MessageKind.UPLOAD, GEOMETRY.upload_size),
+        ]
         if self._prekey_due:
             expected.insert(0, (MessageKind.PREKEY, PREKEY_SIZE))
         assert shape == expected, "an upload that is not like all others"
@@ -469,6 +488,7 @@ def check(data: bytes) -> None:
         alice.play()
     alice.check()
     assert alice.rows() <= before + _ROWS_A_STEP * (steps + 3), "a peer who fills the store"
+    alice.engine.slots.conversation("bob").lose_agreement()  # as every session does when it begins
     kept = alice.kept()
     alice.restart()
     assert alice.kept() == kept, "what is kept is not what was there"

@@ -110,6 +110,8 @@ BREAKAGES: dict[str, tuple[str, object, str, object, str | None]] = {
         forgetful(MixHop._open),
         "not noted",
     ),
+    "cells are run twice": ("links/cells-twice-hop-2", MixHop, "_burn", does_nothing, "not noted"),
+    "a hop forgets a setup": ("links/setup-again-hop-2", HopState, "note_setup", does_nothing, "not noted"),
     "a hop forgets what it ran": ("links/two-rounds-hop-2", HopState, "set_round", does_nothing, "not noted"),
     "a log tells bytes": ("links/batch-twice-hop-2", Refusal, "why", "got b'secret'", "nobody should read"),
     "a neighbour's answer is too much": ("links/next-hop-refuses", link, "decode_refusal", fails, None),

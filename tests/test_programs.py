@@ -305,35 +305,47 @@ def test_the_demo_delivers_everything_in_one_size_for_each_kind_of_round(hops: i
     report = json.loads(result.stdout)
     assert report["messages_sent"] == report["messages_delivered"] == len(report["latency_s"]) == 6
     assert report["rounds"] > 10
-    check_sizes(report["upload_sizes"])
-    check_sizes(report["download_sizes"])
+    for table in (report["upload_sizes"], report["download_sizes"]):
+        check_sizes(table, KINDS_ALONE if hops == 1 else KINDS)
     check_views(report["hops"], report["hop_views"])
     assert report["hops"] == hops
 
 
-def check_sizes(table: dict[str, list[int]]) -> None:
+KINDS = {"plain", "invitations", "setup"}
+KINDS_ALONE = {"setup", "invitations, setup"}
+"""With one server every round sets circuits up."""
+
+
+def check_sizes(table: dict[str, list[int]], kinds: set[str]) -> None:
     """One size for each kind of round; two together are a round that a busy machine was late for."""
-    assert {"plain", "invite"} <= set(table)
+    assert kinds <= set(table)
     known = [min(sizes) for kind, sizes in table.items() if kind != "unexpected"]
     together = {one + other for one in known for other in known}
     assert {size for sizes in table.values() for size in sizes} <= {*known, *together}
 
 
 @pytest.mark.parametrize(
-    "table", [{"plain": [10, 11], "invite": [20]}, {"plain": [10], "invite": [20], "unexpected": [29]}, {}]
+    "change", [{"plain": [10, 11]}, {"unexpected": [29]}, {"setup": [50, 51]}, {"invitations": []}]
 )
-def test_sizes_that_are_not_one_for_each_kind_are_caught(table: dict[str, list[int]]) -> None:
-    check_sizes({"plain": [10], "invite": [20], "unexpected": [30]})
+def test_sizes_that_are_not_one_for_each_kind_are_caught(change: dict[str, list[int]]) -> None:
+    good = {"plain": [10], "invitations": [20], "setup": [50], "unexpected": [30]}
+    check_sizes(good, KINDS)
+    changed = {kind: sizes for kind, sizes in {**good, **change}.items() if sizes}
     with pytest.raises(AssertionError):
-        check_sizes(table)
+        check_sizes(changed, KINDS)
 
 
 def check_views(hops: int, views: list[dict[str, Any]]) -> None:
     """Each hop saw what the hops before it passed on, and only the last one saw dead drops."""
     assert [view["hop"] for view in views] == list(range(hops))
     for before, after in pairwise(views):
-        passed_on = before["onions_arrived"] + before["noise_added"]
-        assert abs(after["onions_arrived"] - passed_on) <= passed_on / after["rounds"] * 3  # rounds under way
+        passed_on = before["cells_arrived"] + before["noise_added"]
+        assert abs(after["cells_arrived"] - passed_on) <= passed_on / after["rounds"] * 3  # rounds under way
+    for view in views:
+        if hops == 1:
+            assert view["setups"] == view["rounds"]
+        else:
+            assert 1 < view["setups"] < view["rounds"] / 3
     assert all(view["noise_added"] > 0 for view in views[:-1])
     assert views[-1]["noise_added"] == 0
     assert ["drops_by_accesses" in view for view in views] == [False] * (hops - 1) + [True]
@@ -350,7 +362,9 @@ def check_views(hops: int, views: list[dict[str, Any]]) -> None:
     [
         lambda views: views.pop(),
         lambda views: views[1].update(noise_added=0),
-        lambda views: views[1].update(onions_arrived=1),
+        lambda views: views[1].update(cells_arrived=1),
+        lambda views: views[0].update(setups=30),
+        lambda views: views[2].update(setups=0),
         lambda views: views[2].update(drops_by_accesses={"1": 1, "2": 1, "3": 1}),
         lambda views: views[2].update(drops_by_accesses={"2": 1}),
         lambda views: views[0].update(drops_by_accesses={}),
@@ -358,9 +372,9 @@ def check_views(hops: int, views: list[dict[str, Any]]) -> None:
 )
 def test_views_that_do_not_fit_together_are_caught(change: Callable[[list[dict[str, Any]]], object]) -> None:
     views: list[dict[str, Any]] = [
-        {"hop": 0, "rounds": 30, "onions_arrived": 240, "noise_added": 1200},
-        {"hop": 1, "rounds": 30, "onions_arrived": 1440, "noise_added": 1200},
-        {"hop": 2, "rounds": 30, "onions_arrived": 2640, "noise_added": 0},
+        {"hop": 0, "setups": 4, "rounds": 30, "cells_arrived": 240, "noise_added": 1200},
+        {"hop": 1, "setups": 4, "rounds": 30, "cells_arrived": 1440, "noise_added": 1200},
+        {"hop": 2, "setups": 4, "rounds": 30, "cells_arrived": 2640, "noise_added": 0},
     ]
     views[2]["drops_by_accesses"] = {"1": 1200, "2": 720}
     check_views(3, views)
@@ -370,7 +384,7 @@ def test_views_that_do_not_fit_together_are_caught(change: Callable[[list[dict[s
 
 
 def test_singles_in_every_round_of_a_chain_of_one_are_caught() -> None:
-    view: dict[str, Any] = {"hop": 0, "rounds": 30, "onions_arrived": 240, "noise_added": 0}
+    view: dict[str, Any] = {"hop": 0, "setups": 30, "rounds": 30, "cells_arrived": 240, "noise_added": 0}
     check_views(1, [{**view, "drops_by_accesses": {"1": 4, "2": 116}}])
     with pytest.raises(AssertionError):
         check_views(1, [{**view, "drops_by_accesses": {"1": 60, "2": 90}}])
@@ -399,6 +413,6 @@ def test_the_demo_without_windows_tells_each_round_as_the_network_saw_it() -> No
     assert result.returncode == 0, result.stderr
     assert "6 of 6 texts delivered" in result.stdout
     assert re.search(r"round +1  alice \d+↑ \d+↓  bob \d+↑ \d+↓  \[.*new prekey.*\]", result.stdout)
-    assert re.search(r"round +\d+  alice (\d+)↑ (\d+)↓  bob \1↑ \2↓  \[plain\]", result.stdout)
+    assert re.search(r"round +\d+  alice (\d+)↑ (\d+)↓  bob \1↑ \2↓  \[setup\]", result.stdout)
     assert "alice types: Hello bob" in result.stdout
     assert "bob reads: Hello bob" in result.stdout

@@ -309,6 +309,7 @@ class Conversation:
 
     def _forget(self) -> None:
         self.sync = None
+        self._begun = 0
         self.ask = None
         self.confirmed = False
         self.end_round = 0

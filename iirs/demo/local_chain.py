@@ -41,12 +41,14 @@ class LocalChain:
 
     def _view(self, hop: int, path: Path) -> dict[str, Any]:
         records = [json.loads(line) for line in path.read_text("ascii").splitlines()]
-        batches = [record for record in records if record.get("batch") == "conversation"]
+        rounds = [record for record in records if record.get("batch") == "cell"]
+        setups = [record for record in records if record.get("batch") == "setup"]
         view: dict[str, Any] = {
             "hop": hop,
-            "rounds": len(batches),
-            "onions_arrived": sum(record["arrived"] for record in batches),
-            "noise_added": sum(record["noise"] for record in batches),
+            "setups": len(setups),
+            "rounds": len(rounds),
+            "cells_arrived": sum(record["arrived"] for record in rounds),
+            "noise_added": sum(record["noise"] for record in rounds),
             "knows": _knows(hop, self.hops),
         }
         if hop == self.hops - 1:
@@ -61,10 +63,10 @@ def _knows(hop: int, hops: int) -> str:
     if hops == 1:
         return "everything: which connection accessed which dead drop"
     if hop == 0:
-        return "which connection each onion came from, not where it went"
+        return "which connection each cell came from, not where it went"
     if hop == hops - 1:
         return "which dead drop was accessed how often, not by whom"
-    return "neither where an onion came from nor where it went"
+    return "neither where a cell came from nor where it went"
 
 
 @contextmanager

@@ -344,8 +344,8 @@ def _conclude(report: Report, say: Say) -> None:
             say(f"bytes {name} in rounds of kind {kind}: {', '.join(map(str, sizes))}")
     for view in report.hop_views:
         say(
-            f"hop {view['hop']} saw {view['onions_arrived']} onions in {view['rounds']} rounds and added "
-            f"{view['noise_added']} of its own; it knows {view['knows']}"
+            f"hop {view['hop']} saw {view['setups']} setups, and {view['cells_arrived']} cells in "
+            f"{view['rounds']} rounds; it added {view['noise_added']} of its own; it knows {view['knows']}"
         )
     say("One size each way for each kind of round, whoever talks or is silent: the network sees no more.")
 
