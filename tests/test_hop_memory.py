@@ -1,4 +1,4 @@
-"""Whoever takes a hop over in an epoch gets that one, and nothing of the one before, whatever was recorded."""
+"""Whoever takes a hop over in an epoch gets that one, and nothing of that before, whatever was recorded."""
 
 from __future__ import annotations
 
