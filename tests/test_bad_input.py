@@ -31,7 +31,7 @@ from iirs.server.net.leftover_writer import LeftoverWriter
 from iirs.server.settings import ServiceSettings
 from iirs.tls import TlsPipe, client_context, make_certificate, server_context
 from iirs.wire.accounts import AccountRecord, Login, Registration, Result
-from iirs.wire.limits import CloseReason, hello
+from iirs.wire.limits import CloseReason, hello, upload_limits
 from iirs.wire.rounds import Replies, RoundStatus
 from tests.harness import Person, Town, town, wait_until
 from tests.raw import RawEnd, Session, dial, dial_tls, greeted, logged_in, login_message
