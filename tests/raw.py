@@ -131,17 +131,24 @@ class Session:
     announcement: Announcement
     geometry: Geometry
 
-    def upload(self, number: int | None = None, *, invites: bool | None = None) -> Message:
+    def upload(
+        self, number: int | None = None, *, invites: bool | None = None, sets_up: bool | None = None
+    ) -> bytes:
         """Return an upload of right size and full of random bytes, by default of the right kind and round."""
         with_invitations = self.announcement.has_invitations if invites is None else invites
-        onion, invitation = (self.geometry.entry_onion_size(kind) for kind in BatchKind)
-        return Upload(
+        with_setups = self.announcement.is_setup if sets_up is None else sets_up
+        upload = Upload(
             self.announcement.round_number if number is None else number,
-            tuple(os.urandom(onion) for _ in range(self.geometry.onions_per_client)),
-            tuple(os.urandom(invitation) for _ in range(self.geometry.slots)) if with_invitations else (),
-        ).encode()
+            self._random(BatchKind.CELL, self.geometry.circuits),
+            self._random(BatchKind.SETUP, self.geometry.circuits) if with_setups else (),
+            self._random(BatchKind.INVITATION, self.geometry.slots) if with_invitations else (),
+        )
+        return b"".join(message.encode() for message in upload.encode())
 
-    def insist(self, build: Callable[[], Sequence[Message]]) -> CloseReason | None:
+    def _random(self, kind: BatchKind, count: int) -> tuple[bytes, ...]:
+        return tuple(os.urandom(self.geometry.uploaded_size(kind)) for _ in range(count))
+
+    def insist(self, build: Callable[[], Sequence[bytes | Message]]) -> CloseReason | None:
         """Send what ``build`` gives in every round until the server closes; return why it did.
 
         In every round, because on a slow machine any one of them may come too late to matter.

@@ -34,7 +34,7 @@ from iirs.errors import AccountError, ChainError, ConfigError, ConnectionLostErr
 from iirs.geometry import ENTRY_SIZE, VAULT_SIZE
 from iirs.identity import Identity
 from iirs.message import Message, MessageKind
-from iirs.onion import entry_offer_info
+from iirs.onion import CHANNEL_ROUNDS, entry_offer_info
 from iirs.server.accounts.database import Storage
 from iirs.server.keystore import ChainOptions, ServerKeys, load_or_make_keys, make_keys
 from iirs.server.main import build_service, parse_arguments
@@ -309,7 +309,7 @@ def test_a_client_that_reconnects_shows_its_ticket(tmp_path: Path) -> None:
 def test_a_login_to_a_key_that_is_gone_is_refused_and_the_next_attempt_works(place: Town) -> None:
     alice = place.register("alice")
     transport, chain, keys = Transport.connect(place.link, None)
-    for _ in range(chain.epoch_rounds + 3):
+    for _ in range(CHANNEL_ROUNDS + 3):
         place.service.run_round()
     with pytest.raises(TryLaterError, match="next attempt will work"):
         enter(transport, chain, keys, "alice", alice.login_secret, os.urandom)

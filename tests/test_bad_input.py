@@ -25,7 +25,7 @@ from iirs.message import HEADER_SIZE, Message, MessageKind
 from iirs.server.connectionThread import ConnectionSettings
 from iirs.server.settings import ServiceSettings
 from iirs.wire.accounts import Login, Registration, Result
-from iirs.wire.limits import CloseReason
+from iirs.wire.limits import CloseReason, upload_limits
 from iirs.wire.rounds import Replies, RoundStatus
 from tests.harness import Person, Town, town, wait_until
 from tests.raw import RawEnd, Session, dial, dial_tls, greeted, logged_in, login_message
@@ -193,7 +193,7 @@ def test_tls_disturbed_in_the_middle_of_a_session_ends_that_session(chat: Chat) 
 @pytest.mark.parametrize(
     ("reason", "bodies"),
     [
-        (CloseReason.VERSION, [b"\x00\x00", b"\x00\x01", b"\x00\x03", b"\xff\xff"]),
+        (CloseReason.VERSION, [b"\x00\x00", b"\x00\x02", b"\x00\x04", b"\xff\xff"]),
         (CloseReason.PROTOCOL, [b"\x01", b"", b"\x00\x00\x01"]),
     ],
 )
@@ -213,7 +213,7 @@ def test_a_frame_that_has_no_place_at_its_stage_is_refused(chat: Chat, stage: st
         "greeted": (lambda: greeted(chat.port)[0], {MessageKind.REGISTER, MessageKind.LOGIN}),
         "in session": (
             lambda: logged_in(chat.port, chat.mallory).end,
-            {MessageKind.UPLOAD, MessageKind.UPLOAD_INVITE},
+            set(upload_limits(chat.mallory.chain.geometry)),
         ),
     }
     dial_to_stage, allowed = dialled[stage]
@@ -265,7 +265,7 @@ def test_a_frame_said_to_be_of_four_gigabytes_is_refused_at_its_header(chat: Cha
 @pytest.mark.parametrize("kept", [1, HEADER_SIZE, 100])
 def test_one_who_hangs_up_in_the_middle_of_a_frame_is_forgotten(chat: Chat, kept: int) -> None:
     session = logged_in(chat.port, chat.mallory)
-    session.end.say(session.upload().encode()[:kept])
+    session.end.say(session.upload()[:kept])
     session.end.socket.shutdown(socket.SHUT_WR)
     assert session.end.ending() is None
     session.end.socket.close()
@@ -305,7 +305,7 @@ def test_garbage_in_an_upload_gets_random_bytes_back_and_the_session_goes_on(cha
             end.say(session.upload())
             replies = Replies.decode(end.wait_for(MessageKind.REPLIES), session.geometry)
             assert replies.status is not RoundStatus.LOST
-            assert len(set(replies.replies)) == session.geometry.onions_per_client
+            assert len(set(replies.cells)) == session.geometry.circuits
             done += replies.status is RoundStatus.DONE
 
 
@@ -358,7 +358,7 @@ def test_an_upload_of_the_wrong_kind_ends_the_session(chat: Chat) -> None:
     for wanted in (True, False):
         session = logged_in(chat.port, chat.mallory)
 
-        def wrong_upload(session: Session = session, wanted: bool = wanted) -> list[Message]:
+        def wrong_upload(session: Session = session, wanted: bool = wanted) -> list[bytes]:
             fits = session.announcement.has_invitations is wanted
             return [session.upload(invites=not wanted)] if fits else []
 
@@ -366,10 +366,48 @@ def test_an_upload_of_the_wrong_kind_ends_the_session(chat: Chat) -> None:
             assert session.insist(wrong_upload) is CloseReason.PROTOCOL
 
 
+def test_an_upload_without_the_setup_of_its_round_ends_the_session(chat: Chat) -> None:
+    session = logged_in(chat.port, chat.mallory)
+    with session.end:
+        assert session.insist(lambda: [session.upload(sets_up=False)]) is CloseReason.PROTOCOL
+
+
+@pytest.mark.parametrize("kind", [MessageKind.SETUP, MessageKind.INVITE])
+def test_a_part_of_an_upload_that_comes_twice_or_of_another_round_ends_the_session(
+    chat: Chat, kind: MessageKind
+) -> None:
+    geometry = chat.mallory.chain.geometry
+    size = {MessageKind.SETUP: geometry.setup_size, MessageKind.INVITE: geometry.invite_size}[kind]
+    for number, times in ((0, 2), (1, 1)):
+        session = logged_in(chat.port, chat.mallory)
+        part = Message(kind, number.to_bytes(8) + bytes(size - 8))
+        with session.end as end:
+            end.say(*[part] * times, session.upload(0, sets_up=False, invites=False))
+            assert end.ending() is CloseReason.PROTOCOL
+
+
+@pytest.mark.parametrize("kind", [MessageKind.SETUP, MessageKind.INVITE])
+def test_a_part_of_an_upload_of_a_wrong_length_ends_the_session(chat: Chat, kind: MessageKind) -> None:
+    session = logged_in(chat.port, chat.mallory)
+    geometry = session.geometry
+    size = {MessageKind.SETUP: geometry.setup_size, MessageKind.INVITE: geometry.invite_size}[kind]
+    with session.end as end:
+        end.say(Message(kind, bytes(size + 1)))
+        assert end.ending() is CloseReason.PROTOCOL
+
+
+def test_parts_of_an_upload_without_its_end_buy_nobody_time(chat: Chat) -> None:
+    """Whoever sends them and no upload is as silent as who sends nothing."""
+    session = logged_in(chat.port, chat.mallory)
+    with session.end as end:
+        end.say(Message(MessageKind.SETUP, bytes(session.geometry.setup_size)))
+        assert end.ending() is CloseReason.TIMEOUT
+
+
 def test_an_upload_split_into_single_bytes_counts_like_any_other(chat: Chat) -> None:
     session = logged_in(chat.port, chat.mallory)
     with session.end as end:
-        encoded = session.upload(0).encode()
+        encoded = session.upload(0)
         for place in range(0, len(encoded), 500):
             end.say(encoded[place : place + 500])
         wait_until(lambda: session.next_announcement() == 1)
@@ -492,7 +530,7 @@ def test_a_session_in_which_everything_is_random_after_a_good_start_ends_alone(c
     for _ in range(5):
         session: Session = logged_in(chat.port, chat.mallory)
         with session.end as end:
-            frame = bytearray(session.upload().encode())
+            frame = bytearray(session.upload())
             frame[0:HEADER_SIZE] = os.urandom(1) + struct.pack(">I", 2**31)
             end.say(bytes(frame))
             assert end.ending() is CloseReason.PROTOCOL

@@ -10,7 +10,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iirs.chain import DEFAULT_PORT, MAX_HOPS, Hop, JoinLink, parse_chain, render_chain
+from iirs.chain import (
+    DEFAULT_PORT,
+    EPOCH_ROUNDS_MAX,
+    MAX_HOPS,
+    Hop,
+    JoinLink,
+    parse_chain,
+    render_chain,
+)
 from iirs.errors import ChainError, ConfigError
 from iirs.geometry import CHAIN_FILE_MAX
 from iirs.noise import Noise
@@ -29,7 +37,7 @@ FINGERPRINT = hashlib.sha256(b"chain").digest()
     slots=st.integers(1, 16),
     round_ms=st.integers(10, 600_000),
     invite_every=st.integers(1, 1000),
-    epoch_rounds=st.integers(1, 100_000),
+    epoch_rounds=st.integers(1, EPOCH_ROUNDS_MAX),
     prekey_rounds=st.integers(1, 10_000_000),
     noise=st.builds(
         Noise, st.integers(0, 1000).map(lambda half: 2 * half), st.integers(0, 99), st.just(True)
@@ -43,11 +51,24 @@ def test_a_chain_file_gives_back_the_values_it_was_made_of(identities: list[byte
     )
     data = render_chain(hops=hops, **values)
     chain = parse_chain(data)
+    if len(hops) == 1:  # there is no public key in its rounds that could be used less often
+        values["epoch_rounds"] = 1
     assert {name: getattr(chain, name) for name in values} == values
     assert chain.hops == hops
     assert chain.chain_id == hashlib.sha256(data).digest()
     assert chain.fingerprint == chain.chain_id.hex()
     assert (chain.geometry.hops, chain.geometry.slots) == (len(hops), chain.slots)
+
+
+def test_an_epoch_of_a_longer_chain_has_a_hundred_and_twenty_rounds_at_most() -> None:
+    """A chain of one may say more, as it could before: its epochs have one round whatever it says."""
+    two = (HOP, Hop("second", "host:1", bytes(32)))
+    assert parse_chain(render_chain(**chain_values(hops=two, epoch_rounds=120))).epoch_rounds == 120
+    with pytest.raises(ChainError, match="out of range"):
+        parse_chain(render_chain(**chain_values(hops=two, epoch_rounds=121)))
+    assert parse_chain(render_chain(**chain_values(epoch_rounds=100_000))).epoch_rounds == 1
+    with pytest.raises(ChainError, match="out of range"):
+        parse_chain(render_chain(**chain_values(epoch_rounds=100_001)))
 
 
 def test_any_change_of_a_byte_makes_another_chain() -> None:

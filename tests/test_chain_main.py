@@ -85,14 +85,16 @@ def test_three_owners_put_a_chain_together_without_showing_each_other_secrets(tm
     assert load_or_make_keys(tmp_path / "school0", ChainOptions()).chain == chain
 
 
-def test_noise_is_sized_by_what_an_onion_costs_here_and_by_the_share_it_may_take(tmp_path: Path) -> None:
+def test_noise_is_sized_by_what_a_circuit_costs_here_and_by_share_and_line(tmp_path: Path) -> None:
     cost = measure("X25519", 3)
     assert cost.peel > 0
     assert cost.make(2) > cost.make(1) > 0
-    for name, share in (("small", "0.1"), ("large", "0.9")):
-        arguments = [str(tmp_path / name), "--suite", "X25519", "--noise-share", share, "--force"]
-        assert main(["init", *arguments]) == 0
-    assert read(tmp_path / "large").noise.mu > 2 * read(tmp_path / "small").noise.mu > 0
+    sizes = {}
+    for name, share, line in (("small", "0.1", "1e6"), ("large", "0.9", "1e6"), ("narrow", "0.9", "1")):
+        arguments = [str(tmp_path / name), "--suite", "X25519", "--noise-share", share, "--line-mbit", line]
+        assert main(["init", *arguments, "--force"]) == 0
+        sizes[name] = read(tmp_path / name).noise.mu
+    assert sizes["large"] > 2 * sizes["small"] > 2 * sizes["narrow"] > 0
 
 
 def test_what_a_chain_file_means_is_said_with_its_noise_rounds_and_trust(

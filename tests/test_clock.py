@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import iirs.server.announcer
 import iirs.tls
 from iirs.chain import parse_chain
 from iirs.geometry import ENTRY_SIZE
-from iirs.onion import MAX_EPOCH_STEPS, EntryChannel, RoundContext
+from iirs.onion import CHANNEL_ROUNDS, MAX_STEPS, EntryChannel, RoundContext
 from iirs.server.accounts.database import LAST_ROUND, Storage, StoredAccount
 from iirs.server.clock_report import span
 from iirs.server.hops.hop_state import HopState
@@ -29,11 +30,12 @@ from iirs.server.hops.main import load_state
 from iirs.server.keystore import CLOCK_FILE, ChainOptions, HopKeys, ServerKeys, make_keys
 from iirs.server.main import build_service, parse_arguments
 from iirs.server.mix_net import RoundOutcome
+from iirs.server.mix_stage import Batch
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.server.steady_jobs import SteadyJobs
 from iirs.tls import link_context, make_certificate
-from iirs.wire.rounds import Announcement
+from iirs.wire.rounds import NOTHING_BEFORE, Announcement, Bundle
 from tests.builders import entry_of, make_chain
 from tests.harness import wait_until
 from tests.test_programs import PATIENT, server
@@ -63,6 +65,11 @@ def test_a_job_is_due_by_the_monotonic_clock_once(step: float) -> None:
         assert len(due) == (monotonic[0] > 52)
     assert len(due[0]._get_run_times(wall + timedelta(seconds=step))) == 1
     scheduler.shutdown()
+
+
+def setup_of(number: int) -> Prepare:
+    """Return what a hop is asked before a setup round."""
+    return Prepare(number, number, NOTHING_BEFORE, 0)
 
 
 def test_a_process_that_was_halted_for_years_runs_one_job() -> None:
@@ -113,6 +120,8 @@ class Place:
             self.clock += self.keys.chain.round_ms / 1000
             self.uptime += self.keys.chain.round_ms / 1000
             if opened is not None:
+                self.announcer.show_chain(opened)
+                self.service.mix_net.close_round({})
                 number = Announcement.decode(opened.announcement, self.keys.chain.geometry).round_number
                 context = RoundContext(self.keys.chain.chain_id, number, bytes(32))
                 self.announcer.note(RoundOutcome(context, {}, None, self.uploads, 0))
@@ -302,6 +311,19 @@ class Chained(Place):
     def open_round(self, announcement: bytes, give_up_at: float) -> None:
         if self.open_fails:
             raise RefusedError(1, Refusal.UNREACHABLE)
+        self.hop.open_round(announcement, give_up_at)
+
+    def set_up(self, batch: Batch) -> None:
+        self.hop.context(batch.context.round_number)
+        self.hop.set_up(batch)
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        self.hop.context(batch.context.round_number)
+        return self.hop.exchange(batch)
+
+    def collect_invitations(self, batch: Batch) -> Bundle:
+        self.hop.context(batch.context.round_number)
+        return self.hop.collect_invitations(batch)
 
     def open(self, rounds: int = 1) -> None:
         for _ in range(rounds):
@@ -381,17 +403,17 @@ def test_no_round_leads_a_hop_away_from_its_clock() -> None:
     world = HopEnvironment(os.urandom, lambda: clock[0], lambda: seconds[0])
     hop = LaterHop(keys.chain, 1, keys.identities[1], HopState(None, keys.chain.chain_id), world, None)
     hour = int(HOUR * 1000) // keys.chain.round_ms
-    hop.prepare(Prepare(number + hour, 0), math.inf)
+    hop.prepare(setup_of(number + hour), math.inf)
     with pytest.raises(RefusedError, match="clock"):
-        hop.prepare(Prepare(number + hour + 1, 0), math.inf)
+        hop.prepare(setup_of(number + hour + 1), math.inf)
     clock[0] -= YEAR
-    hop.prepare(Prepare(number + hour, 0), math.inf)
+    hop.prepare(setup_of(number + hour), math.inf)
     with pytest.raises(RefusedError, match="clock"):
-        hop.prepare(Prepare(number + hour + 1, 0), math.inf)
+        hop.prepare(setup_of(number + hour + 1), math.inf)
     clock[0] += 2 * YEAR  # to a time that a round fits: from now on it is this that counts
-    hop.prepare(Prepare(int(clock[0] * 1000) // keys.chain.round_ms, 0), math.inf)
+    hop.prepare(setup_of(int(clock[0] * 1000) // keys.chain.round_ms), math.inf)
     with pytest.raises(RefusedError, match="clock"):
-        hop.prepare(Prepare(number, 0), math.inf)
+        hop.prepare(setup_of(number), math.inf)
 
 
 def test_whoever_logs_in_finds_a_key_however_long_no_round_can_be_announced(chained: Chained) -> None:
@@ -420,9 +442,32 @@ def test_why_rounds_will_be_lost_is_said_once(chained: Chained, caplog: pytest.L
     """Fixed: a line a round for as long as a hop could not take part."""
     for fails in (True, True, False, True):
         chained.open_fails = fails
-        opened = chained.announcer.open_next(chained.service.accounts, chained.service.prekeys, lambda: 2.0)
-        chained.announcer.show_chain(opened)
+        chained.open()
     assert said(caplog) == ["the round that is open will be lost: hop 1 does not answer"] * 2
+
+
+def test_prekeys_are_not_lost_while_setups_are_rationed(chained: Chained) -> None:
+    """Fixed: those that came were announced with each round that then was none, and none online had them."""
+    announced: list[int] = []
+    prekeys = chained.service.prekeys
+    chained.open_fails = True
+    for _ in range(8):
+        before = len(chained.numbers)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(prekeys, "announce", lambda length, number: announced.append(number) or ())
+            chained.open()
+        assert len(announced) == len(chained.numbers) >= before
+    assert len(chained.numbers) == 3, "three setups at once, and then none for a while"
+
+
+def test_an_entry_that_was_stopped_has_three_setups_and_one_that_crashed_has_one(chained: Chained) -> None:
+    chained.open(3)
+    chained.restart(1.0, 2000.0)
+    assert chained.announcer._ration.left() == 3
+    chained.open(3)
+    chained.storage.set_numbers(chained.service._database._left.numbers)
+    chained.start()
+    assert chained.announcer._ration.left() == 1
 
 
 def test_a_hop_whose_operator_says_that_its_clock_is_right_forgets_rounds_and_not_people(
@@ -444,16 +489,23 @@ def test_a_hop_whose_operator_says_that_its_clock_is_right_forgets_rounds_and_no
 # -- what else a clock moves --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Behind:
+    """A session, by whose account it is."""
+
+    position: int
+
+
 def test_a_session_too_many_epochs_behind_stops_no_round(place: Place) -> None:
     """Fixed: each round that it was in ended with an error, and nobody was told anything."""
-    far = (MAX_EPOCH_STEPS + 10) * place.keys.chain.epoch_rounds
-    late, current = EntryChannel(bytes(32), b"", 0), EntryChannel(bytes(32), b"", MAX_EPOCH_STEPS)
+    far = (MAX_STEPS + 10) * CHANNEL_ROUNDS
+    late, current = EntryChannel(bytes(32), b"", 0), EntryChannel(bytes(32), b"", MAX_STEPS)
     context = RoundContext(place.keys.chain.chain_id, far, bytes(32))
-    place.service.mix_net.open_round(context, False)
-    outcome = place.service.mix_net.close_round({"late": late, "current": current})
+    place.service.mix_net.open_round(context, sets_up=True, invites=False)
+    outcome = place.service.mix_net.close_round({Behind(0): late, Behind(1): current})
     assert outcome is not None
     assert not outcome.lost
-    assert outcome.replies.keys() == {"current"}
+    assert outcome.replies.keys() == {Behind(1)}
 
 
 def test_hops_know_each_other_whatever_their_clocks_show(monkeypatch: pytest.MonkeyPatch) -> None:

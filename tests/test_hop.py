@@ -279,6 +279,12 @@ def test_nothing_runs_before_it_is_announced_and_nothing_twice() -> None:
         hop.context(NOW)
 
 
+def assert_forgotten(hop: LaterHop) -> None:
+    assert hop._mix.setup_round is None
+    assert not hop._mix._layers
+    assert not hop._drops._partners
+
+
 # -- epochs -------------------------------------------------------------------------------------------------
 
 
@@ -339,7 +345,7 @@ def test_nothing_of_the_epoch_before_is_left_once_a_setup_is_announced() -> None
     assert hop._keyring.holds(old_key)
     hop.open_round(announcement.encode(), math.inf)
     assert not hop._keyring.holds(old_key)
-    assert (hop._mix._layers, hop._mix.setup_round, hop._drops._partners) == ((), None, [])
+    assert_forgotten(hop)
     assert hop._mix._stage._epoch is None
     with refused_as(Refusal.STALE):
         hop.exchange(batch(hop, NOW + 1, CELL))
@@ -357,7 +363,7 @@ def test_circuits_and_pairs_are_forgotten_by_the_clock_when_nobody_asks_for_more
     assert hop._mix.setup_round == NOW
     hop._keyring._clock = lambda: math.inf
     hop.erase_keys()
-    assert (hop._mix._layers, hop._mix.setup_round, hop._drops._partners) == ((), None, [])
+    assert_forgotten(hop)
     with refused_as(Refusal.CIRCUITS):
         prepare(hop, NOW + 1, after=last, setup_round=NOW)
 

@@ -21,6 +21,7 @@ from iirs.server.hops.link_server import LinkServer
 from iirs.server.hops.next_hop import FrameStream, NextHopLink
 from iirs.server.mix_stage import Batch
 from iirs.tls import link_context
+from iirs.wire.rounds import NOTHING_BEFORE
 from tests.builders import make_chain
 
 KEYS = make_chain(3)
@@ -83,7 +84,7 @@ def test_an_address_that_leads_nowhere_is_a_hop_that_does_not_answer(host: str) 
     hops = (KEYS.chain.hops[0], replace(KEYS.chain.hops[1], address=f"{host}:9"), *KEYS.chain.hops[2:])
     successor = NextHopLink(replace(KEYS.chain, hops=hops), 0, KEYS.identities[0])
     with pytest.raises(HopError, match="hop 1 does not answer"):
-        successor.prepare(Prepare(1, 0), soon())
+        successor.prepare(Prepare(1, 1, NOTHING_BEFORE, 0), soon())
 
 
 # -- what a hop's log says ----------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ def test_what_keeps_rounds_from_being_run_is_said_once_until_one_is(caplog: pyte
     with two_ends() as (before, here):
 
         def a_round() -> None:
-            for ask in (opening, BatchHeader(7, BatchKind.CONVERSATION, 0).encode(1000)):
+            for ask in (opening, BatchHeader(7, BatchKind.CELL, 0).encode(1000)):
                 before.send([ask], soon())
                 answering._answer(here)
 

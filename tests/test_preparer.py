@@ -12,7 +12,9 @@ from iirs.epoch import EpochKeyring
 from iirs.errors import HopError
 from iirs.server.hops.hop_state import HopState
 from iirs.server.hops.later_hop import HopEnvironment, LaterHop
+from iirs.server.hops.link import Prepare, Prepared, Refusal, RefusedError
 from iirs.server.hops.preparer import Increment, Place, Preparer, Ready
+from iirs.wire.rounds import NOTHING_BEFORE
 from tests.builders import make_chain, make_directory
 
 KEYS = make_chain(3)
@@ -38,7 +40,8 @@ class Hops:
     def prepare(self, start: int, length: int, directory: Directory = DIRECTORY) -> Ready:
         raw = [entry.raw for entry in directory.entries]
         increment = Increment(start, tuple(raw[start:length]), directory.digests[length])
-        return self._preparer.prepare(Place(ROUND, ROUND, bytes(32)), increment, raw, float("inf"))
+        place = Place(ROUND, ROUND, NOTHING_BEFORE)
+        return self._preparer.prepare(place, increment, raw, float("inf"))
 
     @property
     def lengths(self) -> list[int]:
@@ -89,3 +92,53 @@ def test_a_directory_that_was_written_anew_is_not_signed(held: tuple[int, int]) 
     for start in (5, 7):
         with pytest.raises(HopError, match="makes no sense"):
             Hops(*held).prepare(start, 7, other)
+
+
+# -- epochs -------------------------------------------------------------------------------------------------
+
+
+class Answering:
+    """In place of the hop behind: refuses as told, and remembers for which epochs it was asked."""
+
+    def __init__(self, *refusals: Refusal) -> None:
+        self._refusals = list(refusals)
+        self.asked: list[int] = []
+
+    def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
+        self.asked.append(request.setup_round)
+        raise RefusedError(2, self._refusals.pop(0))
+
+
+def asked_for(*refusals: Refusal, place: Place) -> tuple[list[int], Refusal]:
+    """Return for which epochs the hop behind was asked, and what came of it."""
+    behind = Answering(*refusals)
+    keyring = EpochKeyring(KEYS.chain, 0, KEYS.identities[0])
+    preparer = Preparer(KEYS.chain, KEYS.identities[0], keyring, behind)  # type: ignore[arg-type]
+    with pytest.raises(RefusedError) as caught:
+        preparer.prepare(place, Increment(7, (), DIRECTORY.digests[7]), RAW, float("inf"))
+    assert not behind._refusals
+    return behind.asked, caught.value.refusal
+
+
+PLAIN = Place(ROUND, ROUND - 3, bytes(32))
+
+
+def test_where_circuits_are_gone_the_same_round_is_prepared_as_a_setup_once() -> None:
+    asked = asked_for(Refusal.CIRCUITS, Refusal.RATION, place=PLAIN)
+    assert asked == ([ROUND - 3, ROUND], Refusal.RATION)
+    assert asked_for(Refusal.CIRCUITS, place=PLAIN.as_setup()) == ([ROUND], Refusal.CIRCUITS)
+
+
+@pytest.mark.parametrize("refusal", [refusal for refusal in Refusal if refusal is not Refusal.CIRCUITS])
+def test_for_no_other_reason_is_a_setup_asked_for(refusal: Refusal) -> None:
+    """Each costs people who talk some of their privacy."""
+    assert asked_for(refusal, place=PLAIN) == ([ROUND - 3], refusal)
+
+
+def test_a_hop_in_the_middle_that_has_circuits_makes_a_key_for_the_setup_that_another_needs() -> None:
+    hops = Hops(7, 7)
+    hops.prepare(7, 7)
+    raw, increment = RAW, Increment(7, (), DIRECTORY.digests[7])
+    ready = hops._preparer.prepare(PLAIN, increment, raw, float("inf"))
+    assert ready.place == PLAIN.as_setup()
+    assert {key.first_round for key in ready.keys[1:]} == {ROUND}

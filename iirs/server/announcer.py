@@ -86,7 +86,7 @@ class Announcer:
         """Rounds executed since the last that carried invitations."""
         # After a crash, which somebody may have brought about, one at once and no more.
         left = SETUPS_AT_ONCE if self._numbers.ended_cleanly else 1.0
-        self._ration = Ration(setup_seconds(keys.chain), time.monotonic, left)
+        self._ration = Ration(setup_seconds(keys.chain), settings.uptime, left)
         self._place = Place(-1, -1, NOTHING_BEFORE)
         """Of the round announced last."""
         self._announced_hash = NOTHING_BEFORE
