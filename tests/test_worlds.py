@@ -38,8 +38,8 @@ from tests.open_chain import HOPS, Permute
 from tests.worlds import PEOPLE, Glance, Room
 
 pytestmark = pytest.mark.slow
-EPOCHS = 96 if CI or SOAK else 48
-MEDDLED = 80 if CI or SOAK else 40
+EPOCHS = 96 if CI or SOAK else 44
+MEDDLED = 80 if CI or SOAK else 36
 FEW = 24
 """Epochs enough to see what an honest hop that does not mix gives away."""
 WARM_UP = 12
