@@ -1,8 +1,9 @@
 """Somebody who meddles with alice's cells, round after round, on all sides of the one honest hop.
 
-Before it, any of her cells is dropped, altered, delayed, replayed or swapped; behind it, so are the answers
-to any drop. What stands out behind the honest hop, or before it on the way back, is a ``Spy``'s to see. The
-same meddler is let loose on hops that lack a defence (``tests/lab_hops.py``).
+Before it, any of her cells is dropped, altered, delayed, replayed or swapped, and in most epochs all those of
+one round are dropped at once; behind it, so are the answers to any drop. What stands out behind the honest
+hop, or before it on the way back, is a ``Spy``'s to see. The same meddler is let loose on hops that lack a
+defence (``tests/lab_hops.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from random import Random
 from iirs.server.mix_stage import Batch
 from iirs.wire.rounds import Upload
 from tests.adversary import Marks, Spy
-from tests.open_chain import CELL, HOPS, unchanged, unchanged_back
+from tests.open_chain import CELL, FIRST_ROUND, HOPS, unchanged, unchanged_back
 from tests.worlds import Glance, Room, as_sent
 
 ALICE, BOB = "alice", "bob"
@@ -73,6 +74,8 @@ class Meddler:
         self._honest = honest
         self._choose = choose
         self._before, self._behind = Memory(), Memory()
+        self._all_dropped_in = 0
+        """Which round of the epoch that is; none, if it has no such."""
         self.meddled = 0
         """How many cells and answers were altered."""
 
@@ -83,6 +86,9 @@ class Meddler:
     def step(self) -> Glance:
         """Run a round with all that is done to it."""
         taps = self._room.chain.taps
+        self._offset = (self._room.number - FIRST_ROUND) % self._room.epoch_rounds
+        if self._offset == 0:
+            self._all_dropped_in = self._choose.randrange(self._room.epoch_rounds + 1)
         if self._honest == 0:
             self._room.meddle = self._meddle_with_upload
         else:
@@ -96,14 +102,18 @@ class Meddler:
             for tap in taps.values():
                 tap.change, tap.change_back = unchanged, unchanged_back
 
-    def _subset(self, places: Sequence[int]) -> list[int]:
-        """Return which of alice's cells are meddled with in this round: any of them."""
-        return [place for place in places if self._choose.random() < 0.5]
+    def _meddle_with_hers(self, cells: Cells, hers: Sequence[int]) -> Cells:
+        if self._offset == self._all_dropped_in:
+            return self._alter(cells, hers, self._before, (dropped,))
+        any_of_them = [place for place in hers if self._choose.random() < 0.5]
+        return self._alter(cells, any_of_them, self._before)
 
-    def _alter(self, cells: Cells, places: Sequence[int], memory: Memory) -> Cells:
+    def _alter(
+        self, cells: Cells, places: Sequence[int], memory: Memory, ways: Sequence[Alter] = WAYS_TO_ALTER
+    ) -> Cells:
         altered = list(cells)
         for place in places:
-            altered[place] = self._choose.choice(WAYS_TO_ALTER)(cells, place, memory)
+            altered[place] = self._choose.choice(ways)(cells, place, memory)
             self.meddled += 1
         memory.former = [*memory.former[-8:], dict(enumerate(cells))]
         return altered
@@ -113,17 +123,16 @@ class Meddler:
             return upload
         places = range(len(upload.cells))
         self._before.others = places
-        subset = self._subset(places)
-        if len(subset) == len(places) and not upload.setups and self._choose.random() < 0.5:
-            return None  # late: all of it
-        return replace(upload, cells=tuple(self._alter(list(upload.cells), subset, self._before)))
+        if self._offset == self._all_dropped_in and not upload.setups and self._choose.random() < 0.5:
+            return None  # delayed: all of it, until it is too late
+        return replace(upload, cells=tuple(self._meddle_with_hers(list(upload.cells), places)))
 
     def _meddle_with_cells(self, batch: Batch) -> Batch:
         if batch.kind is not CELL:
             return batch
         self._before.others = self._room.chain.places(BOB, self._honest)
-        subset = self._subset(self._room.chain.places(ALICE, self._honest))
-        return replace(batch, items=self._alter(list(batch.items), subset, self._before))
+        hers = self._room.chain.places(ALICE, self._honest)
+        return replace(batch, items=self._meddle_with_hers(list(batch.items), hers))
 
     def _meddle_with_answers(self, batch: Batch, answers: Cells) -> Cells:
         chain = self._room.chain

@@ -137,15 +137,13 @@ class AltersCells(NextHopLink):
         return super().exchange(replace(batch, items=[_flip(cell) for cell in batch.items]))
 
 
-class ShortOfOnions(NextHopLink):
-    """Sets up all circuits but one, sends no cells through that, and makes up the answers."""
-
-    def set_up(self, batch: Batch) -> None:
-        super().set_up(replace(batch, items=batch.items[:-1]))
+class MakesUpACell(NextHopLink):
+    """Passes on random bytes in the place of one cell, in each round of another."""
 
     def exchange(self, batch: Batch) -> list[bytes]:
-        answers = super().exchange(replace(batch, items=batch.items[:-1]))
-        return [*answers, os.urandom(len(answers[0]))]
+        cells, place = list(batch.items), batch.context.round_number % len(batch.items)
+        cells[place] = os.urandom(len(cells[place]))
+        return super().exchange(replace(batch, items=cells))
 
 
 class ShortOfCells(NextHopLink):
@@ -270,7 +268,7 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
     "alters-cells": _as_link(AltersCells),
     "alters-onions": _as_link(AltersOnions),
     "short-of-cells": _as_link(ShortOfCells),
-    "short-of-onions": _as_link(ShortOfOnions),
+    "makes-up-a-cell": _as_link(MakesUpACell),
     "doubles-onions": _as_link(DoublesOnions),
     "replays-batches": _as_link(ReplaysBatches),
     "replays-old-batches": _as_link(ReplaysOldBatches),

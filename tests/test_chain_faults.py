@@ -137,6 +137,7 @@ def test_a_hop_with_a_bug_ends_so_that_it_can_be_started_again(talk: Talk) -> No
 SEEN = {
     "short of replies": (1, "short-of-replies", f"hop 1 {SENSELESS}"),
     "short of replies at the end": (LAST, "short-of-replies", SENSELESS),
+    "short of cells": (1, "short-of-cells", f"hop {LAST} {STALE}"),
     "an altered bundle": (1, "alters-bundles", f"hop 1 {SENSELESS}"),
     "dead within a round": (1, "dies", f"hop 1 {SILENT}"),
     "dead within a round at the end": (LAST, "dies", f"hop {LAST} {SILENT}"),
@@ -159,6 +160,7 @@ UNSEEN = {
     "altered replies at the end": (LAST, "alters-replies"),
     "swapped replies": (1, "swaps-replies"),
     "altered onions": (1, "alters-onions"),
+    "altered cells": (1, "alters-cells"),
     "the batch of the round before": (1, "replays-old-batches"),
     "another announcement": (1, "alters-announcements"),
     "one onion in the place of all": (1, "doubles-onions"),
@@ -178,10 +180,10 @@ def test_what_a_hop_alters_opens_nowhere_and_is_noticed_by_everybody(talk: Talk,
     mend(talk, hop)
 
 
-def test_an_onion_that_is_dropped_costs_whose_it_was_and_nobody_else(talk: Talk) -> None:
-    """One onion of many, noise included, so it takes a while until it is somebody's."""
+def test_a_cell_that_is_dropped_costs_whose_it_was_and_nobody_else(talk: Talk) -> None:
+    """One cell of many, noise included, so it takes a while until it is somebody's."""
     place = talk.place
-    place.restart(1, "short-of-onions")
+    place.restart(1, "makes-up-a-cell")
     place.wait_rounds(1)
     before, mark = len(place.rounds()), talk.mark()
     talk.say()
