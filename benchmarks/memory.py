@@ -42,6 +42,7 @@ from iirs.server.keystore import ChainOptions, ServerKeys, make_keys
 from iirs.server.net.descriptors import raise_limit
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
+from iirs.server.spare_memory import SpareMemory
 from iirs.suite import HYBRID
 from iirs.tls import TlsPipe, client_context
 from iirs.wire.accounts import Login, Result
@@ -81,7 +82,11 @@ def _serve(options: argparse.Namespace) -> None:
     settings = ServiceSettings(logins_burst=30)
     service = Service(keys, _filled(keys, options), settings)
     print(service.start("127.0.0.1", 0), flush=True)
-    sys.stdin.read()  # until the parent is gone
+    gone, spare = threading.Event(), SpareMemory()
+    threading.Thread(target=lambda: (sys.stdin.read(), gone.set()), daemon=True).start()
+    while not gone.wait(1.0):  # as the program does
+        service.tidy()
+        spare.give_back()
     service.stop()
 
 

@@ -20,12 +20,15 @@ from iirs.errors import ConfigError
 from iirs.geometry import CELL_SIZE, RandomBytes
 
 WEAK_EPSILON = 0.5
-"""A round that costs more than this protects nobody for long: ten of them and the budget is gone."""
+"""A setup that costs more than this protects nobody for long: ten of them and the budget is gone."""
 WEAK_DELTA = 1e-4
+SETUPS_AT_ONCE = 3.0
+SETUP_SHARE = 15 / 16
+"""Of the time an epoch takes, for which there is one setup. The rest is for clocks that differ."""
 MU_MAX = 10_000_000
 B_MAX = 1_000_000
-DELTA_PER_ROUND = 1e-9
-"""What ``noise_for`` aims at: setups every 20 s add up to less than half of 1e-4 in ten days (43,200)."""
+DELTA_PER_SETUP = 1e-8
+"""What ``noise_for`` aims at: a day of setups, as often as servers allow (4,608), adds up to 5e-5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Noise:
 
     @property
     def epsilon(self) -> float:
-        """The privacy loss of one round in which somebody interfered: ``4 / b`` (Vuvuzela, theorem 1).
+        """The privacy loss of one setup in which somebody interfered: ``4 / b`` (Vuvuzela, theorem 1).
 
         For one conversation; of somebody in k conversations at once, all of them together lose k times that.
         """
@@ -68,16 +71,16 @@ class Noise:
 
     @property
     def delta(self) -> float:
-        """The chance that this bound fails in one round: ``exp((2 - mu) / b)`` (Vuvuzela, theorem 1)."""
+        """The chance that this bound fails in one setup: ``exp((2 - mu) / b)`` (Vuvuzela, theorem 1)."""
         return math.exp(min(0.0, (2 - self.mu) / self.b)) if self.b else 1.0
 
     @property
     def protects_nothing(self) -> bool:
-        """True if one round alone costs so much that nobody should rely on it."""
+        """True if one setup alone costs so much that nobody should rely on it."""
         return self.epsilon > WEAK_EPSILON or self.delta > WEAK_DELTA
 
     def draw(self, random_bytes: RandomBytes) -> NoiseCount:
-        """Return what one hop adds to one batch: fresh, independent of everything before.
+        """Return what one hop adds to one setup: fresh, independent of everything before.
 
         With ``b = 0`` that is the mean, every time.
         """
@@ -112,12 +115,12 @@ def noise_for(
     epoch_rounds: int,
     share: float,
     line_bytes: float = math.inf,
-    delta: float = DELTA_PER_ROUND,
+    delta: float = DELTA_PER_SETUP,
 ) -> Noise:
     """Return the most noise that costs the busiest hop at most ``share`` of its time, on average.
 
-    In an epoch hop h opens the ``2 * mu`` onions that each of the h hops before it added, carries their
-    cells, and, unless it is the last, makes ``2 * mu`` with n-1-h layers itself. The cells take at most
+    In an epoch hop h opens the ``2 * mu`` onions that each of the h hops before it added, makes as many with
+    n-1-h layers itself unless it is the last, and carries the cells of all of these. They take at most
     ``line_bytes`` a second of the last link each way. ``b`` is then the largest scale with at most ``delta``
     a setup. The result may protect nothing, on slow machines or for a small share: ask it. A chain of one
     gets none. Raises ``ConfigError`` for values that make no sense.
@@ -133,13 +136,16 @@ def noise_for(
             "Noise is sized for a chain of at least one hop, rounds of some length, a share of the machine's "
             "time between 0 and 1, a line that carries something, and a delta between 0 and 1."
         )
+    last = hops - 1
     busiest = max(
-        hop * (cost.peel + epoch_rounds * cost.cell) + (cost.make(hops - 1 - hop) if hop < hops - 1 else 0.0)
+        hop * cost.peel
+        + min(hop + 1, last) * epoch_rounds * cost.cell
+        + (cost.make(last - hop) if hop < last else 0.0)
         for hop in range(hops)
     )
     if not (math.isfinite(busiest) and busiest > 0):
         raise ConfigError("What a circuit costs must be a number of seconds above zero.")
-    carried = line_bytes * round_ms / 1000 / CELL_SIZE / (hops - 1)
+    carried = line_bytes * round_ms / 1000 / CELL_SIZE / last
     mu = min(MU_MAX, 2 * int(min(seconds / busiest, carried) / 4))
     b = min(B_MAX, max(0, int((mu - 2) / -math.log(delta))))
     return Noise(mu, b)

@@ -27,7 +27,7 @@ E = TypeVar("E")
 PATIENT = 60.0
 """Seconds after which what should happen within two or three has not happened, on a busy machine too."""
 _ROUND = re.compile(
-    r"^\S+ \S+ iirs\.server round (\d+): (\d+) uploads, (\d+) late, invitations (?:no|yes)(?:, LOST: (.*))?$",
+    r"^\S+ \S+ iirs\.server round (\d+): uploads (\d+), late (\d+), invitations (?:no|yes)(?:, LOST: (.*))?$",
     re.MULTILINE,
 )
 

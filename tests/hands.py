@@ -110,16 +110,11 @@ class Hands:
 
     # -- what Tk draws ------------------------------------------------------------------------------
 
-    def entry_of(self, menu: tk.Menu, label: str) -> tuple[int, int]:
-        """Return where an entry of a menu is, once that is open."""
+    def entry_of(self, menu: tk.Menu, index: int) -> tuple[int, int]:
+        """Return where an entry of a menu is on the screen, once that is open."""
         self.screen.pump(lambda: bool(menu.winfo_viewable()))
         self.settle()
-        last = menu.index("end")
-        assert last is not None
-        for index in range(last + 1):
-            if menu.type(index) != "separator" and menu.entrycget(index, "label") == label:
-                return menu.winfo_rootx() + 12, menu.winfo_rooty() + menu.yposition(index) + 6
-        raise AssertionError(f"no entry {label}")
+        return menu.winfo_rootx() + 12, menu.winfo_rooty() + menu.yposition(index) + 6
 
     def choose_a_file(self, name: str, *, by_mouse: bool) -> None:
         """Choose a file once Tk's dialog for that is open; it has a loop of its own, so the test waits."""

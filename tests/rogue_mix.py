@@ -22,15 +22,13 @@ import iirs.server.hops.hop_state
 import iirs.server.main
 from iirs.epoch import EpochKey
 from iirs.errors import HopError
-from iirs.geometry import BatchKind
-from iirs.onion import EntryChannel, RoundContext
 from iirs.server.hops import main as mix_main
 from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.link import Prepare, Prepared, Refusal, RefusedError
 from iirs.server.hops.next_hop import NextHopLink
-from iirs.server.mix_net import MixNet
+from iirs.server.mix_net import MixNet, _Uploads
 from iirs.server.mix_stage import Batch
-from iirs.wire.rounds import Announcement, Bundle, Upload
+from iirs.wire.rounds import Announcement, Bundle, announcement_hash
 
 _value = ""
 
@@ -45,7 +43,7 @@ def _flip(data: bytes) -> bytes:
 
 
 class Slow(LaterHop):
-    """Takes VALUE seconds more for every batch of conversations."""
+    """Takes VALUE seconds more for every round's cells."""
 
     def exchange(self, batch: Batch) -> list[bytes]:
         time.sleep(float(_value))
@@ -53,21 +51,21 @@ class Slow(LaterHop):
 
 
 class ShortOfReplies(LaterHop):
-    """Gives back one reply less than it was given onions."""
+    """Gives back one answer less than it was given cells."""
 
     def exchange(self, batch: Batch) -> list[bytes]:
         return super().exchange(batch)[:-1]
 
 
 class AltersReplies(LaterHop):
-    """Flips a bit in every reply."""
+    """Flips a bit in every answer."""
 
     def exchange(self, batch: Batch) -> list[bytes]:
         return [_flip(reply) for reply in super().exchange(batch)]
 
 
 class SwapsReplies(LaterHop):
-    """Gives every reply to the onion after it."""
+    """Gives every answer to the cell after it."""
 
     def exchange(self, batch: Batch) -> list[bytes]:
         replies = super().exchange(batch)
@@ -83,7 +81,7 @@ class AltersBundles(LaterHop):
 
 
 class Dies(LaterHop):
-    """Ends, without a word, when it is given a batch."""
+    """Ends, without a word, when it is given cells."""
 
     def exchange(self, batch: Batch) -> list[bytes]:
         os._exit(1)
@@ -126,37 +124,62 @@ class KeepsItsKey(LaterHop):
 
 
 class AltersOnions(NextHopLink):
-    """Flips a bit in every onion it passes on."""
+    """Flips a bit in every setup onion it passes on."""
+
+    def set_up(self, batch: Batch) -> None:
+        super().set_up(replace(batch, items=[_flip(onion) for onion in batch.items]))
+
+
+class AltersCells(NextHopLink):
+    """Flips a bit in every cell it passes on."""
 
     def exchange(self, batch: Batch) -> list[bytes]:
-        return super().exchange(replace(batch, onions=[_flip(onion) for onion in batch.onions]))
+        return super().exchange(replace(batch, items=[_flip(cell) for cell in batch.items]))
 
 
 class ShortOfOnions(NextHopLink):
-    """Passes on all onions but one, and makes up a reply."""
+    """Sets up all circuits but one, sends no cells through that, and makes up the answers."""
+
+    def set_up(self, batch: Batch) -> None:
+        super().set_up(replace(batch, items=batch.items[:-1]))
 
     def exchange(self, batch: Batch) -> list[bytes]:
-        replies = super().exchange(replace(batch, onions=batch.onions[:-1]))
-        return [*replies, os.urandom(len(replies[0]))]
+        answers = super().exchange(replace(batch, items=batch.items[:-1]))
+        return [*answers, os.urandom(len(answers[0]))]
+
+
+class ShortOfCells(NextHopLink):
+    """Passes on all cells but one, and makes up an answer."""
+
+    def exchange(self, batch: Batch) -> list[bytes]:
+        answers = super().exchange(replace(batch, items=batch.items[:-1]))
+        return [*answers, os.urandom(len(answers[0]))]
 
 
 class DoublesOnions(NextHopLink):
-    """Passes on its first onion in the place of all others."""
+    """Passes on its first setup onion in the place of all others."""
 
-    def exchange(self, batch: Batch) -> list[bytes]:
-        return super().exchange(replace(batch, onions=[batch.onions[0]] * len(batch.onions)))
+    def set_up(self, batch: Batch) -> None:
+        super().set_up(replace(batch, items=[batch.items[0]] * len(batch.items)))
 
 
 class AltersAnnouncements(NextHopLink):
-    """Shows the hop behind another announcement of the round than everybody else has seen."""
+    """Shows the hop behind other announcements than everybody else has seen, one after the other."""
+
+    _shown = b""
+
+    def prepare(self, request: Prepare, give_up_at: float) -> Prepared:
+        return super().prepare(replace(request, previous=self._shown or request.previous), give_up_at)
 
     def open_round(self, announcement: bytes, give_up_at: float) -> None:
-        shown = Announcement.decode(announcement, self._chain.geometry)
-        super().open_round(replace(shown, online=shown.online ^ 1).encode(), give_up_at)
+        true = Announcement.decode(announcement, self._chain.geometry)
+        shown = replace(true, online=true.online ^ 1, previous=self._shown or true.previous).encode()
+        super().open_round(shown, give_up_at)
+        self._shown = announcement_hash(shown)
 
 
 class ReplaysBatches(NextHopLink):
-    """Passes on every batch twice."""
+    """Passes on every round's cells twice."""
 
     def exchange(self, batch: Batch) -> list[bytes]:
         replies = super().exchange(batch)
@@ -166,18 +189,18 @@ class ReplaysBatches(NextHopLink):
 
 
 class ReplaysOldBatches(NextHopLink):
-    """Passes on the batch of the round before, as this round's."""
+    """Passes on the cells of the round before, as this round's."""
 
     _before: Batch | None = None
 
     def exchange(self, batch: Batch) -> list[bytes]:
         before, self._before = self._before or batch, batch
-        onions = [before.onions[place % len(before.onions)] for place in range(len(batch.onions))]
-        return super().exchange(replace(batch, onions=onions))
+        cells = [before.items[place % len(before.items)] for place in range(len(batch.items))]
+        return super().exchange(replace(batch, items=cells))
 
 
 class ReplaysOldRounds(NextHopLink):
-    """Passes on the batch of the round before once more, under its own number, before this round's."""
+    """Passes on the cells of the round before once more, under its own number, before this round's."""
 
     _before: Batch | None = None
 
@@ -193,20 +216,11 @@ class ReplaysOldRounds(NextHopLink):
 
 
 class DropsOneClient(MixNet):
-    """Throws away the onions of whoever uploads first in a round, and answers all the same."""
+    """Throws away the cells of whoever uploaded first at the setup, and answers all the same."""
 
-    def _open(
-        self,
-        context: RoundContext,
-        kind: BatchKind,
-        batch: dict[object, Upload],
-        channels: dict[object, EntryChannel],
-    ) -> list[bytes | None]:
-        opened = super()._open(context, kind, batch, channels)  # type: ignore[arg-type]
-        if kind is BatchKind.CONVERSATION:
-            mine = self._geometry.onions_per_client
-            opened[:mine] = [None] * mine
-        return opened
+    def _cells(self, uploads: _Uploads) -> list[bytes]:
+        mine = self._geometry.circuits
+        return [*self._stage.random_cells(mine), *super()._cells(uploads)[mine:]]
 
 
 # -- the table -------------------------------------------------------------------------------------------
@@ -253,7 +267,9 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
     "forges-signatures": _as_hop(ForgesSignatures),
     "keeps-its-key": _as_hop(KeepsItsKey),
     "alters-announcements": _as_link(AltersAnnouncements),
+    "alters-cells": _as_link(AltersCells),
     "alters-onions": _as_link(AltersOnions),
+    "short-of-cells": _as_link(ShortOfCells),
     "short-of-onions": _as_link(ShortOfOnions),
     "doubles-onions": _as_link(DoublesOnions),
     "replays-batches": _as_link(ReplaysBatches),

@@ -248,6 +248,7 @@ EXCEPTIONS = {
     "iirs.server.connectionThread": ("sockets threads clock", "one client's thread and socket"),
     "iirs.server.newcomer": ("sockets threads clock", "a client that has not logged in, without a thread"),
     "iirs.server.round_numbers": ("clock", "how long ago a server that was killed ran its last round"),
+    "iirs.server.spare_memory": ("clock", "how often memory is given back"),
     "iirs.server.event_counts": ("threads clock files", "what strangers do, as counts in the log"),
     "iirs.server.announcer": ("clock files", "when a round begins"),
     "iirs.server.keystore": ("sockets files databases", "a server's identity on its disk"),

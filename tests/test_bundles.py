@@ -24,7 +24,8 @@ from iirs.server.mix_net import RoundOutcome
 from iirs.wire.accounts import AccountRecord
 from iirs.wire.rounds import NO_BUNDLE, Bundle, Replies, RoundStatus, Standby
 from tests.harness import Person, town, wait_until
-from tests.worlds import FIRST_ROUND, Client, Room
+from tests.open_chain import FIRST_ROUND, Client
+from tests.worlds import Room
 
 Deliver = Callable[[Engine, Replies, Bundle], None]
 

@@ -11,6 +11,7 @@ pytest.importorskip("tkinter")
 
 import os
 import shutil
+import tkinter as tk
 from collections.abc import Callable
 from pathlib import Path
 from tkinter import ttk
@@ -48,6 +49,8 @@ pytest_plugins = ["tests.window_fixtures"]
 HALF, WHOLE = "683x768", "1366x900"
 TEXT, LINKS = "Are you coming?", "See https://example.org/a or https://example.net/b"
 PICTURE = "lake.png"
+TIMERS_ENTRY, HOUR_ENTRY = 2, 2
+"""Where they stand in the menu of a talk, and in the one that opens from it."""
 
 
 class Keys:
@@ -87,14 +90,24 @@ class Keys:
         self.hand.press("shift+F10", self.page.chat.row_menu.winfo_viewable)
 
     def take_entry(self, index: int, until: Callable[[], object]) -> None:
-        menu = self.page.chat.row_menu
-        for _ in range(index + 1):
-            before = menu.index("active")
-            self.hand.press("Down", lambda then=before: menu.index("active") != then)  # type: ignore[misc]
+        self._go_down(self.page.chat.row_menu, index)
         self.hand.press("Return", until)
 
     def put_away(self, until: Callable[[], object]) -> None:
         self.hand.press("Escape", until)
+
+    def set_a_timer(self, until: Callable[[], object]) -> None:
+        chat = self.page.chat
+        self.use(chat.more_button, chat.talk_menu.winfo_viewable)
+        self._go_down(chat.talk_menu, TIMERS_ENTRY)
+        self.hand.press("Right", chat.timer_menu.winfo_viewable)
+        self._go_down(chat.timer_menu, HOUR_ENTRY)
+        self.hand.press("Return", until)
+
+    def _go_down(self, menu: tk.Menu, index: int) -> None:
+        while menu.index("active") != index:
+            before = menu.index("active")
+            self.hand.press("Down", lambda then=before: menu.index("active") != then)  # type: ignore[misc]
 
     def begin_a_group(self) -> None:
         self.hand.press("ctrl+g", lambda: isinstance(self.page.page, NewGroupPage))
@@ -153,8 +166,14 @@ class Mouse(Keys):
         self.hand.click(log.canvas, self.page.chat.row_menu.winfo_viewable, button=3, at=at)
 
     def take_entry(self, index: int, until: Callable[[], object]) -> None:
-        menu = self.page.chat.row_menu
-        self.hand.click_at(*self.hand.entry_of(menu, str(menu.entrycget(index, "label"))), until)
+        self.hand.click_at(*self.hand.entry_of(self.page.chat.row_menu, index), until)
+
+    def set_a_timer(self, until: Callable[[], object]) -> None:
+        chat = self.page.chat
+        self.use(chat.more_button, chat.talk_menu.winfo_viewable)
+        entry = self.hand.entry_of(chat.talk_menu, TIMERS_ENTRY)
+        self.hand.click_at(*entry, chat.timer_menu.winfo_viewable)
+        self.hand.click_at(*self.hand.entry_of(chat.timer_menu, HOUR_ENTRY), until)
 
     def put_away(self, until: Callable[[], object]) -> None:
         (question,) = questions(self.window.window)
@@ -231,6 +250,10 @@ def talk(way: Keys, bob: Person) -> None:
     screen.pump(lambda: focus_of(question) is question.cancel_button)
     way.put_away(lambda: not questions(window.window))
     screen.pump(lambda: focus_of(window.window) is way.page.chat.log.canvas)
+
+
+def have_messages_disappear(way: Keys) -> None:
+    way.set_a_timer(lambda: way.window.model.talk("bob").timer == 3600)
 
 
 def send_a_picture(way: Keys) -> None:
@@ -312,6 +335,7 @@ def test_the_whole_way_can_be_gone(
         way = way_of(hand, window)
         register(way, place)
         talk(way, bob)
+        have_messages_disappear(way)
         send_a_picture(way)
         meet_in_a_group(way, bob, carol)
         see_the_settings(way)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -14,170 +14,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iirs.errors import ChainError, OnionError, PeerError
-from iirs.geometry import DROP_ID_SIZE, INVITATION_SIZE, PEER_MESSAGE_SIZE, BatchKind
-from iirs.onion import EntryChannel, RoundContext, cover_invitation, open_reply, wrap
-from iirs.server.deaddrop import DeadDropManager, DeaddropMessage, DeadDrops, GarbageCollector
+from iirs.geometry import CELL_SIZE, INVITATION_SIZE, BatchKind
+from iirs.onion import EntryChannel, cover_invitation, wrap
+from iirs.permutation import random_permutation
+from iirs.server.deaddrop import DeadDropManager, DeaddropMessage, GarbageCollector
 from iirs.server.hops.mix_hop import MixHop
-from iirs.server.mix_net import Collected, MixNet, RoundOutcome
-from iirs.server.mix_stage import (
-    Batch,
-    MixStage,
-    NextHop,
-    _distinct,
-    random_permutation,
-    shuffle,
-    unshuffle,
-)
+from iirs.server.mix_net import Collected, RoundOutcome
+from iirs.server.mix_stage import Batch, MixStage, _distinct, shuffle, unshuffle
 from iirs.suite import HYBRID, KeyPair
 from iirs.wire.rounds import Bundle, Replies, RoundStatus, Upload
-from tests.builders import BOTH_SUITES, ChainKeys, make_chain
+from tests.builders import BOTH_SUITES
+from tests.pure_chain import CELL, FIRST, INVITE, SETUP, Client, Net, Permute, drop, text
 
-Permute = Callable[[int], list[int]]
-TALK, INVITE = BatchKind.CONVERSATION, BatchKind.INVITATION
 CHAINS = [(1, "X25519"), (1, "MLKEM768_X25519"), (3, "X25519"), (3, "MLKEM768_X25519")]
 every_chain = pytest.mark.parametrize(("hops", "suite"), CHAINS)
+Request = tuple[bytes, bytes]
+"""A dead drop, and what is sent there."""
 
 
-@dataclass
-class Tap:
-    """Stands between two hops: remembers what passes, and may change it."""
-
-    behind: NextHop
-    batches: list[Batch] = field(default_factory=list)
-    change: Callable[[list[bytes]], list[bytes]] = lambda replies: replies
-    change_bundle: Callable[[Bundle], Bundle] = lambda bundle: bundle
-
-    def exchange(self, batch: Batch) -> list[bytes]:
-        self.batches.append(batch)
-        return self.change(self.behind.exchange(batch))
-
-    def collect_invitations(self, batch: Batch) -> Bundle:
-        self.batches.append(batch)
-        return self.change_bundle(self.behind.collect_invitations(batch))
-
-
-class Net:
-    """A chain of any length, wired by hand, with a tap before every later hop and before the dead drops."""
-
-    def __init__(self, hops: int, suite: str = "X25519", permute: Permute | None = None) -> None:
-        self.keys: ChainKeys = make_chain(hops, suite)
-        self.chain = self.keys.chain
-        self.geometry = self.chain.geometry
-        self.pairs: dict[int, KeyPair] = {hop: self.geometry.suite.generate() for hop in range(1, hops)}
-        self.histograms: list[Counter[int]] = []
-        self.taps: dict[int, Tap] = {}
-        self.mix_hops: dict[int, MixHop] = {}
-        self.stored: list[tuple[int, int, BatchKind]] = []
-        manager = DeadDropManager(os.urandom, lambda counts, ids: self.histograms.append(counts))
-        behind: NextHop = DeadDrops(manager, self.chain.chain_id, self.keys.identities[-1].sign)
-        for hop in range(hops - 1, -1, -1):
-            self.taps[hop] = tap = Tap(behind)
-            stage = MixStage(self.geometry, hop, tap, os.urandom, permute)
-            if hop == 0:
-                break
-            behind = self.mix_hops[hop] = MixHop(
-                self.geometry, hop, lambda _, h=hop: self.pairs[h], stage, os.urandom, self._store(hop)
-            )
-        self.mix_net = MixNet(self.chain, stage, os.urandom)
-
-    def _store(self, hop: int) -> Callable[[int, BatchKind], None]:
-        return lambda round_number, kind: self.stored.append((hop, round_number, kind))
-
-    @property
-    def last_tap(self) -> Tap:
-        """What reaches the dead drops."""
-        return self.taps[self.chain.geometry.hops - 1]
-
-    def context(self, round_number: int = 60) -> RoundContext:
-        return RoundContext(self.chain.chain_id, round_number, b"a" * 32)
-
-    def run(
-        self,
-        clients: Sequence[Client],
-        uploads: dict[str, Upload],
-        *,
-        number: int = 60,
-        invites: bool = False,
-    ) -> RoundOutcome:
-        """Open a round, hand in the uploads, close it."""
-        self.mix_net.open_round(self.context(number), invites)
-        for name, upload in uploads.items():
-            assert self.mix_net.submit(name, upload) is Collected.TAKEN
-        outcome = self.mix_net.close_round({client.name: client.entry_end for client in clients})
-        assert outcome is not None
-        return outcome
-
-
-class Client:
-    """One client's two slots: builds uploads and opens replies."""
-
-    def __init__(self, net: Net, name: str) -> None:
-        secret = os.urandom(32)
-        self.name = name
-        self.entry_end = EntryChannel(secret, b"binding", 2)
-        self._channel = EntryChannel(secret, b"binding", 2)
-        self._net = net
-        self._reply_keys: list[list[bytes]] = []
-
-    def upload(
-        self,
-        requests: Sequence[bytes],
-        invitations: Sequence[bytes] = (),
-        number: int = 60,
-        pairs: dict[int, KeyPair] | None = None,
-    ) -> Upload:
-        """Wrap and seal; the first request for the keys of ``pairs``, if they are given."""
-        context, suite = self._net.context(number), self._net.geometry.suite
-        self._channel.advance(number // 30)
-        self._reply_keys = []
-        sealed: dict[BatchKind, list[bytes]] = {TALK: [], INVITE: []}
-        payloads = [(TALK, request) for request in requests] + [(INVITE, item) for item in invitations]
-        for index, (kind, payload) in enumerate(payloads):
-            used = (pairs if pairs is not None and index == 0 else self._net.pairs).values()
-            public = [suite.load_public(pair.public_bytes) for pair in used]
-            onion, reply_keys = wrap(payload, public, suite, context, kind, os.urandom)
-            self._reply_keys.append(reply_keys)
-            sealed[kind].append(self._channel.seal_up(context, kind, index, onion))
-        return Upload(number, tuple(sealed[TALK]), tuple(sealed[INVITE]))
-
-    def open(self, replies: Replies) -> list[bytes | None]:
-        """Return what came back for each request; ``None`` for what does not open."""
-        context = self._net.context(replies.round_number)
-        return [self._open(context, index, reply) for index, reply in enumerate(replies.replies)]
-
-    def _open(self, context: RoundContext, index: int, reply: bytes) -> bytes | None:
-        try:
-            return open_reply(self._reply_keys[index], self._channel.open_down(context, index, reply))
-        except OnionError:
-            return None
-
-
-def request(drop_id: bytes, message: bytes) -> bytes:
-    return DeaddropMessage(drop_id.ljust(DROP_ID_SIZE), message).encode()
-
-
-def text(words: str) -> bytes:
-    return words.encode().ljust(PEER_MESSAGE_SIZE)
-
-
-def four_requests(name: str, first: bytes, second: bytes) -> list[bytes]:
+def four_requests(name: str, first: str = "one", second: str = "two") -> list[Request]:
     """Return a talking slot (two shared drops) and an idle one (both to one drop of its own)."""
-    own = f"own {name}".encode()
-    drops = (first, second, own, own)
-    return [request(drop, text(f"{name} {place}")) for place, drop in enumerate(drops)]
+    drops = (first, second, f"own {name}", f"own {name}")
+    return [(drop(where), text(f"{name} {place}")) for place, where in enumerate(drops)]
 
 
-def two_who_talk(net: Net, number: int = 60) -> tuple[Client, Client, dict[str, Upload]]:
+def two_who_talk(net: Net, number: int = FIRST) -> tuple[Client, Client, dict[str, Upload]]:
     alice, bob = Client(net, "alice"), Client(net, "bob")
     uploads = {
-        client.name: client.upload(four_requests(client.name, b"one", b"two"), number=number)
-        for client in (alice, bob)
+        client.name: client.upload(four_requests(client.name), number=number) for client in (alice, bob)
     }
     return alice, bob, uploads
 
 
 def sizes(replies: Replies) -> list[int]:
-    return [len(reply) for reply in replies.replies]
+    return [len(cell) for cell in replies.cells]
 
 
 # -- rounds that go well ---------------------------------------------------------------------------
@@ -210,12 +80,38 @@ def test_sizes_on_the_way_are_those_of_the_geometry(hops: int, suite: str) -> No
     alice, bob, uploads = two_who_talk(net)
     outcome = net.run([alice, bob], uploads)
     for upload in uploads.values():
-        assert len(upload.encode().body) == net.geometry.upload_size
+        setup, cells = upload.encode()
+        assert (len(setup.body), len(cells.body)) == (net.geometry.setup_size, net.geometry.upload_size)
     for hop, tap in net.taps.items():
         remaining = net.geometry.hops - 1 - hop
-        assert {len(onion) for onion in tap.batches[0].onions} == {net.geometry.onion_size(remaining, TALK)}
+        for kind in (SETUP, CELL):
+            (batch,) = tap.of(kind)
+            assert {len(item) for item in batch.items} == {net.geometry.item_size(remaining, kind)}
     for replies in outcome.replies.values():
         assert len(replies.encode().body) == net.geometry.replies_size
+
+
+@every_chain
+def test_an_epoch_goes_on_without_public_keys_and_joins_the_same_people(hops: int, suite: str) -> None:
+    net = Net(hops, suite)
+    alice, bob, uploads = two_who_talk(net)
+    net.run([alice, bob], uploads)
+    net.pairs.clear()
+    for number in (61, 62, 75):
+        uploads = {
+            client.name: client.upload(
+                [(b"", text(f"{client.name} in {number}, {place}")) for place in range(4)],
+                number=number,
+                sets_up=False,
+            )
+            for client in (alice, bob)
+        }
+        outcome = net.run([alice, bob], uploads, number=number, sets_up=False)
+        assert alice.open(outcome.replies["alice"]) == [
+            text(f"{who} in {number}, {place}")
+            for who, place in (("bob", 0), ("bob", 1), ("alice", 3), ("alice", 2))
+        ]
+    assert net.histograms == [Counter({2: 4})]
 
 
 # -- the shuffle -----------------------------------------------------------------------------------
@@ -237,10 +133,11 @@ def test_the_permutation_is_applied_at_every_hop_and_undone_on_the_way_back(
     net = Net(hops, permute=permute)
     alice, bob, uploads = two_who_talk(net)
     outcome = net.run([alice, bob], uploads)
-    expected = four_requests("alice", b"one", b"two") + four_requests("bob", b"one", b"two")
+    expected = four_requests("alice") + four_requests("bob")
     for _ in range(hops):
         expected = [expected[position] for position in permute(8)]
-    assert list(net.last_tap.batches[0].onions) == expected
+    for place, kind in enumerate((SETUP, CELL)):
+        assert list(net.last_tap.of(kind)[0].items) == [request[place] for request in expected]
     assert alice.open(outcome.replies["alice"])[0] == text("bob 0")
     assert bob.open(outcome.replies["bob"])[3] == text("bob 2")
 
@@ -284,42 +181,67 @@ def test_nobody_at_the_dead_drops_can_tell_the_order_of_arrival(hops: int) -> No
     orders = set()
     for number in range(60, 72):
         uploads = {
-            client.name: client.upload(four_requests(client.name, b"one", b"two"), number=number)
-            for client in (alice, bob)
+            client.name: client.upload(four_requests(client.name), number=number) for client in (alice, bob)
         }
         net.run([alice, bob], uploads, number=number)
-        orders.add(tuple(onion[DROP_ID_SIZE:] for onion in net.last_tap.batches[-1].onions))
+        orders.add(tuple(net.last_tap.of(CELL)[-1].items))
     assert len(orders) > 1
+
+
+@pytest.mark.parametrize("hops", [1, 3])
+def test_a_permutation_is_drawn_for_a_setup_and_serves_its_epoch(hops: int) -> None:
+    net = Net(hops)
+    alice, bob, uploads = two_who_talk(net)
+    net.run([alice, bob], uploads)
+    for number in (61, 62):
+        uploads = {
+            client.name: client.upload(four_requests(client.name), number=number, sets_up=False)
+            for client in (alice, bob)
+        }
+        net.run([alice, bob], uploads, number=number, sets_up=False)
+    orders = [list(batch.items) for batch in net.last_tap.of(CELL)]
+    assert orders[0] == orders[1] == orders[2]
 
 
 # -- what does not belong --------------------------------------------------------------------------
 
 
-def test_an_onion_sent_twice_enters_the_dead_drops_once() -> None:
-    net = Net(3)
-    alice, bob, uploads = two_who_talk(net)
-    net.run([alice, bob], uploads)
-    batch = net.taps[0].batches[0]
-    context = net.context(61)
-    public = [net.geometry.suite.load_public(net.pairs[hop].public_bytes) for hop in (1, 2)]
-    onion, keys = wrap(request(b"one", text("alice")), public, net.geometry.suite, context, TALK, os.urandom)
-    replies = net.mix_hops[1].exchange(replace(batch, context=context, onions=[onion, onion]))
+def test_an_onion_sent_twice_enters_the_dead_drops_once_and_its_copy_is_dead() -> None:
+    net = Net(3, slots=1)
+    alice = Client(net, "alice")
+    (onion,) = alice.onions([drop("one")])
+    hop = net.mix_hops[1]
+    hop.set_up(Batch(net.context(), SETUP, [onion, onion]))
     assert net.histograms[-1] == Counter({1: 1})
-    assert open_reply(keys, replies[0]) == text("alice")
-    assert len(replies[0]) == len(replies[1])
-    with pytest.raises(OnionError):
-        open_reply(keys, replies[1])
+    (cell,) = alice.wrapped([text("alice")], FIRST)
+    answers = hop.exchange(Batch(net.context(), CELL, [cell, cell]))
+    opened = [alice.circuits[0].unwrap(FIRST, answer) for answer in answers]
+    assert opened[0] == text("alice") != opened[1]
+    assert {len(answer) for answer in answers} == {CELL_SIZE}
+
+
+@pytest.mark.parametrize("suite", BOTH_SUITES)
+def test_onions_that_are_alike_inside_are_one_where_that_becomes_visible(suite: str) -> None:
+    """Else one key stream would be used for two cells."""
+    net = Net(3, suite, slots=1)
+    alice = Client(net, "alice")
+    keys, suite_, context = net.public_keys(), net.geometry.suite, net.context()
+    inner, _ = wrap(drop("one"), keys[1:], suite_, context, SETUP, os.urandom, first_hop=2)
+    onions = [wrap(inner, keys[:1], suite_, context, SETUP, os.urandom)[0] for _ in range(2)]
+    upload = Upload(FIRST, alice.seal(CELL, [text("")] * 2, FIRST), alice.seal(SETUP, onions, FIRST))
+    assert not net.run([alice], {"alice": upload}).lost
+    assert [len(net.taps[hop].of(SETUP)[0].items) for hop in range(3)] == [2, 2, 1]
+    assert net.histograms == [Counter({1: 1})]
 
 
 @every_chain
-def test_identical_requests_from_two_clients_are_one_where_they_become_visible(hops: int, suite: str) -> None:
+def test_identical_requests_from_two_clients_are_two_accesses(hops: int, suite: str) -> None:
     net = Net(hops, suite)
     alice, bob = Client(net, "alice"), Client(net, "bob")
-    same = four_requests("both", b"one", b"two")
+    same = four_requests("both")
     outcome = net.run([alice, bob], {client.name: client.upload(same) for client in (alice, bob)})
-    assert net.histograms == [Counter({1: 2, 2: 1})]
-    answers = alice.open(outcome.replies["alice"]) + bob.open(outcome.replies["bob"])
-    assert sum(answer == text("both 0") for answer in answers) == 1
+    assert net.histograms == [Counter({2: 2, 4: 1})]
+    assert alice.open(outcome.replies["alice"])[:2] == [text("both 0"), text("both 1")]
     assert sizes(outcome.replies["alice"]) == sizes(outcome.replies["bob"])
 
 
@@ -330,8 +252,8 @@ def test_one_upload_that_does_not_open_gets_random_bytes_and_the_others_their_ro
     net = Net(hops, suite)
     alice, bob, uploads = two_who_talk(net)
     carol = Client(net, "carol")
-    good = carol.upload(four_requests("carol", b"three", b"four"))
-    uploads["carol"] = replace(good, onions=(os.urandom(len(good.onions[0])), *good.onions[1:]))
+    good = carol.upload(four_requests("carol", "three", "four"))
+    uploads["carol"] = replace(good, setups=(os.urandom(len(good.setups[0])), *good.setups[1:]))
     outcome = net.run([alice, bob, carol], uploads)
     assert not outcome.lost
     assert alice.open(outcome.replies["alice"])[:2] == [text("bob 0"), text("bob 1")]
@@ -339,7 +261,7 @@ def test_one_upload_that_does_not_open_gets_random_bytes_and_the_others_their_ro
     assert answers[1:] == [text("carol 1"), text("carol 3"), text("carol 2")]
     assert answers[0] != text("carol 0")
     assert sizes(outcome.replies["carol"]) == sizes(outcome.replies["alice"])
-    assert len(net.last_tap.batches[0].onions) == 11
+    assert [len(net.last_tap.of(kind)[0].items) for kind in (SETUP, CELL)] == [11, 11]
 
 
 @pytest.mark.parametrize("suite", BOTH_SUITES)
@@ -347,8 +269,9 @@ def test_one_upload_that_does_not_open_gets_random_bytes_and_the_others_their_ro
 def test_one_onion_that_a_later_hop_cannot_open_gets_random_bytes(suite: str, bad_hop: int) -> None:
     net = Net(3, suite)
     alice, bob, uploads = two_who_talk(net)
-    other_pairs = {**net.pairs, bad_hop: net.geometry.suite.generate()}
-    uploads["alice"] = alice.upload(four_requests("alice", b"one", b"two"), pairs=other_pairs)
+    keys = net.public_keys()
+    keys[bad_hop - 1] = net.geometry.suite.load_public(net.geometry.suite.generate().public_bytes)
+    uploads["alice"] = alice.upload(four_requests("alice"), keys=keys)
     outcome = net.run([alice, bob], uploads)
     assert alice.open(outcome.replies["alice"])[1:] == [text(w) for w in ("bob 1", "alice 3", "alice 2")]
     assert alice.open(outcome.replies["alice"])[0] != text("bob 0")
@@ -356,16 +279,24 @@ def test_one_onion_that_a_later_hop_cannot_open_gets_random_bytes(suite: str, ba
     assert sizes(outcome.replies["alice"]) == sizes(outcome.replies["bob"])
 
 
-def test_an_onion_of_a_wrong_size_gets_random_bytes_and_the_others_their_round() -> None:
+def test_an_onion_of_a_wrong_size_is_dead_and_the_others_get_their_round() -> None:
     net = Net(2)
-    hop, suite = net.mix_hops[1], net.geometry.suite
-    public = [suite.load_public(net.pairs[1].public_bytes)]
-    onion, keys = wrap(request(b"one", text("alice")), public, suite, net.context(), TALK, os.urandom)
-    longer, _ = wrap(request(b"one", text("bob")) + b"x", public, suite, net.context(), TALK, os.urandom)
-    replies = hop.exchange(Batch(net.context(), TALK, [onion[:-1], onion, longer, b""]))
-    assert open_reply(keys, replies[1]) == text("alice")
-    assert {len(reply) for reply in replies} == {net.geometry.reply_size(1)}
+    hop, alice = net.mix_hops[1], Client(net, "alice")
+    longer, onion = alice.onions([drop("one") + b"x", drop("one")])
+    hop.set_up(Batch(net.context(), SETUP, [onion[:-1], onion, longer, b""]))
+    cell = alice.circuits[1].wrap(FIRST, text("alice"))
+    answers = hop.exchange(Batch(net.context(), CELL, [text(""), cell, text(""), text("")]))
+    assert alice.circuits[1].unwrap(FIRST, answers[1]) == text("alice")
+    assert {len(answer) for answer in answers} == {CELL_SIZE}
+    assert len({*answers, text("")}) == 5, "the others get random bytes, each of its own"
     assert net.histograms == [Counter({1: 1})]
+
+
+# -- rounds that are over ----------------------------------------------------------------------------
+
+
+def passes(hop: MixHop, kind: BatchKind) -> Callable[[Batch], object]:
+    return {CELL: hop.exchange, INVITE: hop.collect_invitations, SETUP: hop.set_up}[kind]
 
 
 @pytest.mark.parametrize("kind", list(BatchKind))
@@ -373,17 +304,78 @@ def test_an_onion_of_a_wrong_size_gets_random_bytes_and_the_others_their_round()
 def test_a_hop_refuses_a_repeated_or_older_batch_unprocessed(kind: BatchKind, number: int) -> None:
     net = Net(3)
     hop = net.mix_hops[1]
-    passes: dict[BatchKind, Callable[[Batch], object]] = {
-        TALK: hop.exchange,
-        INVITE: hop.collect_invitations,
-    }
-    passes[kind](Batch(net.context(60), kind, []))
+    hop.set_up(Batch(net.context(0 if kind is CELL else 30), SETUP, []))
+    passes(hop, kind)(Batch(net.context(60), kind, []))
     before = len(net.taps[1].batches)
     with pytest.raises(OnionError, match="round that is over"):
-        passes[kind](Batch(net.context(number), kind, []))
+        passes(hop, kind)(Batch(net.context(number), kind, []))
     assert len(net.taps[1].batches) == before
-    passes[kind](Batch(net.context(61), kind, []))
+    passes(hop, kind)(Batch(net.context(61), kind, []))
     assert len(net.taps[1].batches) == before + 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_round_with_other_cells_than_places_is_burnt_and_lost(count: int) -> None:
+    net = Net(3)
+    hop, alice = net.mix_hops[1], Client(net, "alice")
+    hop.set_up(Batch(net.context(), SETUP, alice.onions([drop("one"), drop("two")])))
+    cells = alice.wrapped([text("one"), text("two")], FIRST)
+    for broken in ((cells * 2)[:count], [cells[0], cells[1][:-1]], [cells[0] + b"x", cells[1]]):
+        before = len(net.taps[1].of(CELL))
+        with pytest.raises(OnionError, match="other cells"):
+            hop.exchange(Batch(net.context(), CELL, broken))
+        with pytest.raises(OnionError, match="round that is over"):
+            hop.exchange(Batch(net.context(), CELL, cells))
+        assert len(net.taps[1].of(CELL)) == before
+        hop._last[CELL] = FIRST - 1  # as if it had not been there
+    answers = hop.exchange(Batch(net.context(), CELL, cells))
+    assert [c.unwrap(FIRST, a) for c, a in zip(alice.circuits, answers, strict=True)] == [
+        text("one"),
+        text("two"),
+    ]
+
+
+def test_cells_of_a_round_before_the_setup_or_without_circuits_are_refused() -> None:
+    net = Net(3)
+    hop = net.mix_hops[1]
+    with pytest.raises(OnionError, match="without circuits"):
+        hop.exchange(Batch(net.context(), CELL, []))
+    hop.set_up(Batch(net.context(), SETUP, []))
+    with pytest.raises(OnionError, match="without circuits"):
+        hop.exchange(Batch(net.context(FIRST - 1), CELL, []))
+    hop.forget()
+    with pytest.raises(OnionError, match="without circuits"):
+        hop.exchange(Batch(net.context(), CELL, []))
+
+
+def test_a_round_whose_answers_were_lost_is_not_run_again() -> None:
+    """A second answer under the same key stream would show the difference of the two."""
+    net = Net(2)
+    hop, alice = net.mix_hops[1], Client(net, "alice")
+    hop.set_up(Batch(net.context(), SETUP, alice.onions([drop("one")])))
+    net.taps[1].fails = (CELL, "back")
+    cells = alice.wrapped([text("one")], FIRST)
+    with pytest.raises(OnionError, match="answer was lost"):
+        hop.exchange(Batch(net.context(), CELL, cells))
+    net.taps[1].fails = None
+    with pytest.raises(OnionError, match="round that is over"):
+        hop.exchange(Batch(net.context(), CELL, cells))
+    hop.exchange(Batch(net.context(FIRST + 1), CELL, alice.wrapped([text("one")], FIRST + 1)))
+
+
+def test_a_setup_that_fails_leaves_no_circuits_neither_old_nor_new() -> None:
+    net = Net(3)
+    alice, bob, uploads = two_who_talk(net)
+    net.run([alice, bob], uploads)
+    net.taps[1].fails = (SETUP, "back")
+    outcome = net.run(*_next(net), number=61)
+    assert outcome.lost
+    assert [net.mix_hops[hop].setup_round for hop in (1, 2)] == [None, 61]
+    assert not net.mix_net.is_set_up
+    net.taps[1].fails = None
+    clients, uploads = _next(net, 62)
+    assert not net.run(clients, uploads, number=62).lost
+    assert net.live_in(62)
 
 
 def test_a_hop_makes_the_round_final_before_it_opens_anything() -> None:
@@ -394,19 +386,20 @@ def test_a_hop_makes_the_round_final_before_it_opens_anything() -> None:
         order.append("key")
         return net.pairs[1]
 
-    stage = MixStage(net.geometry, 1, net.taps[1], os.urandom)
+    stage = MixStage(net.taps[1], os.urandom)
     hop = MixHop(net.geometry, 1, key, stage, os.urandom, lambda number, kind: order.append("stored"))
-    hop.exchange(Batch(net.context(), TALK, [os.urandom(net.geometry.onion_size(1, TALK))]))
+    hop.set_up(Batch(net.context(), SETUP, [os.urandom(net.geometry.item_size(1, SETUP))]))
     assert order == ["stored", "key"]
 
 
-def test_each_kind_of_batch_is_stored_with_its_round_at_every_later_hop() -> None:
+def test_setups_and_invitations_are_stored_with_their_round_at_every_later_hop() -> None:
+    """Of cells nothing is: whoever lost the memory of them has no keys to run them with either."""
     net = Net(3)
     carol = Client(net, "carol")
     invitations = [cover_invitation(os.urandom) for _ in range(2)]
-    upload = carol.upload(four_requests("carol", b"one", b"two"), invitations)
+    upload = carol.upload(four_requests("carol"), invitations)
     net.run([carol], {"carol": upload}, invites=True)
-    assert net.stored == [(1, 60, TALK), (2, 60, TALK), (1, 60, INVITE), (2, 60, INVITE)]
+    assert net.stored == [(1, 60, SETUP), (2, 60, SETUP), (1, 60, INVITE), (2, 60, INVITE)]
 
 
 def test_a_round_number_run_a_second_time_is_lost_for_all() -> None:
@@ -418,8 +411,8 @@ def test_a_round_number_run_a_second_time_is_lost_for_all() -> None:
     assert net.run(*_next(net), number=61).lost is False
 
 
-def _next(net: Net) -> tuple[list[Client], dict[str, Upload]]:
-    alice, bob, uploads = two_who_talk(net, 61)
+def _next(net: Net, number: int = 61) -> tuple[list[Client], dict[str, Upload]]:
+    alice, bob, uploads = two_who_talk(net, number)
     return [alice, bob], uploads
 
 
@@ -452,7 +445,7 @@ def test_a_next_hop_that_fails_loses_the_round_for_all_alike(hops: int, place: i
     assert {replies.status for replies in outcome.replies.values()} == {RoundStatus.LOST}
     for replies in outcome.replies.values():
         assert len(replies.encode().body) == net.geometry.replies_size
-        assert len(set(replies.replies)) == 4
+        assert len(set(replies.cells)) == 4
     assert alice.open(outcome.replies["alice"]) == [None] * 4
     net.taps[place].change = lambda replies: replies
     clients, uploads = _next(net)
@@ -465,7 +458,7 @@ def test_invitations_that_cannot_be_collected_lose_the_round_for_all_alike(hops:
     alice, bob = Client(net, "alice"), Client(net, "bob")
     uploads = {
         client.name: client.upload(
-            four_requests(client.name, b"one", b"two"), [os.urandom(INVITATION_SIZE)] * 2
+            four_requests(client.name), [os.urandom(INVITATION_SIZE) for _ in range(2)]
         )
         for client in (alice, bob)
     }
@@ -489,17 +482,96 @@ def test_a_client_without_an_upload_gets_random_bytes_of_the_usual_size(hops: in
     alice, bob, uploads = two_who_talk(net)
     carol = Client(net, "carol")
     outcome = net.run([alice, bob, carol], uploads)
-    assert outcome.replies["carol"].status is RoundStatus.MISSING
+    assert outcome.replies["carol"].status is RoundStatus.NO_CIRCUITS
     assert outcome.replies["alice"].status is RoundStatus.DONE
     assert sizes(outcome.replies["carol"]) == sizes(outcome.replies["alice"])
-    assert len(set(outcome.replies["carol"].replies)) == 4
+    assert len(set(outcome.replies["carol"].cells)) == 4
+    assert carol.open(outcome.replies["carol"]) == [None] * 4
+
+
+@every_chain
+def test_an_upload_that_is_missing_is_healed_and_its_client_still_gets_what_came_for_it(
+    hops: int, suite: str
+) -> None:
+    net = Net(hops, suite)
+    alice, bob, uploads = two_who_talk(net)
+    net.run([alice, bob], uploads)
+    later = alice.upload(four_requests("alice"), number=61, sets_up=False)
+    outcome = net.run([alice, bob], {"alice": later}, number=61, sets_up=False)
+    assert outcome.replies["bob"].status is RoundStatus.MISSING
+    assert bob.open(outcome.replies["bob"])[:2] == [text("alice 0"), text("alice 1")]
+    answers = alice.open(outcome.replies["alice"])
+    assert answers[2:] == [text("alice 3"), text("alice 2")]
+    assert not {*answers[:2]} & {text("bob 0"), text("bob 1"), text("alice 0"), text("alice 1"), None}
+    assert [len(tap.of(CELL)[1].items) for tap in net.taps.values()] == [8] * hops
+
+
+@every_chain
+def test_a_cell_that_does_not_open_is_healed_and_the_others_go_on(hops: int, suite: str) -> None:
+    net = Net(hops, suite)
+    alice, bob, uploads = two_who_talk(net)
+    net.run([alice, bob], uploads)
+    later = {
+        client.name: client.upload(four_requests(client.name), number=61, sets_up=False)
+        for client in (alice, bob)
+    }
+    broken = (os.urandom(len(later["bob"].cells[0])), *later["bob"].cells[1:])
+    outcome = net.run(
+        [alice, bob], {**later, "bob": replace(later["bob"], cells=broken)}, number=61, sets_up=False
+    )
+    assert outcome.replies["bob"].status is RoundStatus.DONE
+    assert alice.open(outcome.replies["alice"])[1:] == [text(w) for w in ("bob 1", "alice 3", "alice 2")]
+    assert alice.open(outcome.replies["alice"])[0] not in (text("bob 0"), text("alice 0"), None)
+    assert bob.open(outcome.replies["bob"])[0] == text("alice 0")
+
+
+@pytest.mark.parametrize("hops", [1, 3])
+def test_who_comes_back_in_the_epoch_goes_on_with_the_circuits_of_before(hops: int) -> None:
+    net = Net(hops)
+    alice, bob, uploads = two_who_talk(net)
+    net.run([alice, bob], uploads)
+    alice.reconnect(61)
+    later = {
+        client.session: client.upload(four_requests(client.name), number=61, sets_up=False)
+        for client in (alice, bob)
+    }
+    outcome = net.run([alice, bob], later, number=61, sets_up=False)
+    assert alice.open(outcome.replies[alice.session])[0] == text("bob 0")
+    assert bob.open(outcome.replies["bob"])[0] == text("alice 0")
+
+
+@pytest.mark.parametrize("hops", [1, 3])
+def test_who_left_is_healed_until_the_epoch_ends(hops: int) -> None:
+    net = Net(hops)
+    alice, bob, uploads = two_who_talk(net)
+    net.run([alice, bob], uploads)
+    later = bob.upload(four_requests("bob"), number=61, sets_up=False)
+    outcome = net.run([bob], {"bob": later}, number=61, sets_up=False)
+    assert set(outcome.replies) == {"bob"}
+    assert not {*bob.open(outcome.replies["bob"])[:2]} & {text("alice 0"), text("bob 0"), None}
+    assert [len(tap.of(CELL)[1].items) for tap in net.taps.values()] == [8] * hops
+    bobs = bob.upload(four_requests("bob"), number=62)
+    net.run([bob], {"bob": bobs}, number=62)
+    assert [len(tap.of(CELL)[2].items) for tap in net.taps.values()] == [4] * hops
+
+
+@pytest.mark.parametrize("hops", [1, 3])
+def test_a_place_that_was_not_healed_would_lose_the_round(hops: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net(hops)
+    alice, bob, uploads = two_who_talk(net)
+    net.run([alice, bob], uploads)
+    healed = MixStage.random_cells
+    monkeypatch.setattr(MixStage, "random_cells", lambda stage, count: healed(stage, count)[4:])
+    later = alice.upload(four_requests("alice"), number=61, sets_up=False)
+    with pytest.raises((AssertionError, IndexError)):
+        assert not net.run([alice, bob], {"alice": later}, number=61, sets_up=False).lost
 
 
 def test_a_round_in_which_nobody_uploads_ends_as_well() -> None:
     net = Net(3)
     alice = Client(net, "alice")
     outcome = net.run([alice], {})
-    assert outcome.replies["alice"].status is RoundStatus.MISSING
+    assert outcome.replies["alice"].status is RoundStatus.NO_CIRCUITS
     assert (outcome.uploads, outcome.lost) == (0, False)
 
 
@@ -534,7 +606,7 @@ def test_the_scheduler_runs_a_round_from_closing_to_delivery() -> None:
         def deliver(self, outcome: RoundOutcome | None) -> None:
             delivered.append(outcome)
 
-    net.mix_net.open_round(net.context(), invites=False)
+    net.mix_net.open_round(net.context(), sets_up=True, invites=False)
     net.mix_net.submit("alice", uploads["alice"])
     net.mix_net.submit("bob", uploads["bob"])
     net.mix_net.run_round(Front())
@@ -549,10 +621,7 @@ def test_a_new_epoch_gives_the_channels_new_keys_on_both_ends() -> None:
     net = Net(1)
     alice, bob, uploads = two_who_talk(net, number=60)
     net.run([alice, bob], uploads, number=60)
-    later = {
-        client.name: client.upload(four_requests(client.name, b"one", b"two"), number=90)
-        for client in (alice, bob)
-    }
+    later = {client.name: client.upload(four_requests(client.name), number=90) for client in (alice, bob)}
     outcome = net.run([alice, bob], later, number=90)
     assert alice.open(outcome.replies["alice"])[0] == text("bob 0")
 
@@ -564,7 +633,7 @@ def test_a_late_upload_is_thrown_away_and_counted() -> None:
     net = Net(1)
     alice, bob, uploads = two_who_talk(net)
     net.run([alice, bob], uploads)
-    net.mix_net.open_round(net.context(61), invites=False)
+    net.mix_net.open_round(net.context(61), sets_up=False, invites=False)
     assert net.mix_net.submit("alice", uploads["alice"]) is Collected.LATE
     outcome = net.mix_net.close_round({"alice": alice.entry_end})
     assert outcome is not None
@@ -584,7 +653,7 @@ def test_an_upload_that_comes_while_its_round_runs_is_late_and_no_reason_to_disc
     net.taps[0].change = submit_meanwhile
     outcome = net.run([alice, bob], {"alice": uploads["alice"]})
     assert collected == [Collected.LATE]
-    assert outcome.replies["bob"].status is RoundStatus.MISSING
+    assert outcome.replies["bob"].status is RoundStatus.NO_CIRCUITS
     assert net.mix_net.submit("bob", uploads["bob"]) is Collected.LATE
     with pytest.raises(PeerError, match="not been announced"):
         net.mix_net.submit("bob", replace(uploads["bob"], round_number=61))
@@ -593,7 +662,7 @@ def test_an_upload_that_comes_while_its_round_runs_is_late_and_no_reason_to_disc
 def test_a_second_upload_for_the_round_is_refused_and_the_first_counts() -> None:
     net = Net(1)
     alice, bob, uploads = two_who_talk(net)
-    net.mix_net.open_round(net.context(), invites=False)
+    net.mix_net.open_round(net.context(), sets_up=True, invites=False)
     net.mix_net.submit("alice", uploads["alice"])
     net.mix_net.submit("bob", uploads["bob"])
     with pytest.raises(PeerError, match="second upload"):
@@ -609,7 +678,7 @@ def test_an_upload_for_a_round_that_was_not_announced_is_refused(number: int) ->
     _, _, uploads = two_who_talk(net)
     with pytest.raises(PeerError, match="not been announced"):
         net.mix_net.submit("alice", uploads["alice"])
-    net.mix_net.open_round(net.context(), invites=False)
+    net.mix_net.open_round(net.context(), sets_up=True, invites=False)
     with pytest.raises(PeerError, match="not been announced"):
         net.mix_net.submit("alice", replace(uploads["alice"], round_number=number))
     assert net.mix_net.submit("alice", uploads["alice"]) is Collected.TAKEN
@@ -619,11 +688,21 @@ def test_an_upload_for_a_round_that_was_not_announced_is_refused(number: int) ->
 def test_an_upload_of_the_wrong_kind_for_the_round_is_refused(*, invites: bool) -> None:
     net = Net(1)
     alice, _, uploads = two_who_talk(net)
-    with_invitations = alice.upload(
-        four_requests("alice", b"one", b"two"), [cover_invitation(os.urandom) for _ in range(2)]
-    )
+    with_invitations = alice.upload(four_requests("alice"), [cover_invitation(os.urandom) for _ in range(2)])
     right, wrong = (with_invitations, uploads["alice"]) if invites else (uploads["alice"], with_invitations)
-    net.mix_net.open_round(net.context(), invites)
+    net.mix_net.open_round(net.context(), sets_up=True, invites=invites)
+    with pytest.raises(PeerError, match="wrong kind"):
+        net.mix_net.submit("alice", wrong)
+    assert net.mix_net.submit("alice", right) is Collected.TAKEN
+
+
+@pytest.mark.parametrize("sets_up", [True, False])
+def test_an_upload_with_or_without_a_setup_at_the_wrong_time_is_refused(*, sets_up: bool) -> None:
+    net = Net(1)
+    alice, _, uploads = two_who_talk(net)
+    plain = alice.upload(four_requests("alice"), sets_up=False)
+    right, wrong = (uploads["alice"], plain) if sets_up else (plain, uploads["alice"])
+    net.mix_net.open_round(net.context(), sets_up=sets_up, invites=False)
     with pytest.raises(PeerError, match="wrong kind"):
         net.mix_net.submit("alice", wrong)
     assert net.mix_net.submit("alice", right) is Collected.TAKEN
@@ -641,8 +720,8 @@ def test_everybodys_invitations_come_back_in_one_signed_and_padded_bundle(hops: 
     for client in clients:
         invitations = [cover_invitation(os.urandom) for _ in range(2)]
         posted += invitations
-        uploads[client.name] = client.upload(four_requests(client.name, b"one", b"two"), invitations)
-        assert len(uploads[client.name].encode().body) == net.geometry.upload_invite_size
+        uploads[client.name] = client.upload(four_requests(client.name), invitations)
+        assert len(uploads[client.name].encode()[1].body) == net.geometry.invite_size
     outcome = net.run(clients, uploads, invites=True)
     assert outcome.bundle is not None
     body = outcome.bundle.encode().body
@@ -664,8 +743,7 @@ def test_an_invitation_that_does_not_open_is_dropped_and_the_bundle_is_whole(hop
     alice, bob = Client(net, "alice"), Client(net, "bob")
     posted = {name: [cover_invitation(os.urandom) for _ in range(2)] for name in ("alice", "bob")}
     uploads = {
-        client.name: client.upload(four_requests(client.name, b"one", b"two"), posted[client.name])
-        for client in (alice, bob)
+        client.name: client.upload(four_requests(client.name), posted[client.name]) for client in (alice, bob)
     }
     size = len(uploads["bob"].invitations[0])
     uploads["bob"] = replace(uploads["bob"], invitations=(os.urandom(size), uploads["bob"].invitations[1]))
@@ -694,19 +772,12 @@ def test_cover_in_the_bundle_is_a_genuine_seal() -> None:
 
 def test_three_in_one_drop_cannot_disturb_the_first_two() -> None:
     manager = DeadDropManager(os.urandom)
-    drop = b"d" * 16
-    messages = [DeaddropMessage(drop, text(name)) for name in ("alice", "bob", "carol", "carol")]
-    replies = manager.handle_messages(messages)
-    assert replies[:2] == [text("bob"), text("alice")]
-    assert len({*replies[2:], *(message.content for message in messages)}) == 5
-    assert {len(reply) for reply in replies} == {PEER_MESSAGE_SIZE}
-
-
-@pytest.mark.parametrize("size", [0, 16, 1039, 1041])
-def test_a_request_of_another_size_is_refused(size: int) -> None:
-    assert DeaddropMessage.decode(bytes(1040)).encode() == bytes(1040)
-    with pytest.raises(ValueError, match="1040"):
-        DeaddropMessage.decode(bytes(size))
+    manager.set_up([b"d" * 16] * 4)
+    cells = [text(name) for name in ("alice", "bob", "carol", "dave")]
+    answers = manager.handle_messages(cells)
+    assert answers[:2] == [text("bob"), text("alice")]
+    assert len({*answers[2:], *cells}) == 6
+    assert {len(answer) for answer in answers} == {CELL_SIZE}
 
 
 def test_a_long_lived_drop_is_taken_once_and_forgotten_in_time() -> None:

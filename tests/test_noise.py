@@ -16,7 +16,8 @@ import pytest
 from iirs import noise
 from iirs.errors import ConfigError
 from iirs.geometry import CELL_SIZE, RandomBytes
-from iirs.noise import NO_NOISE, CircuitCost, Noise, NoiseCount, discrete_laplace, noise_for
+from iirs.noise import NO_NOISE, SETUP_SHARE, CircuitCost, Noise, NoiseCount, discrete_laplace, noise_for
+from iirs.server.keystore import DEFAULT_EPOCH_ROUNDS, DEFAULT_ROUND_SECONDS
 
 DRAWS = 20_000
 SCALES = [Fraction(1), Fraction(3, 2), Fraction(5, 2), Fraction(2, 7), Fraction(7)]
@@ -197,68 +198,91 @@ def test_the_systems_randomness_gives_draws_that_differ() -> None:
 
 # -- sizing -------------------------------------------------------------------------------------------------
 
-COST = CircuitCost(lambda layers: 0.001 * layers, 0.0005, 0.00001)
-AN_EPOCH = {"round_ms": 2000, "epoch_rounds": 10}
-"""Twenty seconds."""
+COST = CircuitCost(lambda layers: 0.001 * layers, 0.0005, 0.00002)
+SIZED = {"hops": 3, "round_ms": 2000, "epoch_rounds": 10, "share": 0.5}
 
 
-def seconds_at(hop: int, hops: int, setting: Noise) -> float:
-    made = 2 * setting.mu * COST.make(hops - 1 - hop) if hop < hops - 1 else 0.0
-    return 2 * setting.mu * hop * (COST.peel + 10 * COST.cell) + made
+def seconds_at(hop: int, hops: int, epoch_rounds: int, setting: Noise) -> float:
+    """What noise costs a hop in an epoch: others' onions, its own, and the cells of both."""
+    last = hops - 1
+    opened = hop * COST.peel + (COST.make(last - hop) if hop < last else 0.0)
+    cells = epoch_rounds * COST.cell * (hop + 1 if hop < last else hop)
+    return 2 * setting.mu * (opened + cells)
 
 
 @pytest.mark.parametrize("hops", [2, 3, 5, 8])
-def test_noise_fills_the_share_of_the_busiest_hop_and_no_more(hops: int) -> None:
-    setting = noise_for(COST, hops=hops, share=0.5, **AN_EPOCH)
+@pytest.mark.parametrize("epoch_rounds", [1, 10, 120])
+def test_noise_fills_the_share_of_the_busiest_hop_and_no_more(hops: int, epoch_rounds: int) -> None:
+    setting = noise_for(COST, hops=hops, round_ms=2000, epoch_rounds=epoch_rounds, share=0.5)
     assert setting.mu % 2 == 0
-    busiest = max(seconds_at(hop, hops, setting) for hop in range(hops))
-    assert busiest <= 10
-    more = Noise(setting.mu + 2, setting.b)
-    assert max(seconds_at(hop, hops, more) for hop in range(hops)) > 10
+
+    def busiest(noise: Noise) -> float:
+        return max(seconds_at(hop, hops, epoch_rounds, noise) for hop in range(hops))
+
+    assert busiest(setting) <= epoch_rounds
+    assert busiest(Noise(setting.mu + 2, setting.b)) > epoch_rounds
 
 
 @pytest.mark.parametrize("hops", [2, 3, 5, 8])
-def test_the_cells_of_noise_fill_the_line_of_the_last_link_and_no_more(hops: int) -> None:
-    line = 1_000_000.0
-    setting = noise_for(COST, hops=hops, share=1.0, line_bytes=line, **AN_EPOCH)
-    sent = 2 * setting.mu * (hops - 1) * CELL_SIZE / 2.0
-    assert sent <= line < sent * (setting.mu + 2) / setting.mu
-    assert setting.mu < noise_for(COST, hops=hops, share=1.0, **AN_EPOCH).mu
+def test_noise_takes_no_more_of_the_last_line_than_it_may(hops: int) -> None:
+    line_bytes = 3e6
+
+    def taken(setting: Noise) -> float:
+        return 2 * setting.mu * (hops - 1) * CELL_SIZE / 2  # a second, in rounds of two
+
+    free = noise_for(CHEAP, **{**SIZED, "hops": hops})
+    assert taken(free) > line_bytes
+    for epoch_rounds in (1, 10):
+        given = {**SIZED, "hops": hops, "epoch_rounds": epoch_rounds}
+        setting = noise_for(CHEAP, **given, line_bytes=line_bytes)
+        assert taken(setting) <= line_bytes < taken(Noise(setting.mu + 2, setting.b))
+    wide = noise_for(COST, **{**SIZED, "hops": hops}, line_bytes=1e12)
+    assert wide == noise_for(COST, **{**SIZED, "hops": hops})
+
+
+def test_longer_epochs_leave_time_for_more_noise() -> None:
+    means = [noise_for(COST, **{**SIZED, "epoch_rounds": rounds}).mu for rounds in (1, 2, 10, 20)]
+    assert means == sorted(set(means))
+
+
+CHEAP = CircuitCost(lambda layers: 0.00001, 0.00001, 0.0)
 
 
 def test_the_scale_follows_from_the_mean_and_delta() -> None:
-    cost = CircuitCost(lambda layers: 0.005, 0.0, 0.0)
-    setting = noise_for(cost, hops=2, share=0.5, **AN_EPOCH)
-    assert setting == Noise(1000, 48)
+    cost = CircuitCost(lambda layers: 0.0005, 0.0, 0.0)
+    setting = noise_for(cost, hops=2, round_ms=2000, epoch_rounds=1, share=0.5)
+    assert setting == Noise(1000, 54)
     assert not setting.protects_nothing
-    assert setting.delta <= noise.DELTA_PER_ROUND < Noise(1000, 49).delta
-    assert 43_200 * setting.delta < noise.WEAK_DELTA / 2
+    assert setting.delta <= noise.DELTA_PER_SETUP < Noise(1000, 55).delta
+    setups_a_day = 86_400 / (SETUP_SHARE * DEFAULT_EPOCH_ROUNDS * DEFAULT_ROUND_SECONDS)
+    assert setups_a_day * setting.delta < noise.WEAK_DELTA / 2
 
 
 def test_slow_machines_get_noise_that_says_it_protects_nothing() -> None:
     slow = CircuitCost(lambda layers: 1.0, 1.0, 1.0)
     for share in (0.001, 1.0):
-        setting = noise_for(slow, hops=2, share=share, **AN_EPOCH)
+        setting = noise_for(slow, **{**SIZED, "hops": 2, "share": share})
         assert setting.protects_nothing
         assert min(setting.mu, setting.b) >= 0
 
 
 def test_a_chain_of_one_gets_no_noise_and_fast_machines_what_a_chain_file_can_say() -> None:
-    assert noise_for(COST, hops=1, share=0.5, **AN_EPOCH) == NO_NOISE
-    fast = CircuitCost(lambda layers: 1e-12, 1e-12, 1e-15)
-    setting = noise_for(fast, hops=3, round_ms=600_000, epoch_rounds=10, share=1.0)
-    assert (setting.mu, setting.b) == (noise.MU_MAX, 482_549)
+    assert noise_for(COST, **{**SIZED, "hops": 1}) == NO_NOISE
+    fast = CircuitCost(lambda layers: 1e-12, 1e-12, 1e-12)
+    setting = noise_for(fast, **{**SIZED, "round_ms": 600_000, "share": 1.0})
+    assert (setting.mu, setting.b) == (noise.MU_MAX, int((noise.MU_MAX - 2) / -math.log(1e-8)))
 
 
 @pytest.mark.parametrize(
     "wrong",
     [{"hops": 0}, {"round_ms": 0}, {"share": 0.0}, {"share": 1.1}, {"delta": 0.0}, {"delta": 1.0},
-     {"epoch_rounds": 0}, {"line_bytes": 0.0}, {"cost": CircuitCost(lambda layers: 0.0, 0.0, 0.0)},
+     {"epoch_rounds": 0}, {"line_bytes": 0.0}, {"line_bytes": math.nan},
+     {"cost": CircuitCost(lambda layers: 0.0, 0.0, 0.0)},
      {"cost": CircuitCost(lambda layers: math.inf, 0.0, 0.0)}],
     ids=["no hops", "no time", "no share", "more than all", "no delta", "any delta", "no epoch", "no line",
-         "free", "endless"],
+         "no number", "free", "endless"],
 )  # fmt: skip
 def test_noise_is_not_sized_from_nonsense(wrong: dict[str, float]) -> None:
-    values = {"cost": COST, "hops": 3, "share": 0.5, **AN_EPOCH, **wrong}
+    values = {"cost": COST, **SIZED, **wrong}
     with pytest.raises(ConfigError):
         noise_for(**values)  # type: ignore[arg-type]  # one value is wrong on purpose

@@ -13,17 +13,18 @@ from iirs.client.engine import Engine
 from iirs.client.store.store import ClientStore
 from iirs.epoch import EpochKeyring
 from iirs.errors import OnionError, PeerError
-from iirs.geometry import DROP_ID_SIZE, VAULT_SIZE
-from iirs.onion import EntryChannel, RoundContext, peel
+from iirs.geometry import VAULT_SIZE
+from iirs.message import MessageKind
+from iirs.onion import EntryChannel, RoundContext, channel_period, peel
 from iirs.server.accounts.database import LAST_ROUND, Storage
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
 from iirs.suite import X25519
 from iirs.wire.accounts import AccountRecord
-from iirs.wire.rounds import Announcement, RoundFlags, Upload, announcement_hash
+from iirs.wire.rounds import NOTHING_BEFORE, Announcement, RoundFlags, Upload, announcement_hash
 from tests.builders import make_chain, make_directory, person
-from tests.worlds import FIRST_ROUND, TALK, Client, OpenChain
+from tests.open_chain import FIRST_ROUND, SETUP, Client, OpenChain
 
 MUCH_LATER = FIRST_ROUND + 1_000_000
 
@@ -51,14 +52,16 @@ def drops_with_a_stolen_key(clock: float | None) -> set[bytes]:
     engine.begin_session(SessionStart(record, client.own_end, now.head, entries, keys, []))
     announcement = replace(old, head=now.head).encode()
     engine.open_round(announcement)
-    *_, message = engine.build_upload()
+    _, *messages = engine.build_upload()  # a prekey comes first
+    bodies = {message.kind: message.body for message in messages}
+    body, geometry = bodies.pop(MessageKind.UPLOAD), chain.chain.geometry
     context = RoundContext(chain.chain.chain_id, FIRST_ROUND, announcement_hash(announcement))
     drops = set()
-    for index, onion in enumerate(Upload.decode(message, chain.chain.geometry).onions):
-        inner = client.entry_end.open_up(context, TALK, index, onion)
+    for index, onion in enumerate(Upload.decode(body, bodies, geometry).setups, geometry.first_index(SETUP)):
+        inner = client.entry_end.open_up(context, SETUP, index, onion)
         for hop, pair in ((1, stolen), (2, own)):
-            _, inner = peel(inner, pair, X25519, context, hop, TALK)
-        drops.add(inner[:DROP_ID_SIZE])
+            _, inner = peel(inner, pair, X25519, context, hop, SETUP)
+        drops.add(inner)
     return drops
 
 
@@ -89,14 +92,15 @@ def test_a_client_takes_what_is_an_hour_from_its_clock_and_no_more(
     assert keys.chain.rounds_around(CLOCK) == range(now - hour, now + hour + 1)
 
     def announce(number: int) -> None:
-        epoch_key = EpochKeyring(keys.chain, 0, keys.identities[0]).current(number)
+        epoch_key = EpochKeyring(keys.chain, 0, keys.identities[0]).for_logins(number)
         head, raws = keys.head(directory), [entry.raw for entry in directory.entries]
         account = Account("alice", keys.chain, person("alice"), b"")
         engine = Engine(account, ClientStore(":memory:", bytes(32)), Environment(lambda: CLOCK))
-        channel = EntryChannel(os.urandom(32), b"", number // keys.chain.epoch_rounds)
+        channel = EntryChannel(os.urandom(32), b"", channel_period(number))
         record = AccountRecord(0, 0, bytes(VAULT_SIZE))
         engine.begin_session(SessionStart(record, channel, head, raws, epoch_key.encode(), []))
-        shown = Announcement(number, RoundFlags.NONE, round_ms, 5, 1, (epoch_key.key_id,), head, 1, ())
+        key_ids, flags = (epoch_key.key_id,), RoundFlags.NONE
+        shown = Announcement(NOTHING_BEFORE, number, number, flags, round_ms, 5, 1, key_ids, head, 1, ())
         engine.open_round(shown.encode())
         assert engine.build_upload()
 

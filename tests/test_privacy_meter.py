@@ -9,6 +9,7 @@ import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import chain as chained
 from itertools import combinations, product
 from pathlib import Path
@@ -26,12 +27,13 @@ from iirs.meter.noise_budget import (
     TightAccountant,
     best_accountant,
     pairs_loss,
-    rounds_within,
+    setups_within,
     singles_loss,
 )
 from iirs.meter.report import MeterSettings, duration, figure, odds, read_meter, report
 from iirs.noise import Noise
-from iirs.server.deaddrop import DeadDropManager, DeaddropMessage
+from iirs.server.deaddrop import DeadDropManager
+from iirs.server.ration import Ration
 from tests.builders import chain_values
 from tests.test_chain import TWO_HOPS
 
@@ -44,7 +46,7 @@ SMALL = Noise(1000, 48)
 # -- what the drops give away -------------------------------------------------------------------------------
 
 World = dict[str, str]
-"""Onion -> the drop it goes to."""
+"""Setup onion -> the drop its circuit leads to."""
 TALKING: World = {"alice1": "shared1", "alice2": "shared2", "bob1": "shared1", "bob2": "shared2"}
 BOTH_IDLE: World = {"alice1": "alice", "alice2": "alice", "bob1": "bob", "bob2": "bob"}
 ALICE_IDLE: World = {**TALKING, "alice1": "alice", "alice2": "alice"}
@@ -61,13 +63,15 @@ def counts(world: World, removed: Iterable[str]) -> tuple[int, int]:
     seen: list[Counter[int]] = []
     manager = DeadDropManager(os.urandom, lambda histogram, drops: seen.append(histogram))
     left = {onion: drop for onion, drop in {**world, **BYSTANDERS}.items() if onion not in set(removed)}
-    manager.handle_messages([DeaddropMessage(drop.encode().ljust(16), bytes(1024)) for drop in left.values()])
+    manager.set_up([drop.encode().ljust(16) for drop in left.values()])
+    manager.handle_messages([bytes(1024)] * len(left))  # whatever comes through them: nothing more is counted
+    assert len(seen) == 1
     assert set(seen[0]) <= {1, 2}
     return seen[0][1], seen[0][2]
 
 
 def check_sensitivity(one: World, other: World) -> None:
-    """Whatever is removed, singles differ by 2 at most and pairs by 1; and something makes them do so."""
+    """Whatever is removed at a setup, singles differ by 2 at most and pairs by 1; something makes them so."""
     assert one.keys() == other.keys()
     subsets = list(chained.from_iterable(combinations(one, size) for size in range(len(one) + 1)))
     assert len(subsets) == 2 ** len(one)
@@ -93,6 +97,7 @@ def test_whatever_is_removed_two_singles_and_a_pair_is_all_that_changes(one: Wor
         {**BOTH_IDLE, "alice2": "alice's other", "bob2": "bob's other"},  # cover that is no pair
         {**BOTH_IDLE, "alice1": "erin"},  # cover in a drop that is in use
         {**TALKING, "bob2": "shared1"},  # a conversation in one drop
+        {**TALKING, "bob1": "former1", "bob2": "former2"},  # two who have parted, and both post
     ],
 )
 def test_other_ways_to_fill_the_drops_change_more_and_are_caught(broken: World) -> None:
@@ -237,8 +242,8 @@ def test_the_theorem_gives_the_published_figures() -> None:
     accountant = TheoremAccountant(PUBLISHED)
     assert math.isclose(PUBLISHED.epsilon, 4 / 13_800)
     assert accountant.epsilon(200_000, 1e-4) <= LN2 < accountant.epsilon(250_000, 1e-4)
-    assert 200_000 <= accountant.rounds_within(LN2, 1e-4) <= 250_000
-    assert accountant.rounds_within(LN2, 1e-4) <= TightAccountant(PUBLISHED).rounds_within(LN2, 1e-4)
+    assert 200_000 <= accountant.setups_within(LN2, 1e-4) <= 250_000
+    assert accountant.setups_within(LN2, 1e-4) <= TightAccountant(PUBLISHED).setups_within(LN2, 1e-4)
 
 
 def test_no_other_split_of_delta_gives_less() -> None:
@@ -260,7 +265,7 @@ def test_few_rounds_are_added_up_where_that_gives_less() -> None:
 @pytest.mark.parametrize("noise", [MIDDLE, SMALL])
 def test_a_budget_lasts_to_the_last_round_and_no_longer(kind: type[Accountant], noise: Noise) -> None:
     accountant = kind(noise)
-    lasts = accountant.rounds_within(LN2, 1e-4)
+    lasts = accountant.setups_within(LN2, 1e-4)
     assert accountant.epsilon(lasts, 1e-4) <= LN2 * (1 + 1e-9)
     assert accountant.epsilon(lasts + 1, 1e-4) > LN2
 
@@ -270,7 +275,7 @@ def test_the_tight_account_never_says_more_than_the_theorem(noise: Noise) -> Non
     theorem, tight = TheoremAccountant(noise), TightAccountant(noise)
     for rounds in (1, 10, 1000):
         assert tight.epsilon(rounds, 1e-4) <= theorem.epsilon(rounds, 1e-4) * (1 + 1e-9)
-    assert tight.rounds_within(LN2, 1e-4) >= theorem.rounds_within(LN2, 1e-4)
+    assert tight.setups_within(LN2, 1e-4) >= theorem.setups_within(LN2, 1e-4)
 
 
 @pytest.mark.parametrize("noise", [Noise(0, 0), Noise(1000, 0), Noise(0, 50)])
@@ -279,14 +284,14 @@ def test_without_noise_there_is_no_bound(kind: type[Accountant], noise: Noise) -
     accountant = kind(noise)
     assert math.isinf(accountant.epsilon(1, 0.5))
     assert accountant.delta(1, 5.0) == 1
-    assert accountant.rounds_within(5.0, 0.5) == 0
+    assert accountant.setups_within(5.0, 0.5) == 0
 
 
 def test_a_budget_that_lasts_for_ever_is_counted_to_the_largest_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(privacy, "ROUNDS_MAX", 1000)
-    assert TheoremAccountant(PUBLISHED).rounds_within(LN2, 1e-4) == 1000
+    monkeypatch.setattr(privacy, "SETUPS_MAX", 1000)
+    assert TheoremAccountant(PUBLISHED).setups_within(LN2, 1e-4) == 1000
 
 
 # -- without the extra --------------------------------------------------------------------------------------
@@ -304,18 +309,18 @@ def test_without_the_extra_the_theorem_stands_and_the_report_says_how_to_get_it(
     with pytest.raises(ExtraMissingError, match=r"iirs\[privacy\]"):
         TightAccountant(SMALL)
     assert isinstance(best_accountant(SMALL), TheoremAccountant)
-    assert rounds_within(SMALL, LN2, 1e-4) == 8
+    assert setups_within(SMALL, LN2, 1e-4) == 8
     reading = read_meter(MeterSettings(SMALL))
     assert reading.tight is None
     assert sum("pip install 'iirs[privacy]'" in line for line in reading.lines()) == 1
-    assert "8 rounds (16 s)" in reading.verdict
+    assert "8 setups (93.75 s)" in reading.verdict
     json.dumps(reading.as_dict(), allow_nan=False)
 
 
 def test_with_the_extra_the_tight_account_decides() -> None:
-    assert rounds_within(SMALL, LN2, 1e-4) == 15
+    assert setups_within(SMALL, LN2, 1e-4) == 15
     text = "\n".join(report(MeterSettings(SMALL)))
-    assert "15 rounds (30 s)" in text
+    assert "15 setups (3.8 min)" in text
     assert "pip install" not in text
 
 
@@ -325,10 +330,10 @@ def test_with_the_extra_the_tight_account_decides() -> None:
 def check_report(lines: list[str], settings: MeterSettings) -> None:
     """Each epsilon has its number of rounds and its time; the assumptions are there."""
     text = "\n".join(lines)
-    for rounds in settings.rounds:
-        assert any(
-            f"{rounds:,} " in line and duration(rounds * settings.round_seconds) in line for line in lines
-        ), rounds
+    for setups in settings.setups:
+        seconds = settings.seconds(setups)
+        time = duration(seconds) if seconds else "at once"
+        assert any(f"{setups:,} " in line and time in line for line in lines), setups
     for words in (
         "honest hop that is not the last",
         "one conversation in one slot",
@@ -380,13 +385,27 @@ def test_a_chain_of_one_is_told_that_noise_protects_nobody_there() -> None:
 @pytest.mark.parametrize(
     "values",
     [{"noise": Noise(3, 1)}, {"noise": Noise(-2, 1)}, {"noise": Noise(2, -1)}, {"noise": Noise(10**8, 1)},
-     {"round_seconds": 0.0}, {"round_seconds": math.nan}, {"rounds": (0,)}, {"rounds": (10**9,)},
+     {"round_seconds": 0.0}, {"round_seconds": math.nan}, {"setups": (0,)}, {"setups": (10**9,)},
+     {"epoch_rounds": 0}, {"epoch_rounds": 121},
      {"epsilon": 0.0}, {"epsilon": math.inf}, {"epsilon": math.nan}, {"delta": 0.0}, {"delta": 1.0}],
     ids=str,
 )  # fmt: skip
 def test_nonsense_is_refused_with_a_sentence(values: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"^[A-Zmb].*\.$"):
         MeterSettings(**{"noise": SMALL, **values})  # type: ignore[arg-type]  # one value is wrong on purpose
+
+
+def test_setups_make_a_time_by_what_servers_allow_whoever_asks() -> None:
+    settings = MeterSettings(SMALL, round_seconds=2.0, epoch_rounds=10)
+    assert [settings.seconds(setups) for setups in (1, 3, 4, 19)] == [0, 0, 18.75, 300]
+    assert replace(settings, epoch_rounds=20).seconds(4) == 37.5
+    clock = [0.0]
+    ration = Ration(settings.seconds(4), lambda: clock[0])
+    for setups in range(1, 40):  # an entry that asks as often as it can
+        clock[0] = max(clock[0], settings.seconds(setups))
+        assert ration.allows()
+        ration.take()
+        assert not ration.allows() or setups < 3
 
 
 def test_numbers_and_times_are_written_for_people() -> None:
@@ -428,21 +447,32 @@ def test_a_chain_file_gives_noise_round_length_and_hops(
     assert (code, err) == (0, "")
     told = json.loads(out)
     assert (told["mu"], told["b"], told["hops"], told["round_seconds"]) == (1000, 48, 2, 0.5)
-    assert [row["seconds"] for row in told["rounds"]] == [0.5, 50.0, 900.0, 21_600.0]
-    assert told["budget"]["tight_rounds"] == 15
-    assert told["budget"]["seconds"] == 7.5
+    assert told["epoch_rounds"] == 30
+    between = 15 / 16 * 30 * 0.5
+    assert [row["seconds"] for row in told["setups"]] == [
+        between * (n - min(n, 3)) for n in (1, 100, 1800, 43_200)
+    ]
+    budget = told["budget"]
+    assert (budget["theorem_setups"], budget["tight_setups"]) == (8, 15)
+    assert (budget["theorem_seconds"], budget["tight_seconds"]) == (5 * between, 12 * between)
 
 
 def test_what_is_given_replaces_what_the_chain_file_says(
     chain_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, _ = run(
-        capsys, chain_file, "--mu", "4000", "--b", "193", "--rounds", "50", "--epsilon", "1",
-        "--delta", "0.001", "--round-seconds", "3", "--json",
+        capsys, chain_file, "--mu", "4000", "--b", "193", "--setups", "50", "--epsilon", "1",
+        "--delta", "0.001", "--round-seconds", "3", "--epoch-rounds", "20", "--json",
     )  # fmt: skip
     told = json.loads(out)
-    assert (code, told["mu"], told["b"], told["round_seconds"]) == (0, 4000, 193, 3.0)
-    assert [row["rounds"] for row in told["rounds"]] == [50]
+    assert (code, told["mu"], told["b"], told["round_seconds"], told["epoch_rounds"]) == (
+        0,
+        4000,
+        193,
+        3.0,
+        20,
+    )
+    assert [row["setups"] for row in told["setups"]] == [50]
     assert (told["budget"]["epsilon"], told["budget"]["delta"], told["delta"]) == (1.0, 0.001, 0.001)
 
 
@@ -451,14 +481,14 @@ def test_without_a_chain_file_settings_can_be_tried(capsys: pytest.CaptureFixtur
     assert code == 0
     assert out.startswith("This noise protects nobody")
     code, out, _ = run(capsys, "--mu", "1000", "--b", "0", "--json")
-    assert json.loads(out)["one_round"]["epsilon"] is None
+    assert json.loads(out)["one_setup"]["epsilon"] is None
     assert "Infinity" not in out
 
 
 @pytest.mark.parametrize(
     "arguments",
     [[], ["--mu", "10"], ["--mu", "x", "--b", "1"], ["--mu", "3", "--b", "1"], ["/nowhere/chain.toml"], ["/"],
-     ["--mu", "10", "--b", "1", "--rounds", "0"], ["--mu", "10", "--b", "1", "--round-seconds", "0"],
+     ["--mu", "10", "--b", "1", "--setups", "0"], ["--mu", "10", "--b", "1", "--round-seconds", "0"],
      ["--mu", "10", "--b", "1", "--delta", "nan"], ["--what"], [__file__]],
     ids=str,
 )  # fmt: skip
@@ -487,7 +517,7 @@ def check_table(text: str) -> None:
             f"{figure(theorem)} / {figure(tight)}"
             for theorem, tight in zip(reading.theorem.epsilons, reading.tight.epsilons, strict=True)
         ]
-        wanted.append(f"{reading.theorem.rounds:,} / {reading.tight.rounds:,}")
+        wanted.append(f"{reading.theorem.setups:,} / {reading.tight.setups:,}")
         assert cells.split(" | ") == wanted
         assert onions == f"{2 * noise.mu:,}"
 

@@ -147,8 +147,12 @@ class Room:
             self.engines["alice"].messenger.send("bob", f"text of round {self.number}")
         for name, engine in self.engines.items():
             notice = NoticeFlags.LATE if name in self._missed else NoticeFlags.NONE
-            engine.open_round(announcement.encode(), notice)
+            engine.open_round(self.shown(name, announcement).encode(), notice)
         return context
+
+    def shown(self, name: str, announcement: Announcement) -> Announcement:
+        """Return what one person is shown of a round."""
+        return announcement
 
     def decode(self, messages: Sequence[Message]) -> Upload:
         """Return an upload as the entry reads it; keep the prekey that came with it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,10 +32,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("chain_file", nargs="?", type=Path, help="measure this chain")
     parser.add_argument("--mu", type=int, help="mean number of singles a hop adds; even")
     parser.add_argument("--b", type=int, help="scale of the singles' noise")
-    parser.add_argument("--rounds", type=int, help="give epsilon for so many rounds only")
+    parser.add_argument("--setups", type=int, help="give epsilon for so many setups only")
     parser.add_argument("--epsilon", type=float, help="budget (default: 0.693, odds x 2)")
     parser.add_argument("--delta", type=float, help="chance that a bound fails (default: 0.0001)")
     parser.add_argument("--round-seconds", type=float, help="seconds a round (default: the chain's, or 2)")
+    parser.add_argument("--epoch-rounds", type=int, help="rounds an epoch (default: the chain's, or 10)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args(arguments)
 
@@ -44,19 +46,19 @@ def settings_of(options: argparse.Namespace) -> MeterSettings:
     chain = _read(options.chain_file) if options.chain_file else None
     if chain is None and (options.mu is None or options.b is None):
         raise ConfigError("Name a chain file, or give both --mu and --b.")
-    noise = Noise(
-        options.mu if chain is None or options.mu is not None else chain.noise.mu,
-        options.b if chain is None or options.b is not None else chain.noise.b,
-    )
-    seconds = options.round_seconds
+    settings = MeterSettings(Noise(options.mu, options.b)) if chain is None else MeterSettings.of(chain)
+    noise = settings.noise
     given = {
-        "round_seconds": chain.round_ms / 1000 if chain and seconds is None else seconds,
-        "rounds": (options.rounds,) if options.rounds is not None else None,
+        "noise": Noise(
+            noise.mu if options.mu is None else options.mu, noise.b if options.b is None else options.b
+        ),
+        "round_seconds": options.round_seconds,
+        "epoch_rounds": options.epoch_rounds,
+        "setups": (options.setups,) if options.setups is not None else None,
         "epsilon": options.epsilon,
         "delta": options.delta,
     }
-    given = {name: value for name, value in given.items() if value is not None}
-    return MeterSettings(noise, len(chain.hops) if chain else None, **given)
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,12 +1,12 @@
-"""The privacy meter: what noise buys against somebody who interferes, over many rounds.
+"""The privacy meter: what noise buys against somebody who interferes, over many setups.
 
 **What is measured.** Whoever interferes removes onions and looks at the last hop how many drops are accessed
 once and twice. One conversation in one slot, whatever subset of its onions is removed, changes the first
-count by 2 at most and the second by 1 (``tests/test_privacy_meter.py`` tries them all). A round in which
+count by 2 at most and the second by 1 (``tests/test_privacy_meter.py`` tries them all). A setup in which
 that could have happened shows both counts with the noise of one honest hop: ``max(0, mu + L(b))`` and
 ``max(0, mu/2 + L(b/2))``.
 
-**What comes out.** After k such rounds the odds between "they talk" and "they do not" have changed by a
+**What comes out.** After k such setups the odds between "they talk" and "they do not" have changed by a
 factor of ``exp(epsilon)`` at most, except with probability delta. Two accountants: ``TheoremAccountant`` is
 Vuvuzela's (SOSP'15, theorems 1 and 2), in closed form. ``TightAccountant`` composes the exact privacy losses
 of this mechanism, truncation included, and needs the extra ``privacy``.
@@ -23,32 +23,32 @@ from typing import Any
 from iirs.errors import ExtraMissingError
 from iirs.noise import Noise
 
-ROUNDS_MAX = 2_000_000
-"""The most rounds that are counted: 46 days of 2 s. More are said to be this many."""
+SETUPS_MAX = 2_000_000
+"""The most setups that are counted: more than a year of one every 20 s. More are said to be this many."""
 DELTA_MIN = 1e-9
 """The least delta asked for: below it the rounding of the tight accountant's Fourier transform shows."""
 
 
 class Accountant(ABC):
-    """Epsilon and delta over many rounds of one noise, by one way of counting."""
+    """Epsilon and delta over many setups with one noise, by one way of counting."""
 
     def __init__(self, noise: Noise) -> None:
         self.noise = noise
 
     @abstractmethod
-    def epsilon(self, rounds: int, delta: float) -> float:
-        """Return the least epsilon that holds over ``rounds`` with ``delta``; infinite if none does."""
+    def epsilon(self, setups: int, delta: float) -> float:
+        """Return the least epsilon that holds over ``setups`` with ``delta``; infinite if none does."""
 
     @abstractmethod
-    def delta(self, rounds: int, epsilon: float) -> float:
-        """Return the least delta with which ``epsilon`` holds over ``rounds``: 0 to 1."""
+    def delta(self, setups: int, epsilon: float) -> float:
+        """Return the least delta with which ``epsilon`` holds over ``setups``: 0 to 1."""
 
-    def rounds_within(self, epsilon: float, delta: float) -> int:
-        """Return the most rounds that stay within the budget: 0 to ``ROUNDS_MAX``."""
+    def setups_within(self, epsilon: float, delta: float) -> int:
+        """Return the most setups that stay within the budget: 0 to ``SETUPS_MAX``."""
         inside, outside = 0, 1
-        while outside <= ROUNDS_MAX and self.delta(outside, epsilon) <= delta:
+        while outside <= SETUPS_MAX and self.delta(outside, epsilon) <= delta:
             inside, outside = outside, 2 * outside
-        outside = min(outside, ROUNDS_MAX + 1)
+        outside = min(outside, SETUPS_MAX + 1)
         while outside - inside > 1:
             middle = (inside + outside) // 2
             if self.delta(middle, epsilon) <= delta:
@@ -59,36 +59,36 @@ class Accountant(ABC):
 
 
 class TheoremAccountant(Accountant):
-    """Vuvuzela's theorem 2, or plain addition where that gives less (it does for few rounds).
+    """Vuvuzela's theorem 2, or plain addition where that gives less (it does for few setups).
 
     Theorem 2 holds for any d above 0: ``epsilon' = sqrt(2 k ln(1/d)) epsilon + k epsilon (e^epsilon - 1)``
     and ``delta' = k delta + d``. Epsilon' falls as d grows, so the best d is all that k delta leaves.
     """
 
-    def epsilon(self, rounds: int, delta: float) -> float:
+    def epsilon(self, setups: int, delta: float) -> float:
         """Return epsilon' for the best d."""
-        each, left = self.noise.epsilon, delta - rounds * self.noise.delta
+        each, left = self.noise.epsilon, delta - setups * self.noise.delta
         if left < 0 or math.isinf(each):
             return math.inf
-        added = rounds * each
+        added = setups * each
         if left == 0:
             return added
-        return min(added, math.sqrt(2 * rounds * math.log(1 / left)) * each + self._drift(rounds))
+        return min(added, math.sqrt(2 * setups * math.log(1 / left)) * each + self._drift(setups))
 
-    def delta(self, rounds: int, epsilon: float) -> float:
+    def delta(self, setups: int, epsilon: float) -> float:
         """Return delta' for the d that gives just this epsilon'."""
         each = self.noise.epsilon
         if math.isinf(each):
             return 1.0
-        certain = rounds * self.noise.delta
-        if rounds * each <= epsilon:
+        certain = setups * self.noise.delta
+        if setups * each <= epsilon:
             return min(1.0, certain)
-        above = (epsilon - self._drift(rounds)) / each
-        return min(1.0, certain + math.exp(-(above**2) / (2 * rounds))) if above > 0 else 1.0
+        above = (epsilon - self._drift(setups)) / each
+        return min(1.0, certain + math.exp(-(above**2) / (2 * setups))) if above > 0 else 1.0
 
-    def _drift(self, rounds: int) -> float:
+    def _drift(self, setups: int) -> float:
         each = self.noise.epsilon
-        return rounds * each * math.expm1(each) if each < 100 else math.inf
+        return setups * each * math.expm1(each) if each < 100 else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ class TightAccountant(Accountant):
     """The composition of the losses themselves, by Google's ``dp-accounting`` (Apache 2.0).
 
     All losses of this mechanism are whole multiples of 2/b but those at the cut, which are rounded up, so the
-    grid costs nothing. Each round's loss is bounded in both directions at once, so an adversary who chooses
-    anew in each round, knowing all rounds before, is covered (Zhu, Dong, Wang: "Optimal Accounting of
+    grid costs nothing. Each setup's loss is bounded in both directions at once, so an adversary who chooses
+    anew in each setup, knowing all setups before, is covered (Zhu, Dong, Wang: "Optimal Accounting of
     Differential Privacy via Characteristic Function", AISTATS 2022).
     """
 
@@ -140,7 +140,7 @@ class TightAccountant(Accountant):
             from dp_accounting.pld import privacy_loss_distribution as library  # noqa: PLC0415  # an extra
         except ImportError as error:
             raise ExtraMissingError("For the tight figures: pip install 'iirs[privacy]'.") from error
-        self._round: Any = None
+        self._setup: Any = None
         if noise.b and noise.mu >= 2:
             singles, pairs = (
                 library.PrivacyLossDistribution.create_from_rounded_probability(
@@ -148,23 +148,22 @@ class TightAccountant(Accountant):
                 )
                 for loss in (singles_loss(noise), pairs_loss(noise))
             )
-            self._round = singles.compose(pairs, tail_mass_truncation=0)
+            self._setup = singles.compose(pairs, tail_mass_truncation=0)
 
-    def epsilon(self, rounds: int, delta: float) -> float:
-        """Return epsilon over so many rounds, for this very mechanism."""
-        if self._round is None:
+    def epsilon(self, setups: int, delta: float) -> float:
+        """Return epsilon over so many setups, for this very mechanism."""
+        if self._setup is None:
             return math.inf
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", RuntimeWarning
-            )  # of numbers that overflow: the result is no bound
-            return float(self._round.self_compose(rounds).get_epsilon_for_delta(delta))
+            # Of numbers that overflow: the result is no bound.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return float(self._setup.self_compose(setups).get_epsilon_for_delta(delta))
 
-    def delta(self, rounds: int, epsilon: float) -> float:
-        """Return delta over so many rounds, for this very mechanism."""
-        if self._round is None:
+    def delta(self, setups: int, epsilon: float) -> float:
+        """Return delta over so many setups, for this very mechanism."""
+        if self._setup is None:
             return 1.0
-        return min(1.0, float(self._round.self_compose(rounds).get_delta_for_epsilon(epsilon)))
+        return min(1.0, float(self._setup.self_compose(setups).get_delta_for_epsilon(epsilon)))
 
 
 def best_accountant(noise: Noise) -> Accountant:
@@ -175,6 +174,6 @@ def best_accountant(noise: Noise) -> Accountant:
         return TheoremAccountant(noise)
 
 
-def rounds_within(noise: Noise, epsilon: float, delta: float) -> int:
-    """Return how many interfered rounds the budget lasts, by the best accountant there is."""
-    return best_accountant(noise).rounds_within(epsilon, delta)
+def setups_within(noise: Noise, epsilon: float, delta: float) -> int:
+    """Return how many interfered setups the budget lasts, by the best accountant there is."""
+    return best_accountant(noise).setups_within(epsilon, delta)

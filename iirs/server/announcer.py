@@ -187,7 +187,7 @@ class Announcer:
         self._standing_by = None
         left_out = self._numbers.use(number)
         if left_out > 1:
-            _log.warning("rounds had fallen behind the clock: %d numbers are left out", left_out)
+            _log.warning("rounds had fallen behind the clock; numbers left out: %d", left_out)
         if told := self._clock_report.on_round(number, self._clock_round()):
             _log.warning("%s", told)
         accounts.publish(ready.head)

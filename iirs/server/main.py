@@ -28,6 +28,7 @@ from iirs.server.net.addresses import is_loopback, reachable
 from iirs.server.net.descriptors import allowed, raise_limit
 from iirs.server.service import Service
 from iirs.server.settings import ServiceSettings
+from iirs.server.spare_memory import SpareMemory
 from iirs.server.stop_signal import StopSignal
 from iirs.standard_streams import can_be_written, program
 
@@ -179,8 +180,10 @@ def _run(options: argparse.Namespace, settings: ServiceSettings, stop: StopSigna
     print(f"iirs-server ready: {link}", flush=True)
     if options.qr or sys.stdout.isatty():
         _draw(link)
+    spare = SpareMemory()
     while not stop.wait(1.0):  # a bounded wait, so that signals arrive on every platform
         service.tidy()
+        spare.give_back()
     service.stop()
     return 0
 
@@ -213,7 +216,7 @@ def _trust(chain: Chain) -> list[str]:
     hops = len(chain.hops)
     if hops == 1:
         return [_TRUST_ALONE]
-    meter = read_meter(MeterSettings(chain.noise, hops, chain.round_ms / 1000))
+    meter = read_meter(MeterSettings.of(chain))
     return [_TRUST_CHAIN.format(hops=hops), f"note: {meter.verdict}", f"note: {meter.trust[0]}"]
 
 

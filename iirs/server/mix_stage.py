@@ -176,7 +176,7 @@ class MixStage:
 
     def random_cells(self, count: int) -> list[bytes]:
         """Return fresh random cells: what stands where one is missing, and goes through noise."""
-        # A key stream, as cells are under their layers: the system takes three times as long for as many.
+        # A key stream, as cells are under their layers: the system's own take three times as long.
         stream = Cipher(algorithms.AES256(self._random_bytes(_KEY_SIZE)), modes.CTR(bytes(16))).encryptor()
         return pieces(stream.update(bytes(CELL_SIZE * count)), CELL_SIZE)
 

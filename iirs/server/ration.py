@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from iirs.chain import Chain
+from iirs.noise import SETUP_SHARE, SETUPS_AT_ONCE
 
-SETUPS_AT_ONCE = 3.0
-SETUP_SHARE = 15 / 16
-"""Of the time an epoch takes, for which there is one setup. The rest is for clocks that differ."""
 _ENOUGH = 1 - 1e-9
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from apscheduler.executors.pool import ThreadPoolExecutor as RoundsExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from iirs.errors import AccountError, PeerError, StorageError
@@ -85,7 +86,9 @@ class Service:
         idle_seconds = max(settings.connection.idle_seconds, _IDLE_ROUNDS * keys.chain.round_ms / 1000)
         self._connection_settings = replace(settings.connection, idle_seconds=idle_seconds)
         self._stopping = threading.Event()
-        self._scheduler = BackgroundScheduler(daemon=True, jobstores={"default": SteadyJobs(time.monotonic)})
+        # One thread for the rounds: each of several would keep the memory that its rounds took.
+        stores, executors = {"default": SteadyJobs(time.monotonic)}, {"default": RoundsExecutor(1)}
+        self._scheduler = BackgroundScheduler(daemon=True, jobstores=stores, executors=executors)
         self._paced = False
         self._first_tick = 0.0  # monotonic seconds, as the next
         self._closes_at = 0.0
@@ -221,7 +224,7 @@ class Service:
             self._counts.count(Counted.LATE, outcome.late)
             bundle = [] if outcome.bundle is None else [outcome.bundle.encode()]
             _log.info(
-                "round %d: %d uploads, %d late, invitations %s%s",
+                "round %d: uploads %d, late %d, invitations %s%s",
                 outcome.context.round_number,
                 outcome.uploads,
                 outcome.late,

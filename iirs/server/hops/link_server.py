@@ -125,7 +125,7 @@ class LinkServer:
             self._refused += 1
             is_told = self._refused <= _FLOOD_TOLD
         if untold:
-            _log.warning("refused %d more connections that are not from hop %d", untold, before)
+            _log.warning("refused connections that are not from hop %d: %d more", before, untold)
         if is_told:
             _log.warning("refused a connection that is not from hop %d of this chain", before)
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -113,11 +114,13 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
             default=DEFAULT_NOISE_SHARE,
             help="share of a core that noise may take on each machine (default: 0.25)",
         )
+        line = DEFAULT_LINE_MBIT if command is join else None
         command.add_argument(
             "--line-mbit",
             type=float,
-            default=DEFAULT_LINE_MBIT,
-            help="what the line between two hops carries, Mbit/s; noise takes a quarter (default: 100)",
+            default=line,
+            help="what the line between two hops carries, Mbit/s; noise takes a quarter (default: "
+            + ("100)" if line else "no line, for hops on one machine)"),
         )
         command.add_argument("--noise-mu", type=int, help="mean number of singles, instead of a share")
         command.add_argument("--noise-b", type=int, help="scale of the noise; goes with --noise-mu")
@@ -160,7 +163,7 @@ def _init(options: argparse.Namespace) -> None:
         raise ConfigError("--first-port must leave room for a port a hop.")
     if options.folder.exists() and any(options.folder.iterdir()):
         raise ConfigError("The folder is not empty: a chain is made in a new one.")
-    noise = _noise(options, options.hops, options.noise_share / options.hops)
+    noise, bound = _noise(options, options.hops, options.noise_share / options.hops)
     folders = [options.folder / f"hop{number}" for number in range(options.hops)]
     parts = []
     for number, folder in enumerate(folders):
@@ -170,7 +173,7 @@ def _init(options: argparse.Namespace) -> None:
     chain_file = _render(parts, options, noise)
     for folder in (options.folder, *folders):
         write_file(folder / CHAIN_FILE, chain_file, 0o644)
-    _tell(parse_chain(chain_file))
+    _tell(parse_chain(chain_file), bound)
     print("\nStart the last hop first, each in a terminal of its own:\n")
     for folder in reversed(folders[1:]):
         print(f"  iirs-mix --data-dir {folder}")
@@ -195,9 +198,10 @@ def _join(options: argparse.Namespace) -> None:
         raise ConfigError("The first part must be the entry's, made with --entry, and no other.")
     if options.output.exists():
         raise ConfigError(f"{options.output} is there already; a chain file is never changed.")
-    chain_file = _render(parts, options, _noise(options, len(parts), options.noise_share))
+    noise, bound = _noise(options, len(parts), options.noise_share)
+    chain_file = _render(parts, options, noise)
     write_file(options.output, chain_file, 0o644)
-    _tell(parse_chain(chain_file))
+    _tell(parse_chain(chain_file), bound)
     print(f"\nEvery owner compares the fingerprint and puts this file beside the identity, as {CHAIN_FILE}.")
 
 
@@ -274,31 +278,43 @@ def _render(parts: list[_PublicPart], options: argparse.Namespace, noise: Noise)
     return chain_file
 
 
-def _noise(options: argparse.Namespace, hops: int, share: float) -> Noise:
-    """Return the noise asked for, or else as much as ``share`` of a core can make and carry at each hop."""
+def _noise(options: argparse.Namespace, hops: int, share: float) -> tuple[Noise, str]:
+    """Return the noise asked for, or else as much as ``share`` of a core and the line can carry at each hop.
+
+    And a sentence that says which of the two decided, or nothing.
+    """
     if (options.noise_mu is None) != (options.noise_b is None):
         raise ConfigError("--noise-mu and --noise-b go together.")
     if hops == 1:
-        return NO_NOISE
+        return NO_NOISE, ""
+    bound = ""
     if options.noise_mu is not None:
         noise = Noise(options.noise_mu, options.noise_b, forced=options.force)
     else:
-        cost, round_ms = measure(options.suite, hops), milliseconds(options.round_seconds)
-        noise = noise_for(
-            cost,
+        sized = partial(
+            noise_for,
+            measure(options.suite, hops),
             hops=hops,
-            round_ms=round_ms,
+            round_ms=milliseconds(options.round_seconds),
             epoch_rounds=options.epoch_rounds,
             share=share,
-            line_bytes=DEFAULT_LINE_SHARE * options.line_mbit * 1e6 / 8,
         )
+        noise = most = sized()
+        bound = "The share of the machine decides how much."
+        if options.line_mbit is not None:
+            noise = sized(line_bytes=DEFAULT_LINE_SHARE * options.line_mbit * 1e6 / 8)
+        if noise.mu < most.mu:
+            bound = (
+                f"The line of {options.line_mbit:g} Mbit/s decides how much, of which noise takes a quarter; "
+                f"the share of the machine would do for a mean of {most.mu:,} singles."
+            )
         noise = replace(noise, forced=options.force)
     if noise.protects_nothing and not options.force:
         raise ConfigError(
-            "This noise protects nobody: one round that is interfered with costs epsilon "
+            "This noise protects nobody: one setup that is interfered with costs epsilon "
             f"{noise.epsilon:.2g}, delta {noise.delta:.1g}. Take more, or --force for a test or a lesson."
         )
-    return noise
+    return noise, bound
 
 
 def measure(suite_name: str, hops: int) -> CircuitCost:
@@ -318,8 +334,9 @@ def measure(suite_name: str, hops: int) -> CircuitCost:
         for way in Way:
             layer.apply(initial_block(0, way), cell)
 
+    made = {layers: _fastest(partial(make, layers)) for layers in range(1, hops)}
     return CircuitCost(
-        lambda layers: _fastest(lambda: make(layers)),
+        made.__getitem__,
         _fastest(lambda: Layer(peel(onion, pairs[0], suite, context, 1, BatchKind.SETUP)[0])),
         _fastest(carry),
     )
@@ -334,12 +351,15 @@ def _fastest(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def _tell(chain: Chain) -> None:
+def _tell(chain: Chain, bound: str = "") -> None:
     print(f"fingerprint: {chain.fingerprint}")
     for number, hop in enumerate(chain.hops):
         print(f"  hop {number}: {hop.name} {hop.address or '(its address is in the join link)'}")
-    meter = MeterSettings(chain.noise, len(chain.hops), chain.round_ms / 1000)
-    print("", *report(meter), sep="\n")
+    print("", *report(MeterSettings.of(chain)), sep="\n")
+    later = len(chain.hops) - 1
+    if later:
+        rate = 2 * chain.noise.mu * later * CELL_SIZE * 8 / chain.round_ms / 1000
+        print(f"\nNoise takes {rate:.3g} Mbit/s each way of the line to the last hop. {bound}".rstrip())
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ class ChatPane(ttk.Frame):
             header, text="⋯", width=2, style="Quiet.TButton", command=self.open_talk_menu
         )
         self.talk_menu = new_menu(self, theme)
+        self.timer_menu = new_menu(self.talk_menu, theme)  # elsewhere the mouse would not reach it
 
     # -- what is shown ------------------------------------------------------------------------------
 
@@ -268,12 +269,12 @@ class ChatPane(ttk.Frame):
 
     def open_talk_menu(self) -> None:
         """Show what can be done with this talk."""
-        talk, menu, actions = self._talk, self.talk_menu, self._actions
+        talk, menu, timers, actions = self._talk, self.talk_menu, self.timer_menu, self._actions
         menu.delete(0, "end")
+        timers.delete(0, "end")
         menu.add_command(label=_("Find in this talk"), accelerator=key_name("Ctrl+F"), command=self.find)
         if not talk.is_group:
             self._entry(menu, _("Safety number …"), lambda: self.show_safety(talk.peer))
-        timers = new_menu(self, self._theme)
         for seconds, words in TIMERS:
             mark = "●" if seconds == talk.timer else "  "
             self._entry(timers, f"{mark} {_(words)}", partial(actions.set_timer, talk.peer, seconds))
