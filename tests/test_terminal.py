@@ -96,12 +96,16 @@ def test_a_pause_is_told_once_and_its_end_once(terminal: Terminal) -> None:
         assert terminal.lines_after(opened) == [f"iirs: {ROUNDS_GO_ON}"]
 
 
+ACCOUNT = Account("alice", make_chain().chain, person("alice"), b"")
+
+
 class LeavesSlowly:
     """A connection that takes three looks to be gone, and lets a test press Ctrl-C meanwhile."""
 
     def __init__(self, meanwhile: Callable[[], None]) -> None:
         self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.looks = 0
+        self.account = ACCOUNT
         self._meanwhile = meanwhile
 
     def quit(self) -> None:
@@ -329,6 +333,7 @@ class Connection:
         self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
         for event in events:
             self.events.put(event)
+        self.account = ACCOUNT
         self.sent: list[str] = []
         self.has_quit = False
         self.later: list[object] = []
