@@ -13,6 +13,7 @@ from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
 from iirs.client.events import RoundClosed, RoundFate, StandingBy
 from iirs.client.model.round_health import RoundHealth
+from iirs.client.open_round import OpenRound
 from iirs.client.store.store import ClientStore
 from iirs.client.sync import patience_for
 from iirs.epoch import EpochKeyring
@@ -322,6 +323,62 @@ def test_after_a_lost_setup_the_next_has_other_drops() -> None:
         entry.reply([bytes(CELL_SIZE)] * CIRCUITS, RoundStatus.LOST)
     assert len(set(seen)) == len(seen) // 2, "cover is in one drop a slot"
     assert entry.fates == [RoundFate.LOST] * 3
+
+
+def written(entry: Entry) -> list[list[tuple[MessageKind, int]]]:
+    return [[(message.kind, len(message.body)) for message in messages] for messages in entry.uploads]
+
+
+def comes_later(entry: Entry, number: int) -> None:
+    if number == 0:
+        entry.setup_round -= 2
+
+
+def asks_and_writes(entry: Entry, number: int) -> None:
+    if number == 1:
+        entry.engine.slots.ask("bob")
+        entry.engine.messenger.send("bob", "hello" * 1000)
+
+
+def reconnects(entry: Entry, number: int) -> None:
+    if number in (2, 4):
+        entry.log_in()
+
+
+def leaves(entry: Entry, number: int) -> None:
+    if number == 3:
+        entry.engine.slots.hang_up_all(leaving=True)
+
+
+@pytest.mark.parametrize("does", [comes_later, asks_and_writes, reconnects, leaves])
+def test_what_is_written_says_of_what_kind_the_round_is_and_nothing_else(
+    does: Callable[[Entry, int], None],
+) -> None:
+    plain, busy = Entry(keys=CHAIN), Entry(keys=CHAIN)
+    kinds_of_rounds = set()
+    for number in range(12):
+        does(busy, number)
+        plain.setup_round = busy.setup_round  # the rounds are of the same kinds for both
+        late = does is not comes_later and number == 7
+        for entry in (plain, busy):
+            entry.play(late=late and entry is busy)
+        kinds_of_rounds.add(busy.number == busy.setup_round)
+    assert kinds_of_rounds == {True, False}
+    assert written(plain) == written(busy)
+
+
+def test_a_client_that_sends_no_cells_without_circuits_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = OpenRound.cells
+
+    def lazy(current: OpenRound) -> list[bytes]:
+        return honest(current) if current.epoch is not None else []
+
+    monkeypatch.setattr(OpenRound, "cells", lazy)
+    entry = Entry(keys=CHAIN)
+    entry.setup_round -= 2
+    for _ in range(4):
+        entry.play()
+    assert len({len(messages[-1].body) for messages in entry.uploads}) == 2
 
 
 # -- standing by ---------------------------------------------------------------------------------------
