@@ -28,10 +28,10 @@ from iirs.client.store.store import ClientStore
 from iirs.directory import Entry
 from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import ChainError, ConnectionLostError, IirsError, ImpostorError, PeerError
-from iirs.geometry import PREKEY_SIZE, VAULT_SIZE
+from iirs.geometry import HASH_SIZE, PREKEY_SIZE, VAULT_SIZE, BatchKind
 from iirs.identity import Identity
 from iirs.message import Message, MessageKind
-from iirs.onion import MAX_EPOCH_STEPS
+from iirs.onion import MAX_STEPS, channel_period
 from iirs.server.accounts.database import Storage
 from iirs.server.keystore import ChainOptions, make_keys
 from iirs.server.service import Service
@@ -39,7 +39,7 @@ from iirs.server.settings import ServiceSettings
 from iirs.tls import server_context
 from iirs.wire.accounts import AccountRecord, RefusedError, Result
 from iirs.wire.limits import CloseReason
-from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, Replies, RoundStatus, Standby
+from iirs.wire.rounds import NO_BUNDLE, Announcement, Bundle, Replies, RoundStatus, Standby, announcement_hash
 from tests.harness import CHEAP, FAST_BACKOFF, PASSWORD, Person, Town, knows, town, wait_until
 from tests.raw import RawEnd
 
@@ -82,7 +82,7 @@ def fake_server(script: Script, context: ssl.SSLContext | None = None) -> Iterat
 
 
 def epoch_key() -> EpochKey:
-    return EpochKeyring(KEYS.chain, 0, KEYS.identity).current(7)
+    return EpochKeyring(KEYS.chain, 0, KEYS.identity).for_logins(7)
 
 
 CHAIN_FRAME = Message(MessageKind.CHAIN, KEYS.chain_file)
@@ -119,7 +119,7 @@ def answers(*items: bytes | Message) -> Script:
 
 
 def keys_by_another(**changes: int) -> Message:
-    stranger = EpochKeyring(KEYS.chain, 0, make_keys(ChainOptions()).identity).current(7)
+    stranger = EpochKeyring(KEYS.chain, 0, make_keys(ChainOptions()).identity).for_logins(7)
     return Message(MessageKind.KEYS, replace(stranger, **changes).encode())
 
 
@@ -377,10 +377,21 @@ TRANSIENT: dict[str, tuple[Callable[[bytes], Message], str]] = {
         "far ahead",
     ),
     "another version": (
-        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, 0)),
+        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, HASH_SIZE)),
         "does not understand",
     ),
-    "unknown flags": (lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, 9)), "does not understand"),
+    "unknown flags": (
+        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, HASH_SIZE + 1 + 8 + 8)),
+        "does not understand",
+    ),
+    "an epoch that has not begun": (
+        lambda a: changed_announcement(a, setup_round=number_of(a) + 1),
+        "does not fit those before it",
+    ),
+    "an epoch that is over": (
+        lambda a: changed_announcement(a, setup_round=number_of(a) - 1),
+        "does not fit those before it",
+    ),
     "an announcement too long": (
         lambda a: Message(MessageKind.ANNOUNCE, b"\0" + a + bytes(60_000)),
         "wrong length",
@@ -440,25 +451,48 @@ def test_a_part_of_the_directory_that_was_left_out_is_fetched_again(bad: Misbeha
     def leave_out(announcement: bytes) -> Message:
         if Announcement.decode(announcement, GEOMETRY).head.length < 3:
             return Message(MessageKind.STANDBY, b"\xff")
-        return changed_announcement(announcement, increment_start=start, increment=())
+        bad.replace_with = None  # what is announced after a lie, in the same session, follows something else
+        shown = announcement_hash(before[-1])
+        return changed_announcement(announcement, previous=shown, increment_start=start, increment=())
+
+    before: list[bytes] = []
+
+    def note(announcement: bytes) -> Message:
+        before.append(announcement)
+        return Message(MessageKind.ANNOUNCE, b"\0" + announcement)
 
     with connected(bad.place.link, bad.account) as alice:
-        alice.wait_for(RoundClosed, lambda e: e.clean)
+        bad.replace_with = note
+        alice.wait_for(RoundClosed, lambda e: e.clean and bool(before))
         bad.replace_with = leave_out
         for name in ("bob", "carol"):
             bad.place.register(name)
         waiting = alice.wait_for(ConnectionChanged, lambda e: e.state is ConnectionState.WAITING)
         assert "is missing" in waiting.sentence
         wait_until(lambda: knows(alice, "bob") and knows(alice, "carol"))
-        bad.replace_with = None
         seen = len(alice.drain())
         alice.wait_for(RoundClosed, lambda e: e.clean and e in alice.log[seen:])
         assert not any(isinstance(e, Notice) and e.alarm for e in alice.drain())
 
 
+class Later:
+    """Announces as an honest server does until the second round of the session, and then something else."""
+
+    def __init__(self, change: Callable[[bytes], Message]) -> None:
+        self._change = change
+        self._last = -1
+
+    def __call__(self, announcement: bytes) -> Message:
+        last, self._last = self._last, number_of(announcement)
+        follows = last == self._last - 1
+        return self._change(announcement) if follows else Message(MessageKind.ANNOUNCE, b"\0" + announcement)
+
+
 FINAL: dict[str, tuple[Callable[[bytes], Message], str]] = {
     "a head nobody signed": (
-        lambda a: Message(MessageKind.ANNOUNCE, b"\0" + flipped(a, 20 + 32 + 4 + 32)),
+        lambda a: Message(
+            MessageKind.ANNOUNCE, b"\0" + flipped(a, HASH_SIZE + 28 + HASH_SIZE + 4 + HASH_SIZE)
+        ),
         "did not sign",
     ),
     "entries beyond the head": (
@@ -466,8 +500,12 @@ FINAL: dict[str, tuple[Callable[[bytes], Message], str]] = {
         "did not sign",
     ),
     "another bundle than the chain's": (
-        lambda a: changed_announcement(a, bundle_digest=os.urandom(32)),
+        Later(lambda a: changed_announcement(a, bundle_digest=os.urandom(32))),
         "other invitations",
+    ),
+    "another round before than was announced": (
+        Later(lambda a: changed_announcement(a, previous=os.urandom(32))),
+        "other rounds",
     ),
     "a bundle that the chain knows nothing of": (
         lambda a: changed_announcement(a, bundle_digest=NO_BUNDLE),
@@ -508,19 +546,22 @@ def test_what_is_signed_wrongly_ends_the_session_for_good_with_an_alarm(bad: Mis
         bad.replace_with = None
 
 
-def test_replies_of_another_round_or_full_of_garbage_are_a_loss_and_no_more(bad: Misbehaving) -> None:
+def test_replies_of_another_round_or_full_of_garbage_are_a_loss_and_no_more(
+    bad: Misbehaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent: list[int] = []
+    honest = Replies.encode
 
-    def garbage(announcement: bytes) -> Message:
-        sent.append(number_of(announcement))
-        pieces = tuple(os.urandom(GEOMETRY.entry_reply_size) for _ in range(2))
-        return Replies(number_of(announcement) - 1, RoundStatus.DONE, pieces).encode()
+    def garbage(replies: Replies) -> Message:
+        sent.append(replies.round_number)
+        pieces = tuple(os.urandom(GEOMETRY.uploaded_size(BatchKind.CELL)) for _ in range(2))
+        return honest(Replies(replies.round_number - len(sent) % 2, RoundStatus.DONE, pieces))
 
     with connected(bad.place.link, bad.account) as alice:
         alice.wait_for(RoundClosed, lambda e: e.clean)
-        bad.replace_with = garbage
-        wait_until(lambda: len(sent) > 3)  # rounds that nobody announces, as when the server is ill
-        bad.replace_with = None
+        with monkeypatch.context() as ill:
+            ill.setattr(Replies, "encode", garbage)
+            wait_until(lambda: len(sent) > 3)
         seen = len(alice.drain())
         alice.wait_for(RoundClosed, lambda e: e.clean and e in alice.log[seen:])
         assert _states(alice) == [ConnectionState.CONNECTING, ConnectionState.ONLINE]
@@ -533,15 +574,15 @@ def test_an_entry_key_for_other_rounds_than_are_announced_ends_the_connection(
     """A server that lies about its key's rounds cannot keep a client stepping keys for hours."""
     honest = EpochKeyring._make
 
-    def lie(ring: EpochKeyring, round_number: int) -> object:
-        made = honest(ring, round_number)
+    def lie(ring: EpochKeyring, first: int, last: int) -> object:
+        made = honest(ring, first, last)
         key = EpochKey(0, first_round, first_round + 1, made.pair.public_bytes, b"")
         signature = ring._identity.sign(key.signed_content(ring._chain.chain_id))
         return replace(made, public=replace(key, signature=signature))
 
-    assert int(time.time() * 5) // KEYS.chain.epoch_rounds > MAX_EPOCH_STEPS
+    assert channel_period(int(time.time() * 5)) > MAX_STEPS
     monkeypatch.setattr(EpochKeyring, "_make", lie)
-    monkeypatch.setattr(EpochKeyring, "current", _only_key)
+    monkeypatch.setattr(EpochKeyring, "for_logins", _only_key)
     service = Service(KEYS, Storage("sqlite://"), ServiceSettings())
     port = service.start("127.0.0.1", 0, paced=False)
     link = JoinLink("127.0.0.1", port, KEYS.chain.chain_id)
@@ -559,7 +600,7 @@ def test_an_entry_key_for_other_rounds_than_are_announced_ends_the_connection(
 
 def _only_key(ring: EpochKeyring, number: int) -> EpochKey:
     if not ring._keys:
-        ring._keys.append(ring._make(number))
+        ring._keys.append(ring._make(number, number))
     return ring._keys[0].public
 
 

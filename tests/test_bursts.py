@@ -30,7 +30,7 @@ from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.link import HEADER_SIZE, LinkKind, Prepare, decode_header, encode_open, requests
 from iirs.wire.accounts import Errand, ErrandKind, Registration, Result
 from iirs.wire.limits import CloseReason
-from iirs.wire.rounds import Announcement, RoundFlags, Upload
+from iirs.wire.rounds import NOTHING_BEFORE, Announcement, RoundFlags, Upload
 from tests.builders import ChainKeys, make_chain, person, prekey_pair
 from tests.harness import FAST_BACKOFF, PATIENT_SECONDS, knows, town, wait_until
 from tests.raw import Session
@@ -109,9 +109,13 @@ def test_the_longest_announcement_there_is_passes_a_link_and_is_accepted_by_a_ho
     raws = tuple(item.raw for item in directory.entries)
     now, world = 3000, HopEnvironment(os.urandom, clock=lambda: 6000.0)
     hop = LaterHop(KEYS.chain, 1, KEYS.identities[1], HopState(None, KEYS.chain.chain_id), world, None)
-    key_ids = (bytes(32), hop.prepare(Prepare(now, 0, raws), math.inf).keys[0].key_id)
+    prepare = Prepare(now, now, NOTHING_BEFORE, 0, raws)
+    key_ids = (bytes(32), hop.prepare(prepare, math.inf).keys[0].key_id)
     prekeys = (os.urandom(PREKEY_SIZE),) * PREKEY_INCREMENT_MAX
-    shown = Announcement(now, RoundFlags.NONE, 2000, 1, 1, key_ids, KEYS.head(directory), 0, raws, prekeys)
+    head = KEYS.head(directory)
+    shown = Announcement(
+        NOTHING_BEFORE, now, now, RoundFlags.NONE, 2000, 1, 1, key_ids, head, 0, raws, prekeys
+    )
     encoded = shown.encode()
     geometry = KEYS.chain.geometry
     assert len(encoded) == geometry.announcement_max

@@ -176,6 +176,82 @@ def test_to_ask_again_takes_back_the_end_that_was_to_be_said() -> None:
     assert states(pair) == (PeerState.CONNECTED, PeerState.CONNECTED)
 
 
+# -- epochs of several rounds ---------------------------------------------------------------------------
+
+
+def in_epochs() -> Pair:
+    """Two who talk, at the end of an epoch of four rounds."""
+    pair = Pair(2, 4)
+    pair.talk()
+    pair.run(3 - pair.into)
+    return pair
+
+
+def test_drops_are_left_at_the_first_setup_after_an_end_and_not_before() -> None:
+    for hangs_up_after in range(4):
+        pair = in_epochs()
+        records = pair.run(hangs_up_after)
+        pair.sides[0].do("hang up")
+        records += pair.run(12)
+        setups = [sorted(record.drops) for record in records if record.is_setup]
+        assert setups == [[0, 1]] * (1 + (hangs_up_after > 1)) + [[]] * (
+            len(setups) - 1 - (hangs_up_after > 1)
+        )
+        talking = [len(record.talking) for record in records[hangs_up_after:]]
+        assert talking == [2] * HANG_UP_ROUNDS + [0] * (12 - HANG_UP_ROUNDS)
+        assert states(pair) == (PeerState.IDLE, PeerState.ENDED)
+
+
+def test_a_late_upload_costs_the_peer_a_round_and_oneself_nothing() -> None:
+    pair = in_epochs()
+    late = Fate((Lot(in_time=False), Lot()))
+    heard = [pair.play(late if number in (1, 2) else Fate()).heard for number in range(4)]
+    assert heard == [{0, 1}, {0}, {0}, {0, 1}]
+
+
+def test_a_late_setup_costs_both_the_epoch_and_no_more() -> None:
+    pair = in_epochs()
+    records = [*pair.play_epoch(Fate((Lot(in_time=False), Lot()))), *pair.play_epoch()]
+    assert [record.heard for record in records] == [set()] * 4 + [{0, 1}] * 4
+    assert set(records[0].accesses.values()) == {1}, "bob is alone in both drops"
+
+
+def test_whoever_is_restarted_speaks_again_from_the_next_setup_on() -> None:
+    pair = in_epochs()
+    pair.play()
+    records = [pair.play(Fate((Lot(restarts=Moment.BEFORE), Lot()))), *pair.run(6)]
+    assert [len(record.talking) for record in records] == [1, 1, 1, 2, 2, 2, 2]
+    assert [record.heard for record in records] == [set()] * 3 + [{0, 1}] * 4
+
+
+def test_whoever_reconnects_goes_on_in_the_same_epoch() -> None:
+    pair = in_epochs()
+    pair.play()
+    pair.play(Fate((Lot(online=False), Lot())))
+    assert pair.play().heard == {0, 1}
+
+
+def test_a_setup_that_is_forced_or_lost_costs_no_more_than_its_round() -> None:
+    pair = in_epochs()
+    pair.play()
+    assert pair.play(Fate(forced=True)).heard == {0, 1}
+    assert pair.play(Fate(forced=True, lost=True)).heard == set()
+    again = pair.play()
+    assert again.is_setup
+    assert again.heard == {0, 1}
+
+
+def test_who_stops_before_the_start_that_a_bundle_named_does_not_begin_there() -> None:
+    """Fixed: it crashed on a round before that start, whose keys it does not have."""
+    pair = Pair(1, 4)
+    pair.want()
+    while not pair.last.invited if pair.records else True:
+        pair.play()
+    assert pair.play(Fate((Lot(restarts=Moment.BEFORE), Lot()))).talking == set()
+    pair.run(4)
+    assert pair.last.heard in (set(), {0, 1})
+
+
 # -- what a bundle decides ------------------------------------------------------------------------------
 
 

@@ -26,8 +26,8 @@ def after(*fates: RoundFate) -> RoundHealth:
 
 @given(st.lists(st.sampled_from(RoundFate), max_size=250))
 def test_the_last_hundred_rounds_are_counted_and_no_others(fates: list[RoundFate]) -> None:
-    counted = [fate for fate in fates if fate is not RoundFate.NOT_YET]
-    health, last = after(*fates), counted[-HEALTH_ROUNDS:]
+    health = after(*fates)
+    last = [fate for fate in fates if fate is not RoundFate.NOT_YET][-HEALTH_ROUNDS:]
     assert (health.clean, health.tampered, health.lost) == tuple(map(last.count, (CLEAN, TAMPERED, LOST)))
     assert health.troubled + health.clean == len(last) == len(health.fates)
 

@@ -11,12 +11,19 @@ from iirs.client.account.account import Account, Environment, SessionStart
 from iirs.client.engine import Engine
 from iirs.client.store.store import ClientStore
 from iirs.errors import DirectoryError
-from iirs.geometry import VAULT_SIZE
+from iirs.geometry import VAULT_SIZE, BatchKind
 from iirs.message import Message, MessageKind
-from iirs.onion import EntryChannel
+from iirs.onion import EntryChannel, channel_period
 from iirs.prekey import Prekey
 from iirs.wire.accounts import AccountRecord
-from iirs.wire.rounds import Announcement, Replies, RoundFlags, RoundStatus
+from iirs.wire.rounds import (
+    NOTHING_BEFORE,
+    Announcement,
+    Replies,
+    RoundFlags,
+    RoundStatus,
+    announcement_hash,
+)
 from tests.builders import make_chain, make_directory, make_prekey, person
 
 KEYS = make_chain(prekey_rounds=10)
@@ -30,10 +37,11 @@ class Rounds:
     def __init__(self, engine: Engine, number: int) -> None:
         self.engine = engine
         self.number = number
+        self.previous = NOTHING_BEFORE
 
     def log_in(self, prekeys: list[bytes] | None = None) -> None:
         record = AccountRecord(0, 0, bytes(VAULT_SIZE))
-        channel = EntryChannel(bytes(32), b"", self.number // CHAIN.epoch_rounds)
+        channel = EntryChannel(bytes(32), b"", channel_period(self.number))
         raws = [entry.raw for entry in DIRECTORY.entries]
         self.engine.begin_session(
             SessionStart(record, channel, KEYS.head(DIRECTORY), raws, b"", prekeys or [])
@@ -51,11 +59,14 @@ class Rounds:
             self.number += 1
             head = KEYS.head(DIRECTORY)
             flags = RoundFlags.INVITE if self.number % 3 == 0 else RoundFlags.NONE
-            announced = Announcement(self.number, flags, 2000, 3, 1, (bytes(32),), head, 3, (), prekeys)
-            self.engine.open_round(announced.encode())
+            announced = Announcement(
+                self.previous, self.number, self.number, flags, 2000, 3, 1, (bytes(32),), head, 3, (), prekeys
+            ).encode()
+            self.previous = announcement_hash(announced)
+            self.engine.open_round(announced)
             seen.append((self.number, self.engine.build_upload()))
             if status is not None:
-                size, count = CHAIN.geometry.entry_reply_size, CHAIN.geometry.onions_per_client
+                size, count = CHAIN.geometry.uploaded_size(BatchKind.CELL), CHAIN.geometry.circuits
                 self.engine.close_round(Replies(self.number, status, (bytes(size),) * count))
         return seen
 
@@ -69,12 +80,16 @@ def rounds(store: ClientStore | None = None, number: int = 1000) -> Rounds:
 
 
 def with_prekey(seen: list[tuple[int, list[Message]]]) -> list[int]:
-    """The rounds whose write began with a prekey; every write ends with the one upload."""
-    uploads = {MessageKind.UPLOAD, MessageKind.UPLOAD_INVITE}
-    assert all(write[-1].kind in uploads for _, write in seen)
-    extra = [(number, [message.kind for message in write[:-1]]) for number, write in seen]
-    assert all(kinds in ([], [MessageKind.PREKEY]) for _, kinds in extra)
-    return [number for number, kinds in extra if kinds]
+    """The rounds whose write began with a prekey; every write ends with the one upload, after its onions."""
+    found = []
+    for number, write in seen:
+        first, *rest = [message.kind for message in write]
+        if first is MessageKind.PREKEY:
+            found.append(number)
+            first, *rest = rest
+        invites = [MessageKind.INVITE] if number % 3 == 0 else []
+        assert [first, *rest] == [MessageKind.SETUP, *invites, MessageKind.UPLOAD]
+    return found
 
 
 def chat(playing: Rounds) -> None:

@@ -10,17 +10,18 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from iirs.client.account.account import Environment
 from iirs.client.conversation import Conversation
 from iirs.client.conversation_values import Posted
+from iirs.client.departure import ticks_to_leave
 from iirs.client.engine import Engine
 from iirs.client.events import (
     EntriesRemoved,
@@ -40,21 +41,21 @@ from iirs.client.events import (
     TransferChanged,
 )
 from iirs.client.model.background import exported
-from iirs.client.server_connection import LEAVE_ROUNDS
+from iirs.client.open_round import OpenRound
 from iirs.client.store.log_entry import TransferState
 from iirs.demo.wiretap import Burst, TrafficDirection, Wiretap
-from iirs.directory import Head
 from iirs.geometry import PREKEY_SIZE, VAULT_SIZE, Geometry
 from iirs.message import HEADER_SIZE, Limits, Message, MessageKind
 from iirs.server.settings import ServiceSettings
 from iirs.suite import HYBRID
 from iirs.tls import on_the_wire
 from iirs.wire.limits import upload_limits
-from iirs.wire.rounds import Upload
+from iirs.wire.rounds import Announcement, Upload
 from tests.harness import FAST_BACKOFF, Person, Town, town, wait_until
 from tests.test_full_disk import under
 
 ROUNDS = 45
+LEAVE_ROUNDS = ticks_to_leave(1)
 ROUND_SECONDS = 0.04
 PREKEY_ROUNDS = 7
 """Rounds of a prekey's period in the worlds with short ones."""
@@ -309,7 +310,7 @@ def count(person: Person, kind: type[Event]) -> int:
 
 def on_wire(place: Town, bursts: list[Burst]) -> list[tuple[int, TrafficDirection, int]]:
     """Return (round, direction, size) for everything from the first upload on."""
-    first = with_prekey(place.service.chain.geometry.upload_size)
+    first = with_prekey(place.service.chain.geometry, invites=False)
     start = next(
         i for i, burst in enumerate(bursts) if burst.size == first and burst.direction is TrafficDirection.UP
     )
@@ -317,9 +318,10 @@ def on_wire(place: Town, bursts: list[Burst]) -> list[tuple[int, TrafficDirectio
     return [(place_in_time // 2, burst.direction, burst.size) for place_in_time, burst in enumerate(session)]
 
 
-def with_prekey(upload_size: int) -> int:
-    """Return what an upload takes on the wire when a prekey goes before it."""
-    return on_the_wire(HEADER_SIZE + PREKEY_SIZE + HEADER_SIZE + upload_size)
+def with_prekey(geometry: Geometry, *, invites: bool) -> int:
+    """Return what the write of a setup round takes on the wire when a prekey goes before it."""
+    bodies = [PREKEY_SIZE, geometry.setup_size, geometry.invite_size * invites, geometry.upload_size]
+    return on_the_wire(sum(HEADER_SIZE + size for size in bodies if size))
 
 
 @pytest.fixture(scope="module")
@@ -457,7 +459,7 @@ def test_a_client_that_tells_a_prekey_again_while_its_disk_is_full_is_caught(
 def renewals(seen: Seen, person: str) -> list[int]:
     """The rounds in which the network saw a prekey go up, counted from the first upload."""
     geometry = Geometry(HYBRID, 1, 2)
-    sizes = {with_prekey(geometry.upload_size), with_prekey(geometry.upload_invite_size)}
+    sizes = {with_prekey(geometry, invites=False), with_prekey(geometry, invites=True)}
     return [
         number
         for number, direction, size in seen.wire[person]
@@ -565,20 +567,19 @@ def test_a_client_whose_uploads_grow_when_it_talks_is_caught(
     idle = worlds("idle")
     honest = Upload.encode
 
-    def chatty(upload: Upload) -> Message:
-        message = honest(upload)
-        return Message(message.kind, message.body + talking[0])
+    def chatty(upload: Upload) -> list[Message]:
+        *before, message = honest(upload)
+        return [*before, Message(message.kind, message.body + talking[0])]
 
-    def tolerant(message: Message, geometry: Geometry) -> Upload:
-        size = max(upload_limits(geometry)[message.kind])
-        return strict(Message(message.kind, message.body[:size]), geometry)
+    def tolerant(body: bytes, before: Mapping[MessageKind, bytes], geometry: Geometry) -> Upload:
+        return strict(body[: geometry.upload_size], before, geometry)
 
     strict = Upload.decode
     talking = [b""]
     real = Conversation.prepare
 
-    def prepare(self: Conversation, round_number: int, head: Head) -> Posted | None:
-        posted = real(self, round_number, head)
+    def prepare(self: Conversation, shown: Announcement, has_circuits: bool) -> Posted | None:
+        posted = real(self, shown, has_circuits)
         talking[0] = b"" if posted is None else b"!"
         return posted
 
@@ -596,14 +597,13 @@ def _lenient_limits(geometry: Geometry) -> Limits:
 def test_cover_that_does_not_pair_with_itself_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The histogram has teeth: here idle slots leave their messages in two drops instead of one."""
-    real = Engine._fill_slot
+    """The histogram has teeth: here idle slots lead to two drops instead of one."""
+    real = OpenRound.fill
 
-    def careless(self: Engine, current: object, conversation: Conversation | None) -> list[bytes]:
-        requests = real(self, current, conversation)  # type: ignore[arg-type]
-        return [os.urandom(16) + request[16:] for request in requests]
+    def careless(self: OpenRound, *arguments: Any) -> list[bytes]:
+        return [os.urandom(len(drop_id)) for drop_id in real(self, *arguments)]
 
-    monkeypatch.setattr(Engine, "_fill_slot", careless)
+    monkeypatch.setattr(OpenRound, "fill", careless)
     assert not all(set(histogram) <= {2} for histogram in play(tmp_path, IDLE).histograms)
 
 

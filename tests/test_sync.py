@@ -68,6 +68,35 @@ def test_both_sides_have_the_same_drops_and_each_opens_what_the_other_seals() ->
     assert len({*ours.drop_ids, *take(alice, START + 1).drop_ids}) == 4
 
 
+def test_drops_are_for_an_epoch_and_keys_for_a_round() -> None:
+    alice, bob = both()
+    assert len(take(alice, START).drop_ids) == 2
+    take(bob, START)
+    ours, theirs = (side.take_round(START + 1, sets_up=False) for side in (alice, bob))
+    assert ours.drop_ids == theirs.drop_ids == ()
+    assert ours.keys_out == theirs.keys_in
+
+
+@pytest.mark.parametrize(("epoch_rounds", "patience"), [(1, 10), (4, 10), (5, 11), (10, 21), (120, 241)])
+def test_patience_outlasts_two_setups_that_are_lost_and_ends_before_a_chain_is_given_up(
+    epoch_rounds: int, patience: int
+) -> None:
+    assert patience_for(epoch_rounds) == patience
+    assert 2 * epoch_rounds < patience < MAX_GAP
+
+
+def test_an_agreement_that_was_given_up_is_resumed_with_its_chain() -> None:
+    alice, bob = both()
+    for side in (alice, bob):
+        side.lapse()
+        assert side.has_no_key_for(START - 1)
+        assert not any(side.is_posting(number) for number in range(START, START + 3 * PATIENCE))
+    assert alice.newest_common(bob.chain_ids()) == alice.current.chain_id
+    for side in (alice, bob):
+        side.resume(alice.current.chain_id, START + 7)
+    exchange(alice, bob, START + 7)
+
+
 def test_a_round_that_is_over_cannot_be_taken_again() -> None:
     alice, _ = both()
     take(alice, START)

@@ -248,6 +248,67 @@ def test_without_stepping_the_same_drops_would_be_used_again(monkeypatch: pytest
     fails(meets_at_one_place, plans)
 
 
+@pytest.mark.parametrize(("epoch_rounds", "invite_every"), TOWNS)
+def test_keeping_an_agreement_over_a_missed_bundle_would_put_the_two_in_four_drops(
+    monkeypatch: pytest.MonkeyPatch, epoch_rounds: int, invite_every: int
+) -> None:
+    """Bob alone begins; alice, who has no chain of his, agrees anew with him, and he misses that bundle."""
+    met_twice = _missed_bundles(epoch_rounds, invite_every)
+    meets_at_one_place(met_twice)
+    monkeypatch.setattr(Conversation, "lose_agreement", lambda self: None)
+    with pytest.raises(AssertionError, match="different places"):
+        meets_at_one_place(met_twice)
+
+
+def _missed_bundles(epoch_rounds: int, invite_every: int) -> Plan:
+    pair = Pair(invite_every, epoch_rounds)
+    pair.want()
+    happens: Spells = []
+    missed = iter((0, 1))
+    while (who := next(missed, None)) is not None:
+        fate = GOOD
+        while True:
+            invites = pair.shown().has_invitations
+            if invites:
+                lots = [Lot(), Lot()]
+                lots[who] = Lot(bundle=False)
+                fate = Fate((lots[0], lots[1]))
+            happens.append((fate, 1))
+            record = pair.play(fate)
+            if invites and record.invited == {0, 1}:
+                break
+    return Plan(epoch_rounds, invite_every, happens)
+
+
+@pytest.mark.parametrize(("epoch_rounds", "invite_every"), TOWNS)
+def test_switching_a_round_earlier_would_put_the_two_in_four_drops(
+    monkeypatch: pytest.MonkeyPatch, epoch_rounds: int, invite_every: int
+) -> None:
+    """Bob hears nothing from when alice has heard that he is ready: he stops just before she switches."""
+    plans = [
+        Plan(epoch_rounds, invite_every, [(GOOD, 6 + ready), (UNHEARD, 3 * PATIENCE)])
+        for ready in range(1, 14)
+    ]
+    for plan in plans:
+        meets_at_one_place(plan)
+    heard = DeadDropSync._generator_heard
+
+    def hasty(self: DeadDropSync, round_number: int, message: Any) -> None:
+        before = self.next
+        heard(self, round_number, message)
+        if self.next is not None and self.next is not before:
+            self.next = replace(self.next, switch_round=self.next.switch_round - epoch_rounds)
+
+    monkeypatch.setattr(DeadDropSync, "_generator_heard", hasty)
+    parted = 0
+    for plan in plans:
+        try:
+            meets_at_one_place(plan)
+        except AssertionError as error:
+            parted += "different places" in str(error)
+    assert parted
+
+
 # -- nobody alone ---------------------------------------------------------------------------------------
 
 _deed = st.tuples(

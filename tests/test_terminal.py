@@ -96,6 +96,9 @@ def test_a_pause_is_told_once_and_its_end_once(terminal: Terminal) -> None:
         assert terminal.lines_after(opened) == [f"iirs: {ROUNDS_GO_ON}"]
 
 
+ACCOUNT = Account("alice", make_chain().chain, person("alice"), b"")
+
+
 class LeavesSlowly:
     """A connection that takes three looks to be gone, and lets a test press Ctrl-C meanwhile."""
 
@@ -103,6 +106,7 @@ class LeavesSlowly:
         self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.ticks_to_leave = 7
         self.looks = 0
+        self.account = ACCOUNT
         self._meanwhile = meanwhile
 
     def quit(self) -> None:
@@ -330,6 +334,7 @@ class Connection:
         self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
         for event in events:
             self.events.put(event)
+        self.account = ACCOUNT
         self.sent: list[str] = []
         self.ticks_to_leave = 7
         self.has_quit = False
