@@ -51,7 +51,7 @@ def test_a_reply_marked_by_the_last_hop_is_not_recognised_by_the_entry() -> None
     assert answers_recognised(Attack()) == {}
 
 
-def test_it_is_if_hops_do_not_seal_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_if_hops_put_no_layer_on_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     real = MixHop._apply
 
     def one_way(mix: MixHop, number: int, way: Way, cells: Sequence[bytes]) -> list[bytes]:

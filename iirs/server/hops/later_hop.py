@@ -2,7 +2,7 @@
 
 States of a round here: prepared (key shown, head signed) -> opened (announcement accepted; at a setup, noise
 begun and the circuits before it gone) -> run (one batch of each kind). Each only once, rounds strictly
-increasing; what is refused changes nothing. The states of an epoch are in ``mix_hop``.
+increasing; what is refused runs nothing. The states of an epoch are in ``mix_hop``.
 """
 
 from __future__ import annotations
