@@ -18,6 +18,7 @@ from iirs.epoch import EpochKey, EpochKeyring
 from iirs.errors import HopError
 from iirs.geometry import INVITATION_SIZE, padded_invitations
 from iirs.message import Message, MessageKind
+from iirs.noise import SETUPS_AT_ONCE
 from iirs.onion import RoundContext
 from iirs.server.accounts.database_thread import DatabaseThread
 from iirs.server.accounts.prekey_store import PrekeyStore
@@ -32,7 +33,7 @@ from iirs.server.hops.preparer import Increment, Place, Preparer, Ready
 from iirs.server.keystore import ServerKeys
 from iirs.server.mix_net import MixNet, RoundOutcome
 from iirs.server.mix_stage import MixStage, NextHop, no_noise
-from iirs.server.ration import SETUPS_AT_ONCE, Ration, setup_seconds
+from iirs.server.ration import Ration, setup_seconds
 from iirs.server.round_numbers import RoundNumbers
 from iirs.server.settings import ServiceSettings
 from iirs.suite import KeyPair

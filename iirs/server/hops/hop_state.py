@@ -15,7 +15,7 @@ from typing import Any
 from iirs.directory import Directory
 from iirs.errors import ConfigError, StoreError
 from iirs.geometry import BatchKind
-from iirs.server.ration import SETUPS_AT_ONCE
+from iirs.noise import SETUPS_AT_ONCE
 
 _STORED = (BatchKind.SETUP, BatchKind.INVITATION)
 """Of cells nothing is stored: without the keys in memory a restarted hop runs none."""
