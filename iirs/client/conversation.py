@@ -308,8 +308,7 @@ class Conversation:
         self._forget()
 
     def _forget(self) -> None:
-        self.sync = None
-        self._begun = 0
+        self.sync, self._begun = None, 0
         self.ask = None
         self.confirmed = False
         self.end_round = 0
