@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import iirs.client.server_connection
+from iirs.client.departure import ticks_to_leave
 from iirs.client.engine import Engine
 from iirs.client.events import (
     ConnectionChanged,
@@ -20,9 +21,10 @@ from iirs.client.events import (
     StandingBy,
     TextReceived,
 )
-from iirs.client.server_connection import LEAVE_ROUNDS, ServerConnection
-from iirs.client.sync import PATIENCE
+from iirs.client.server_connection import ServerConnection
+from iirs.client.sync import patience_for
 from iirs.message import Message, MessageKind
+from iirs.wire.rounds import Announcement
 from tests.harness import Person, Town, town, wait_until
 from tests.standby import Pause
 
@@ -89,7 +91,7 @@ def test_a_conversation_outlasts_any_pause_and_what_was_typed_meanwhile_arrives(
         wait_until(lambda: seen(alice, StandingBy) == seen(bob, StandingBy) == 1)
         before, known = len(uploads), len(alice.drain())
         alice.connection.send("bob", "typed during the pause")
-        pause_for(pause, 3 * PATIENCE, alice, bob)
+        pause_for(pause, 3 * patience_for(1), alice, bob)
         assert len(uploads) == before
         assert not [e for e in alice.drain()[known:] if isinstance(e, PeerChanged | RoundClosed)]
         pause.end()
@@ -192,16 +194,16 @@ def test_whoever_quits_around_a_pause_leaves_at_the_same_tick_whatever_she_was_d
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, talking: bool, rounds_first: int
 ) -> None:
     left = quits_during_a_pause(tmp_path, monkeypatch, talking=talking, rounds_first=rounds_first)
-    assert left == LEAVE_ROUNDS
+    assert left == ticks_to_leave(1)
 
 
 def test_a_client_that_waits_for_its_conversations_in_a_pause_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wait_for_quiet(connection: ServerConnection) -> None:
-        left = connection._ticks_left
-        if left is not None and (left > 1 or is_quiet(connection._engine)):
-            connection._ticks_left = left - 1
+    def wait_for_quiet(connection: ServerConnection, announcement: Announcement | None) -> None:
+        leaving = connection._departure
+        if leaving is not None and (leaving._ticks_left > 1 or is_quiet(connection._engine)):
+            leaving.tick(announcement)
 
     monkeypatch.setattr(ServerConnection, "_tick", wait_for_quiet)
     with pytest.raises(AssertionError, match="never left"):
