@@ -201,9 +201,9 @@ def test_a_client_that_waits_for_its_conversations_in_a_pause_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wait_for_quiet(connection: ServerConnection, announcement: Announcement | None) -> None:
-        departure = connection._departure
-        if departure is not None and (departure._ticks_left > 1 or is_quiet(connection._engine)):
-            departure.tick(announcement)
+        leaving = connection._departure
+        if leaving is not None and (leaving._ticks_left > 1 or is_quiet(connection._engine)):
+            leaving.tick(announcement)
 
     monkeypatch.setattr(ServerConnection, "_tick", wait_for_quiet)
     with pytest.raises(AssertionError, match="never left"):
