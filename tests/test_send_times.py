@@ -296,6 +296,7 @@ SENDING = {
     "_thread",
     "time",
     "builtins",
+    "contextlib",
     "struct",
     "_struct",
     "ssl",
@@ -365,6 +366,10 @@ def steps_taken(
     return footsteps.uploads
 
 
+KINDS_OF_ROUNDS = 2
+"""With invitations, which are a message more in the same write, and without: everybody knows which."""
+
+
 def modules(steps: tuple[str, ...]) -> set[str]:
     return {step.rpartition(".")[0] for step in steps}
 
@@ -377,8 +382,8 @@ def test_whoever_sends_does_the_same_between_waking_and_writing_whatever_goes_on
     with monkeypatch.context() as patch:
         busy = steps_taken(tmp_path / "busy", patch, keep_busy)
     assert set(busy) == set(idle)
-    assert len(set(idle)) == 1
-    assert modules(idle[0]) <= SENDING
+    assert len(set(idle)) == KINDS_OF_ROUNDS
+    assert {module for steps in idle for module in modules(steps)} <= SENDING
 
 
 def test_a_client_that_looks_for_something_to_say_before_it_sends_is_caught(
@@ -398,7 +403,7 @@ def test_a_client_that_looks_for_something_to_say_before_it_sends_is_caught(
 
     monkeypatch.setattr(Engine, "build_upload", build)
     monkeypatch.setattr(Transport, "send", send)
-    assert len(set(steps_taken(tmp_path, monkeypatch, keep_busy))) == 2
+    assert len(set(steps_taken(tmp_path, monkeypatch, keep_busy))) > KINDS_OF_ROUNDS
 
 
 # -- on the wire ----------------------------------------------------------------------------------------
