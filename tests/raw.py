@@ -16,7 +16,7 @@ from iirs.geometry import BatchKind, Geometry
 from iirs.message import Limits, Message, MessageKind, MessageReader
 from iirs.onion import entry_offer_info
 from iirs.tls import TlsPipe, client_context
-from iirs.wire.accounts import Login, Result
+from iirs.wire.accounts import NO_ERRAND, Errand, Login, Result
 from iirs.wire.limits import CloseReason, hello
 from iirs.wire.rounds import Announcement, Upload
 
@@ -132,7 +132,12 @@ class Session:
     geometry: Geometry
 
     def upload(
-        self, number: int | None = None, *, invites: bool | None = None, sets_up: bool | None = None
+        self,
+        number: int | None = None,
+        *,
+        invites: bool | None = None,
+        sets_up: bool | None = None,
+        errand: Errand = NO_ERRAND,
     ) -> bytes:
         """Return an upload of right size and full of random bytes, by default of the right kind and round."""
         with_invitations = self.announcement.has_invitations if invites is None else invites
@@ -142,6 +147,7 @@ class Session:
             self._random(BatchKind.CELL, self.geometry.circuits),
             self._random(BatchKind.SETUP, self.geometry.circuits) if with_setups else (),
             self._random(BatchKind.INVITATION, self.geometry.slots) if with_invitations else (),
+            errand,
         )
         return b"".join(message.encode() for message in upload.encode())
 

@@ -30,7 +30,7 @@ from iirs.server.hops.later_hop import HopEnvironment, LaterHop
 from iirs.server.hops.link import HEADER_SIZE, LinkKind, Prepare, decode_header, encode_open, requests
 from iirs.wire.accounts import Errand, ErrandKind, Registration, Result
 from iirs.wire.limits import CloseReason
-from iirs.wire.rounds import NOTHING_BEFORE, Announcement, RoundFlags, Upload
+from iirs.wire.rounds import NOTHING_BEFORE, Announcement, RoundFlags
 from tests.builders import ChainKeys, make_chain, person, prekey_pair
 from tests.harness import FAST_BACKOFF, PATIENT_SECONDS, knows, town, wait_until
 from tests.raw import Session
@@ -254,10 +254,9 @@ def test_late_uploads_are_few_at_once_and_their_errands_too(
             assert end.ending() is CloseReason.PROTOCOL
 
 
-def with_errand(session: Session, errand: Errand) -> Message:
+def with_errand(session: Session, errand: Errand) -> bytes:
     """An upload of a round that is over, which asks for something all the same."""
-    upload = Upload.decode(session.upload(1, invites=False), session.geometry)
-    return replace(upload, errand=errand).encode()
+    return session.upload(1, errand=errand)
 
 
 def test_one_account_has_few_prekeys_announced_however_many_it_sends() -> None:

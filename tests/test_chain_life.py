@@ -217,7 +217,7 @@ def knock(place: RunningChain, hop: int, context: ssl.SSLContext) -> bytes:
         suppress(OSError),
         context.wrap_socket(sock) as tls,
     ):
-        tls.sendall(Prepare(0, 0).encode(1000).encode())
+        tls.sendall(Prepare(0, 0, bytes(32), 0).encode(1000).encode())
         return tls.recv(1)
     return b""
 

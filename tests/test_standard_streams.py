@@ -219,7 +219,7 @@ def run(*arguments: str, closed: str = "", head: bool = False) -> subprocess.Com
 
 
 def test_a_report_is_printed_to_whatever_there_is() -> None:
-    meter = ("iirs.meter.main", "--mu", "10", "--b", "1", "--rounds", "1")
+    meter = ("iirs.meter.main", "--mu", "10", "--b", "1", "--setups", "1")
     whole = run(*meter)
     assert (whole.returncode, whole.stderr) == (0, b"")
     assert b"Noise: every hop" in whole.stdout
