@@ -41,7 +41,7 @@ class Shape:
     slots: int = 1
     round_seconds: float = 0.3
     invite_every: int = 3
-    epoch_rounds: int = 30
+    epoch_rounds: int = 6
     noise_mu: int = 4
     noise_b: int = 1
 
