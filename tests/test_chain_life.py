@@ -34,6 +34,7 @@ from iirs.client.events import (
 )
 from iirs.epoch import GRACE_ROUNDS
 from iirs.errors import AccountError
+from iirs.onion import CHANNEL_ROUNDS
 from iirs.server.accounts.database import Storage
 from iirs.server.connectionThread import ConnectionSettings
 from iirs.server.hops.link import LinkKind, Prepare
@@ -123,7 +124,7 @@ def test_who_logs_in_with_a_key_that_is_gone_is_told_so_and_tries_again(
 
     def dawdling(*arguments: object) -> object:
         if not tries:
-            talk.place.wait_rounds(EPOCH_ROUNDS + GRACE_ROUNDS + 1, lambda line: True)
+            talk.place.wait_rounds(CHANNEL_ROUNDS + GRACE_ROUNDS + 1, lambda line: True)
         tries.append(arguments)
         return honest(*arguments)  # type: ignore[arg-type]
 

@@ -336,7 +336,7 @@ def leaves_nobody_alone(life: tuple[tuple[int, int], Deeds]) -> None:
             talk = pair.sides[who].conversation
             if what != "restart":
                 lots[who] = Lot(does={moment: what})
-            elif talk.confirmed or talk.sync is None:
+            elif talk.confirmed or (talk.is_settled and not talk.is_wanted):
                 lots[who] = Lot(restarts=Moment.AFTER)
         record = pair.play(Fate((lots[0], lots[1])))
         assert set(record.accesses.values()) <= {2}, "somebody is alone in a drop"
