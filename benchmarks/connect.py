@@ -22,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 
-from latency import connect
+from latency import connected
 
 from iirs.client.events import PeerChanged, PeopleChanged
 from iirs.client.server_connection import ServerConnection
@@ -31,6 +31,7 @@ from iirs.server.keystore import DEFAULT_EPOCH_ROUNDS, DEFAULT_INVITE_EVERY
 
 TARGETS = {1: (6.0, 12.0), 3: (16.0, 30.0)}
 _PATIENCE_SECONDS = 180
+_Pair = tuple[ServerConnection, ServerConnection]
 
 
 def main() -> int:
@@ -42,24 +43,17 @@ def main() -> int:
     parser.add_argument("--round-seconds", type=float, default=2.0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    names = [(f"alice{pair}", f"bob{pair}") for pair in range(options.pairs)]
+    names = [f"{name}{pair}" for pair in range(options.pairs) for name in ("alice", "bob")]
     epoch_rounds = DEFAULT_EPOCH_ROUNDS if options.hops > 1 else 1
     spread = options.round_seconds * (epoch_rounds + DEFAULT_INVITE_EVERY)
     with (
         tempfile.TemporaryDirectory() as folder,
         local_chain(options.hops, options.round_seconds) as servers,
+        connected(names, servers.link, Path(folder)) as people,
     ):
-        pairs = [[connect(name, servers.link, Path(folder)) for name in pair] for pair in names]
-        people = [person for pair in pairs for person in pair]
-        try:
-            for person in people:
-                _wait_for_everybody(person, len(people))
-            times = _meet(pairs, spread)
-        finally:
-            for person in people:
-                person.quit(at_once=True)
-            for person in people:
-                person.join(10)
+        for person in people:
+            _wait_for_everybody(person, len(people))
+        times = _meet(list(zip(people[::2], people[1::2], strict=True)), spread)
     summary = {
         "hops": options.hops,
         "pairs": len(times),
@@ -91,7 +85,7 @@ def _wait_for_everybody(person: ServerConnection, count: int) -> None:
             known |= set(event.names) - {person.account.name}
 
 
-def _meet(pairs: list[list[ServerConnection]], spread: float) -> list[float]:
+def _meet(pairs: list[_Pair], spread: float) -> list[float]:
     """Have each pair ask at a moment within ``spread`` seconds; return what each waited."""
     times: list[float] = []
     threads = [
@@ -106,7 +100,7 @@ def _meet(pairs: list[list[ServerConnection]], spread: float) -> list[float]:
     return times
 
 
-def _meet_one(pair: list[ServerConnection], spread: float) -> float:
+def _meet_one(pair: _Pair, spread: float) -> float:
     time.sleep(spread * secrets.randbelow(10_000) / 10_000)
     alice, bob = pair
     alice.ask(bob.account.name)

@@ -20,7 +20,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from iirs.chain import JoinLink
@@ -49,20 +50,27 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         local_chain(options.hops, options.round_seconds, noise) as servers,
     ):
-        people = [connect(name, servers.link, Path(folder)) for name in _NAMES]
-        try:
+        with connected(_NAMES, servers.link, Path(folder)) as people:
             meet(people)
             latencies = measure_texts(people, options.texts, options.round_seconds)
-        finally:
-            for person in people:
-                person.quit(at_once=True)
-            for person in people:
-                person.join(10)
         views = servers.views()
     noise_a_round = [round(view["noise_added"] / max(1, view["rounds"])) for view in views]
     summary = _summary(latencies, options.round_seconds)
     print(json.dumps({**summary, "hops": options.hops, "noise_a_round": noise_a_round}, indent=1))
     return 0
+
+
+@contextmanager
+def connected(names: Iterable[str], link: JoinLink, folder: Path) -> Iterator[list[ServerConnection]]:
+    """Have people registered and connected; at the end they leave at once."""
+    people = [connect(name, link, folder) for name in names]
+    try:
+        yield people
+    finally:
+        for person in people:
+            person.quit(at_once=True)
+        for person in people:
+            person.join(10)
 
 
 def connect(name: str, link: JoinLink, folder: Path) -> ServerConnection:

@@ -14,7 +14,8 @@ from iirs.client.invitations import Ask, Invitation, InvitationKind
 from iirs.client.sync import MAX_GAP, patience_for
 from iirs.errors import StoreError
 from iirs.message import ContentKind
-from tests.pair import INVITE_EVERY, Back, Fate, Lot, Moment, Pair
+from tests.pair import Pair
+from tests.pair_values import INVITE_EVERY, Back, Fate, Lot, Moment
 
 PATIENCE = patience_for(1)
 NOBODY_HEARS = Fate((Lot(in_time=False), Lot(in_time=False)))

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from iirs.server.announcer import Announcer
-from iirs.server.hops.preparer import Place
-
-START = 1000
+from iirs.server.announcer import carries_invitations
 
 
 def invitation_rounds(epoch_rounds: int, invite_every: int, epochs: int = 12) -> list[int]:
     """Play epochs of full length; return the rounds that carried invitations, from 0."""
-    announcer: Any = SimpleNamespace(_chain=SimpleNamespace(epoch_rounds=epoch_rounds), _since_invitations=0)
-    found = []
+    found: list[int] = []
     for number in range(epochs * epoch_rounds):
-        place = Place(START + number, START + number - number % epoch_rounds, bytes(32))
-        if Announcer._carries_invitations(announcer, place, invite_every):
+        since = number - found[-1] if found else number + 1
+        if carries_invitations(number % epoch_rounds, since, epoch_rounds, invite_every):
             found.append(number)
-            announcer._since_invitations = 0
-        else:
-            announcer._since_invitations += 1
     return found
 
 

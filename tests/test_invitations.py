@@ -17,7 +17,7 @@ from iirs.geometry import INVITATION_PLAIN_SIZE, INVITATION_SIZE
 from iirs.message import Direction
 from iirs.prekey import Prekey
 from iirs.suite import HYBRID
-from tests.pair import ROUND_MS, people
+from tests.pair_values import ROUND_MS, people
 
 BUNDLE = 1004
 IDENTITIES, DIRECTORY = people()

@@ -15,7 +15,8 @@ from iirs.errors import DirectoryError
 from iirs.prekey import KnownPrekeys, Prekey
 from tests.builders import make_chain, make_directory, make_prekey
 from tests.effort import examples
-from tests.pair import INVITE_EVERY, TALKING_AGAIN, Pair
+from tests.pair import Pair
+from tests.pair_values import INVITE_EVERY, TALKING_AGAIN
 
 KEYS = make_chain(prekey_rounds=10)
 CHAIN = KEYS.chain

@@ -25,19 +25,8 @@ from iirs.client.sync import MAX_GAP, DeadDropSync, SecretChain, patience_for
 from iirs.identity import Identity, VerifyKey
 from iirs.message import PAYLOAD_MAX
 from tests.effort import examples
-from tests.pair import (
-    GOOD,
-    INVITE_EVERY,
-    Back,
-    Fate,
-    Lot,
-    Moment,
-    Pair,
-    Side,
-    people,
-    spacing,
-    talking_again,
-)
+from tests.pair import Pair, Side
+from tests.pair_values import GOOD, INVITE_EVERY, Back, Fate, Lot, Moment, people, spacing, talking_again
 from tests.thief import Thief
 
 HEALED_AFTER = 30

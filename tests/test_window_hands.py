@@ -7,7 +7,6 @@ import pytest
 pytest.importorskip("tkinter")
 
 import tkinter as tk
-from collections.abc import Iterator
 from pathlib import Path
 from tkinter import ttk
 
@@ -31,13 +30,6 @@ from tests.window_walk import LINK, nothing, settle
 
 pytestmark = pytest.mark.window
 pytest_plugins = ["tests.window_fixtures"]
-
-
-@pytest.fixture
-def top(screen: Screen) -> Iterator[tk.Toplevel]:
-    made = tk.Toplevel(screen.root)
-    yield made
-    made.destroy()
 
 
 # -- the mouse --------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import pytest
 pytest.importorskip("tkinter")
 
 import tkinter as tk
-from collections.abc import Iterator
 from tkinter import ttk
 
 from iirs.client.events import PeerAsks, PeerChanged, PeerState, TextReceived
@@ -22,13 +21,6 @@ from tests.window_walk import nothing, settle, stops
 
 pytestmark = pytest.mark.window
 pytest_plugins = ["tests.window_fixtures"]
-
-
-@pytest.fixture
-def top(screen: Screen) -> Iterator[tk.Toplevel]:
-    made = tk.Toplevel(screen.root)
-    yield made
-    made.destroy()
 
 
 # -- keys -------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from iirs.client.sync import DeadDropSync, Renewal, SecretChain
 from iirs.errors import PeerMessageError
 from iirs.message import Direction, MessageContext, MessageKeys, PeerMessage, RenewalPhase
-from tests.pair import Record, Sealed, people
+from tests.pair_values import Record, Sealed, people
 
 
 class Thief:

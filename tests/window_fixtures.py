@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tkinter as tk
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def screen(root_screen: Screen, usual_priority: None) -> Iterator[Screen]:
     root_screen.theme.restyle(LIGHT, 1.0)
     faults, root_screen.faults = root_screen.faults, []
     assert not faults
+
+
+@pytest.fixture
+def top(screen: Screen) -> Iterator[tk.Toplevel]:
+    """An empty window of its own."""
+    made = tk.Toplevel(screen.root)
+    yield made
+    made.destroy()
 
 
 @pytest.fixture

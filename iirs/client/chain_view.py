@@ -157,8 +157,8 @@ class ChainView:
         begins = self._announced == -1
         if not begins and announcement.previous != self._history:
             raise ChainError(
-                "The server showed other rounds than its chain agreed on. Somebody tries to find out who "
-                "talks to whom: tell the people who run the servers."
+                "The server showed other rounds than its chain agreed on. Somebody may be trying to find out "
+                "who talks to whom: tell the people who run the servers."
             )
         number, setup_round = announcement.round_number, announcement.setup_round
         is_within = 0 <= number - setup_round < self._chain.epoch_rounds

@@ -52,6 +52,21 @@ _SLOW_SECONDS = 60.0
 """By so much at most rounds fall behind in one."""
 
 
+def carries_invitations(into: int, since: int, epoch_rounds: int, invite_every: int) -> bool:
+    """Whether a round has invitations: ``into`` rounds after the setup, ``since`` after the last that had.
+
+    None comes with the announcement of a setup that is due: where a line cannot take a bundle in time, the
+    upload after it is late, and that would cost an epoch. Nor in a setup round, whose upload is longer
+    anyway. As late in the epoch as possible otherwise: who is asked then begins at the next setup.
+    """
+    if since < invite_every:
+        return False
+    if epoch_rounds <= _SHORT_EPOCH:
+        return into < max(1, epoch_rounds - 1)
+    before_last = epoch_rounds - 2 - into
+    return 0 <= before_last < epoch_rounds - 2 and before_last % min(invite_every, epoch_rounds - 2) == 0
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A round that is open: its announcement, and KEYS if they have changed."""
@@ -244,24 +259,15 @@ class Announcer:
                 raise RefusedError(0, Refusal.RATION)
             self._ration.take()
 
-    def _carries_invitations(self, place: Place, invite_every: int) -> bool:
-        """Whether it is time for a bundle.
-
-        None comes with the announcement of a setup that is due: where a line cannot take it in time, the
-        upload after it is late, and that would cost an epoch. Nor in a setup round, whose upload is longer
-        anyway. As late in the epoch as possible otherwise: who is asked then begins at the next setup.
-        """
-        epoch, into = self._chain.epoch_rounds, place.round_number - place.setup_round
-        is_due = self._since_invitations + 1 >= invite_every
-        if epoch <= _SHORT_EPOCH:
-            return is_due and (epoch == 1 or into < epoch - 1)
-        before_last = epoch - 2 - into
-        return is_due and 0 <= before_last < epoch - 2 and before_last % min(invite_every, epoch - 2) == 0
-
     def _open(self, ready: Ready, increment: Increment, prekeys: tuple[bytes, ...], collect: float) -> Opened:
         place = ready.place
         invite_every = self._invite_every()
-        self._invites = self._carries_invitations(place, invite_every)
+        self._invites = carries_invitations(
+            place.round_number - place.setup_round,
+            self._since_invitations + 1,
+            self._chain.epoch_rounds,
+            invite_every,
+        )
         announcement = Announcement(
             place.previous,
             place.round_number,

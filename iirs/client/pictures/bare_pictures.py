@@ -47,7 +47,7 @@ def _turned(exif: bytes) -> bytes:
     try:
         said.load(_EXIF + exif.removeprefix(_EXIF))
         turned = int(said.get(_ORIENTATION, 1))
-    except Exception:  # whatever Pillow makes of it
+    except Exception:  # a stranger's bytes, of which Pillow promises no errors: then nothing is said
         return b""
     if not 2 <= turned <= 8:
         return b""
